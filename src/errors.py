@@ -1,0 +1,42 @@
+"""Errors that a user can mend: one sentence on stderr, exit code 2, no traceback."""
+import difflib
+import sys
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+class UserError(Exception):
+    """Something outside the program is wrong: the message says what, where, and what to do about it."""
+
+
+class Interrupted(Exception):
+    """A stage stopped on Ctrl+C after it had saved its state; the message says how to go on."""
+
+
+def did_you_mean(name, known):
+    """`; did you mean "x"?` for the nearest of `known`, or an empty string when nothing is near."""
+    by_key = {str(k).lower(): str(k) for k in known}
+    near = difflib.get_close_matches(str(name).lower(), by_key, n=1, cutoff=0.5)
+    return f'; did you mean "{by_key[near[0]]}"?' if near else ""
+
+
+def run_main(main):
+    """Call `main()` as the whole program and turn its outcome into an exit code (0, 2 or 130)."""
+    try:
+        main()
+    except UserError as error:
+        sys.exit(_say(f"error: {error}", EXIT_USER_ERROR))
+    except Interrupted as stop:
+        sys.exit(_say(str(stop), EXIT_INTERRUPTED))
+    except KeyboardInterrupt:
+        sys.exit(_say("interrupted", EXIT_INTERRUPTED))
+    except BrokenPipeError:
+        # The reader of our output (head, less) went away: not an error of this program.
+        sys.stdout = None
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _say(message, code):
+    print(message, file=sys.stderr, flush=True)
+    return code
