@@ -1,0 +1,141 @@
+"""Weight files of any kind -> float32 arrays under Hugging Face's names.
+
+Canonical names: `bert.embeddings...`, `bert.encoder.layer.N...`, `bert.pooler.dense...`, `classifier...`, and
+`hidden_projection...` (W_h of the distillation), each linear weight as (out, in).
+"""
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from src.errors import UserError
+from src.files import read_json
+from src.infer.safetensors_file import read_safetensors
+
+BODY = ("embeddings.", "encoder.", "pooler.")
+PRETRAINING_HEADS = ("cls.",)
+BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
+# What a folder may hold, in the order of preference.
+FOLDER_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
+                "pytorch_model.bin.index.json", "*.ckpt", "bert_model.ckpt.index", "*.pdparams")
+LFS_POINTER = b"version https://git-lfs"
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """What a weight file holds.
+
+    `arrays` {canonical name: float32 array}; `set_aside` the names, as in the file, of buffers, pre-training
+    heads and quantization ranges; `config` the config.json beside the file as a dict, or None; `source` the file
+    read; `ignored` the number of optimizer values passed over.
+    """
+
+    arrays: dict
+    set_aside: list
+    config: dict | None
+    source: Path
+    ignored: int = 0
+
+
+def read_weights(path, part=None):
+    """Read a model folder or a single weight file.
+
+    Parameters: `path` a folder (model.safetensors, pytorch_model.bin, their shards, a .ckpt), a file of one of
+    these kinds, or the prefix of a TensorFlow checkpoint; `part` "student" or "teacher", needed only for a .ckpt
+    that holds both.
+    Returns: Weights. Raises UserError when nothing is found, the file is broken, or two names mean one weight.
+    """
+    path = Path(path)
+    file = find_weight_file(path)
+    folder = path if path.is_dir() else path.parent
+    config_file = folder / "config.json"
+    config = read_json(config_file) if config_file.exists() else None
+    raw, set_aside, ignored = _read_file(file, part)
+    arrays, more = canonical_arrays(raw, file)
+    return Weights(arrays, sorted(set_aside + more), config, file, ignored)
+
+
+def find_weight_file(path):
+    """The file that holds the weights of `path` (a folder, a file or a TensorFlow prefix)."""
+    path = Path(path)
+    if path.is_dir():
+        for pattern in FOLDER_FILES:
+            found = sorted(path.glob(pattern))
+            if len(found) > 1:
+                raise UserError(f"{path} holds {len(found)} checkpoints ({', '.join(f.name for f in found[:4])}); "
+                                "name the file itself")
+            if found:
+                return found[0]
+        raise UserError(f"{path} holds no weights; looked for {', '.join(FOLDER_FILES)}")
+    if path.is_file():
+        return path
+    index = path.with_name(path.name + ".index")
+    if index.is_file():
+        return index
+    raise UserError(f"{path} does not exist; give a model folder or a weight file")
+
+
+def canonical_arrays(raw, source):
+    """({canonical name: float32 array}, names set aside) of {name in the file: array}."""
+    arrays, origin, set_aside = {}, {}, []
+    for name, array in raw.items():
+        canonical = canonical_name(name)
+        if canonical is None:
+            set_aside.append(name)
+        elif canonical in arrays:
+            raise UserError(f'{source}: "{origin[canonical]}" and "{name}" both mean "{canonical}"; '
+                            "remove one of them")
+        else:
+            arrays[canonical], origin[canonical] = _as_float32(array, name, source), name
+    return arrays, set_aside
+
+
+def canonical_name(name):
+    """Our name of a tensor of a Hugging Face file, or None when it is a buffer or a pre-training head."""
+    name = name.removeprefix("module.")
+    body = name.removeprefix("bert.")
+    if body in BUFFERS or name.startswith(PRETRAINING_HEADS):
+        return None
+    if body.startswith(BODY):
+        name = "bert." + body
+    name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+    # TinyBERT's own checkpoints call W_h "fit_dense".
+    return "hidden_projection." + name.removeprefix("fit_dense.") if name.startswith("fit_dense.") else name
+
+
+def _as_float32(array, name, source):
+    if not np.issubdtype(array.dtype, np.floating):
+        raise UserError(f'{source}: "{name}" is stored as {array.dtype}, not as floating point; give the '
+                        "unquantized weights")
+    return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def _read_file(file, part):
+    """({name: array}, names set aside, number of values ignored) of one weight file or shard index."""
+    with open(file, "rb") as handle:
+        first = handle.read(len(LFS_POINTER))
+    if first == LFS_POINTER:
+        raise UserError(f"{file} is a Git LFS pointer, not the weights; run `git lfs pull` in its folder")
+    if file.name.endswith(".index.json"):
+        return _read_shards(file, part), [], 0
+    if file.suffix == ".safetensors":
+        return read_safetensors(file), [], 0
+    raise UserError(f"{file}: not a kind of weight file that is known; give .safetensors, pytorch_model.bin, "
+                    ".ckpt or a TensorFlow checkpoint")
+
+
+def _read_shards(index, part):
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict):
+        raise UserError(f'{index} has no "weight_map"; download it again')
+    raw = {}
+    for shard in sorted(set(weight_map.values())):
+        # A shard lies beside its index; a path out of the folder is never followed.
+        file = index.parent / Path(shard).name
+        if not file.is_file():
+            raise UserError(f"{index} names the shard {shard}, which is not beside it; download the folder again")
+        raw.update(_read_file(file, part)[0])
+    absent = sorted(set(weight_map) - set(raw))
+    if absent:
+        raise UserError(f'{index} names "{absent[0]}", which its shard does not hold; download the folder again')
+    return raw
