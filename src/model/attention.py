@@ -1,0 +1,93 @@
+"""Multi-head self-attention that also returns its scores before the softmax: what TinyBERT's student fits.
+
+Shape letters: B batch, S length, H hidden, N heads, D head width.
+"""
+import math
+
+import mindspore as ms
+from mindspore import nn, ops
+
+RELATIVE_DISTANCE = 16   # Shaw et al. 2018 clip distances; beyond 16 they saw no gain
+
+
+class SelfAttention(nn.Cell):
+    """Attention of every token to every token (Vaswani et al. 2017).
+
+    Construct: hidden [B*S, H], mask_bias [B, 1, 1, S] (0 real, large negative padded), shape (B, S)
+    -> context [B*S, H], attention_scores [B, N, S, S] (scaled by 1/sqrt(D), before mask and softmax).
+    """
+
+    def __init__(self, config, layers):
+        super().__init__()
+        size = config.hidden_size
+        self.heads, self.head_size = config.num_attention_heads, config.head_size
+        self.query = layers.dense(size, size, config)
+        self.key = layers.dense(size, size, config)
+        self.value = layers.dense(size, size, config)
+        self.scale = 1.0 / math.sqrt(self.head_size)
+        self.score_product = ops.BatchMatMul(transpose_b=True)
+        self.context_product = ops.BatchMatMul()
+        self.softmax = ops.Softmax(-1)
+        self.dropout = nn.Dropout(p=config.attention_probs_dropout_prob)
+        self.relative = config.use_relative_positions
+        self.half = config.compute_type == "float16"
+        if self.relative:
+            self.relative_keys = RelativePositions(config, layers)
+            self.relative_values = RelativePositions(config, layers)
+
+    def construct(self, hidden, mask_bias, shape):
+        query = self._split(self.query(hidden), shape)
+        key = self._split(self.key(hidden), shape)
+        value = self._split(self.value(hidden), shape)
+        scores = self._multiply(self.score_product, query, key)
+        if self.relative:
+            scores = scores + self.relative_keys.scores(query)
+        scores = scores * self.scale
+        # The softmax stays in float32 whatever compute_type is.
+        probs = self.dropout(self.softmax(scores + mask_bias))
+        context = self._multiply(self.context_product, probs, value)
+        if self.relative:
+            context = context + self.relative_values.mix(probs)
+        # [B, N, S, D] -> [B*S, H]
+        merged = ops.transpose(context, (0, 2, 1, 3)).reshape(-1, self.heads * self.head_size)
+        return merged, scores
+
+    def _split(self, x, shape):
+        # [B*S, H] -> [B, N, S, D]
+        return ops.transpose(x.reshape(shape[0], shape[1], self.heads, self.head_size), (0, 2, 1, 3))
+
+    def _multiply(self, product, left, right):
+        if self.half:
+            return product(left.astype(ms.float16), right.astype(ms.float16)).astype(ms.float32)
+        return product(left, right)
+
+
+class RelativePositions(nn.Cell):
+    """One vector for each clipped distance j - i, shared by the heads (Shaw et al. 2018, equations 3 to 5)."""
+
+    def __init__(self, config, layers):
+        super().__init__()
+        self.table = layers.embedding(2 * RELATIVE_DISTANCE + 1, config.head_size, config)
+        self.product = ops.BatchMatMul()
+        self.product_transposed = ops.BatchMatMul(transpose_b=True)
+
+    def scores(self, query):
+        """query [B, N, S, D] -> [B, N, S, S]: the dot product of each query with the key vector of its distance."""
+        batch, heads, length, width = query.shape
+        by_position = ops.transpose(query, (2, 0, 1, 3)).reshape(length, batch * heads, width)
+        products = self.product_transposed(by_position, self._vectors(length))
+        return ops.transpose(products.reshape(length, batch, heads, length), (1, 2, 0, 3))
+
+    def mix(self, probs):
+        """probs [B, N, S, S] -> [B, N, S, D]: the value vectors of the distances, weighted by attention."""
+        batch, heads, length, _ = probs.shape
+        by_position = ops.transpose(probs, (2, 0, 1, 3)).reshape(length, batch * heads, length)
+        mixed = self.product(by_position, self._vectors(length))
+        return ops.transpose(mixed.reshape(length, batch, heads, -1), (1, 2, 0, 3))
+
+    def _vectors(self, length):
+        # [S, S, D]: row i holds the vectors of the distances from i to every j
+        places = ops.arange(0, length, 1)
+        distance = ops.clamp(places.reshape(1, -1) - places.reshape(-1, 1), -RELATIVE_DISTANCE, RELATIVE_DISTANCE)
+        index = (distance + RELATIVE_DISTANCE).astype(ms.int32).reshape(-1)
+        return self.table(index).reshape(length, length, -1)

@@ -1,0 +1,110 @@
+"""The one BERT of this project: teacher, student and quantized model differ in config and constructors only.
+
+Shape letters: B batch, S length, H hidden, N heads, L layers, C labels.
+"""
+import mindspore as ms
+from mindspore import nn, ops
+
+from src.model.attention import SelfAttention
+from src.model.layers import FLOAT_LAYERS
+
+MASKED = -10000.0   # added to the score of a padded key; exp() of it is zero, and float16 holds it
+
+
+class BertEmbeddings(nn.Cell):
+    """Sum of word, position and token-type vectors, normalised.
+
+    Construct: input_ids, token_type_ids [B, S] int32 -> [B*S, H].
+    """
+
+    def __init__(self, config, layers):
+        super().__init__()
+        self.word_embeddings = layers.embedding(config.vocab_size, config.hidden_size, config)
+        self.token_type_embeddings = layers.embedding(config.type_vocab_size, config.hidden_size, config)
+        # With relative positions the order of words is told in the attention alone, as in the model zoo's BERT.
+        self.absolute = not config.use_relative_positions
+        if self.absolute:
+            self.position_embeddings = layers.embedding(config.max_position_embeddings, config.hidden_size, config)
+        self.norm = layers.norm(config.hidden_size, config)
+        self.dropout = nn.Dropout(p=config.hidden_dropout_prob)
+
+    def construct(self, input_ids, token_type_ids):
+        batch, length = input_ids.shape
+        summed = self.word_embeddings(input_ids.reshape(-1)) + self.token_type_embeddings(token_type_ids.reshape(-1))
+        if self.absolute:
+            places = self.position_embeddings(ops.arange(0, length, 1).astype(ms.int32))
+            summed = (summed.reshape(batch, length, -1) + places).reshape(batch * length, -1)
+        return self.dropout(self.norm(summed))
+
+
+class BertLayer(nn.Cell):
+    """One encoder layer: attention and feed-forward, each with residual and LayerNorm after it.
+
+    Construct: hidden [B*S, H], mask_bias [B, 1, 1, S], shape (B, S) -> hidden [B*S, H], scores [B, N, S, S].
+    """
+
+    def __init__(self, config, layers):
+        super().__init__()
+        size, inner = config.hidden_size, config.intermediate_size
+        self.attention = SelfAttention(config, layers)
+        self.attention_output = layers.dense(size, size, config)
+        self.attention_norm = layers.norm(size, config)
+        self.intermediate = layers.dense(size, inner, config)
+        self.activation = layers.activations[config.hidden_act]()
+        self.output = layers.dense(inner, size, config)
+        self.output_norm = layers.norm(size, config)
+        self.dropout = nn.Dropout(p=config.hidden_dropout_prob)
+
+    def construct(self, hidden, mask_bias, shape):
+        context, scores = self.attention(hidden, mask_bias, shape)
+        hidden = self.attention_norm(self.dropout(self.attention_output(context)) + hidden)
+        inner = self.activation(self.intermediate(hidden))
+        return self.output_norm(self.dropout(self.output(inner)) + hidden), scores
+
+
+class BertModel(nn.Cell):
+    """Embeddings, L layers and the pooler (Devlin et al. 2019).
+
+    Construct: input_ids, token_type_ids, attention_mask [B, S] int32
+    -> pooled [B, H]; hidden_states, L+1 tensors [B*S, H], the embedding output first;
+       attention_scores, L tensors [B, N, S, S] before mask and softmax.
+    """
+
+    def __init__(self, config, layers=FLOAT_LAYERS):
+        super().__init__()
+        self.embeddings = BertEmbeddings(config, layers)
+        self.encoder = nn.CellList([BertLayer(config, layers) for _ in range(config.num_hidden_layers)])
+        self.pooler = layers.dense(config.hidden_size, config.hidden_size, config)
+
+    def construct(self, input_ids, token_type_ids, attention_mask):
+        batch, length = input_ids.shape
+        mask_bias = (1.0 - attention_mask.astype(ms.float32)).reshape(batch, 1, 1, length) * MASKED
+        hidden = self.embeddings(input_ids, token_type_ids)
+        hidden_states, attention_scores = (hidden,), ()
+        for layer in self.encoder:
+            hidden, scores = layer(hidden, mask_bias, (batch, length))
+            hidden_states = hidden_states + (hidden,)
+            attention_scores = attention_scores + (scores,)
+        first = hidden.reshape(batch, length, -1)[:, 0]
+        return ops.tanh(self.pooler(first)), hidden_states, attention_scores
+
+
+class BertClassifier(nn.Cell):
+    """BERT with a classification or regression head.
+
+    Construct: as BertModel -> logits [B, C] (C = 1 for regression), hidden_states, attention_scores.
+    `config.head_activation: relu` puts the original TinyBERT's ReLU between pooler and classifier.
+    """
+
+    def __init__(self, config, layers=FLOAT_LAYERS):
+        super().__init__()
+        self.bert = BertModel(config, layers)
+        self.dropout = nn.Dropout(p=config.hidden_dropout_prob)
+        self.classifier = layers.dense(config.hidden_size, config.num_labels, config)
+        self.relu_head = config.head_activation == "relu"
+
+    def construct(self, input_ids, token_type_ids, attention_mask):
+        pooled, hidden_states, attention_scores = self.bert(input_ids, token_type_ids, attention_mask)
+        if self.relu_head:
+            pooled = ops.relu(pooled)
+        return self.classifier(self.dropout(pooled)), hidden_states, attention_scores
