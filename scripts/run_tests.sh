@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Style and tests: bash scripts/run_tests.sh [--with-reference] [PYTEST ARGUMENTS]
+#   --with-reference   also installs torch and transformers, and compares with them live
+#   PYTHON=...         the interpreter .venv is made with (only when there is no .venv yet)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/python_environment.sh
+source scripts/python_environment.sh
+
+requirements="requirements-test.txt"
+if [[ ${1:-} == --with-reference ]]; then
+    requirements="requirements-dev.txt"
+    shift
+fi
+
+make_environment .venv
+install_requirements .venv "$requirements"
+.venv/bin/python -m ruff check .
+exec .venv/bin/python -m pytest "$@"
