@@ -12,8 +12,8 @@ import numpy as np
 from src.errors import UserError
 
 HEADER_LIMIT = 100_000_000
-NUMPY_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2",
-               "I8": "i1", "U8": "u1", "BOOL": "?", "U16": "<u2", "U32": "<u4", "U64": "<u8"}
+NUMPY_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4",
+               "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?", "U16": "<u2", "U32": "<u4", "U64": "<u8"}
 
 
 def read_safetensors(path):
@@ -23,9 +23,11 @@ def read_safetensors(path):
     """
     path = Path(path)
     header, start = _read_header(path)
-    data = np.memmap(path, dtype=np.uint8, mode="r", offset=start) if path.stat().st_size > start else \
-        np.empty(0, np.uint8)
-    return {name: _tensor(path, name, entry, data) for name, entry in header.items() if name != "__metadata__"}
+    header.pop("__metadata__", None)
+    data = np.empty(0, np.uint8)
+    if path.stat().st_size > start:
+        data = np.memmap(path, dtype=np.uint8, mode="r", offset=start)
+    return {name: _tensor(path, name, entry, data) for name, entry in header.items()}
 
 
 def widen_bfloat16(bits):
@@ -56,7 +58,7 @@ def _tensor(path, name, entry, data):
     except (TypeError, KeyError, ValueError):
         raise _corrupt(path, f'the header\'s entry of "{name}" is broken') from None
     if kind not in NUMPY_TYPES:
-        raise UserError(f'{path}: "{name}" is stored as {kind}, which cannot be read; store it as F32, F16 or BF16')
+        raise UserError(f'{path}: "{name}" is stored as {kind}, not as F32, F16 or BF16; store it as one of these')
     dtype = np.dtype(NUMPY_TYPES[kind])
     if begin < 0 or end > data.size or end - begin != math.prod(shape) * dtype.itemsize:
         raise _corrupt(path, f'"{name}" does not fit into the {data.size:,} bytes of data')

@@ -4,6 +4,7 @@ Canonical names: `bert.embeddings...`, `bert.encoder.layer.N...`, `bert.pooler.d
 `hidden_projection...` (W_h of the distillation), each linear weight as (out, in).
 """
 import dataclasses
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,18 @@ import numpy as np
 from src.errors import UserError
 from src.files import read_json
 from src.infer.safetensors_file import read_safetensors
+from src.infer.tf_ckpt import read_tf_checkpoint, weights_of_tf
+from src.infer.torch_pickle import read_torch_zip
+from src.infer.zoo_ckpt import is_zoo, read_ckpt, weights_of_zoo
 
 BODY = ("embeddings.", "encoder.", "pooler.")
 PRETRAINING_HEADS = ("cls.",)
 BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
 # What a folder may hold, in the order of preference.
 FOLDER_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
-                "pytorch_model.bin.index.json", "*.ckpt", "bert_model.ckpt.index", "*.pdparams")
+                "pytorch_model.bin.index.json", "*.ckpt", "*.ckpt*.index", "*.pdparams")
+CONFIG_FILES = ("config.json", "bert_config.json")   # the second is Google's name
+TORCH_SUFFIXES = (".bin", ".pt", ".pth")
 LFS_POINTER = b"version https://git-lfs"
 
 
@@ -26,13 +32,14 @@ class Weights:
     """What a weight file holds.
 
     `arrays` {canonical name: float32 array}; `set_aside` the names, as in the file, of buffers, pre-training
-    heads and quantization ranges; `config` the config.json beside the file as a dict, or None; `source` the file
-    read; `ignored` the number of optimizer values passed over.
+    heads and quantization ranges; `config` the config.json beside the file as a dict, or None; `config_file` its
+    path; `source` the file read; `ignored` the number of optimizer values passed over.
     """
 
     arrays: dict
     set_aside: list
     config: dict | None
+    config_file: Path | None
     source: Path
     ignored: int = 0
 
@@ -40,19 +47,18 @@ class Weights:
 def read_weights(path, part=None):
     """Read a model folder or a single weight file.
 
-    Parameters: `path` a folder (model.safetensors, pytorch_model.bin, their shards, a .ckpt), a file of one of
-    these kinds, or the prefix of a TensorFlow checkpoint; `part` "student" or "teacher", needed only for a .ckpt
-    that holds both.
+    Parameters: `path` a folder (model.safetensors, pytorch_model.bin, their shards, a .ckpt), a file of one
+    of these kinds, or the prefix of a TensorFlow checkpoint; `part` "student" or "teacher", needed only for a
+    .ckpt that holds both.
     Returns: Weights. Raises UserError when nothing is found, the file is broken, or two names mean one weight.
     """
     path = Path(path)
     file = find_weight_file(path)
-    folder = path if path.is_dir() else path.parent
-    config_file = folder / "config.json"
-    config = read_json(config_file) if config_file.exists() else None
+    config_file = next((file.parent / name for name in CONFIG_FILES if (file.parent / name).is_file()), None)
+    config = read_json(config_file) if config_file else None
     raw, set_aside, ignored = _read_file(file, part)
     arrays, more = canonical_arrays(raw, file)
-    return Weights(arrays, sorted(set_aside + more), config, file, ignored)
+    return Weights(arrays, sorted(set_aside + more), config, config_file, file, ignored)
 
 
 def find_weight_file(path):
@@ -62,7 +68,7 @@ def find_weight_file(path):
         for pattern in FOLDER_FILES:
             found = sorted(path.glob(pattern))
             if len(found) > 1:
-                raise UserError(f"{path} holds {len(found)} checkpoints ({', '.join(f.name for f in found[:4])}); "
+                raise UserError(f"{path} holds {len(found)} checkpoints (the first is {found[0].name}); "
                                 "name the file itself")
             if found:
                 return found[0]
@@ -112,19 +118,43 @@ def _as_float32(array, name, source):
 
 def _read_file(file, part):
     """({name: array}, names set aside, number of values ignored) of one weight file or shard index."""
+    _refuse_unreadable(file)
+    if part and file.suffix != ".ckpt":
+        raise UserError(f"{file} holds one model; --part is for a .ckpt with a teacher and a student")
+    if file.name.endswith(".index.json"):
+        return _read_shards(file), [], 0
+    if file.suffix == ".index":
+        raw, ignored = read_tf_checkpoint(file)
+        return *weights_of_tf(raw, file), ignored
+    if file.suffix == ".ckpt" and not zipfile.is_zipfile(file):
+        raw, ignored = read_ckpt(file)
+        if not is_zoo(raw):
+            return raw, [], ignored
+        arrays, set_aside, state = weights_of_zoo(raw, file, part)
+        return arrays, set_aside, ignored + state
+    return _read_tensors(file), [], 0
+
+
+def _refuse_unreadable(file):
     with open(file, "rb") as handle:
         first = handle.read(len(LFS_POINTER))
     if first == LFS_POINTER:
         raise UserError(f"{file} is a Git LFS pointer, not the weights; run `git lfs pull` in its folder")
-    if file.name.endswith(".index.json"):
-        return _read_shards(file, part), [], 0
+    if file.suffix == ".pdparams":
+        raise UserError(f"{file} is Paddle's pickle, which is not run; open it with PaddleNLP, save its "
+                        "weights as model.safetensors or pytorch_model.bin, and convert that")
+
+
+def _read_tensors(file):
     if file.suffix == ".safetensors":
-        return read_safetensors(file), [], 0
+        return read_safetensors(file)
+    if file.suffix in TORCH_SUFFIXES or zipfile.is_zipfile(file):
+        return read_torch_zip(file)
     raise UserError(f"{file}: not a kind of weight file that is known; give .safetensors, pytorch_model.bin, "
                     ".ckpt or a TensorFlow checkpoint")
 
 
-def _read_shards(index, part):
+def _read_shards(index):
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict):
         raise UserError(f'{index} has no "weight_map"; download it again')
@@ -133,9 +163,10 @@ def _read_shards(index, part):
         # A shard lies beside its index; a path out of the folder is never followed.
         file = index.parent / Path(shard).name
         if not file.is_file():
-            raise UserError(f"{index} names the shard {shard}, which is not beside it; download the folder again")
-        raw.update(_read_file(file, part)[0])
+            raise UserError(f"{index} names the shard {shard}, which is not there; download the folder again")
+        _refuse_unreadable(file)
+        raw.update(_read_tensors(file))
     absent = sorted(set(weight_map) - set(raw))
     if absent:
-        raise UserError(f'{index} names "{absent[0]}", which its shard does not hold; download the folder again')
+        raise UserError(f'{index} names "{absent[0]}", which no shard holds; download the folder again')
     return raw

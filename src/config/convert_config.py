@@ -1,0 +1,19 @@
+"""Flags of python -m src.tools.convert."""
+import dataclasses
+
+from src.config.options import option, required
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertConfig:
+    """Read a model of any known kind and write it as a folder of this project, of Hugging Face or as a .ckpt."""
+
+    input: str = required("model folder, weight file (.safetensors, pytorch_model.bin, .ckpt) or TensorFlow prefix")
+    output_dir: str = required("folder to write")
+    to: str = option("project", "project: Hugging Face's layout plus what only this project knows; hf: exactly what "
+                     "transformers opens; ckpt: a MindSpore checkpoint with the same names",
+                     choices=("project", "hf", "ckpt"))
+    config_file: str = option("", "config.json to use instead of the one beside the weights")
+    part: str = option("", "which model of a distillation checkpoint to take: student or teacher",
+                       choices=("", "student", "teacher"))
+    overwrite_output_dir: bool = option(False, "delete what output_dir holds")

@@ -1,0 +1,181 @@
+"""Model folders in Hugging Face's layout: what they must hold, and how one is written whole or not at all."""
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from safetensors.numpy import save_file
+
+from src.errors import UserError, did_you_mean
+from src.files import write_json
+from src.infer.zoo_ckpt import write_ckpt
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json",
+                   "added_tokens.json")
+EXTRAS = ("hidden_projection.",)   # of the distillation, not of the model
+RELATIVE_ROWS = 33                 # distances -16 .. 16 (Shaw et al. 2018, clipped at 16)
+SHOWN = 5                          # names listed in a message; the rest are counted
+
+
+def expected_shapes(config):
+    """{Hugging Face name: shape} of every weight that a BertConfig implies; the head only when it has labels."""
+    hidden = config.hidden_size
+    shapes = {"bert.embeddings.word_embeddings.weight": (config.vocab_size, hidden),
+              "bert.embeddings.token_type_embeddings.weight": (config.type_vocab_size, hidden),
+              **_norm("bert.embeddings.LayerNorm", hidden)}
+    if not config.use_relative_positions:
+        shapes["bert.embeddings.position_embeddings.weight"] = (config.max_position_embeddings, hidden)
+    for layer in range(config.num_hidden_layers):
+        shapes.update(_layer_shapes(f"bert.encoder.layer.{layer}.", config))
+    shapes.update(_dense("bert.pooler.dense", hidden, hidden))
+    if config.num_labels:
+        shapes.update(_dense("classifier", hidden, config.num_labels))
+    return shapes
+
+
+def check_weights(arrays, config, source):
+    """Raise UserError unless `arrays` are exactly the weights of `config`; the distillation's extras may be there.
+
+    The message names the missing, the unexpected (with the nearest missing name) and those of another shape.
+    """
+    expected = expected_shapes(config)
+    offered = {name: array for name, array in arrays.items() if not name.startswith(EXTRAS)}
+    missing = sorted(set(expected) - set(offered))
+    unexpected = sorted(set(offered) - set(expected))
+    misshapen = [f"{n} {offered[n].shape} instead of {shape}" for n, shape in sorted(expected.items())
+                 if n in offered and offered[n].shape != shape]
+    parts = [f"{len(missing)} weights are missing ({_listed(missing)})"] if missing else []
+    if unexpected:
+        near = did_you_mean(unexpected[0], missing) if missing else ""
+        parts.append(f"{len(unexpected)} are unexpected ({_listed(unexpected)}{near})")
+    if misshapen:
+        parts.append(f"{len(misshapen)} have another shape ({_listed(misshapen)})")
+    if parts:
+        raise UserError(f"{source} does not fit its config: {'; '.join(parts)}")
+
+
+def fit_head(config, arrays):
+    """The config with labels when the weights have a classifier and the config names none.
+
+    transformers leaves id2label out of config.json when the names are LABEL_0, LABEL_1; one output is a regression.
+    Returns (config, a sentence to say aloud or "").
+    """
+    head = arrays.get("classifier.weight")
+    if head is None or config.num_labels:
+        return config, ""
+    rows = head.shape[0]
+    if rows == 1:
+        return config.replace(output_mode="regression"), "the classifier has one output: taken as a regression"
+    labels = tuple(f"LABEL_{i}" for i in range(rows))
+    return config.replace(labels=labels), f"the config names no labels: taken as LABEL_0 .. LABEL_{rows - 1}"
+
+
+def refuse_what_transformers_lacks(config, source):
+    """Raise UserError when transformers' BERT would compute something else than this model."""
+    if config.use_relative_positions:
+        raise UserError(f"{source} uses relative positions (use_relative_positions), which transformers' BERT does "
+                        "not have; leave out --to hf")
+    if config.head_activation != "none":
+        raise UserError(f"{source} has head_activation {config.head_activation} before its classifier, which "
+                        "transformers' BERT does not have; leave out --to hf")
+
+
+def plain_config(config):
+    """config.json's content without the keys that only this project knows."""
+    return {k: v for k, v in config.to_json_dict().items()
+            if k not in ("use_relative_positions", "head_activation")}
+
+
+def without_extras(arrays):
+    """`arrays` without what only the distillation needs (hidden_projection)."""
+    return {name: array for name, array in arrays.items() if not name.startswith(EXTRAS)}
+
+
+def tokenizer_files(folder):
+    """The tokenizer files that a folder holds."""
+    return [Path(folder) / name for name in TOKENIZER_FILES if (Path(folder) / name).is_file()]
+
+
+def write_directory(path, arrays, config, tokenizer_dir=None, extra=None, weights="model.safetensors"):
+    """Write a model folder: weights, config.json, the tokenizer's files; replaces the folder if it exists.
+
+    Parameters: `arrays` {Hugging Face name: array}; `config` a BertConfig, or the dict for config.json;
+    `tokenizer_dir` the folder whose tokenizer files are copied; `extra` {file name: value} written as JSON beside
+    them (metrics.json); `weights` the weight file's name, .safetensors or .ckpt.
+    Everything is written into a folder beside `path` that then takes its name.
+    """
+    with _new_directory(Path(path)) as folder:
+        _write_weights(folder / weights, arrays)
+        write_json(folder / "config.json", config if isinstance(config, dict) else config.to_json_dict())
+        for file in tokenizer_files(tokenizer_dir) if tokenizer_dir else ():
+            shutil.copyfile(file, folder / file.name)
+        for name, value in (extra or {}).items():
+            write_json(folder / name, value)
+
+
+def _write_weights(file, arrays):
+    if file.suffix == ".ckpt":
+        write_ckpt(file, arrays)
+    else:
+        # transformers refuses a file that does not say which framework's layout it follows.
+        save_file(arrays, str(file), metadata={"format": "pt"})
+
+
+@contextlib.contextmanager
+def _new_directory(path):
+    """Yield a temporary folder beside `path`; on success it is synced and takes the place of `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    old = temporary.with_suffix(".old")
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        for file in [*temporary.iterdir(), temporary]:
+            _sync(file)
+        if path.exists():
+            os.replace(path, old)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    finally:
+        if old.exists() and not path.exists():
+            os.replace(old, path)
+        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sync(path):
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _layer_shapes(prefix, config):
+    hidden, inner = config.hidden_size, config.intermediate_size
+    shapes = {}
+    for name in ("query", "key", "value"):
+        shapes.update(_dense(f"{prefix}attention.self.{name}", hidden, hidden))
+    shapes.update(_dense(f"{prefix}attention.output.dense", hidden, hidden))
+    shapes.update(_norm(f"{prefix}attention.output.LayerNorm", hidden))
+    shapes.update(_dense(f"{prefix}intermediate.dense", hidden, inner))
+    shapes.update(_dense(f"{prefix}output.dense", inner, hidden))
+    shapes.update(_norm(f"{prefix}output.LayerNorm", hidden))
+    if config.use_relative_positions:
+        for which in ("keys", "values"):
+            shapes[f"{prefix}attention.self.relative_{which}.table.weight"] = (RELATIVE_ROWS, config.head_size)
+    return shapes
+
+
+def _dense(name, size_in, size_out):
+    return {f"{name}.weight": (size_out, size_in), f"{name}.bias": (size_out,)}
+
+
+def _norm(name, size):
+    return {f"{name}.weight": (size,), f"{name}.bias": (size,)}
+
+
+def _listed(names):
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

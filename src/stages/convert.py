@@ -1,0 +1,83 @@
+"""Conversion: any weight file that can be read -> a model folder, checked name by name against its config."""
+from pathlib import Path
+
+from src.config.bert_config import BertConfig
+from src.errors import UserError
+from src.files import fresh_output_dir
+from src.infer import huggingface
+from src.infer.weight_files import read_weights
+
+WEIGHT_FILE = {"project": "model.safetensors", "hf": "model.safetensors", "ckpt": "model.ckpt"}
+OTHER_HEADS = ("BertForTokenClassification", "BertForMultipleChoice")
+
+
+def convert(config):
+    """Run one conversion (ConvertConfig) and return the folder written.
+
+    Nothing is written, and nothing deleted, before the weights are known to be whole.
+    """
+    _refuse_output_over_input(config.input, config.output_dir)
+    weights = read_weights(config.input, config.part or None)
+    bert = _bert_config(config, weights)
+    huggingface.check_weights(weights.arrays, bert, weights.source)
+    arrays, values = weights.arrays, bert.to_json_dict()
+    if config.to == "hf":
+        huggingface.refuse_what_transformers_lacks(bert, weights.source)
+        arrays, values = huggingface.without_extras(arrays), huggingface.plain_config(bert)
+    output = fresh_output_dir(config.output_dir, config.overwrite_output_dir)
+    huggingface.write_directory(output, arrays, values, tokenizer_dir=weights.source.parent,
+                                weights=WEIGHT_FILE[config.to])
+    _report(weights, arrays, bert, output)
+    return output
+
+
+def _bert_config(config, weights):
+    file = config.config_file or weights.config_file
+    if not file:
+        raise UserError(f"{weights.source} has no config.json beside it; give one with --config_file"
+                        f"{_sizes(weights.arrays)}")
+    _refuse_other_heads(weights)
+    bert, note = huggingface.fit_head(BertConfig.from_json(file), weights.arrays)
+    if note:
+        print(f"note: {note}")
+    return bert
+
+
+def _sizes(arrays):
+    """What the weights themselves tell about a config; the number of heads cannot be seen in them."""
+    words = arrays.get("bert.embeddings.word_embeddings.weight")
+    inner = arrays.get("bert.encoder.layer.0.intermediate.dense.weight")
+    if words is None or inner is None:
+        return ""
+    layers = len({name.split(".")[3] for name in arrays if name.startswith("bert.encoder.layer.")})
+    return (f" (the weights say vocab_size {words.shape[0]}, hidden_size {words.shape[1]}, "
+            f"num_hidden_layers {layers}, intermediate_size {inner.shape[0]})")
+
+
+def _refuse_other_heads(weights):
+    for name in (weights.config or {}).get("architectures") or ():
+        if name in OTHER_HEADS:
+            raise UserError(f"{weights.source} is a {name}; only BertModel, pre-training models and "
+                            "BertForSequenceClassification can be converted")
+
+
+def _refuse_output_over_input(source, output):
+    source, output = Path(source).resolve(), Path(output).resolve()
+    if output == source or output in source.parents:
+        raise UserError(f"output_dir {output} holds the input; give another folder")
+
+
+def _report(weights, arrays, bert, output):
+    count = sum(array.size for array in arrays.values())
+    print(f"read {weights.source}: {len(arrays)} weights, {count:,} numbers, {bert.num_hidden_layers} layers of "
+          f"{bert.hidden_size}, {bert.num_labels or 'no'} outputs")
+    if weights.set_aside:
+        print(f"set aside: {', '.join(weights.set_aside)}")
+    if weights.ignored:
+        print(f"passed over: {weights.ignored} values of the optimizer and its schedule")
+    if weights.source.suffix == ".ckpt" and bert.num_labels and bert.head_activation == "none":
+        print('note: the model zoo\'s TinyBERT and Q8BERT put ReLU before the classifier; if this model comes from '
+              'them, set "head_activation": "relu" in its config.json')
+    if not huggingface.tokenizer_files(output):
+        print(f"note: no tokenizer files beside {weights.source}; put vocab.txt into {output}")
+    print(f"wrote {output}")

@@ -1,0 +1,14 @@
+"""python -m src.tools.convert: weights of any known kind -> a model folder."""
+from src.config.cli import parse
+from src.config.convert_config import ConvertConfig
+from src.errors import run_main
+from src.stages.convert import convert
+
+
+def main(argv=None):
+    """Convert as the command line says."""
+    convert(parse(ConvertConfig, argv, prog="python -m src.tools.convert").config)
+
+
+if __name__ == "__main__":
+    run_main(main)
