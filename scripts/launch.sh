@@ -48,16 +48,16 @@ refuse_unset() {  # ARGUMENTS...
 
 in_foreground() {  # COMMAND...
     local status=0
-    trap : INT                                # Ctrl+C is the job's to answer: it writes a checkpoint and exits 130
-    "$@" 2>&1 | tee -i "$log" || status=$?    # pipefail: the job's code, not tee's
+    trap : INT                              # Ctrl+C is the job's to answer: it saves its state and exits 130
+    "$@" 2>&1 | tee -i "$log" || status=$?  # pipefail: the job's code, not tee's
     return "$status"
 }
 
 # Runs a job to its end beside its caller: its pid on stdout at once, its exit code in a file at the end.
 supervise() {  # COMMAND...
     local status=0
-    set -m                                    # a process group of its own; without it bash has it ignore SIGINT
-    trap '' HUP                               # outlives the terminal
+    set -m       # a process group of its own; without it bash has the job ignore SIGINT
+    trap '' HUP  # outlives the terminal
     "$@" </dev/null >"$log" 2>&1 &
     echo "$!"
     exec >/dev/null 2>&1

@@ -1,4 +1,4 @@
-# Sourced by quickstart.sh and run_tests.sh: the Python that serves MindSpore, the .venv, what is installed in it.
+# Sourced by quickstart.sh and run_tests.sh: the Python that serves MindSpore, the .venv and what is in it.
 # shellcheck shell=bash
 
 readonly PYTHONS_SERVED="3.10 3.11 3.12"   # wheels of MindSpore 2.10 exist for 3.9 too, its protobuf does not

@@ -11,7 +11,7 @@ do_train="true"
 do_eval="true"                    # with do_train="false" it evaluates load_td1_ckpt_path alone
 td_phase1_epoch_size=10           # src/tasks.py has a recipe for each task: SST-2 20, MNLI 10, CoLA 50, ...
 td_phase2_epoch_size=3
-load_teacher_ckpt_path="<unset>"  # fine-tuned teacher: a directory, or a .ckpt with its configuration in td_config
+load_teacher_ckpt_path="<unset>"  # fine-tuned teacher: a directory, or a .ckpt that td_config describes
 load_gd_ckpt_path="<unset>"       # general student: the same; "" starts from a fresh one
 load_td1_ckpt_path=""             # a student that has passed phase 1, to skip it
 train_data_dir="<unset>"          # records: a file, several with commas between, or a folder

@@ -1,0 +1,111 @@
+"""scripts/launch.sh and what stands on it: exit codes, logs, interrupts, unset variables."""
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+ENVIRONMENT = {**os.environ, "PYTHON": sys.executable}
+
+JOB = """
+import sys, time
+try:
+    print("arguments", sys.argv[1:], flush=True)
+    time.sleep(float(sys.argv[1]))
+except KeyboardInterrupt:
+    time.sleep(0.2)
+    print("saved", flush=True)
+    sys.exit(130)
+sys.exit(int(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def launch(tmp_path):
+    """A function that runs a launcher in an empty folder with job.py in it."""
+    (tmp_path / "job.py").write_text(JOB)
+
+    def run(*arguments, script="launch.sh"):
+        return subprocess.run(["bash", SCRIPTS / script, *arguments], cwd=tmp_path, env=ENVIRONMENT,
+                              capture_output=True, text=True, timeout=60)
+
+    run.folder = tmp_path
+    return run
+
+
+def wait_for(path):
+    deadline = time.monotonic() + 20
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return path.read_text()
+
+
+def test_the_exit_code_passes_through_tee(launch):
+    done = launch("standalone", "job.py", "0", "7", "two words")
+    assert done.returncode == 7
+    assert done.stdout == (launch.folder / "log.txt").read_text() == "arguments ['0', '7', 'two words']\n"
+
+
+def test_background_returns_at_once_and_leaves_the_exit_code(launch):
+    begun = time.monotonic()
+    started = launch("standalone", "--background", "job.py", "3", "7")
+    assert started.returncode == 0 and time.monotonic() - begun < 2.5
+    assert "log.txt" in started.stdout and re.search(r"pid \d+", started.stdout)
+    assert wait_for(launch.folder / "log.txt.exit_code") == "7\n"
+
+
+def test_background_job_hears_an_interrupt(launch):
+    started = launch("standalone", "job.py", "30", "0", "--background")
+    while not (launch.folder / "log.txt").read_text():
+        time.sleep(0.05)
+    os.kill(int(re.search(r"pid (\d+)", started.stdout).group(1)), signal.SIGINT)
+    assert wait_for(launch.folder / "log.txt.exit_code") == "130\n"
+    assert "saved" in (launch.folder / "log.txt").read_text()
+
+
+def test_foreground_interrupt_lets_the_job_save(launch):
+    process = subprocess.Popen(["bash", SCRIPTS / "launch.sh", "standalone", "job.py", "30", "0"],
+                               cwd=launch.folder, env=ENVIRONMENT, start_new_session=True,
+                               stdout=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    os.killpg(process.pid, signal.SIGINT)
+    printed, _ = process.communicate(timeout=20)
+    assert process.returncode == 130 and "saved" in printed
+
+
+def test_dry_run_starts_nothing_and_quotes(launch):
+    shown = launch("standalone", "job.py", "--dry_run", "--name", "two words", "--none", "")
+    assert shown.returncode == 0 and shown.stdout.strip().endswith("job.py --name two\\ words --none ''")
+    assert not (launch.folder / "log.txt").exists()
+
+
+@pytest.mark.parametrize("arguments, complaint", [
+    (["standalone", "absent.py"], "no such script: absent.py"),
+    (["standalone"], "expected a SCRIPT.py"),
+    (["orbital", "job.py"], "unknown way to launch 'orbital'"),
+])
+def test_a_wrong_call_is_one_sentence(launch, arguments, complaint):
+    refused = launch(*arguments)
+    assert refused.returncode == 2 and complaint in refused.stderr
+
+
+def test_task_distillation_names_the_line_to_edit(launch):
+    script = "run_standalone_td.sh"
+    refused = launch(script=script)
+    number = re.search(r"task_name is unset: edit line (\d+) of \S+run_standalone_td.sh", refused.stderr)[1]
+    assert refused.returncode == 2
+    assert (SCRIPTS / script).read_text().splitlines()[int(number) - 1].startswith("task_name=")
+
+    shown = launch("--dry_run", "--task_name", "CoLA", "--seed", "7", script=script).stdout
+    assert "--load_teacher_ckpt_path <unset>" in shown and shown.strip().endswith("--task_name CoLA --seed 7")
+    assert shown.count("--task_name") == 1 and "--td_phase1_epoch_size 10" in shown
+
+
+def test_evaluation_alone_needs_no_teacher(launch):
+    shown = launch("--dry_run", "--do_train", "false", script="run_standalone_td.sh").stdout
+    assert "--load_teacher_ckpt_path ''" in shown and "--eval_data_dir <unset>" in shown
