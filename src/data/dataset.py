@@ -1,0 +1,111 @@
+"""Batches of a table: length buckets, shuffling and odd tails, as a pure function of (seed, epoch).
+
+B batch size, S' the length of a bucket.
+"""
+from typing import NamedTuple
+
+import numpy as np
+
+from src.errors import UserError
+
+STEP = 8
+
+
+class Batch(NamedTuple):
+    """input_ids, token_type_ids, attention_mask [B, S'] int32, labels [B], weights [B] float32, rows [B] int64.
+
+    A row of weight 0 only fills the batch: it repeats a row that is elsewhere in the epoch. `labels` are int32 or
+    float32, zeros where the table has none; `rows` are the rows' numbers in the table.
+    """
+
+    input_ids: np.ndarray
+    token_type_ids: np.ndarray
+    attention_mask: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray
+    rows: np.ndarray
+
+
+def choose_buckets(lengths, max_seq_length, limit=4):
+    """At most `limit` static lengths (ascending, multiples of 8) that need the fewest padded tokens for `lengths`.
+
+    The last is the longest length present, rounded up, but never above `max_seq_length`. Found by dynamic
+    programming over the histogram of the rounded lengths.
+    """
+    rounded = np.minimum(-(-np.asarray(lengths) // STEP) * STEP, max_seq_length)
+    ends, counts = np.unique(rounded, return_counts=True)
+    below = np.concatenate([[0], np.cumsum(counts)])
+    # cost[k][j]: padded tokens of the rows up to end j in k buckets, the last of which is ends[j].
+    cost = [below[1:] * ends]
+    cut = []
+    for _ in range(min(limit, len(ends)) - 1):
+        last = cost[-1]
+        options = np.array([[last[i] + (below[j + 1] - below[i + 1]) * ends[j] if i < j else last[j]
+                             for i in range(j + 1)] + [np.inf] * (len(ends) - j - 1) for j in range(len(ends))])
+        cut.append(options.argmin(axis=1))
+        cost.append(options.min(axis=1))
+    chosen, j = [], len(ends) - 1
+    for before in reversed(cut):
+        if before[j] < j:
+            chosen.append(int(ends[j]))
+            j = before[j]
+    return sorted([*chosen, int(ends[j])])
+
+
+class Batches:
+    """The batches of a table for one rank.
+
+    Every real row is read exactly once an epoch over all ranks, and all ranks take the same number of steps of
+    the same lengths. The rows that do not fill a batch of their bucket go up to the next longer one, so that only
+    the very last batch of the longest bucket can hold rows of weight 0.
+    """
+
+    def __init__(self, table, batch_size, buckets, shuffle, seed, rank=0, rank_size=1):
+        """`batch_size` is per rank; `buckets` ascending lengths (`choose_buckets`). Raises UserError on a misfit."""
+        if batch_size < 1:
+            raise UserError(f"batch_size {batch_size} is not a positive number")
+        if not table.rows:
+            raise UserError("there is no row to make batches of")
+        self.table, self.batch_size, self.buckets = table, batch_size, list(buckets)
+        self.shuffle, self.seed, self.rank, self.rank_size = shuffle, seed, rank, rank_size
+        bucket_of = np.searchsorted(self.buckets, table.lengths)
+        if bucket_of.max() == len(self.buckets):
+            raise UserError(f"a row has {table.lengths.max()} tokens, more than the longest bucket {self.buckets[-1]}")
+        self._members = [np.flatnonzero(bucket_of == b) for b in range(len(self.buckets))]
+
+    @property
+    def steps_per_epoch(self):
+        """Steps of one epoch, the same on every rank."""
+        return -(-self.table.rows // (self.batch_size * self.rank_size))
+
+    def epoch(self, epoch, skip=0):
+        """Iterate over the batches of epoch number `epoch`, from step `skip` on (to resume within an epoch)."""
+        for length, rows, weights in self._plan(epoch)[skip:]:
+            ids, segments, mask = self.table.padded(rows, length)
+            yield Batch(ids, segments, mask, self._labels(rows), weights, rows)
+
+    def _labels(self, rows):
+        labels = self.table.labels
+        return np.zeros(len(rows), np.int32) if labels is None else labels[rows]
+
+    def _plan(self, epoch):
+        """This rank's steps: (length, rows [B], weights [B]), without any token touched yet."""
+        draw = np.random.default_rng([self.seed, epoch]) if self.shuffle else None
+        whole = self.batch_size * self.rank_size
+        steps, waiting = [], np.empty(0, np.int64)
+        for length, members in zip(self.buckets, self._members, strict=True):
+            rows = np.concatenate([waiting, members])
+            rows = draw.permutation(rows) if self.shuffle else np.sort(rows)
+            full = len(rows) // whole * whole
+            steps += [(length, *self._share(batch, whole)) for batch in rows[:full].reshape(-1, whole)]
+            waiting, longest = rows[full:], length
+        if len(waiting):
+            steps.append((longest, *self._share(waiting, whole)))
+        order = draw.permutation(len(steps)) if self.shuffle else range(len(steps))
+        return [steps[i] for i in order]
+
+    def _share(self, batch, whole):
+        # Every rank_size-th row, so that the filling rows of the last batch are spread over the ranks.
+        filled = np.resize(batch, whole)[self.rank::self.rank_size]
+        real = (np.arange(whole) < len(batch))[self.rank::self.rank_size]
+        return filled, real.astype(np.float32)

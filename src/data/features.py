@@ -1,0 +1,64 @@
+"""Examples -> rows of token ids."""
+import dataclasses
+from itertools import chain
+
+import numpy as np
+from tqdm import tqdm
+
+from src.data.table import RecordTable
+from src.errors import UserError
+
+CHUNK = 1024
+MIN_LENGTH = 8
+
+
+@dataclasses.dataclass
+class EncodingCounts:
+    """What happened on the way: rows that were shortened, tokens of the texts, and how many of them were [UNK]."""
+
+    truncated: int = 0
+    tokens: int = 0
+    unknown: int = 0
+
+    @property
+    def unk_share(self):
+        """Share of [UNK] among the tokens of the texts ([CLS] and [SEP] not counted)."""
+        return self.unknown / max(self.tokens, 1)
+
+
+def encode_examples(examples, tokenizer, labels, max_seq_length, title=""):
+    """Turn examples into a table.
+
+    `labels` is the task's tuple of class names, () for a score. Returns (RecordTable, EncodingCounts).
+    A progress bar called `title` is shown on a terminal.
+    """
+    table, counts = encode_texts([(e.text_a, e.text_b) for e in examples], tokenizer, max_seq_length, title)
+    if examples[0].label is not None:
+        table.labels = _label_array([e.label for e in examples], labels)
+    return table, counts
+
+
+def encode_texts(pairs, tokenizer, max_seq_length, title=""):
+    """As `encode_examples`, for pairs (text_a, text_b or None) without labels."""
+    if max_seq_length < MIN_LENGTH:
+        raise UserError(f"max_seq_length {max_seq_length} is too short; give at least {MIN_LENGTH}")
+    ids, segments, counts = [], [], EncodingCounts()
+    # disable=None: tqdm is silent where the output is not a terminal.
+    for start in tqdm(range(0, len(pairs), CHUNK), desc=title, unit=f" x {CHUNK} rows", disable=None, leave=False):
+        chunk = pairs[start:start + CHUNK]
+        new_ids, new_segments, shortened = tokenizer.encode_pairs(chunk, max_seq_length)
+        ids += new_ids
+        segments += new_segments
+        counts.truncated += sum(shortened)
+        counts.unknown += sum(row.count(tokenizer.unk_id) for row in new_ids)
+        counts.tokens += sum(map(len, new_ids)) - sum(2 if b is None else 3 for _, b in chunk)
+    lengths = np.fromiter(map(len, ids), np.int64, len(ids))
+    flat = (np.fromiter(chain.from_iterable(rows), np.int32, lengths.sum()) for rows in (ids, segments))
+    return RecordTable.from_flat(*flat, lengths, None, max_seq_length), counts
+
+
+def _label_array(values, labels):
+    if not labels:
+        return np.array([float(value) for value in values], np.float32)
+    index = {label: i for i, label in enumerate(labels)}
+    return np.array([index[value] for value in values], np.int32)

@@ -1,0 +1,183 @@
+"""Rows of a task's text file (TSV, CSV or JSONL) as examples, with a sentence for each thing that can be wrong."""
+import csv
+import dataclasses
+import io
+import json
+import math
+from pathlib import Path
+
+from src.errors import UserError
+
+SUFFIXES = (".tsv", ".csv", ".jsonl", ".json")
+BOM = b"\xef\xbb\xbf"
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """One row: its texts, its label as written (None in a file without labels) and its line in the file."""
+
+    text_a: str
+    text_b: str | None
+    label: str | None
+    line: int
+
+
+@dataclasses.dataclass
+class TextFile:
+    """What a file held: the good rows, the complaints about bad ones, and how many had no gold label."""
+
+    path: Path
+    examples: list
+    bad_rows: list
+    unlabelled: int
+    labelled: bool
+
+
+class _BadRow(Exception):
+    """A row that breaks the format; the message says how."""
+
+
+def find_file(directory, name):
+    """`directory/name`, or the same name with another known suffix (train.csv, train.jsonl), or None."""
+    path = Path(directory) / name
+    return next((p for p in (path, *map(path.with_suffix, SUFFIXES)) if p.is_file()), None)
+
+
+def read_examples(path, task, on_bad_row="error", max_rows=-1, split="train"):
+    """Read a text file of `task`; rows that carry the task's `unlabelled` mark are left out and counted.
+
+    `split` "test..." files have a header and may lack the label column. Returns a TextFile.
+    Raises UserError for a missing file, a wrong header and, with on_bad_row "error", for the first bad row.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; it should hold the {split} rows of {task.name}")
+    is_test = split.startswith("test")
+    rows = _numbered_rows(path)
+    # Only GLUE's own CoLA files have no header; a CSV or JSONL file names its columns.
+    headerless = task.columns and path.suffix == ".tsv" and not is_test
+    header = list(task.columns) if headerless else _header(rows, path)
+    labelled = not is_test or task.label_column in header
+    _check_header(path, header, (*task.text_columns, *([task.label_column] if labelled else [])))
+    found = TextFile(path, [], [], 0, labelled)
+    for line, row in rows:
+        if 0 <= max_rows <= len(found.examples):
+            break
+        try:
+            example = _example(task, header, row, line, labelled)
+        except _BadRow as complaint:
+            if on_bad_row != "skip":
+                raise UserError(f"{path}, line {line}: {complaint} (--on_bad_row skip leaves such rows out)") from None
+            found.bad_rows.append({"line": line, "reason": str(complaint)})
+            continue
+        if example is None:
+            found.unlabelled += 1
+        else:
+            found.examples.append(example)
+    if not found.examples:
+        raise UserError(f"{path} holds no usable row")
+    return found
+
+
+def _header(rows, path):
+    header = next(rows, (0, None))[1]
+    if isinstance(header, _BadRow) or header is None:
+        raise UserError(f"{path} has no header line that can be read")
+    return header
+
+
+def _check_header(path, header, expected):
+    missing = [name for name in expected if name not in header]
+    if missing:
+        shown = ", ".join(str(name)[:40] for name in header)
+        raise UserError(f"{path}: the header lacks {', '.join(missing)}; "
+                        f"expected the columns {', '.join(expected)}, found {shown}")
+
+
+def _example(task, header, row, line, labelled):
+    if isinstance(row, _BadRow):
+        raise row
+    if len(row) != len(header):
+        raise _BadRow(f"{len(row)} columns where {len(header)} belong")
+    values = dict(zip(header, row, strict=True))
+    texts = [values[name].strip() for name in task.text_columns]
+    label = values[task.label_column].strip() if labelled else None
+    if labelled and label == task.unlabelled:
+        return None
+    for name, text in zip(task.text_columns, texts, strict=True):
+        if not text:
+            raise _BadRow(f"the text in column {name} is empty")
+    if labelled:
+        _check_label(task, label)
+    return Example(texts[0], texts[1] if len(texts) > 1 else None, label, line)
+
+
+def _check_label(task, label):
+    if task.labels:
+        if label not in task.labels:
+            raise _BadRow(f'label "{label[:40]}" is unknown to {task.name}, whose labels are {", ".join(task.labels)}')
+        return
+    try:
+        finite = math.isfinite(float(label))
+    except ValueError:
+        finite = False
+    if not finite:
+        raise _BadRow(f'label "{label[:40]}" is not a number')
+
+
+def _numbered_rows(path):
+    """Pairs (line number, list of values), header first; an unreadable row is given as the _BadRow that says why."""
+    if path.suffix in (".jsonl", ".json"):
+        return _json_rows(path)
+    return _csv_rows(path) if path.suffix == ".csv" else _tsv_rows(path)
+
+
+def _lines(path):
+    # Split at newlines only: str.splitlines would also break a sentence at U+2028 and its like.
+    lines = path.read_bytes().removeprefix(BOM).split(b"\n")
+    while lines and not lines[-1].strip():
+        lines.pop()
+    for number, line in enumerate(lines, 1):
+        try:
+            yield number, line.decode("utf-8").removesuffix("\r")
+        except UnicodeDecodeError as error:
+            yield number, _BadRow(f"not UTF-8 (byte {error.start + 1})")
+
+
+def _tsv_rows(path):
+    # Quoting is off in GLUE's files: a lone " is a character like any other.
+    for number, line in _lines(path):
+        yield number, line if isinstance(line, _BadRow) else line.split("\t")
+
+
+def _csv_rows(path):
+    try:
+        text = path.read_bytes().removeprefix(BOM).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 (byte {error.start + 1})") from None
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        yield from ((reader.line_num, row) for row in reader if row)
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}: {error}") from None
+
+
+def _json_rows(path):
+    header = None
+    for number, line in _lines(path):
+        row = line if isinstance(line, _BadRow) else _json_object(line)
+        if isinstance(row, dict):
+            if header is None:
+                header = list(row)
+                yield 0, header
+            lacking = [name for name in header if row.get(name) is None]
+            row = _BadRow(f"lacks {', '.join(lacking)}") if lacking else [str(row[name]) for name in header]
+        yield number, row
+
+
+def _json_object(line):
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        return _BadRow(f"not valid JSON ({error.msg})")
+    return row if isinstance(row, dict) else _BadRow("not a JSON object")

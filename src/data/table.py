@@ -1,0 +1,82 @@
+"""All rows of a data set in memory, ragged: the real tokens only, one after another, without padding."""
+import dataclasses
+import functools
+
+import numpy as np
+
+from src.errors import UserError
+
+
+@dataclasses.dataclass
+class RecordTable:
+    """Rows of token ids. T is the number of tokens of all rows together.
+
+    tokens    [T] uint16 (int32 for a vocabulary beyond 65,536), [CLS] and [SEP] included
+    segments  [T] uint8, 0 for the first text and 1 for the second
+    offsets   [rows + 1] int64: row r is tokens[offsets[r]:offsets[r + 1]]
+    labels    [rows] int32 class indices, float32 scores, or None for rows without labels
+    max_seq_length  the fixed length that the rows have, or will have, in a record file
+    manifest  what `prepare` wrote about these rows, where it is known
+    """
+
+    tokens: np.ndarray
+    segments: np.ndarray
+    offsets: np.ndarray
+    labels: np.ndarray | None
+    max_seq_length: int
+    manifest: dict | None = None
+
+    @classmethod
+    def from_flat(cls, tokens, segments, lengths, labels, max_seq_length, manifest=None):
+        """Build from concatenated tokens and segments [T] and the rows' lengths, in the compact types."""
+        tokens = np.asarray(tokens)
+        narrow = tokens.size == 0 or tokens.max() <= np.iinfo(np.uint16).max
+        if labels is not None:
+            labels = np.asarray(labels)
+            labels = labels.astype(np.float32 if labels.dtype.kind == "f" else np.int32)
+        offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
+        return cls(tokens.astype(np.uint16 if narrow else np.int32), np.asarray(segments).astype(np.uint8),
+                   offsets, labels, int(max_seq_length), manifest)
+
+    @property
+    def rows(self):
+        """The number of rows."""
+        return len(self.offsets) - 1
+
+    @functools.cached_property
+    def lengths(self):
+        """[rows] int64: real tokens of each row."""
+        return np.diff(self.offsets)
+
+    def take(self, indices):
+        """A table of the rows `indices`, in that order."""
+        indices = np.asarray(indices, dtype=np.int64)
+        lengths = self.lengths[indices]
+        ends = np.cumsum(lengths)
+        places = np.arange(lengths.sum()) + np.repeat(self.offsets[indices] - (ends - lengths), lengths)
+        labels = None if self.labels is None else self.labels[indices]
+        return RecordTable.from_flat(self.tokens[places], self.segments[places], lengths, labels,
+                                     self.max_seq_length, self.manifest)
+
+    def head(self, rows):
+        """The first `rows` rows (all of them when there are fewer, or when `rows` is negative)."""
+        return self if rows < 0 or rows >= self.rows else self.take(np.arange(rows))
+
+    def padded(self, indices, length):
+        """Rows `indices` padded with 0 to `length`.
+
+        Returns input_ids, segment_ids, input_mask, each [len(indices), length] int32.
+        Raises UserError when one of the rows is longer.
+        """
+        lengths = self.lengths[indices]
+        if lengths.size and lengths.max() > length:
+            raise UserError(f"a row of {lengths.max()} tokens does not fit the length {length}; "
+                            "prepare the records again with a smaller --max_seq_length")
+        columns = np.arange(length)
+        real = columns < lengths[:, None]
+        places = (self.offsets[indices][:, None] + columns)[real]
+        ids = np.zeros(real.shape, np.int32)
+        segments = np.zeros(real.shape, np.int32)
+        ids[real] = self.tokens[places]
+        segments[real] = self.segments[places]
+        return ids, segments, real.astype(np.int32)

@@ -1,0 +1,107 @@
+"""Text -> token ids -> record files: each split of a task, its schema, its manifest and the tokenizer."""
+import os
+import tempfile
+from pathlib import Path
+
+from src.data.features import encode_examples
+from src.data.readers import find_file, read_examples
+from src.data.record_paths import MANIFEST_FILE, SCHEMA_FILE
+from src.data.records import schema_of, write_records
+from src.data.sample_task import write_sample_task
+from src.data.tokenization import load_tokenizer
+from src.errors import UserError
+from src.files import fresh_output_dir, write_json
+from src.tasks import find_task
+
+UNK_LIMIT = 0.2
+SAMPLE_TASK = "sample"
+
+
+def prepare(config):
+    """Run the whole of `prepare` (src/config/prepare_config.py) and return the manifest.
+
+    output_dir is filled only when everything has been written. Raises UserError for anything wrong with the input.
+    """
+    task = find_task(config.task_name)
+    tokenizer = load_tokenizer(config.vocab_file, {"true": True, "false": False}.get(config.do_lower_case))
+    output_dir = fresh_output_dir(config.output_dir, config.overwrite_output_dir)
+    with tempfile.TemporaryDirectory(prefix=f".{output_dir.name}-", dir=output_dir.resolve().parent) as folder:
+        folder = Path(folder)
+        sources = _sources(config, task, folder)
+        manifest = _write_all(config, task, tokenizer, sources, folder)
+        _move(folder, output_dir)
+    print(_summary(manifest, output_dir))
+    return manifest
+
+
+def _sources(config, task, folder):
+    """Split name -> text file. Train and dev files must exist, test files may."""
+    data_dir = config.data_dir
+    if not data_dir:
+        if task.name != SAMPLE_TASK:
+            raise UserError(f"--data_dir is required: the folder with the files of {task.name}")
+        data_dir = write_sample_task(folder)
+    if not Path(data_dir).is_dir():
+        raise UserError(f"data_dir {data_dir} does not exist or is no folder")
+    sources = {split: find_file(data_dir, name) for split, name in task.files.items()}
+    if config.train_file:
+        sources["train"] = Path(config.train_file)
+    for split, source in sources.items():
+        if source is None and split not in task.test_files:
+            raise UserError(f"{Path(data_dir) / task.files[split]} does not exist; "
+                            f"it should hold the {split} rows of {task.name}")
+    return {split: source for split, source in sources.items() if source is not None}
+
+
+def _write_all(config, task, tokenizer, sources, folder):
+    length = config.max_seq_length or task.max_seq_length
+    files, schema = {}, None
+    for split, source in sources.items():
+        text = read_examples(source, task, config.on_bad_row, config.max_rows, split)
+        table, counts = encode_examples(text.examples, tokenizer, task.labels, length, f"{task.name} {split}")
+        _check_unknown(counts, source, config.vocab_file)
+        name = f"{split}.{config.dataset_type}"
+        write_records(folder / name, table, config.dataset_type)
+        schema = schema or schema_of(table)
+        files[split] = _entry(name, text, table, counts)
+    manifest = {"task": task.name, "output_mode": task.output_mode, "labels": list(task.labels),
+                "dataset_type": config.dataset_type, "max_seq_length": length, "max_rows": config.max_rows,
+                "files": files, "tokenizer": tokenizer.settings}
+    tokenizer.save(folder)
+    write_json(folder / SCHEMA_FILE, schema)
+    write_json(folder / MANIFEST_FILE, manifest)
+    return manifest
+
+
+def _entry(name, text, table, counts):
+    return {"file": name, "source": text.path.name, "labelled": text.labelled, "rows": table.rows,
+            "tokens": int(table.lengths.sum()), "longest": int(table.lengths.max()), "truncated": counts.truncated,
+            "unk_share": round(counts.unk_share, 6), "unlabelled": text.unlabelled,
+            "skipped": len(text.bad_rows), "bad_rows": text.bad_rows}
+
+
+def _check_unknown(counts, source, vocab_file):
+    if counts.unk_share > UNK_LIMIT:
+        raise UserError(f"{counts.unk_share:.0%} of the tokens of {source} are [UNK] with the vocabulary {vocab_file} "
+                        f"(limit {UNK_LIMIT:.0%}): it is the vocabulary of another language or casing; give the one "
+                        "of your model, or set --do_lower_case")
+
+
+def _move(folder, output_dir):
+    # The manifest comes last: where it is, everything is.
+    names = sorted(os.listdir(folder), key=lambda name: name == MANIFEST_FILE)
+    for name in names:
+        os.replace(folder / name, output_dir / name)
+
+
+def _summary(manifest, output_dir):
+    heads = ("file", "rows", "tokens/row", "longest", "truncated", "[UNK]", "no label", "skipped")
+    rows = [(entry["file"], f"{entry['rows']:,}", f"{entry['tokens'] / entry['rows']:.1f}", str(entry["longest"]),
+             str(entry["truncated"]), f"{entry['unk_share']:.2%}", str(entry["unlabelled"]), str(entry["skipped"]))
+            for entry in manifest["files"].values()]
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    lines = ["  ".join(f"{cell:<{w}}" if i == 0 else f"{cell:>{w}}"
+                       for i, (cell, w) in enumerate(zip(row, widths, strict=True))) for row in (heads, *rows)]
+    title = f"{manifest['task']}: {manifest['max_seq_length']} tokens a row, {manifest['dataset_type']} in {output_dir}"
+    first = "" if manifest["max_rows"] < 0 else f"\nonly the first {manifest['max_rows']} rows of each file were read"
+    return "\n".join([title, *lines]) + first

@@ -1,0 +1,105 @@
+"""The tasks: one row each, with the columns of GLUE's own files, the labels, the metrics and the recipe.
+
+To add a task, add a row to `TASKS`; nothing else in the project knows a task by name.
+Sources: GLUE (Wang et al. 2018), epochs of the distillation recipe: PaddleNLP's TinyBERT table.
+"""
+import dataclasses
+
+from src.errors import UserError, did_you_mean
+
+SINGLE_LENGTH, PAIR_LENGTH = 64, 128
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskSpec:
+    """What is to be known of a task.
+
+    text_columns    one or two column names, found in the header of the file
+    label_column    the column of the label (class name, or a number for regression)
+    columns         the column names of train and dev files that have no header (CoLA); empty: there is a header.
+                    Test files always have one.
+    labels          class names, in the order of the class indices; empty for regression
+    unlabelled      a label value that means "no gold label": such rows are left out and counted
+    metrics         names of `src.metrics.METRICS`; `best_metric` decides which checkpoint is best
+    recipe          stage -> {config field: value}, used where neither the command line nor a config module speaks
+    """
+
+    name: str
+    text_columns: tuple
+    label_column: str = "label"
+    columns: tuple = ()
+    labels: tuple = ("0", "1")
+    unlabelled: str | None = None
+    max_seq_length: int = SINGLE_LENGTH
+    metrics: tuple = ("accuracy",)
+    best_metric: str = "accuracy"
+    train_file: str = "train.tsv"
+    dev_files: dict = dataclasses.field(default_factory=lambda: {"dev": "dev.tsv"})
+    test_files: dict = dataclasses.field(default_factory=lambda: {"test": "test.tsv"})
+    recipe: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def header(self):
+        """True when train and dev files begin with a line of column names."""
+        return not self.columns
+
+    @property
+    def output_mode(self):
+        """`classification`, or `regression` for a task without classes."""
+        return "classification" if self.labels else "regression"
+
+    @property
+    def files(self):
+        """Every record file the task can have, in order: split name -> text file name."""
+        return {"train": self.train_file, **self.dev_files, **self.test_files}
+
+
+def _recipe(phase1_epochs, phase2_epochs=3):
+    return {
+        "finetune": {"learning_rate": 2e-5, "epoch_size": 3, "batch_size": 32},
+        "task_distill": {"batch_size": 32, "td_phase1_epoch_size": phase1_epochs,
+                         "td_phase2_epoch_size": phase2_epochs, "learning_rate": 5e-5,
+                         "phase2_learning_rate": 3e-5},
+    }
+
+
+def _pair(name, first, second, phase1_epochs, **fields):
+    return TaskSpec(name, (first, second), max_seq_length=PAIR_LENGTH, recipe=_recipe(phase1_epochs), **fields)
+
+
+_ROWS = (
+    TaskSpec("CoLA", ("sentence",), columns=("source", "label", "mark", "sentence"),
+             metrics=("matthews_correlation", "accuracy"), best_metric="matthews_correlation", recipe=_recipe(50)),
+    TaskSpec("SST-2", ("sentence",), recipe=_recipe(20)),
+    _pair("MRPC", "#1 String", "#2 String", 20, label_column="Quality", metrics=("accuracy", "f1", "acc_and_f1")),
+    _pair("STS-B", "sentence1", "sentence2", 20, label_column="score", labels=(),
+          metrics=("pearson", "spearmanr", "corr"), best_metric="pearson"),
+    _pair("QQP", "question1", "question2", 10, label_column="is_duplicate", metrics=("accuracy", "f1", "acc_and_f1")),
+    _pair("MNLI", "sentence1", "sentence2", 10, label_column="gold_label", unlabelled="-",
+          labels=("contradiction", "entailment", "neutral"),
+          dev_files={"dev_matched": "dev_matched.tsv", "dev_mismatched": "dev_mismatched.tsv"},
+          test_files={"test_matched": "test_matched.tsv", "test_mismatched": "test_mismatched.tsv"}),
+    _pair("QNLI", "question", "sentence", 10, labels=("entailment", "not_entailment")),
+    _pair("RTE", "sentence1", "sentence2", 20, labels=("entailment", "not_entailment")),
+    _pair("WNLI", "sentence1", "sentence2", 20),
+    # The built-in task of src/data/sample_task.py, in SST-2's format.
+    TaskSpec("sample", ("sentence",), recipe=_recipe(20, 5)),
+)
+
+TASKS = {task.name: task for task in _ROWS}
+
+
+def find_task(name):
+    """The TaskSpec called `name`, whatever its case, hyphens and underscores ("sst2", "STS_B").
+
+    Raises UserError with the nearest name when there is none.
+    """
+    by_key = {_key(task.name): task for task in _ROWS}
+    if _key(name) in by_key:
+        return by_key[_key(name)]
+    known = ", ".join(TASKS)
+    raise UserError(f'task_name "{name}" is not one of {known}{did_you_mean(name, TASKS)}')
+
+
+def _key(name):
+    return str(name).lower().replace("-", "").replace("_", "")
