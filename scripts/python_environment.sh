@@ -1,7 +1,8 @@
-# Sourced by quickstart.sh and run_tests.sh: the Python that serves MindSpore, the .venv and what is in it.
+# Sourced by quickstart.sh and run_tests.sh, which set root: a Python that serves MindSpore, the project's .venv.
 # shellcheck shell=bash
 
 readonly PYTHONS_SERVED="3.10 3.11 3.12"   # wheels of MindSpore 2.10 exist for 3.9 too, its protobuf does not
+python="${root:?}/.venv/bin/python"
 
 die() {
     printf 'error: %s\n' "$*" >&2
@@ -18,27 +19,30 @@ find_python() {
             return
         fi
     done
-    die "MindSpore 2.10 needs a Python of $PYTHONS_SERVED and ${PYTHON:-PATH} is none;" \
-        "choose one with PYTHON=/path/to/python3.11"
+    die "MindSpore 2.10 needs one of Python ${PYTHONS_SERVED// /, } and ${PYTHON:-PATH} offers none;" \
+        "choose with PYTHON=/path/to/python3.11"
 }
 
-make_environment() {  # FOLDER
-    local python
-    [[ -x $1/bin/python ]] && return
-    python=$(find_python) || exit
-    "$python" -c 'import ensurepip, venv' 2>/dev/null ||
-        die "$python lacks the venv module; install it (Debian, Ubuntu: apt install python3-venv)"
-    echo "making $1 with $python"
-    "$python" -m venv "$1"
+make_environment() {
+    local base
+    [[ -x $python ]] && return
+    base=$(find_python) || exit
+    "$base" -c 'import ensurepip, venv' 2>/dev/null ||
+        die "$base lacks the venv module; install it (Debian, Ubuntu: apt install python3-venv)"
+    echo "making $root/.venv with $base"
+    "$base" -m venv "$root/.venv"
 }
 
-# Installs a requirements file, unless the same files were installed in this .venv before.
-install_requirements() {  # FOLDER REQUIREMENTS_FILE
-    local stamp wanted
-    stamp=$1/.installed-$(basename "$2")
-    wanted=$(cat "$(dirname "$2")"/requirements*.txt | sha256sum)
+pip_install() {  # PIP ARGUMENTS...
+    "$python" -m pip install --quiet --disable-pip-version-check "$@"
+}
+
+# Installs a requirements file of the project, unless the same ones were installed in this .venv before.
+install_requirements() {  # FILE
+    local stamp="$root/.venv/.installed-$1" wanted
+    wanted=$(cat "$root"/requirements*.txt | sha256sum)
     [[ -f $stamp && $(<"$stamp") == "$wanted" ]] && return
-    echo "installing $(basename "$2")"
-    "$1/bin/python" -m pip install --quiet --disable-pip-version-check -r "$2"
+    echo "installing $1"
+    pip_install -r "$root/$1"
     printf '%s\n' "$wanted" >"$stamp"
 }

