@@ -6,12 +6,12 @@ from src.config.options import option, required
 
 @dataclasses.dataclass(frozen=True)
 class ConvertConfig:
-    """Read a model of any known kind and write it as a folder of this project, of Hugging Face or as a .ckpt."""
+    """Read a model of any known kind; write it as a folder of this project, of Hugging Face, or a .ckpt."""
 
-    input: str = required("model folder, weight file (.safetensors, pytorch_model.bin, .ckpt) or TensorFlow prefix")
+    input: str = required("model folder or weight file (.safetensors, pytorch_model.bin, .ckpt, TensorFlow)")
     output_dir: str = required("folder to write")
-    to: str = option("project", "project: Hugging Face's layout plus what only this project knows; hf: exactly what "
-                     "transformers opens; ckpt: a MindSpore checkpoint with the same names",
+    to: str = option("project", "project: Hugging Face's layout and what only this project knows; hf: just "
+                     "what transformers opens; ckpt: a MindSpore checkpoint with the same names",
                      choices=("project", "hf", "ckpt"))
     config_file: str = option("", "config.json to use instead of the one beside the weights")
     part: str = option("", "which model of a distillation checkpoint to take: student or teacher",

@@ -14,12 +14,13 @@ from src.infer.zoo_ckpt import write_ckpt
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json",
                    "added_tokens.json")
 EXTRAS = ("hidden_projection.",)   # of the distillation, not of the model
+RELATIVE_TABLES = ("relative_keys", "relative_values")
 RELATIVE_ROWS = 33                 # distances -16 .. 16 (Shaw et al. 2018, clipped at 16)
 SHOWN = 5                          # names listed in a message; the rest are counted
 
 
 def expected_shapes(config):
-    """{Hugging Face name: shape} of every weight that a BertConfig implies; the head only when it has labels."""
+    """{Hugging Face name: shape} of every weight of a BertConfig; the head only when it has labels."""
     hidden = config.hidden_size
     shapes = {"bert.embeddings.word_embeddings.weight": (config.vocab_size, hidden),
               "bert.embeddings.token_type_embeddings.weight": (config.type_vocab_size, hidden),
@@ -35,7 +36,7 @@ def expected_shapes(config):
 
 
 def check_weights(arrays, config, source):
-    """Raise UserError unless `arrays` are exactly the weights of `config`; the distillation's extras may be there.
+    """Raise UserError unless `arrays` are exactly the weights of `config`; EXTRAS may be there too.
 
     The message names the missing, the unexpected (with the nearest missing name) and those of another shape.
     """
@@ -58,7 +59,7 @@ def check_weights(arrays, config, source):
 def fit_head(config, arrays):
     """The config with labels when the weights have a classifier and the config names none.
 
-    transformers leaves id2label out of config.json when the names are LABEL_0, LABEL_1; one output is a regression.
+    transformers leaves id2label out of config.json for LABEL_0, LABEL_1; one output means regression.
     Returns (config, a sentence to say aloud or "").
     """
     head = arrays.get("classifier.weight")
@@ -66,7 +67,7 @@ def fit_head(config, arrays):
         return config, ""
     rows = head.shape[0]
     if rows == 1:
-        return config.replace(output_mode="regression"), "the classifier has one output: taken as a regression"
+        return config.replace(output_mode="regression"), "one output: taken as a regression"
     labels = tuple(f"LABEL_{i}" for i in range(rows))
     return config.replace(labels=labels), f"the config names no labels: taken as LABEL_0 .. LABEL_{rows - 1}"
 
@@ -74,8 +75,8 @@ def fit_head(config, arrays):
 def refuse_what_transformers_lacks(config, source):
     """Raise UserError when transformers' BERT would compute something else than this model."""
     if config.use_relative_positions:
-        raise UserError(f"{source} uses relative positions (use_relative_positions), which transformers' BERT does "
-                        "not have; leave out --to hf")
+        raise UserError(f"{source} has use_relative_positions, which transformers' BERT does not have; "
+                        "leave out --to hf")
     if config.head_activation != "none":
         raise UserError(f"{source} has head_activation {config.head_activation} before its classifier, which "
                         "transformers' BERT does not have; leave out --to hf")
@@ -101,8 +102,8 @@ def write_directory(path, arrays, config, tokenizer_dir=None, extra=None, weight
     """Write a model folder: weights, config.json, the tokenizer's files; replaces the folder if it exists.
 
     Parameters: `arrays` {Hugging Face name: array}; `config` a BertConfig, or the dict for config.json;
-    `tokenizer_dir` the folder whose tokenizer files are copied; `extra` {file name: value} written as JSON beside
-    them (metrics.json); `weights` the weight file's name, .safetensors or .ckpt.
+    `tokenizer_dir` the folder whose tokenizer files are copied; `extra` {file name: value} written as JSON
+    beside them (metrics.json); `weights` the weight file's name, .safetensors or .ckpt.
     Everything is written into a folder beside `path` that then takes its name.
     """
     with _new_directory(Path(path)) as folder:
@@ -130,9 +131,11 @@ def _new_directory(path):
     old = temporary.with_suffix(".old")
     try:
         yield temporary
-        temporary.chmod(0o755)
-        for file in [*temporary.iterdir(), temporary]:
+        for file in temporary.iterdir():
+            file.chmod(0o644)   # both writers leave the weights readable to their owner alone
             _sync(file)
+        temporary.chmod(0o755)
+        _sync(temporary)
         if path.exists():
             os.replace(path, old)
         os.replace(temporary, path)
@@ -163,8 +166,8 @@ def _layer_shapes(prefix, config):
     shapes.update(_dense(f"{prefix}output.dense", inner, hidden))
     shapes.update(_norm(f"{prefix}output.LayerNorm", hidden))
     if config.use_relative_positions:
-        for which in ("keys", "values"):
-            shapes[f"{prefix}attention.self.relative_{which}.table.weight"] = (RELATIVE_ROWS, config.head_size)
+        table = (RELATIVE_ROWS, config.head_size)
+        shapes.update({f"{prefix}attention.self.{n}.table.weight": table for n in RELATIVE_TABLES})
     return shapes
 
 

@@ -58,9 +58,10 @@ def _tensor(path, name, entry, data):
     except (TypeError, KeyError, ValueError):
         raise _corrupt(path, f'the header\'s entry of "{name}" is broken') from None
     if kind not in NUMPY_TYPES:
-        raise UserError(f'{path}: "{name}" is stored as {kind}, not as F32, F16 or BF16; store it as one of these')
+        raise UserError(f'{path}: "{name}" is stored as {kind}, which is not read; store it as F32')
     dtype = np.dtype(NUMPY_TYPES[kind])
-    if begin < 0 or end > data.size or end - begin != math.prod(shape) * dtype.itemsize:
+    size = math.prod(shape) * dtype.itemsize
+    if min((begin, *shape)) < 0 or end > data.size or end - begin != size:
         raise _corrupt(path, f'"{name}" does not fit into the {data.size:,} bytes of data')
     # A copy: the caller may keep the array for longer than the file lives.
     array = np.array(data[begin:end]).view(dtype).reshape(shape)

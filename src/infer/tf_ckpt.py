@@ -10,7 +10,8 @@ STATE = re.compile(r"(?:/|^)(?:adam_[mv]|global_step|good_steps|loss_scale|beta[
 # run_classifier.py's head, already (out, in)
 HEAD = {"output_weights": "classifier.weight", "output_bias": "classifier.bias"}
 EMBEDDINGS = ("word_embeddings", "position_embeddings", "token_type_embeddings")
-DENSE = r"(?:attention/self/(?:query|key|value)|(?:attention/output|intermediate|output)/dense)/(?:kernel|bias)"
+DENSE = (r"(?:attention/self/(?:query|key|value)|(?:attention/output|intermediate|output)/dense)"
+         r"/(?:kernel|bias)")
 NORM = r"(?:attention/)?output/LayerNorm/(?:gamma|beta)"
 PATTERN = re.compile(rf"bert/(?:embeddings/(?:{'|'.join(EMBEDDINGS)}|LayerNorm/(?:gamma|beta))"
                      rf"|encoder/layer_\d+/(?:{DENSE}|{NORM})|pooler/dense/(?:kernel|bias))")

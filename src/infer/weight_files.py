@@ -32,8 +32,8 @@ class Weights:
     """What a weight file holds.
 
     `arrays` {canonical name: float32 array}; `set_aside` the names, as in the file, of buffers, pre-training
-    heads and quantization ranges; `config` the config.json beside the file as a dict, or None; `config_file` its
-    path; `source` the file read; `ignored` the number of optimizer values passed over.
+    heads and quantization ranges; `config` the config.json beside the file as a dict, or None; `config_file`
+    its path; `source` the file read; `ignored` the number of optimizer values passed over.
     """
 
     arrays: dict
@@ -50,7 +50,7 @@ def read_weights(path, part=None):
     Parameters: `path` a folder (model.safetensors, pytorch_model.bin, their shards, a .ckpt), a file of one
     of these kinds, or the prefix of a TensorFlow checkpoint; `part` "student" or "teacher", needed only for a
     .ckpt that holds both.
-    Returns: Weights. Raises UserError when nothing is found, the file is broken, or two names mean one weight.
+    Returns: Weights. Raises UserError when nothing is found, the file is broken or two names mean one weight.
     """
     path = Path(path)
     file = find_weight_file(path)

@@ -12,8 +12,8 @@ PARTS = ("student", "teacher")
 WRAPPERS = re.compile(r"^(?:(?:network|teacher|student|bert|tinybert)\.)+")
 # Optimizer, schedule and loss-scale state: never weights, passed over and counted.
 STATE = re.compile(r"^(?:adam_[mv]|moments?|moment[12]|accum|lamb_[mv])\.|"
-                   r"(?:^|\.)(?:global_step|learning_rate|loss_scale|scale_sense|beta[12]_power|epoch_num|step_num|"
-                   r"current_iterator_step|last_overflow_iterator_step)$")
+                   r"(?:^|\.)(?:global_step|learning_rate|loss_scale|scale_sense|beta[12]_power|epoch_num|"
+                   r"step_num|current_iterator_step|last_overflow_iterator_step)$")
 # Ranges of fake quantization (MindSpore's observers call them minq and maxq, or quant_min and quant_max).
 QUANTIZATION = re.compile(r"(?:^|\.)(?:\w*fake_quant\w*|act_quant\w*|quant_\w+|minq|maxq|clip_\w+|"
                           r"activation(?:_\w+)?|\w+_(?:min|max|scale|alpha))(?:\.|$)")
@@ -78,7 +78,7 @@ def weights_of_zoo(raw, source, part=None):
     for name, found in hf_names.items():
         for hf_name in found:
             if origin.setdefault(hf_name, name) != name:
-                raise UserError(f'{source}: "{origin[hf_name]}" and "{name}" both mean "{hf_name}"; remove one')
+                raise UserError(f'{source}: "{origin[hf_name]}" and "{name}" both mean "{hf_name}"')
     return {hf_name: chosen[name] for hf_name, name in origin.items()}, set_aside, len(raw) - len(named)
 
 
@@ -106,8 +106,7 @@ def _choose_part(named, part, source):
 
 
 def _hf_names(name):
-    """The Hugging Face names of one zoo name, or None; a table of relative positions, which the zoo shares, has two.
-    """
+    """Hugging Face's names of one zoo name, or None; the zoo's table of relative positions has two."""
     body = WRAPPERS.sub("", name)
     body = re.sub(r"^(?:tiny)?bert_", "", body)
     if body in BODY:

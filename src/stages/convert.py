@@ -69,15 +69,16 @@ def _refuse_output_over_input(source, output):
 
 def _report(weights, arrays, bert, output):
     count = sum(array.size for array in arrays.values())
-    print(f"read {weights.source}: {len(arrays)} weights, {count:,} numbers, {bert.num_hidden_layers} layers of "
-          f"{bert.hidden_size}, {bert.num_labels or 'no'} outputs")
+    print(f"read {weights.source}: {len(arrays)} weights, {count:,} numbers, {bert.num_hidden_layers} layers "
+          f"of {bert.hidden_size}, {bert.num_labels or 'no'} outputs")
     if weights.set_aside:
         print(f"set aside: {', '.join(weights.set_aside)}")
     if weights.ignored:
         print(f"passed over: {weights.ignored} values of the optimizer and its schedule")
-    if weights.source.suffix == ".ckpt" and bert.num_labels and bert.head_activation == "none":
-        print('note: the model zoo\'s TinyBERT and Q8BERT put ReLU before the classifier; if this model comes from '
-              'them, set "head_activation": "relu" in its config.json')
+    if weights.source.suffix == ".ckpt" and not weights.config and bert.num_labels \
+            and bert.head_activation == "none":
+        print("note: the model zoo's TinyBERT and Q8BERT put ReLU before the classifier; if this model comes "
+              'from them, set "head_activation": "relu" in its config.json')
     if not huggingface.tokenizer_files(output):
         print(f"note: no tokenizer files beside {weights.source}; put vocab.txt into {output}")
     print(f"wrote {output}")
