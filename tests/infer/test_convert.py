@@ -51,6 +51,15 @@ def test_expected_shapes_count_as_published():
     assert parameter_count(4, 384, 1536, ("0", "1")) == 19_165_058
 
 
+@pytest.mark.parametrize("relative", [False, True])
+def test_expected_shapes_are_the_model_s(relative):
+    from src.model.bert import BertClassifier
+    from src.model.names import named_parameters
+    config = CONFIG.replace(use_relative_positions=relative)
+    shapes = {name: tuple(parameter.shape) for name, parameter in named_parameters(BertClassifier(config)).items()}
+    assert shapes == expected_shapes(config)
+
+
 @pytest.mark.parametrize("to", ["project", "hf", "ckpt"])
 def test_there_and_back(folder, tmp_path, to, capsys):
     out = run(folder, tmp_path / "out", "--to", to)
@@ -138,8 +147,8 @@ def test_a_ckpt_needs_a_config(tmp_path):
 def transformers_model(classifier=True):
     """A tiny model of transformers, without dropout."""
     transformers = pytest.importorskip("transformers")
-    config = transformers.BertConfig(vocab_size=40, hidden_size=32, num_hidden_layers=2,
-                                     num_attention_heads=4, intermediate_size=48, max_position_embeddings=16, num_labels=3)
+    config = transformers.BertConfig(vocab_size=40, hidden_size=32, num_hidden_layers=2, intermediate_size=48,
+                                     num_attention_heads=4, max_position_embeddings=16, num_labels=3)
     kind = transformers.BertForSequenceClassification if classifier else transformers.BertModel
     return kind(config).eval()
 
