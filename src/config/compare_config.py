@@ -7,7 +7,7 @@ from src.config.train_config import DATASET_TYPES
 
 @dataclasses.dataclass(frozen=True)
 class CompareConfig:
-    """Several models on the same records: metrics, parameters, size and speed in one table, losses in one plot."""
+    """Several models on the same records: quality, size and speed in one table, losses in one plot."""
 
     models: str = required("model directories by name; the first is the reference: teacher=DIR,student=DIR")
     task_name: str = required("GLUE task, or sample for the built-in one")

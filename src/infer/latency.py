@@ -9,8 +9,8 @@ def milliseconds_a_sentence(predict, sentences):
     """Median milliseconds of one call.
 
     predict     a function of one sentence's arrays that returns only when its result is in host memory
-    sentences   one tuple of arrays a call, each a batch of one; the shapes among them are compiled and warmed up
-                before the clock starts
+    sentences   one tuple of arrays a call, each a batch of one; every shape among them is warmed up before the
+                clock starts
     """
     for sentence in {tuple(array.shape for array in arrays): arrays for arrays in sentences}.values():
         for _ in range(WARM_UP):
