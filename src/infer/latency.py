@@ -9,7 +9,7 @@ def milliseconds_a_sentence(predict, sentences):
     """Median milliseconds of one call.
 
     predict     a function of one sentence's arrays that returns only when its result is in host memory
-    sentences   one tuple of arrays a call, each a batch of one; every shape among them is warmed up before the
+    sentences   one tuple of arrays a call, each a batch of one; every shape is warmed up before the
                 clock starts
     """
     for sentence in {tuple(array.shape for array in arrays): arrays for arrays in sentences}.values():
