@@ -56,8 +56,8 @@ def test_expected_shapes_are_the_model_s(relative):
     from src.model.bert import BertClassifier
     from src.model.names import named_parameters
     config = CONFIG.replace(use_relative_positions=relative)
-    shapes = {name: tuple(parameter.shape) for name, parameter in named_parameters(BertClassifier(config)).items()}
-    assert shapes == expected_shapes(config)
+    parameters = named_parameters(BertClassifier(config))
+    assert {name: tuple(parameter.shape) for name, parameter in parameters.items()} == expected_shapes(config)
 
 
 @pytest.mark.parametrize("to", ["project", "hf", "ckpt"])
