@@ -17,5 +17,7 @@ fi
 make_environment
 install_requirements "$requirements"
 cd "$root"
-"$python" -m ruff check .
-exec "$python" -m pytest "$@"
+status=0
+"$python" -m ruff check . || status=$?
+"$python" -m pytest "$@" || status=$?   # last, so that its closing line is the last one printed
+exit "$status"
