@@ -16,12 +16,12 @@ class TaskSpec:
 
     text_columns    one or two column names, found in the header of the file
     label_column    the column of the label (class name, or a number for regression)
-    columns         the column names of train and dev files that have no header (CoLA); empty: there is a header.
+    columns         the column names of train and dev files without a header (CoLA); empty: there is a header.
                     Test files always have one.
     labels          class names, in the order of the class indices; empty for regression
     unlabelled      a label value that means "no gold label": such rows are left out and counted
     metrics         names of `src.metrics.METRICS`; `best_metric` decides which checkpoint is best
-    recipe          stage -> {config field: value}, used where neither the command line nor a config module speaks
+    recipe          stage -> {config field: value}, used where neither command line nor config module speaks
     """
 
     name: str
@@ -63,25 +63,28 @@ def _recipe(phase1_epochs, phase2_epochs=3):
     }
 
 
-def _pair(name, first, second, phase1_epochs, **fields):
-    return TaskSpec(name, (first, second), max_seq_length=PAIR_LENGTH, recipe=_recipe(phase1_epochs), **fields)
+def _pair(name, columns, phase1_epochs, **fields):
+    return TaskSpec(name, columns, max_seq_length=PAIR_LENGTH, recipe=_recipe(phase1_epochs), **fields)
 
 
 _ROWS = (
     TaskSpec("CoLA", ("sentence",), columns=("source", "label", "mark", "sentence"),
-             metrics=("matthews_correlation", "accuracy"), best_metric="matthews_correlation", recipe=_recipe(50)),
+             metrics=("matthews_correlation", "accuracy"), best_metric="matthews_correlation",
+             recipe=_recipe(50)),
     TaskSpec("SST-2", ("sentence",), recipe=_recipe(20)),
-    _pair("MRPC", "#1 String", "#2 String", 20, label_column="Quality", metrics=("accuracy", "f1", "acc_and_f1")),
-    _pair("STS-B", "sentence1", "sentence2", 20, label_column="score", labels=(),
+    _pair("MRPC", ("#1 String", "#2 String"), 20, label_column="Quality",
+          metrics=("accuracy", "f1", "acc_and_f1")),
+    _pair("STS-B", ("sentence1", "sentence2"), 20, label_column="score", labels=(),
           metrics=("pearson", "spearmanr", "corr"), best_metric="pearson"),
-    _pair("QQP", "question1", "question2", 10, label_column="is_duplicate", metrics=("accuracy", "f1", "acc_and_f1")),
-    _pair("MNLI", "sentence1", "sentence2", 10, label_column="gold_label", unlabelled="-",
+    _pair("QQP", ("question1", "question2"), 10, label_column="is_duplicate",
+          metrics=("accuracy", "f1", "acc_and_f1")),
+    _pair("MNLI", ("sentence1", "sentence2"), 10, label_column="gold_label", unlabelled="-",
           labels=("contradiction", "entailment", "neutral"),
           dev_files={"dev_matched": "dev_matched.tsv", "dev_mismatched": "dev_mismatched.tsv"},
           test_files={"test_matched": "test_matched.tsv", "test_mismatched": "test_mismatched.tsv"}),
-    _pair("QNLI", "question", "sentence", 10, labels=("entailment", "not_entailment")),
-    _pair("RTE", "sentence1", "sentence2", 20, labels=("entailment", "not_entailment")),
-    _pair("WNLI", "sentence1", "sentence2", 20),
+    _pair("QNLI", ("question", "sentence"), 10, labels=("entailment", "not_entailment")),
+    _pair("RTE", ("sentence1", "sentence2"), 20, labels=("entailment", "not_entailment")),
+    _pair("WNLI", ("sentence1", "sentence2"), 20),
     # The built-in task of src/data/sample_task.py, in SST-2's format.
     TaskSpec("sample", ("sentence",), recipe=_recipe(20, 5)),
 )

@@ -12,10 +12,10 @@ STEP = 8
 
 
 class Batch(NamedTuple):
-    """input_ids, token_type_ids, attention_mask [B, S'] int32, labels [B], weights [B] float32, rows [B] int64.
+    """input_ids, token_type_ids, attention_mask [B, S'] int32; labels, weights (float32), rows (int64) [B].
 
-    A row of weight 0 only fills the batch: it repeats a row that is elsewhere in the epoch. `labels` are int32 or
-    float32, zeros where the table has none; `rows` are the rows' numbers in the table.
+    A row of weight 0 only fills the batch: it repeats a row that is elsewhere in the epoch. `labels` are
+    int32 or float32, zeros where the table has none; `rows` are the rows' numbers in the table.
     """
 
     input_ids: np.ndarray
@@ -27,41 +27,43 @@ class Batch(NamedTuple):
 
 
 def choose_buckets(lengths, max_seq_length, limit=4):
-    """At most `limit` static lengths (ascending, multiples of 8) that need the fewest padded tokens for `lengths`.
+    """At most `limit` static lengths that pad rows of `lengths` to the fewest tokens.
 
-    The last is the longest length present, rounded up, but never above `max_seq_length`. Found by dynamic
-    programming over the histogram of the rounded lengths.
+    Ascending, multiples of 8; the last is the longest length present, rounded up, never above
+    `max_seq_length`. Found by dynamic programming over the histogram of the rounded lengths.
     """
     rounded = np.minimum(-(-np.asarray(lengths) // STEP) * STEP, max_seq_length)
     ends, counts = np.unique(rounded, return_counts=True)
     below = np.concatenate([[0], np.cumsum(counts)])
-    # cost[k][j]: padded tokens of the rows up to end j in k buckets, the last of which is ends[j].
-    cost = [below[1:] * ends]
-    cut = []
-    for _ in range(min(limit, len(ends)) - 1):
-        last = cost[-1]
-        options = np.array([[last[i] + (below[j + 1] - below[i + 1]) * ends[j] if i < j else last[j]
-                             for i in range(j + 1)] + [np.inf] * (len(ends) - j - 1) for j in range(len(ends))])
-        cut.append(options.argmin(axis=1))
-        cost.append(options.min(axis=1))
-    chosen, j = [], len(ends) - 1
-    for before in reversed(cut):
-        if before[j] < j:
-            chosen.append(int(ends[j]))
-            j = before[j]
-    return sorted([*chosen, int(ends[j])])
+    # last_bucket[i, j]: padded tokens of a bucket of length ends[j] whose rows are longer than ends[i]
+    # (none, so no cost, for i = j: one bucket fewer).
+    last_bucket = (below[None, 1:] - below[1:, None]) * ends[None, :].astype(float)
+    last_bucket[np.tril_indices(len(ends), -1)] = np.inf
+    # cost[j]: padded tokens of the rows up to ends[j] in the buckets so far, the last of them ends[j].
+    cost, cuts = (below[1:] * ends).astype(float), []
+    for _ in range(limit - 1):
+        options = cost[:, None] + last_bucket
+        cuts.append(options.argmin(axis=0))
+        cost = options.min(axis=0)
+    places = [len(ends) - 1]
+    for cut in reversed(cuts):
+        places.append(cut[places[-1]])
+    return sorted({int(ends[place]) for place in places})
 
 
 class Batches:
     """The batches of a table for one rank.
 
-    Every real row is read exactly once an epoch over all ranks, and all ranks take the same number of steps of
-    the same lengths. The rows that do not fill a batch of their bucket go up to the next longer one, so that only
-    the very last batch of the longest bucket can hold rows of weight 0.
+    Every real row is read exactly once an epoch over all ranks, and all ranks take the same number of steps
+    of the same lengths. The rows that do not fill a batch of their bucket go up to the next longer one, so
+    that only one batch, of the longest bucket, can hold rows of weight 0.
     """
 
     def __init__(self, table, batch_size, buckets, shuffle, seed, rank=0, rank_size=1):
-        """`batch_size` is per rank; `buckets` ascending lengths (`choose_buckets`). Raises UserError on a misfit."""
+        """`batch_size` is per rank, `buckets` ascending lengths (`choose_buckets`).
+
+        Raises UserError for a batch size below 1, a table without rows and a row longer than every bucket.
+        """
         if batch_size < 1:
             raise UserError(f"batch_size {batch_size} is not a positive number")
         if not table.rows:
@@ -70,7 +72,8 @@ class Batches:
         self.shuffle, self.seed, self.rank, self.rank_size = shuffle, seed, rank, rank_size
         bucket_of = np.searchsorted(self.buckets, table.lengths)
         if bucket_of.max() == len(self.buckets):
-            raise UserError(f"a row has {table.lengths.max()} tokens, more than the longest bucket {self.buckets[-1]}")
+            raise UserError(f"a row has {table.lengths.max()} tokens, more than the longest bucket, "
+                            f"{self.buckets[-1]}")
         self._members = [np.flatnonzero(bucket_of == b) for b in range(len(self.buckets))]
 
     @property
@@ -79,7 +82,7 @@ class Batches:
         return -(-self.table.rows // (self.batch_size * self.rank_size))
 
     def epoch(self, epoch, skip=0):
-        """Iterate over the batches of epoch number `epoch`, from step `skip` on (to resume within an epoch)."""
+        """Iterate over the batches of epoch number `epoch`, from step `skip` on (to resume inside one)."""
         for length, rows, weights in self._plan(epoch)[skip:]:
             ids, segments, mask = self.table.padded(rows, length)
             yield Batch(ids, segments, mask, self._labels(rows), weights, rows)

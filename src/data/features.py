@@ -14,7 +14,7 @@ MIN_LENGTH = 8
 
 @dataclasses.dataclass
 class EncodingCounts:
-    """What happened on the way: rows that were shortened, tokens of the texts, and how many of them were [UNK]."""
+    """What happened on the way: rows shortened, tokens of the texts, and how many of these were [UNK]."""
 
     truncated: int = 0
     tokens: int = 0
@@ -44,7 +44,8 @@ def encode_texts(pairs, tokenizer, max_seq_length, title=""):
         raise UserError(f"max_seq_length {max_seq_length} is too short; give at least {MIN_LENGTH}")
     ids, segments, counts = [], [], EncodingCounts()
     # disable=None: tqdm is silent where the output is not a terminal.
-    for start in tqdm(range(0, len(pairs), CHUNK), desc=title, unit=f" x {CHUNK} rows", disable=None, leave=False):
+    starts = range(0, len(pairs), CHUNK)
+    for start in tqdm(starts, desc=title, unit=f" x {CHUNK} rows", disable=None, leave=False):
         chunk = pairs[start:start + CHUNK]
         new_ids, new_segments, shortened = tokenizer.encode_pairs(chunk, max_seq_length)
         ids += new_ids

@@ -17,7 +17,7 @@ def index_of(path):
 
 
 def write(path, chunks):
-    """Write chunks {column: array [rows, S] or [rows]} as one file and its index, each under its name only when whole."""
+    """Write chunks {column: array [rows, S] or [rows]} as a file and its index, named only when whole."""
     from mindspore.mindrecord import FileWriter
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,8 +29,9 @@ def write(path, chunks):
         writer.set_header_size(HEADER_SIZE)
         for number, chunk in enumerate(chunks):
             if number == 0:
-                writer.add_schema({name: _field(values) for name, values in chunk.items()}, "rows of token ids")
-            writer.write_raw_data([dict(zip(chunk, row, strict=True)) for row in zip(*chunk.values(), strict=True)])
+                writer.add_schema({name: _field(values) for name, values in chunk.items()}, "token ids")
+            rows = zip(*chunk.values(), strict=True)
+            writer.write_raw_data([dict(zip(chunk, row, strict=True)) for row in rows])
         writer.commit()
         for source in (index_of(temporary), temporary):
             os.chmod(source, 0o644)

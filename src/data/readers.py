@@ -1,4 +1,4 @@
-"""Rows of a task's text file (TSV, CSV or JSONL) as examples, with a sentence for each thing that can be wrong."""
+"""Rows of a task's text file (TSV, CSV or JSONL) as examples; a sentence for each thing that can be wrong."""
 import csv
 import dataclasses
 import io
@@ -67,7 +67,8 @@ def read_examples(path, task, on_bad_row="error", max_rows=-1, split="train"):
             example = _example(task, header, row, line, labelled)
         except _BadRow as complaint:
             if on_bad_row != "skip":
-                raise UserError(f"{path}, line {line}: {complaint} (--on_bad_row skip leaves such rows out)") from None
+                raise UserError(f"{path}, line {line}: {complaint} "
+                                "(--on_bad_row skip leaves such rows out)") from None
             found.bad_rows.append({"line": line, "reason": str(complaint)})
             continue
         if example is None:
@@ -115,7 +116,8 @@ def _example(task, header, row, line, labelled):
 def _check_label(task, label):
     if task.labels:
         if label not in task.labels:
-            raise _BadRow(f'label "{label[:40]}" is unknown to {task.name}, whose labels are {", ".join(task.labels)}')
+            raise _BadRow(f'label "{label[:40]}" is unknown to {task.name}, '
+                          f'whose labels are {", ".join(task.labels)}')
         return
     try:
         finite = math.isfinite(float(label))
@@ -126,7 +128,7 @@ def _check_label(task, label):
 
 
 def _numbered_rows(path):
-    """Pairs (line number, list of values), header first; an unreadable row is given as the _BadRow that says why."""
+    """Pairs (line number, values), header first; an unreadable row is given as the _BadRow that says why."""
     if path.suffix in (".jsonl", ".json"):
         return _json_rows(path)
     return _csv_rows(path) if path.suffix == ".csv" else _tsv_rows(path)

@@ -9,14 +9,15 @@ MANIFEST_FILE, SCHEMA_FILE = "manifest.json", "schema.json"
 TFRECORD_NAME = re.compile(r"\.?tf_?records?", re.IGNORECASE)
 # Google BERT's run_classifier.py calls its files train, eval and predict.
 OTHER_NAMES = {"dev": ("eval",), "test": ("predict",)}
-SPLITS = ("train", "dev", "dev_matched", "dev_mismatched", "test", "test_matched", "test_mismatched", "eval", "predict")
+SPLITS = ("train", "dev", "dev_matched", "dev_mismatched", "test", "test_matched", "test_mismatched", "eval",
+          "predict")
 
 
 def record_files(paths, dataset_type, split=None):
     """The record files meant by `paths`, in order.
 
-    In a folder the files of `split` are taken (`dev.tfrecord`, shards `dev-00000-of-00002.tfrecord`); a folder
-    whose files are named after no split at all is taken whole. Raises UserError when nothing is found.
+    In a folder the files of `split` are taken (`dev.tfrecord`, shards `dev-00000-of-00002.tfrecord`); a
+    folder whose files are named after no split at all is taken whole. Raises UserError when nothing is found.
     """
     found = []
     for name in str(paths).split(",") if isinstance(paths, (str, Path)) else paths:

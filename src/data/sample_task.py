@@ -1,9 +1,9 @@
 """The built-in task: sentences about films whose sentiment follows from how they are composed.
 
-A word alone decides little: negation turns a clause round ("is far from dull"), some negations do not ("never stops
-being charming"), an expectation may fail ("i expected ... , but it was not"), and in a contrast the main clause
-wins ("although ... , ..."), wherever it stands. Every sentence is drawn by one seeded generator, so that the same
-seed writes the same files anywhere.
+A word alone decides little: negation turns a clause round ("is far from dull"), some negations do not
+("never stops being charming"), an expectation may fail ("i expected ... , but it was not"), and in a
+contrast the main clause wins ("although ... , ..."), wherever it stands. Every sentence is drawn by one
+seeded generator, so that the same seed writes the same files anywhere.
 """
 import random
 from pathlib import Path
@@ -13,18 +13,21 @@ from src.files import write_text
 
 POSITIVE, NEGATIVE = 1, 0
 
-ASPECTS = ("plot", "story", "acting", "script", "dialogue", "camera work", "score", "pacing", "ending", "humor", "cast",
-           "editing", "opening scene", "lead actor", "villain", "romance", "sound design", "second half", "premise",
-           "direction", "narration", "love story", "final act", "set design")
-WHOLES = ("the film", "the movie", "this picture", "the whole thing", "this comedy", "this thriller", "the sequel")
+ASPECTS = ("plot", "story", "acting", "script", "dialogue", "camera work", "score", "pacing", "ending",
+           "humor", "cast", "editing", "opening scene", "lead actor", "villain", "romance", "sound design",
+           "second half", "premise", "direction", "narration", "love story", "final act", "set design")
+WHOLES = ("the film", "the movie", "this picture", "the whole thing", "this comedy", "this thriller",
+          "the sequel")
 ADJECTIVES = {
-    POSITIVE: ("brilliant", "charming", "clever", "delightful", "engaging", "fresh", "funny", "gripping", "honest",
-               "lovely", "moving", "polished", "sharp", "stunning", "superb", "thoughtful", "touching", "vivid",
-               "witty", "wonderful"),
-    NEGATIVE: ("awful", "boring", "bland", "clumsy", "dreary", "dull", "empty", "flat", "forgettable", "hollow",
-               "lazy", "lifeless", "messy", "pointless", "shallow", "stale", "tedious", "tiresome", "ugly", "weak"),
+    POSITIVE: ("brilliant", "charming", "clever", "delightful", "engaging", "fresh", "funny", "gripping",
+               "honest", "lovely", "moving", "polished", "sharp", "stunning", "superb", "thoughtful",
+               "touching", "vivid", "witty", "wonderful"),
+    NEGATIVE: ("awful", "boring", "bland", "clumsy", "dreary", "dull", "empty", "flat", "forgettable",
+               "hollow", "lazy", "lifeless", "messy", "pointless", "shallow", "stale", "tedious",
+               "tiresome", "ugly", "weak"),
 }
-VERBS = {POSITIVE: ("love", "enjoy", "admire", "like", "adore"), NEGATIVE: ("hate", "dislike", "regret", "resent")}
+VERBS = {POSITIVE: ("love", "enjoy", "admire", "like", "adore"),
+         NEGATIVE: ("hate", "dislike", "regret", "resent", "detest")}
 INTENSIFIERS = ("", "", "", "very ", "truly ", "really ", "quite ", "utterly ", "so ")
 OPENERS = ("", "", "", "", "in the end , ", "for me , ", "honestly , ", "to my surprise , ", "as a fan , ")
 TAILS = ("", "", "", "", " this time", " from start to finish", " , i think", " , at least to me")
@@ -34,14 +37,16 @@ KEEPING = ("{thing} is {very}{adjective}", "{thing} was {very}{adjective}", "{th
            "{thing} never stops being {adjective}", "{thing} never fails to be {adjective}",
            "everyone will find {thing} {very}{adjective}", "{thing} is nothing if not {adjective}",
            "i expected {thing} to be {adjective} , and it was")
-TURNING = ("{thing} is not {very}{adjective}", "{thing} is never {adjective}", "{thing} is far from {adjective}",
-           "{thing} is anything but {adjective}", "{thing} is hardly {adjective}", "nobody would call {thing} {adjective}",
-           "it is not true that {thing} is {adjective}", "i expected {thing} to be {adjective} , but it was not",
+TURNING = ("{thing} is not {adjective}", "{thing} is never {adjective}", "{thing} is far from {adjective}",
+           "{thing} is anything but {adjective}", "{thing} is hardly {adjective}",
+           "nobody would call {thing} {adjective}",
+           "it is not true that {thing} is {adjective}",
+           "i expected {thing} to be {adjective} , but it was not",
            "{thing} could have been {adjective} , but was not")
-# Compounds: {main} carries the sentiment; {other} has the opposite one in CONTRAST, the same one in AGREEMENT.
-CONTRAST = ("{other} , but {main}", "{other} , yet {main}", "although {other} , {main}", "even though {other} , {main}",
-            "{main} , although {other}", "{main} , even if {other}", "{other} ; still , {main}",
-            "while {other} , {main}")
+# Compounds: {main} carries the sentiment; {other} has the opposite one in CONTRAST, the same in AGREEMENT.
+CONTRAST = ("{other} , but {main}", "{other} , yet {main}", "although {other} , {main}",
+            "even though {other} , {main}", "{main} , although {other}", "{main} , even though {other}",
+            "{other} ; still , {main}", "while {other} , {main}")
 AGREEMENT = ("{other} and {main}", "{other} , and {main} too", "{main} , because {other}")
 
 
@@ -53,7 +58,8 @@ def write_sample_task(directory, seed=1, train_rows=2400, dev_rows=600):
     directory = Path(directory)
     rows = sample_rows(seed, train_rows + dev_rows)
     for name, part in (("train.tsv", rows[:train_rows]), ("dev.tsv", rows[train_rows:])):
-        write_text(directory / name, "sentence\tlabel\n" + "".join(f"{text}\t{label}\n" for text, label in part))
+        lines = ["sentence\tlabel", *(f"{text}\t{label}" for text, label in part)]
+        write_text(directory / name, "\n".join(lines) + "\n")
     return directory
 
 
@@ -72,7 +78,7 @@ def sample_rows(seed, count):
 
 
 def sentence(draw, label):
-    """One sentence whose sentiment is `label` (1 positive, 0 negative), drawn with the random.Random `draw`."""
+    """One sentence whose sentiment is `label`, drawn with the random.Random `draw`."""
     kind = draw.random()
     if kind < 0.45:
         text = clause(draw, label)
@@ -84,11 +90,12 @@ def sentence(draw, label):
 
 
 def clause(draw, polarity):
-    """A clause of the given polarity; every other one gets there by turning a word of the opposite polarity."""
+    """A clause of the given polarity; every other one gets there by turning a word of the opposite one."""
     turned = draw.random() < 0.5
     word = 1 - polarity if turned else polarity
     thing = f"the {draw.choice(ASPECTS)}" if draw.random() < 0.7 else draw.choice(WHOLES)
     if draw.random() < 0.2:
         return f"i {'did not' if turned else 'did'} {draw.choice(VERBS[word])} {thing}"
     pattern = draw.choice(TURNING if turned else KEEPING)
-    return pattern.format(thing=thing, very=draw.choice(INTENSIFIERS), adjective=draw.choice(ADJECTIVES[word]))
+    adjective = draw.choice(ADJECTIVES[word])
+    return pattern.format(thing=thing, very=draw.choice(INTENSIFIERS), adjective=adjective)

@@ -38,6 +38,15 @@ class RecordTable:
         return cls(tokens.astype(np.uint16 if narrow else np.int32), np.asarray(segments).astype(np.uint8),
                    offsets, labels, int(max_seq_length), manifest)
 
+    @classmethod
+    def joined(cls, tables):
+        """One table of the rows of several that agree in length and kind of labels (not checked)."""
+        if len(tables) == 1:
+            return tables[0]
+        columns = zip(*((t.tokens, t.segments, t.lengths, t.labels) for t in tables), strict=True)
+        arrays = [None if column[0] is None else np.concatenate(column) for column in columns]
+        return cls.from_flat(*arrays, tables[0].max_seq_length)
+
     @property
     def rows(self):
         """The number of rows."""

@@ -11,8 +11,8 @@ READ_BATCH = 1024
 
 
 def write(path, chunks):
-    """Write chunks {column: array [rows, S] or [rows]} as one file, atomically; integers as int64, floats as float."""
-    # Imported here: reading needs no protobuf, and protobuf is slow once mindspore has chosen its Python backend.
+    """Write chunks {column: array [rows, S] or [rows]} as one file, atomically (int64 or float lists)."""
+    # Imported here: mindspore switches protobuf to its slow Python form, unless protobuf is imported first.
     from tfrecord.writer import TFRecordWriter
     with atomic_path(path) as temporary:
         writer = TFRecordWriter(str(temporary))
@@ -75,7 +75,7 @@ def _frame(file, path, row):
 
 
 def _damaged(path, row):
-    return UserError(f"{path} is truncated or damaged at row {row}; copy it again, or make it again with prepare")
+    return UserError(f"{path} is truncated or damaged at row {row}; copy it again, or prepare it again")
 
 
 def _checksum(data):

@@ -1,4 +1,4 @@
-"""WordPiece as BERT does it, by the `tokenizers` library, with the settings that stand beside the vocabulary."""
+"""WordPiece as BERT does it, by the `tokenizers` library, with the settings found beside the vocabulary."""
 import dataclasses
 import hashlib
 import json
@@ -33,10 +33,11 @@ class BertTokenizer:
 
     @property
     def settings(self):
-        """Everything that decides the ids: vocabulary hash and size, casing, accents, Chinese, and a hash of all."""
-        pieces = "\n".join(f"{piece}\t{index}" for piece, index in sorted(self.vocab.items(), key=lambda x: x[1]))
-        settings = {"vocab_sha256": hashlib.sha256(pieces.encode("utf-8", "surrogatepass")).hexdigest(),
-                    "vocab_size": max(self.vocab.values()) + 1, **dataclasses.asdict(self.normalization)}
+        """All that decides the ids (vocabulary hash and size, casing, accents, Chinese) and a hash of it."""
+        by_id = sorted(self.vocab.items(), key=lambda entry: entry[1])
+        pieces = "\n".join(f"{piece}\t{index}" for piece, index in by_id)
+        settings = {"vocab_sha256": hashlib.sha256(pieces.encode()).hexdigest(),
+                    "vocab_size": by_id[-1][1] + 1, **dataclasses.asdict(self.normalization)}
         if settings["strip_accents"] is None:
             settings["strip_accents"] = settings["lower_case"]
         return {**settings, "hash": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()}
@@ -80,7 +81,7 @@ class BertTokenizer:
 
 
 def longest_first(length_a, length_b, budget):
-    """Lengths kept of two texts when tokens are taken off the end of the longer (the second when equal), as BERT does."""
+    """Lengths kept of two texts when the longer (the second, if equal) loses its last token, as in BERT."""
     if length_a + length_b <= budget:
         return length_a, length_b
     if length_a <= budget // 2:
@@ -115,7 +116,8 @@ def _vocabulary_file(path):
                 return path / name
         raise UserError(f"{path} holds neither {VOCAB_FILE} nor {TOKENIZER_FILE}")
     if not path.is_file():
-        raise UserError(f"vocab_file {path} does not exist; give a vocab.txt, a tokenizer.json or a model folder")
+        raise UserError(f"vocab_file {path} does not exist; give a vocab.txt, a tokenizer.json or a model "
+                        "folder")
     return path
 
 

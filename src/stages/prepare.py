@@ -20,12 +20,13 @@ SAMPLE_TASK = "sample"
 def prepare(config):
     """Run the whole of `prepare` (src/config/prepare_config.py) and return the manifest.
 
-    output_dir is filled only when everything has been written. Raises UserError for anything wrong with the input.
+    output_dir is filled only when all has been written. Raises UserError for anything wrong with the input.
     """
     task = find_task(config.task_name)
     tokenizer = load_tokenizer(config.vocab_file, {"true": True, "false": False}.get(config.do_lower_case))
     output_dir = fresh_output_dir(config.output_dir, config.overwrite_output_dir)
-    with tempfile.TemporaryDirectory(prefix=f".{output_dir.name}-", dir=output_dir.resolve().parent) as folder:
+    place = output_dir.resolve()
+    with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as folder:
         folder = Path(folder)
         sources = _sources(config, task, folder)
         manifest = _write_all(config, task, tokenizer, sources, folder)
@@ -75,16 +76,17 @@ def _write_all(config, task, tokenizer, sources, folder):
 
 def _entry(name, text, table, counts):
     return {"file": name, "source": text.path.name, "labelled": text.labelled, "rows": table.rows,
-            "tokens": int(table.lengths.sum()), "longest": int(table.lengths.max()), "truncated": counts.truncated,
-            "unk_share": round(counts.unk_share, 6), "unlabelled": text.unlabelled,
+            "tokens": int(table.lengths.sum()), "longest": int(table.lengths.max()),
+            "truncated": counts.truncated, "unk_share": round(counts.unk_share, 6),
+            "unlabelled": text.unlabelled,
             "skipped": len(text.bad_rows), "bad_rows": text.bad_rows}
 
 
 def _check_unknown(counts, source, vocab_file):
     if counts.unk_share > UNK_LIMIT:
-        raise UserError(f"{counts.unk_share:.0%} of the tokens of {source} are [UNK] with the vocabulary {vocab_file} "
-                        f"(limit {UNK_LIMIT:.0%}): it is the vocabulary of another language or casing; give the one "
-                        "of your model, or set --do_lower_case")
+        raise UserError(f"{counts.unk_share:.0%} of the tokens of {source} are [UNK] with the vocabulary "
+                        f"{vocab_file} (limit {UNK_LIMIT:.0%}): it is that of another language or casing; "
+                        "give the one of your model, or set --do_lower_case")
 
 
 def _move(folder, output_dir):
@@ -95,13 +97,16 @@ def _move(folder, output_dir):
 
 
 def _summary(manifest, output_dir):
-    heads = ("file", "rows", "tokens/row", "longest", "truncated", "[UNK]", "no label", "skipped")
-    rows = [(entry["file"], f"{entry['rows']:,}", f"{entry['tokens'] / entry['rows']:.1f}", str(entry["longest"]),
-             str(entry["truncated"]), f"{entry['unk_share']:.2%}", str(entry["unlabelled"]), str(entry["skipped"]))
-            for entry in manifest["files"].values()]
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    lines = ["  ".join(f"{cell:<{w}}" if i == 0 else f"{cell:>{w}}"
-                       for i, (cell, w) in enumerate(zip(row, widths, strict=True))) for row in (heads, *rows)]
-    title = f"{manifest['task']}: {manifest['max_seq_length']} tokens a row, {manifest['dataset_type']} in {output_dir}"
-    first = "" if manifest["max_rows"] < 0 else f"\nonly the first {manifest['max_rows']} rows of each file were read"
-    return "\n".join([title, *lines]) + first
+    cells = [("file", "rows", "tokens/row", "longest", "truncated", "[UNK]", "no label", "skipped")]
+    cells += [(f["file"], f"{f['rows']:,}", f"{f['tokens'] / f['rows']:.1f}", str(f["longest"]),
+               str(f["truncated"]), f"{f['unk_share']:.2%}", str(f["unlabelled"]), str(f["skipped"]))
+              for f in manifest["files"].values()]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [f"{manifest['task']}: {manifest['max_seq_length']} tokens a row, "
+             f"{manifest['dataset_type']} in {output_dir}"]
+    for first, *others in cells:
+        numbers = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
+        lines.append("  ".join([first.ljust(widths[0]), *numbers]))
+    if manifest["max_rows"] >= 0:
+        lines.append(f"only the first {manifest['max_rows']} rows of each file were read (--max_rows)")
+    return "\n".join(lines)
