@@ -1,4 +1,4 @@
-# Sourced by quickstart.sh and run_tests.sh, which set root: a Python that serves MindSpore, the project's .venv.
+# Sourced by quickstart.sh and run_tests.sh, which set root: a Python for MindSpore, the .venv of the project.
 # shellcheck shell=bash
 
 readonly PYTHONS_SERVED="3.10 3.11 3.12"   # wheels of MindSpore 2.10 exist for 3.9 too, its protobuf does not
