@@ -15,6 +15,13 @@ def _f1(predictions, labels):
     return sk.f1_score(labels, predictions, pos_label=1, average="binary", zero_division=0.0)
 
 
+def _matthews(predictions, labels):
+    # 0 where it is undefined (one class only), which scikit-learn says with a warning.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return sk.matthews_corrcoef(labels, predictions)
+
+
 def _pearson(predictions, labels):
     return _correlation(stats.pearsonr, predictions, labels)
 
@@ -40,7 +47,7 @@ def _mean_of(first, second):
 METRICS = {
     "accuracy": _accuracy,
     "f1": _f1,
-    "matthews_correlation": lambda predictions, labels: sk.matthews_corrcoef(labels, predictions),
+    "matthews_correlation": _matthews,
     "pearson": _pearson,
     "spearmanr": _spearmanr,
     "acc_and_f1": _mean_of(_accuracy, _f1),

@@ -15,7 +15,7 @@ POSITIVE, NEGATIVE = 1, 0
 
 ASPECTS = ("plot", "story", "acting", "script", "dialogue", "camera work", "score", "pacing", "ending",
            "humor", "cast", "editing", "opening scene", "lead actor", "villain", "romance", "sound design",
-           "second half", "premise", "direction", "narration", "love story", "final act", "set design")
+           "second half", "premise", "direction", "narration", "subplot", "final act", "set design")
 WHOLES = ("the film", "the movie", "this picture", "the whole thing", "this comedy", "this thriller",
           "the sequel")
 ADJECTIVES = {

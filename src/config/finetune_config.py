@@ -1,0 +1,21 @@
+"""Fine-tuning: a pretrained BERT becomes the teacher of a task. SETTINGS is yours to edit."""
+import dataclasses
+
+from src.config.options import option
+from src.config.student_config import StudentConfig
+from src.config.train_config import TrainConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneConfig(StudentConfig, TrainConfig):
+    """run_finetune.py: a pretrained directory and records -> a fine-tuned directory."""
+
+    load_pretrained_path: str = option("", "pretrained directory or weight file; empty with --init fresh")
+    init: str = option("pretrained", "fresh trains the architecture of --student_preset on labels alone",
+                       ("pretrained", "fresh"))
+    vocab_dir: str = option("", "tokenizer files for --init fresh (default: those beside the records)")
+    epoch_size: int = option(3, "passes over the training rows")
+
+
+# Your own values: they beat a task's recipe and lose to the command line. Example: SETTINGS = {"batch_size": 64}
+SETTINGS = {}

@@ -1,0 +1,42 @@
+"""The student's architecture as flags: a preset, and single sizes over it."""
+import dataclasses
+
+from src.config.bert_config import PRESETS, BertConfig, preset
+from src.config.options import option
+
+
+@dataclasses.dataclass(frozen=True)
+class StudentConfig:
+    """A preset and the fields that differ from it; 0 (or -1 for rates) keeps the preset's value."""
+
+    student_preset: str = option("4L-312", "architecture of a fresh student", tuple(PRESETS))
+    num_hidden_layers: int = option(0, "student layers (0: as the preset)")
+    hidden_size: int = option(0, "student width (0: as the preset)")
+    num_attention_heads: int = option(0, "student heads (0: as the preset)")
+    intermediate_size: int = option(0, "student feed-forward width (0: as the preset)")
+    max_position_embeddings: int = option(0, "student positions (0: as the teacher or the preset)")
+    hidden_act: str = option("", "student activation (default: gelu)", ("", "gelu", "relu"))
+    initializer_range: float = option(0.02, "spread of a fresh student's truncated normal weights")
+    use_relative_positions: bool = option(False, "relative instead of absolute positions in a fresh student")
+    head_activation: str = option("none", "relu puts the original TinyBERT's ReLU before the classifier",
+                                  ("none", "relu"))
+    hidden_dropout_prob: float = option(-1.0, "student dropout of hidden states (-1: the config's own)")
+    attention_probs_dropout_prob: float = option(-1.0, "student dropout of attention (-1: the config's own)")
+
+
+SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "max_position_embeddings",
+         "hidden_act")
+RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+
+
+def fresh_student(values: StudentConfig, **fixed) -> BertConfig:
+    """The student's config from a preset and its flags; `fixed` (vocabulary, labels ...) comes from elsewhere."""
+    sizes = {name: getattr(values, name) for name in SIZES if getattr(values, name)}
+    own = {"initializer_range": values.initializer_range, "use_relative_positions": values.use_relative_positions,
+           "head_activation": values.head_activation}
+    return with_rates(preset(values.student_preset, **{**fixed, **own}).replace(**sizes), values)
+
+
+def with_rates(config, values):
+    """`config` with the dropout rates that the flags give."""
+    return config.replace(**{name: getattr(values, name) for name in RATES if getattr(values, name) >= 0})

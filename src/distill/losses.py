@@ -1,0 +1,46 @@
+"""TinyBERT's losses (Jiao et al. 2020, equations 7 to 10), one value a row so that padding and tails never count.
+
+All take (student, teacher, mask) so that they fit the rows of an objective; those on logits have no use for the mask.
+Shape letters: B batch, S length, H hidden, N heads, C labels.
+"""
+import mindspore as ms
+from mindspore import ops
+
+
+def hidden_mse(student, teacher, mask):
+    """Mean over a row's real tokens and H of (student - teacher)^2.
+
+    student, teacher [B*S, H], mask [B, S] float32 -> [B].
+    """
+    difference = student - teacher
+    by_token = ops.ReduceMean()(difference * difference, -1).reshape(mask.shape)
+    return (by_token * mask).sum(-1) / mask.sum(-1)
+
+
+def attention_mse(student, teacher, mask):
+    """Mean over heads, real queries and real keys of the squared difference of scores before the softmax.
+
+    student, teacher [B, N, S, S], mask [B, S] float32 -> [B].
+    """
+    batch, heads, length, _ = student.shape
+    difference = student - teacher
+    by_pair = (difference * difference).sum(1)
+    real_pairs = mask.reshape(batch, length, 1) * mask.reshape(batch, 1, length)
+    return (by_pair * real_pairs).sum((1, 2)) / (real_pairs.sum((1, 2)) * heads)
+
+
+def soft_cross_entropy(student, teacher, mask):
+    """-sum over classes of softmax(teacher) * log_softmax(student): [B, C] twice (already divided by T) -> [B]."""
+    return -(ops.softmax(teacher, -1) * ops.log_softmax(student, -1)).sum(-1)
+
+
+def label_cross_entropy(logits, labels, mask):
+    """Cross-entropy to the label: logits [B, C], labels [B] int32 -> [B]."""
+    picked = ops.gather_elements(ops.log_softmax(logits, -1), 1, labels.astype(ms.int32).reshape(-1, 1))
+    return -picked.reshape(-1)
+
+
+def score_mse(scores, targets, mask):
+    """Squared error of a regression: [B, 1] and [B] or [B, 1] -> [B]."""
+    difference = scores.reshape(-1) - targets.reshape(-1)
+    return difference * difference

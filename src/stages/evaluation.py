@@ -1,0 +1,43 @@
+"""A network over the evaluation splits of a task: every row once, GLUE's metric names."""
+import json
+
+import numpy as np
+
+from src.infer.evaluate import LogitsCell, predict_logits
+from src.metrics import task_metrics
+from src.stages import load
+
+
+class Evaluator:
+    """Evaluates one network again and again on the evaluation records of a config.
+
+    The first split has GLUE's plain names (eval_accuracy); a second one, MNLI's mismatched, the ending _mm.
+    """
+
+    def __init__(self, network, bert_config, task, config, order=None):
+        self.task, self.cell, self.order = task, LogitsCell(network), order
+        self.splits = {}
+        for split in load.eval_splits(task, config.eval_data_dir):
+            table = load.read_split(config, config.eval_data_dir, split)
+            load.check_table(table, bert_config, task, config.eval_data_dir)
+            self.splits[split] = load.make_batches(table, config, config.eval_batch_size, shuffle=False)
+
+    def metrics(self):
+        """{eval_<metric>: value, eval_samples: rows} of the network as it is now."""
+        values = {}
+        for place, batches in enumerate(self.splits.values()):
+            logits = predict_logits(self.cell, batches)
+            if self.order is not None and self.task.output_mode == "classification":
+                logits = logits[:, np.asarray(self.order)]
+            found = task_metrics(self.task, logits, batches.table.labels)
+            values.update({name + ("_mm" if place else ""): value for name, value in found.items()})
+        return values
+
+
+def epoch_evaluation(run, evaluator, network, bert_config, tokenizer_dir):
+    """The function that the loop calls after each epoch: evaluate, log, keep the best."""
+    def evaluate(epoch, step):
+        metrics = {**evaluator.metrics(), "epoch": epoch, "step": step}
+        run.journal.say(json.dumps(metrics))
+        run.keep_best(network, bert_config, metrics, tokenizer_dir)
+    return evaluate

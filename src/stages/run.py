@@ -1,0 +1,86 @@
+"""What every training stage does first and last: output folder, log, resolved config, device, best/ and last/."""
+import shlex
+import sys
+from pathlib import Path
+
+import mindspore as ms
+
+from src.config.options import to_dict
+from src.errors import UserError
+from src.files import fresh_output_dir, read_json, write_json
+from src.infer.huggingface import write_directory
+from src.metrics import best_of, short_name
+from src.model.names import weight_arrays
+from src.train.checkpoint import Checkpoints
+from src.train.device import set_up_device
+from src.train.journal import Journal
+from src.train.loop import Loop
+
+CONFIG_FILE = "run_config.json"
+# Flags that may differ between an interrupted run and the one that resumes it.
+FREE_ON_RESUME = ("resume", "overwrite_output_dir", "logging_step", "save_ckpt_step", "max_ckpt_num", "device_id")
+
+
+class Run:
+    """One run of a training stage in its output folder."""
+
+    def __init__(self, stage, task, resolved):
+        self.task, self.config = task, resolved.config
+        self.output_dir = Path(self.config.output_dir or f"output/{stage}_{task.name}")
+        self.resumed = self.config.resume and self._check_same_config()
+        if not self.resumed:
+            fresh_output_dir(self.output_dir, self.config.overwrite_output_dir)
+        self.device = set_up_device(self.config)
+        ms.set_seed(self.config.seed)
+        self.journal = Journal(self.output_dir)
+        self.journal.say(f"{stage} {task.name} on {self.device.target}, compute_type {self.device.compute_type}")
+        self.journal.say(resolved.table())
+        write_json(self.output_dir / CONFIG_FILE, {"values": to_dict(self.config), "origins": resolved.origins})
+        self.checkpoints = Checkpoints(self.output_dir, self.config.max_ckpt_num)
+        self.loop = Loop(self.journal, self.checkpoints, self.config, resume_command())
+        self.log_name = "outputs"
+        self.best_value, self.best_metrics = None, {}
+        self._read_best()
+
+    def _check_same_config(self):
+        file = self.output_dir / CONFIG_FILE
+        if not file.is_file():
+            raise UserError(f"--resume: {self.output_dir} holds no run to go on with ({CONFIG_FILE} is missing)")
+        before, now = read_json(file)["values"], to_dict(self.config)
+        changed = [k for k in now if k not in FREE_ON_RESUME and before.get(k) != now[k]]
+        if changed:
+            raise UserError(f"--resume: {changed[0]} was {before.get(changed[0])!r} in the interrupted run and is "
+                            f"{now[changed[0]]!r} now; resume with the flags of that run")
+        return True
+
+    def _read_best(self):
+        file = self.output_dir / "best" / "metrics.json"
+        if self.resumed and file.is_file():
+            self.best_metrics = read_json(file)
+            self.best_value = best_of(self.task, self.best_metrics)
+
+    def keep_best(self, network, bert_config, metrics, tokenizer_dir):
+        """Write best/ when `metrics` beat what is there (strictly), and say `The best acc is ...`."""
+        value = best_of(self.task, metrics)
+        if self.best_value is None or value > self.best_value:
+            self.best_value, self.best_metrics = value, metrics
+            self.write_model("best", network, bert_config, tokenizer_dir, metrics)
+        self.journal.say(f"The best {short_name(self.task)} is {self.best_value:.6f}")
+
+    def write_model(self, name, network, bert_config, tokenizer_dir, metrics=None):
+        """Write the network as the model folder `name`/ of this run; transformers opens it as it is."""
+        write_directory(self.output_dir / name, weight_arrays(network), bert_config, tokenizer_dir,
+                        {"metrics.json": metrics} if metrics else None)
+
+    def finish(self):
+        """The last lines of a run."""
+        for name in ("best", "last"):
+            if (self.output_dir / name).is_dir():
+                self.journal.say(f"{name} model: {self.output_dir / name}")
+        self.journal.close()
+
+
+def resume_command():
+    """The command line of this process with --resume, ready to be pasted."""
+    arguments = [a for a in sys.argv if not a.startswith(("--overwrite_output_dir", "--resume"))]
+    return shlex.join(["python", *arguments, "--resume"])

@@ -1,0 +1,65 @@
+"""A network that returns (loss, parts) -> a trained network: optimizer, train step and loop put together."""
+import dataclasses
+
+from src.distill.network import DistillNetwork
+from src.train.checkpoint import restore
+from src.train.loop import Phase, phase_steps
+from src.train.optimizer import adam_weight_decay, polynomial_schedule
+from src.train.step import LossScale, TrainStep
+
+
+@dataclasses.dataclass(frozen=True)
+class PhasePlan:
+    """What differs between one phase and the next."""
+
+    number: int
+    title: str
+    epochs: int
+    learning_rate: float
+
+
+def freeze(network):
+    """Make a network a teacher: no gradients, no dropout."""
+    for parameter in network.get_parameters():
+        parameter.requires_grad = False
+    network.set_train(False)
+    return network
+
+
+def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None):
+    """Train what is trainable in `network`; goes on from the run's checkpoint when that is of this phase.
+
+    `evaluate(epoch, step)` is called after each epoch.
+    """
+    config = run.config
+    total = phase_steps(plan.epochs, config.train_steps, batches.steps_per_epoch)
+    if total == 0:
+        return
+    schedule = polynomial_schedule(total, plan.learning_rate, config.end_learning_rate, config.power,
+                                   config.warmup_ratio)
+    optimizer = adam_weight_decay(network.trainable_params(), schedule, config)
+    scale = LossScale(config.loss_scale_value, config.scale_factor, config.scale_window)
+    step = TrainStep(network, optimizer, scale, config.clip_norm)
+    network.set_train(True)
+    if network.taught:
+        network.teacher.set_train(False)
+    done = _resume(run, plan.number, step)
+    run.journal.say(f"{plan.title}: {batches.table.rows} rows, batch {batches.batch_size}, lengths "
+                    f"{'/'.join(map(str, batches.buckets))}, {batches.steps_per_epoch} steps an epoch, {total} in all")
+    run.loop.run(Phase(plan.number, plan.title, step, batches, plan.epochs, config.train_steps, network.features,
+                       evaluate, run.log_name), done)
+
+
+def _resume(run, number, step):
+    found = run.checkpoints.last() if run.resumed else None
+    if not found or found[0]["phase"] != number:
+        return 0
+    restore(step, found[1])
+    run.journal.say(f"resumed from {found[1]} (step {found[0]['step']})")
+    return found[0]["step"]
+
+
+def resumed_phase(run):
+    """The phase whose checkpoint is the newest, or 0."""
+    found = run.checkpoints.last() if run.resumed else None
+    return found[0]["phase"] if found else 0

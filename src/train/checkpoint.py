@@ -1,0 +1,75 @@
+"""Resume checkpoints: one safetensors file each, written whole or not at all, the state of the run in its header."""
+import json
+import logging
+import re
+from pathlib import Path
+
+from mindspore import Tensor
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from src.errors import UserError
+from src.files import atomic_path
+
+LOG = logging.getLogger(__name__)
+NAME = re.compile(r"^phase(\d+)_step_(\d+)\.safetensors$")
+
+
+class Checkpoints:
+    """The folder checkpoints/ of a run; keeps the newest `keep` files."""
+
+    def __init__(self, output_dir, keep):
+        self.folder = Path(output_dir) / "checkpoints"
+        self.keep = max(keep, 1)
+
+    def save(self, step_cell, position):
+        """Write every parameter of the train step (weights, optimizer, loss scale), but not the teacher's.
+
+        `position` is a dict of plain JSON values: phase, step, epoch, batches done, random state.
+        """
+        arrays = {name: parameter.asnumpy() for name, parameter in saved_parameters(step_cell).items()}
+        with atomic_path(self.folder / f"phase{position['phase']}_step_{position['step']}.safetensors") as path:
+            save_file(arrays, str(path), metadata={"position": json.dumps(position)})
+        for _, old in self._files()[:-self.keep]:
+            old.unlink(missing_ok=True)
+
+    def last(self):
+        """(position, path) of the newest whole checkpoint, or None. A torn one is skipped with a warning."""
+        for _, path in reversed(self._files()):
+            try:
+                with safe_open(str(path), "numpy") as file:
+                    return json.loads(file.metadata()["position"]), path
+            except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+                LOG.warning("checkpoint %s is torn and skipped (%s)", path, error)
+        return None
+
+    def clear(self):
+        """Forget every checkpoint: the run is finished."""
+        for _, path in self._files():
+            path.unlink()
+
+    def _files(self):
+        found = [(NAME.match(path.name), path) for path in self.folder.glob("phase*.safetensors")]
+        return sorted(((int(m[1]), int(m[2])), path) for m, path in found if m)
+
+
+def saved_parameters(step_cell):
+    """{path: Parameter} of what changes in training: all but the teacher."""
+    return {name: parameter for name, parameter in step_cell.parameters_and_names()
+            if not name.startswith("network.teacher.")}
+
+
+def restore(step_cell, path):
+    """Put a checkpoint back into the train step. Raises UserError when its names or shapes are others."""
+    parameters = saved_parameters(step_cell)
+    with safe_open(str(path), "numpy") as file:
+        if set(file.keys()) != set(parameters):
+            odd = sorted(set(file.keys()) ^ set(parameters))
+            raise UserError(f"{path} is from a run with other settings (it differs in {odd[0]}); resume with the flags "
+                            "of that run")
+        for name, parameter in parameters.items():
+            value = file.get_tensor(name)
+            if tuple(value.shape) != tuple(parameter.shape):
+                raise UserError(f"{path}: {name} has shape {value.shape} instead of {parameter.shape}; resume with the "
+                                "flags of that run")
+            parameter.set_data(Tensor(value, parameter.dtype))

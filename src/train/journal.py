@@ -1,0 +1,69 @@
+"""What a run says: lines in log.txt and on the console, a progress bar on a terminal, losses.jsonl for plots."""
+import json
+import logging
+import math
+import sys
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+
+class Journal:
+    """The log of one run in one folder. Rank 0 also writes the console; a resumed run appends."""
+
+    def __init__(self, output_dir, quiet=False):
+        self.folder = Path(output_dir)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.quiet = quiet
+        self._log = open(self.folder / "log.txt", "a", encoding="utf-8", buffering=1)
+        self._losses = open(self.folder / "losses.jsonl", "a", encoding="utf-8", buffering=1)
+        # What the libraries of this project warn about belongs in the log too.
+        logging.basicConfig(level=logging.WARNING, format="warning: %(message)s", stream=sys.stderr)
+
+    def say(self, text):
+        """One line (or a few) for people."""
+        self._log.write(text + "\n")
+        if not self.quiet:
+            tqdm.write(text, file=sys.stdout)
+            sys.stdout.flush()
+
+    def record(self, **values):
+        """One line of losses.jsonl."""
+        self._losses.write(json.dumps(values) + "\n")
+
+    def bar(self, total, start, title):
+        """A progress bar with ETA on a terminal; nothing where output goes to a file."""
+        return tqdm(total=total, initial=start, desc=title, unit="step", disable=self.quiet or None, leave=False,
+                    file=sys.stdout, dynamic_ncols=True)
+
+    def close(self):
+        """Close both files."""
+        self._log.close()
+        self._losses.close()
+
+
+class Speed:
+    """Examples a second since the last line of the log, and the time left at that rate."""
+
+    def __init__(self):
+        self.since = time.perf_counter()
+        self.steps = self.examples = 0
+
+    def add(self, examples):
+        """Count one step."""
+        self.steps += 1
+        self.examples += examples
+
+    def read(self, steps_left):
+        """(examples a second, ETA as h:mm:ss); starts a new stretch."""
+        seconds = max(time.perf_counter() - self.since, 1e-9)
+        rate, left = self.examples / seconds, steps_left * seconds / max(self.steps, 1)
+        self.since, self.steps, self.examples = time.perf_counter(), 0, 0
+        return rate, clock(left)
+
+
+def clock(seconds):
+    """Seconds as h:mm:ss."""
+    whole = math.ceil(seconds)
+    return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"

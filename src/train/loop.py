@@ -1,0 +1,112 @@
+"""The one training loop: epochs of batches through the train step, with log, checkpoints and evaluation."""
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+
+import mindspore as ms
+
+from src.errors import Interrupted, UserError
+from src.train.interrupt import StopRequest
+from src.train.journal import Speed
+
+LOWEST_SCALE = 1.0
+
+
+@dataclasses.dataclass
+class Phase:
+    """One stretch of training: a train step over batches for a number of epochs or steps.
+
+    `parts` names the values that the step's network returns beside the loss; `evaluate()` runs after each epoch
+    (None: never) and `save_weights()` before it; `number` is 1 or 2 in checkpoints and log.
+    """
+
+    number: int
+    title: str
+    step: object
+    batches: object
+    epochs: int
+    max_steps: int
+    parts: tuple
+    evaluate: Callable | None = None
+    log_name: str = "outputs"
+
+    @property
+    def total_steps(self):
+        """Steps of the whole phase."""
+        return phase_steps(self.epochs, self.max_steps, self.batches.steps_per_epoch)
+
+
+def phase_steps(epochs, max_steps, steps_per_epoch):
+    """Steps of `epochs` epochs, or `max_steps` when that is not -1."""
+    return epochs * steps_per_epoch if max_steps < 0 else max_steps
+
+
+class Loop:
+    """Runs phases. `options` has logging_step and save_ckpt_step; `resume_command` is printed on Ctrl+C."""
+
+    def __init__(self, journal, checkpoints, options, resume_command):
+        self.journal = journal
+        self.checkpoints = checkpoints
+        self.options = options
+        self.resume_command = resume_command
+
+    def run(self, phase, done=0):
+        """Train from step `done` (a resumed run's position) to the phase's end. Raises Interrupted on Ctrl+C."""
+        per_epoch, total, step = phase.batches.steps_per_epoch, phase.total_steps, done
+        with StopRequest() as stop, self.journal.bar(total, done, phase.title) as bar:
+            while step < total:
+                epoch = step // per_epoch
+                began, first = time.perf_counter(), step
+                step = self._epoch(phase, epoch, step, stop, bar)
+                self._end_of_epoch(phase, epoch, step, first, began)
+
+    def _epoch(self, phase, epoch, step, stop, bar):
+        per_epoch = phase.batches.steps_per_epoch
+        speed, result = Speed(), None
+        for batch in phase.batches.epoch(epoch, skip=step % per_epoch):
+            result = phase.step(*_tensors(batch))
+            step += 1
+            bar.update()
+            speed.add(len(batch.weights))
+            if step % self.options.logging_step == 0 or step == phase.total_steps:
+                self._log(phase, epoch, step, result, speed)
+            if step % self.options.save_ckpt_step == 0:
+                self._save(phase, step)
+            if stop.asked:
+                self._save(phase, step)
+                raise Interrupted(f"interrupted at step {step} of {phase.title}, state saved; to go on:\n"
+                                  f"  {self.resume_command}")
+            if step == phase.total_steps:
+                break
+        return step
+
+    def _end_of_epoch(self, phase, epoch, step, first, began):
+        milliseconds = (time.perf_counter() - began) * 1000
+        self.journal.say(f"epoch time: {milliseconds:.3f} ms, per step time: "
+                         f"{milliseconds / max(step - first, 1):.3f} ms")
+        if phase.evaluate:
+            phase.evaluate(epoch + 1, step)
+        self._save(phase, step)
+
+    def _save(self, phase, step):
+        self.checkpoints.save(phase.step, {"phase": phase.number, "step": step})
+
+    def _log(self, phase, epoch, step, result, speed):
+        loss, parts, overflow, scale = (value.asnumpy() for value in result)
+        if not math.isfinite(loss) and scale <= LOWEST_SCALE:
+            raise UserError(f"the loss is {loss} at step {step} of {phase.title} and no loss scale helps; lower "
+                            f"--learning_rate; the last good checkpoint is in {self.checkpoints.folder}")
+        rate, left = speed.read(phase.total_steps - step)
+        skipped = int(phase.step.loss_scale.skipped.asnumpy())
+        named = dict(zip(phase.parts, (float(value) for value in parts), strict=True))
+        shown = ", ".join(f"{name} {value:.5g}" for name, value in named.items())
+        self.journal.say(f"epoch: {epoch + 1}, step: {step}, {phase.log_name} are ({float(loss):.6g}, {bool(overflow)}, "
+                         f"{float(scale):g}), {shown}, skipped steps {skipped}, {rate:.1f} examples/s, ETA {left}")
+        self.journal.record(phase=phase.number, title=phase.title, epoch=epoch + 1, step=step, loss=float(loss),
+                            parts=named, loss_scale=float(scale), skipped=skipped, examples_per_second=rate)
+
+
+def _tensors(batch):
+    columns = (batch.input_ids, batch.token_type_ids, batch.attention_mask, batch.labels, batch.weights)
+    return tuple(ms.Tensor(column) for column in columns)
