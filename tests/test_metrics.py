@@ -1,0 +1,65 @@
+"""GLUE's metrics against counts made by hand, against scikit-learn and against scipy."""
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+import sklearn.metrics
+
+from src.metrics import METRICS, best_of, short_name, task_metrics
+from src.tasks import TASKS
+
+RANDOM = np.random.default_rng(3)
+LABELS = RANDOM.integers(0, 2, 500)
+LOGITS = RANDOM.normal(size=(500, 2)) + np.eye(2)[LABELS]
+PREDICTIONS = LOGITS.argmax(1)
+SCORES = RANDOM.uniform(0, 5, 300)
+NEAR_SCORES = SCORES + RANDOM.normal(size=300)
+
+
+def confusion(predictions, labels):
+    return [int(((predictions == p) & (labels == q)).sum()) for p, q in ((1, 1), (1, 0), (0, 1), (0, 0))]
+
+
+def test_binary_metrics_by_hand():
+    hits, false_alarms, misses, rejections = confusion(PREDICTIONS, LABELS)
+    values = task_metrics(TASKS["MRPC"], LOGITS, LABELS)
+    accuracy = (hits + rejections) / 500
+    f1 = 2 * hits / (2 * hits + false_alarms + misses)
+    assert values == {"eval_accuracy": pytest.approx(accuracy), "eval_f1": pytest.approx(f1),
+                      "eval_acc_and_f1": pytest.approx((accuracy + f1) / 2), "eval_samples": 500}
+    matthews = (hits * rejections - false_alarms * misses) / math.sqrt(
+        (hits + false_alarms) * (hits + misses) * (rejections + false_alarms) * (rejections + misses))
+    assert METRICS["matthews_correlation"](PREDICTIONS, LABELS) == pytest.approx(matthews)
+
+
+def test_against_scikit_learn_and_scipy():
+    cola = task_metrics(TASKS["CoLA"], LOGITS, LABELS)
+    assert cola["eval_matthews_correlation"] == sklearn.metrics.matthews_corrcoef(LABELS, PREDICTIONS)
+    qqp = task_metrics(TASKS["QQP"], LOGITS, LABELS)
+    assert qqp["eval_f1"] == sklearn.metrics.f1_score(LABELS, PREDICTIONS)
+    pearson = scipy.stats.pearsonr(NEAR_SCORES, SCORES)[0]
+    spearman = scipy.stats.spearmanr(NEAR_SCORES, SCORES)[0]
+    assert task_metrics(TASKS["STS-B"], NEAR_SCORES[:, None], SCORES) == {
+        "eval_pearson": pytest.approx(pearson, abs=1e-12),
+        "eval_spearmanr": pytest.approx(spearman, abs=1e-12),
+        "eval_corr": pytest.approx((pearson + spearman) / 2), "eval_samples": 300}
+
+
+def test_three_classes():
+    labels, logits = np.array([0, 1, 2, 2]), np.array([[9, 0, 0], [0, 9, 0], [0, 0, 9], [9, 0, 0]])
+    assert task_metrics(TASKS["MNLI"], logits, labels) == {"eval_accuracy": 0.75, "eval_samples": 4}
+
+
+@pytest.mark.parametrize("name", ["pearson", "spearmanr", "corr", "f1", "matthews_correlation"])
+@pytest.mark.parametrize("rows", [1, 5])
+def test_constant_predictions_give_a_number(name, rows):
+    value = METRICS[name](np.zeros(rows), np.arange(rows) % 2)
+    assert not math.isnan(value) and value == 0
+
+
+@pytest.mark.parametrize("task, short", [
+    ("SST-2", "acc"), ("CoLA", "matthews"), ("STS-B", "pearson"), ("QQP", "acc")])
+def test_the_best_metric_and_its_short_name(task, short):
+    assert short_name(TASKS[task]) == short
+    assert best_of(TASKS[task], {f"eval_{TASKS[task].best_metric}": 0.5, "eval_other": 1}) == 0.5

@@ -1,0 +1,47 @@
+"""The table of tasks against what GLUE and the recipes say."""
+import pytest
+
+from src.errors import UserError
+from src.metrics import METRICS
+from src.tasks import TASKS, find_task
+
+PHASE1_EPOCHS = {"SST-2": 20, "QQP": 10, "MRPC": 20, "CoLA": 50, "STS-B": 20, "RTE": 20, "MNLI": 10,
+                 "QNLI": 10, "WNLI": 20}
+
+
+@pytest.mark.parametrize("asked, name", [
+    ("SST-2", "SST-2"), ("sst2", "SST-2"), ("SST_2", "SST-2"), ("COLA", "CoLA"), ("stsb", "STS-B"),
+    ("mnli", "MNLI"), ("Sample", "sample")])
+def test_names_are_found_whatever_their_spelling(asked, name):
+    assert find_task(asked).name == name
+
+
+def test_a_misspelt_name_is_answered_with_the_nearest():
+    with pytest.raises(UserError, match='did you mean "SST-2"'):
+        find_task("SST-3")
+
+
+@pytest.mark.parametrize("name, epochs", PHASE1_EPOCHS.items())
+def test_recipes(name, epochs):
+    recipe = TASKS[name].recipe
+    assert recipe["finetune"] == {"learning_rate": 2e-5, "epoch_size": 3, "batch_size": 32}
+    assert recipe["task_distill"] == {
+        "batch_size": 32, "td_phase1_epoch_size": epochs, "td_phase2_epoch_size": 3, "learning_rate": 5e-5,
+        "phase2_learning_rate": 3e-5}
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_every_row_is_whole(task):
+    assert len(task.text_columns) in (1, 2)
+    assert task.max_seq_length == {1: 64, 2: 128}[len(task.text_columns)]
+    assert task.best_metric in task.metrics and set(task.metrics) <= set(METRICS)
+    assert task.output_mode == ("regression" if task.name == "STS-B" else "classification")
+    assert list(task.files)[0] == "train" and all(name.endswith(".tsv") for name in task.files.values())
+
+
+def test_what_is_special():
+    assert TASKS["CoLA"].columns == ("source", "label", "mark", "sentence") and not TASKS["CoLA"].header
+    assert TASKS["MNLI"].labels == ("contradiction", "entailment", "neutral")
+    assert list(TASKS["MNLI"].dev_files) == ["dev_matched", "dev_mismatched"]
+    assert TASKS["QNLI"].labels == TASKS["RTE"].labels == ("entailment", "not_entailment")
+    assert TASKS["MRPC"].best_metric == TASKS["QQP"].best_metric == "accuracy"
