@@ -1,4 +1,4 @@
-"""The values that every training stage shares: device, data, optimizer, loss scale, checkpoints, log."""
+"""The values that stages share: device, records; for training, optimizer, loss scale, checkpoints, log."""
 import dataclasses
 
 from src.config.options import option
@@ -18,25 +18,25 @@ class DeviceConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class DataConfig(DeviceConfig):
-    """Which records to read and how to batch them."""
+class RecordsConfig(DeviceConfig):
+    """Which records to evaluate on, and how records are read and batched."""
 
     task_name: str = option("", "GLUE task, or sample for the built-in one")
-    train_data_dir: str = option("", "training records: a file, a comma list or a folder that prepare wrote")
     eval_data_dir: str = option("", "evaluation records: a file, a comma list or a folder that prepare wrote")
     schema_dir: str = option("", "schema.json of the records; checked against them (default: the one beside them)")
     dataset_type: str = option("tfrecord", "format of the records", DATASET_TYPES)
     seq_length: int = option(0, "longest row taken; longer records stop the run (0: the model's positions)")
     length_buckets: str = option("auto", "auto pads each batch to one of at most four lengths, off to the records' own",
                                  ("auto", "off"))
-    max_rows: int = option(-1, "read only the first N rows of the training records (-1: all)")
     eval_batch_size: int = option(32, "rows a batch in evaluation")
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig(DataConfig):
+class TrainConfig(RecordsConfig):
     """What a training stage needs beside its own values."""
 
+    train_data_dir: str = option("", "training records: a file, a comma list or a folder that prepare wrote")
+    max_rows: int = option(-1, "read only the first N rows of the training records (-1: all)")
     output_dir: str = option("", "where results go (default: output/<stage>_<task>)")
     overwrite_output_dir: bool = option(False, "delete what output_dir holds")
     resume: bool = option(False, "go on from the last checkpoint in output_dir")

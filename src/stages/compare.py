@@ -1,0 +1,90 @@
+"""Several models on the same records: quality, parameters, size and latency in one table, losses in one plot."""
+from pathlib import Path
+
+import mindspore as ms
+
+from src.errors import UserError
+from src.files import fresh_output_dir, write_json, write_text
+from src.infer.evaluate import evaluation_mode
+from src.infer.latency import milliseconds_a_sentence
+from src.metrics import best_of
+from src.model.names import parameter_count
+from src.stages import load
+from src.stages.evaluation import Evaluator
+from src.tasks import find_task
+from src.train.device import set_up_device
+from src.train.plot import LOG_FILE, plot_losses, read_log
+
+COLUMNS = ("model", "{metric}", "of the first", "parameters", "MB", "ms a sentence")
+
+
+def compare(config):
+    """Measure every model of a CompareConfig, print the table and return its rows.
+
+    Writes compare.json, table.md and, where a model's training left a log, losses.png.
+    """
+    task, folders = find_task(config.task_name), named_folders(config.models)
+    device = set_up_device(config)
+    output_dir = fresh_output_dir(config.output_dir, config.overwrite_output_dir)
+    rows = [{"model": name, **measure(folder, task, device, config)} for name, folder in folders.items()]
+    for row in rows:
+        first = best_of(task, rows[0])
+        row["of_the_first"] = best_of(task, row) / first if first else 0.0
+    table = render(rows, task)
+    print(f"\n{table}\n\n{rows[0]['eval_samples']} rows; one sentence at a time on {device.target}, median of "
+          f"{rows[0]['timed_sentences']}")
+    write_json(output_dir / "compare.json", rows)
+    write_text(output_dir / "table.md", table + "\n")
+    plot_losses({name: log for name, folder in folders.items() if (log := training_log(folder))},
+                output_dir / "losses.png")
+    return rows
+
+
+def named_folders(text):
+    """`teacher=DIR,student=DIR` -> {name: Path}, in that order. Raises UserError for anything else."""
+    folders = {}
+    for entry in filter(None, text.split(",")):
+        name, _, folder = entry.partition("=")
+        if not folder or not Path(folder).is_dir():
+            raise UserError(f'--models: "{entry}" is not name=FOLDER with a folder that exists')
+        folders[name] = Path(folder)
+    if not folders:
+        raise UserError("--models is required: name=FOLDER,name=FOLDER, the reference first")
+    return folders
+
+
+def measure(folder, task, device, config):
+    """{eval_<metric>: value, ..., parameters, megabytes, milliseconds} of one model folder."""
+    files = load.read_model(folder, print)
+    order = load.label_order(files.config.labels, task, files.source, print)
+    network, bert_config = load.classifier_from(files, task.labels, task, device, print)
+    evaluator = Evaluator(network, bert_config, task, config, order)
+    sentences = [tuple(map(ms.Tensor, batch[:3])) for batch in sentence_batches(evaluator, config)]
+    with evaluation_mode(evaluator.cell):
+        milliseconds = milliseconds_a_sentence(lambda *batch: evaluator.cell(*batch).asnumpy(), sentences)
+    return {**evaluator.metrics(), "parameters": parameter_count(network), "milliseconds": milliseconds,
+            "megabytes": files.source.stat().st_size / 1e6, "timed_sentences": len(sentences)}
+
+
+def sentence_batches(evaluator, config):
+    """The first rows of the first split, one a batch, each in the length bucket it is evaluated in."""
+    table = next(iter(evaluator.splits.values())).table.head(config.timed_sentences)
+    return load.make_batches(table, config, 1, shuffle=False).epoch(0)
+
+
+def training_log(folder):
+    """The log of the run that made a model: in its folder, or beside best/ and last/. Empty where there is none."""
+    log = next((path for path in (folder / LOG_FILE, folder.parent / LOG_FILE) if path.is_file()), None)
+    return read_log(log) if log else []
+
+
+def render(rows, task):
+    """The rows as a Markdown table whose columns also line up in a terminal."""
+    lines = [[column.format(metric=task.best_metric.replace("_", " ")) for column in COLUMNS]]
+    lines += [[row["model"], f"{best_of(task, row):.4f}", f"{row['of_the_first']:.1%}", f"{row['parameters']:,}",
+               f"{row['megabytes']:.1f}", f"{row['milliseconds']:.2f}"] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join("| " + " | ".join(cell.ljust(width) if place == 0 else cell.rjust(width)
+                                       for place, (cell, width) in enumerate(zip(line, widths, strict=True))) + " |"
+                     for line in lines)
