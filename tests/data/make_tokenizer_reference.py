@@ -12,8 +12,8 @@ from pathlib import Path
 FIXTURE = Path(__file__).with_name("fixtures") / "tokenizer_reference.json"
 WORDS = ("the film movie plot is was not but and good bad great dull never un ##believ ##able ##ly play "
          "##ing ##ed caf cafe café naïve naive Ünder under ##ground İstanbul istanbul strasse straße "
-         "北 京 中 文 ##文 日 本 の ひ ##ら ##が ##な 한 ##국 ##어 😀 👍 2 ##0 ##2 ##6 ... Film The ß ı ﬁ ﬁlm "
-         "é è ü Á").split()
+         "北 京 中 文 ##文 日 本 の ひ ##ら ##が ##な 한 ##국 ##어 😀 👍 2 ##0 ##2 ##6 ... Film "
+         "The ß ı ﬁ ﬁlm é è ü Á").split()
 VOCAB = list(dict.fromkeys(
     ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *string.ascii_letters, *string.punctuation,
      *(f"##{letter}" for letter in string.ascii_letters), *WORDS]))
