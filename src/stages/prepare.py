@@ -24,24 +24,24 @@ def prepare(config):
     """
     task = find_task(config.task_name)
     tokenizer = load_tokenizer(config.vocab_file, {"true": True, "false": False}.get(config.do_lower_case))
+    built_in = task.name == SAMPLE_TASK and not config.data_dir
+    sources = None if built_in else _sources(config, task, config.data_dir)
+    _refuse_to_overwrite(config.output_dir, [config.vocab_file, config.train_file, config.data_dir])
     output_dir = fresh_output_dir(config.output_dir, config.overwrite_output_dir)
     place = output_dir.resolve()
     with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as folder:
         folder = Path(folder)
-        sources = _sources(config, task, folder)
+        sources = sources or _sources(config, task, write_sample_task(folder))
         manifest = _write_all(config, task, tokenizer, sources, folder)
         _move(folder, output_dir)
     print(_summary(manifest, output_dir))
     return manifest
 
 
-def _sources(config, task, folder):
+def _sources(config, task, data_dir):
     """Split name -> text file. Train and dev files must exist, test files may."""
-    data_dir = config.data_dir
     if not data_dir:
-        if task.name != SAMPLE_TASK:
-            raise UserError(f"--data_dir is required: the folder with the files of {task.name}")
-        data_dir = write_sample_task(folder)
+        raise UserError(f"--data_dir is required: the folder with the files of {task.name}")
     if not Path(data_dir).is_dir():
         raise UserError(f"data_dir {data_dir} does not exist or is no folder")
     sources = {split: find_file(data_dir, name) for split, name in task.files.items()}
@@ -52,6 +52,14 @@ def _sources(config, task, folder):
             raise UserError(f"{Path(data_dir) / task.files[split]} does not exist; "
                             f"it should hold the {split} rows of {task.name}")
     return {split: source for split, source in sources.items() if source is not None}
+
+
+def _refuse_to_overwrite(output_dir, inputs):
+    # --overwrite_output_dir deletes the folder before anything is read from it.
+    output_dir = Path(output_dir).resolve()
+    for path in filter(None, inputs):
+        if output_dir in (Path(path).resolve(), *Path(path).resolve().parents):
+            raise UserError(f"output_dir {output_dir} holds the input {path}; give a folder of its own")
 
 
 def _write_all(config, task, tokenizer, sources, folder):

@@ -164,11 +164,20 @@ def test_wrong_inputs(tmp_path, vocab):
     data = write_task(tmp_path / "data", train="sentence\tlabel\nthe film\t1\n")
     with pytest.raises(UserError, match="dev.tsv does not exist; it should hold the dev rows of SST-2"):
         prepare(tmp_path, vocab, "--task_name", "SST-2", "--data_dir", data)
+    assert not (tmp_path / "out").exists()
     with pytest.raises(UserError, match="max_seq_length 5 is too short"):
         prepare(tmp_path, vocab, "--task_name", "sample", "--max_seq_length", 5)
     (tmp_path / "out" / "mine.txt").write_text("x")
     with pytest.raises(UserError, match="is not empty"):
         prepare(tmp_path, vocab, "--task_name", "sample")
+
+
+def test_the_input_is_never_overwritten(tmp_path, vocab):
+    text = "sentence\tlabel\nthe film\t1\n"
+    data = write_task(tmp_path / "out", train=text, dev=text)
+    with pytest.raises(UserError, match="out holds the input .*out; give a folder of its own"):
+        prepare(tmp_path, vocab, "--task_name", "SST-2", "--data_dir", data, "--overwrite_output_dir")
+    assert (data / "train.tsv").read_text() == text
 
 
 def test_the_program(tmp_path, vocab):
