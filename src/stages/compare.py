@@ -31,7 +31,8 @@ def compare(config):
         first = best_of(task, rows[0])
         row["of_the_first"] = best_of(task, row) / first if first else 0.0
     table = render(rows, task)
-    print(f"\n{table}\n\n{rows[0]['eval_samples']} rows; one sentence at a time on {device.target}, median of "
+    print(f"\n{table}\n\n{rows[0]['eval_samples']} rows; one sentence at a time on {device.target}, median of
+    "
           f"{rows[0]['timed_sentences']}")
     write_json(output_dir / "compare.json", rows)
     write_text(output_dir / "table.md", table + "\n")
@@ -86,5 +87,6 @@ def render(rows, task):
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * width for width in widths])
     return "\n".join("| " + " | ".join(cell.ljust(width) if place == 0 else cell.rjust(width)
-                                       for place, (cell, width) in enumerate(zip(line, widths, strict=True))) + " |"
+                                       for place, (cell, width) in enumerate(zip(line, widths, strict=True)))
+                                       + " |"
                      for line in lines)
