@@ -1,4 +1,5 @@
 """Flags of python -m src.tools.compare."""
+
 import dataclasses
 
 from src.config.options import option

@@ -1,4 +1,4 @@
-"""Several models on the same records: quality, parameters, size and latency in one table, losses in one plot."""
+"""Several models on the same records: quality, size and latency in one table, losses in one plot."""
 from pathlib import Path
 
 import mindspore as ms
@@ -31,9 +31,8 @@ def compare(config):
         first = best_of(task, rows[0])
         row["of_the_first"] = best_of(task, row) / first if first else 0.0
     table = render(rows, task)
-    print(f"\n{table}\n\n{rows[0]['eval_samples']} rows; one sentence at a time on {device.target}, median of
-    "
-          f"{rows[0]['timed_sentences']}")
+    print(f"\n{table}\n\n{rows[0]['eval_samples']} rows; milliseconds on {device.target}, "
+          f"one sentence at a time, median of {rows[0]['timed_sentences']}")
     write_json(output_dir / "compare.json", rows)
     write_text(output_dir / "table.md", table + "\n")
     plot_losses({name: log for name, folder in folders.items() if (log := training_log(folder))},
@@ -74,7 +73,7 @@ def sentence_batches(evaluator, config):
 
 
 def training_log(folder):
-    """The log of the run that made a model: in its folder, or beside best/ and last/. Empty where there is none."""
+    """The log of the run that made a model, in its folder or beside best/; empty where there is none."""
     log = next((path for path in (folder / LOG_FILE, folder.parent / LOG_FILE) if path.is_file()), None)
     return read_log(log) if log else []
 
@@ -82,11 +81,13 @@ def training_log(folder):
 def render(rows, task):
     """The rows as a Markdown table whose columns also line up in a terminal."""
     lines = [[column.format(metric=task.best_metric.replace("_", " ")) for column in COLUMNS]]
-    lines += [[row["model"], f"{best_of(task, row):.4f}", f"{row['of_the_first']:.1%}", f"{row['parameters']:,}",
-               f"{row['megabytes']:.1f}", f"{row['milliseconds']:.2f}"] for row in rows]
+    for row in rows:
+        lines.append([row["model"], f"{best_of(task, row):.4f}", f"{row['of_the_first']:.1%}",
+                      f"{row['parameters']:,}", f"{row['megabytes']:.1f}", f"{row['milliseconds']:.2f}"])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, ["-" * width for width in widths])
-    return "\n".join("| " + " | ".join(cell.ljust(width) if place == 0 else cell.rjust(width)
-                                       for place, (cell, width) in enumerate(zip(line, widths, strict=True)))
-                                       + " |"
-                     for line in lines)
+    lines.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
+    return "\n".join(f"| {' | '.join(map(_aligned, line, widths, range(len(line))))} |" for line in lines)
+
+
+def _aligned(cell, width, column):
+    return cell.rjust(width) if column else cell.ljust(width)

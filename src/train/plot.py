@@ -1,4 +1,5 @@
 """Loss curves from the metrics logs (losses.jsonl) that the training stages write."""
+
 import json
 
 from matplotlib.figure import Figure
@@ -7,7 +8,7 @@ from src.errors import UserError
 from src.files import atomic_path
 
 LOG_FILE = "losses.jsonl"
-PANEL = (4.2, 3.2)   # inches
+PANEL = (4.2, 3.2)  # inches
 
 
 def read_log(path):
