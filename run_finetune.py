@@ -1,11 +1,15 @@
 """python run_finetune.py: a pretrained BERT becomes the teacher of a task."""
+from src.config.finetune_config import resolve
 from src.errors import run_main
-from src.stages.finetune import finetune, resolve
 
 
 def main(argv=None):
     """Resolve the command line and run the stage."""
-    finetune(*resolve(argv))
+    task, resolved = resolve(argv)
+    # MindSpore takes seconds to load: a wrong flag is answered before.
+    from src.stages.finetune import finetune
+
+    finetune(task, resolved)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
 """python run_task_distill.py: a fine-tuned teacher and a general student become a task student."""
+from src.config.td_config import resolve
 from src.errors import run_main
-from src.stages.task_distill import task_distill, resolve
 
 
 def main(argv=None):
     """Resolve the command line and run the stage."""
-    task_distill(*resolve(argv))
+    task, resolved = resolve(argv)
+    # MindSpore takes seconds to load: a wrong flag is answered before.
+    from src.stages.task_distill import task_distill
+
+    task_distill(task, resolved)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Errors that a user can mend: one sentence on stderr, exit code 2, no traceback."""
+
 import difflib
+import os
 import sys
 
 EXIT_USER_ERROR = 2
@@ -23,6 +25,8 @@ def did_you_mean(name, known):
 
 def run_main(main):
     """Call `main()` as the whole program and turn its outcome into an exit code (0, 2 or 130)."""
+    # MindSpore reads its log level when it is loaded; its warnings speak of graphs, not to users.
+    os.environ.setdefault("GLOG_v", "3")
     try:
         main()
     except UserError as error:

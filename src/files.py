@@ -1,4 +1,5 @@
 """Files written whole or not at all, and read with a sentence when they are broken. Standard library only."""
+
 import contextlib
 import hashlib
 import json
@@ -80,14 +81,16 @@ def sha256(path):
 
 
 def fresh_output_dir(path, overwrite=False):
-    """Create the folder `path` for results. Raises UserError when it holds something and `overwrite` is off."""
+    """Create the folder `path` for results. Raises UserError when it is not empty and `overwrite` is off."""
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise UserError(f"output_dir {path} is a file; give a folder")
     if path.is_dir() and any(path.iterdir()):
         if not overwrite:
-            raise UserError(f"output_dir {path} is not empty; give another folder, or --overwrite_output_dir "
-                            "to delete what it holds")
+            raise UserError(
+                f"output_dir {path} is not empty; give another folder, or --overwrite_output_dir "
+                "to delete what it holds"
+            )
         _refuse_precious(path)
         shutil.rmtree(path)
     path.mkdir(parents=True, exist_ok=True)
@@ -97,6 +100,10 @@ def fresh_output_dir(path, overwrite=False):
 def _refuse_precious(path):
     # --overwrite_output_dir deletes: never a home, a root, or a checkout (this project among them).
     resolved = path.resolve()
-    if resolved in (Path.home().resolve(), Path(resolved.anchor)) or (resolved / ".git").exists() \
-            or resolved in Path.cwd().resolve().parents or resolved == Path.cwd().resolve():
+    if (
+        resolved in (Path.home().resolve(), Path(resolved.anchor))
+        or (resolved / ".git").exists()
+        or resolved in Path.cwd().resolve().parents
+        or resolved == Path.cwd().resolve()
+    ):
         raise UserError(f"output_dir {path} is not a folder that can be deleted; give one of its own")

@@ -1,11 +1,12 @@
 """The architecture of one BERT, kept in config.json beside its weights under Hugging Face's key names."""
+
 import dataclasses
 
 from src.errors import UserError, did_you_mean
 from src.files import read_json
 
 PRESETS = {
-    # name: (layers, hidden, inner, heads); TinyBERT, Jiao et al. 2020, section 4.1, and the model zoo's student
+    # name: (layers, hidden, inner, heads); TinyBERT, Jiao et al. 2020, 4.1; the model zoo's student
     "4L-312": (4, 312, 1200, 12),
     "6L-768": (6, 768, 3072, 12),
     "4L-384": (4, 384, 1536, 12),
@@ -39,10 +40,14 @@ class BertConfig:
 
     def __post_init__(self):
         if self.hidden_size % self.num_attention_heads:
-            raise UserError(f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads "
-                            f"{self.num_attention_heads}")
+            raise UserError(
+                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads "
+                f"{self.num_attention_heads}"
+            )
         if self.hidden_act not in ("gelu", "relu"):
-            raise UserError(f'hidden_act "{self.hidden_act}" is not known; use gelu (the exact, erf form) or relu')
+            raise UserError(
+                f'hidden_act "{self.hidden_act}" is not known; use gelu (the exact, erf form) or relu'
+            )
         if self.head_activation not in ("none", "relu"):
             raise UserError(f'head_activation "{self.head_activation}" is not known; use none or relu')
 
@@ -62,47 +67,69 @@ class BertConfig:
 
     def to_json_dict(self):
         """config.json's content; transformers reads it as a BertForSequenceClassification (or BertModel)."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)
-                  if f.name not in ("labels", "output_mode", "dtype", "compute_type")}
+        values = {
+            f.name: getattr(self, f.name)
+            for f in dataclasses.fields(self)
+            if f.name not in ("labels", "output_mode", "dtype", "compute_type")
+        }
         head = bool(self.num_labels)
-        values.update(model_type="bert", position_embedding_type="absolute", pad_token_id=0,
-                      architectures=["BertForSequenceClassification" if head else "BertModel"])
+        values.update(
+            model_type="bert",
+            position_embedding_type="absolute",
+            pad_token_id=0,
+            architectures=["BertForSequenceClassification" if head else "BertModel"],
+        )
         if head:
             labels = self.labels or ("LABEL_0",)
-            values.update(id2label={str(i): name for i, name in enumerate(labels)},
-                          label2id={name: i for i, name in enumerate(labels)},
-                          problem_type="regression" if self.output_mode == "regression"
-                          else "single_label_classification")
+            values.update(
+                id2label={str(i): name for i, name in enumerate(labels)},
+                label2id={name: i for i, name in enumerate(labels)},
+                problem_type="regression"
+                if self.output_mode == "regression"
+                else "single_label_classification",
+            )
         return values
 
     @classmethod
     def from_json(cls, path):
-        """Read a config.json of this project or of a Hugging Face BERT. Raises UserError for another family."""
+        """Read a config.json of ours or of a Hugging Face BERT. Raises UserError for another family."""
         values = read_json(path)
         family = values.get("model_type", "bert")
         if family != "bert":
             raise UserError(f'{path}: model_type is "{family}"; only BERT models can be read')
         if values.get("position_embedding_type", "absolute") != "absolute":
-            raise UserError(f'{path}: position_embedding_type "{values["position_embedding_type"]}" is not supported')
+            raise UserError(
+                f'{path}: position_embedding_type "{values["position_embedding_type"]}" is not supported'
+            )
         known = {f.name for f in dataclasses.fields(cls)} - {"labels", "output_mode", "dtype", "compute_type"}
         missing = [k for k in ("vocab_size", "hidden_size", "num_hidden_layers") if k not in values]
         if missing:
-            raise UserError(f"{path}: not a BERT config, key {missing[0]} is missing"
-                            f"{did_you_mean(missing[0], values)}")
+            raise UserError(
+                f"{path}: not a BERT config, key {missing[0]} is missing{did_you_mean(missing[0], values)}"
+            )
         head = "BertForSequenceClassification" in (values.get("architectures") or [])
         id2label = values.get("id2label") or {}
         labels = tuple(id2label[k] for k in sorted(id2label, key=int)) if head else ()
         regression = values.get("problem_type") == "regression" or (head and len(labels) == 1)
-        return cls(**{k: v for k, v in values.items() if k in known and v is not None},
-                   labels=() if regression else labels,
-                   output_mode="regression" if regression else "classification")
+        return cls(
+            **{k: v for k, v in values.items() if k in known and v is not None},
+            labels=() if regression else labels,
+            output_mode="regression" if regression else "classification",
+        )
 
 
 def preset(name, **changes):
     """The student architecture called `name` in `PRESETS`."""
     if name not in PRESETS:
-        raise UserError(f'student_preset "{name}" is not known{did_you_mean(name, PRESETS)} '
-                        f"(there are {', '.join(PRESETS)})")
+        raise UserError(
+            f'student_preset "{name}" is not known{did_you_mean(name, PRESETS)} '
+            f"(there are {', '.join(PRESETS)})"
+        )
     layers, hidden, inner, heads = PRESETS[name]
-    return BertConfig(num_hidden_layers=layers, hidden_size=hidden, intermediate_size=inner,
-                      num_attention_heads=heads, **changes)
+    return BertConfig(
+        num_hidden_layers=layers,
+        hidden_size=hidden,
+        intermediate_size=inner,
+        num_attention_heads=heads,
+        **changes,
+    )

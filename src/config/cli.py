@@ -3,6 +3,7 @@
 A value comes from the command line, else from the config module (`settings`), else from the task's recipe,
 else from the default in the config class; where each one came from is kept and can be printed.
 """
+
 import argparse
 import dataclasses
 import shutil
@@ -24,8 +25,9 @@ class Resolved:
         """The resolved values as lines `name  value  (origin)`."""
         names = [field.name for field in dataclasses.fields(self.config)]
         width = max(map(len, names))
-        return "\n".join(f"  {name:<{width}}  {getattr(self.config, name)!s:<12} ({self.origins[name]})"
-                         for name in names)
+        return "\n".join(
+            f"  {name:<{width}}  {getattr(self.config, name)!s:<12} ({self.origins[name]})" for name in names
+        )
 
 
 def parse(config_class, argv=None, settings=None, recipe=None, prog=None):
@@ -39,7 +41,9 @@ def parse(config_class, argv=None, settings=None, recipe=None, prog=None):
     settings = dict(settings or {})
     fields = {field.name: field for field in dataclasses.fields(config_class)}
     _refuse_unknown(settings, fields, "config module")
-    recipe_values = {k: v for k, v in (recipe({**settings, **given}) if recipe else {}).items() if k in fields}
+    recipe_values = {
+        k: v for k, v in (recipe({**settings, **given}) if recipe else {}).items() if k in fields
+    }
     values, origins = {}, {}
     for name, field in fields.items():
         for origin, source in zip(ORIGINS, (given, settings, recipe_values), strict=False):
@@ -77,17 +81,24 @@ class _Parser(argparse.ArgumentParser):
         known, unknown = self.parse_known_args(args, namespace)
         if unknown:
             flag = unknown[0].split("=")[0]
-            raise UserError(f"unknown flag {flag}{did_you_mean(flag, self._option_string_actions)} "
-                            "(--help lists the flags)")
+            raise UserError(
+                f"unknown flag {flag}{did_you_mean(flag, self._option_string_actions)} "
+                "(--help lists the flags)"
+            )
         return known
 
 
 def _parser(config_class, prog):
     description = (config_class.__doc__ or "").strip()
     width = max(80, shutil.get_terminal_size().columns - 2)
-    parser = _Parser(prog=prog, description=description, allow_abbrev=False, add_help=True,
-                     argument_default=argparse.SUPPRESS,
-                     formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=width))
+    parser = _Parser(
+        prog=prog,
+        description=description,
+        allow_abbrev=False,
+        add_help=True,
+        argument_default=argparse.SUPPRESS,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=width),
+    )
     for field in dataclasses.fields(config_class):
         _add_flag(parser, field)
     return parser
@@ -101,16 +112,25 @@ def _add_flag(parser, field):
     choices = f" [{' | '.join(map(str, meta['choices']))}]" if meta.get("choices") else ""
     text = f"{meta.get('help', '')}{choices} ({shown})".replace("%", "%%")
     if kind is bool:
-        parser.add_argument(*flags, dest=field.name, nargs="?", const=True, type=_boolean, help=text,
-                            metavar="true|false")
+        parser.add_argument(
+            *flags, dest=field.name, nargs="?", const=True, type=_boolean, help=text, metavar="true|false"
+        )
     else:
-        parser.add_argument(*flags, dest=field.name, type=_reader(kind, meta.get("choices")), help=text,
-                            metavar=kind.__name__.upper())
+        parser.add_argument(
+            *flags,
+            dest=field.name,
+            type=_reader(kind, meta.get("choices")),
+            help=text,
+            metavar=kind.__name__.upper(),
+        )
 
 
 def _show(value):
-    return {True: "true", False: "false", "": '""'}.get(value, value) if not isinstance(value, (int, float)) \
-        or isinstance(value, bool) else value
+    return (
+        {True: "true", False: "false", "": '""'}.get(value, value)
+        if not isinstance(value, (int, float)) or isinstance(value, bool)
+        else value
+    )
 
 
 def _boolean(text):
@@ -128,4 +148,5 @@ def _reader(kind, choices):
             return kind(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r} is not a {kind.__name__}") from None
+
     return read

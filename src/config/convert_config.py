@@ -1,4 +1,5 @@
 """Flags of python -m src.tools.convert."""
+
 import dataclasses
 
 from src.config.options import option, required
@@ -10,10 +11,16 @@ class ConvertConfig:
 
     input: str = required("model folder or weight file (.safetensors, pytorch_model.bin, .ckpt, TensorFlow)")
     output_dir: str = required("folder to write")
-    to: str = option("project", "project: Hugging Face's layout and what only this project knows; hf: just "
-                     "what transformers opens; ckpt: a MindSpore checkpoint with the same names",
-                     choices=("project", "hf", "ckpt"))
+    to: str = option(
+        "project",
+        "project: Hugging Face's layout and what only this project knows; hf: just "
+        "what transformers opens; ckpt: a MindSpore checkpoint with the same names",
+        choices=("project", "hf", "ckpt"),
+    )
     config_file: str = option("", "config.json to use instead of the one beside the weights")
-    part: str = option("", "which model of a distillation checkpoint to take: student or teacher",
-                       choices=("", "student", "teacher"))
+    part: str = option(
+        "",
+        "which model of a distillation checkpoint to take: student or teacher",
+        choices=("", "student", "teacher"),
+    )
     overwrite_output_dir: bool = option(False, "delete what output_dir holds")

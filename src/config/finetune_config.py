@@ -1,9 +1,12 @@
 """Fine-tuning: a pretrained BERT becomes the teacher of a task. SETTINGS is yours to edit."""
+
 import dataclasses
 
+from src.config.cli import parse
 from src.config.options import option
 from src.config.student_config import StudentConfig
 from src.config.train_config import TrainConfig
+from src.tasks import find_task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,11 +14,24 @@ class FinetuneConfig(StudentConfig, TrainConfig):
     """run_finetune.py: a pretrained directory and records -> a fine-tuned directory."""
 
     load_pretrained_path: str = option("", "pretrained directory or weight file; empty with --init fresh")
-    init: str = option("pretrained", "fresh trains the architecture of --student_preset on labels alone",
-                       ("pretrained", "fresh"))
+    init: str = option(
+        "pretrained",
+        "fresh trains the architecture of --student_preset on labels alone",
+        ("pretrained", "fresh"),
+    )
     vocab_dir: str = option("", "tokenizer files for --init fresh (default: those beside the records)")
     epoch_size: int = option(3, "passes over the training rows")
 
 
-# Your own values: they beat a task's recipe and lose to the command line. Example: SETTINGS = {"batch_size": 64}
+# Your own values: they beat a task's recipe, lose to the command line. Example: SETTINGS = {"batch_size": 64}
 SETTINGS = {}
+
+
+def resolve(argv=None):
+    """The command line of run_finetune.py -> (TaskSpec, Resolved)."""
+    resolved = parse(FinetuneConfig, argv, SETTINGS, _recipe)
+    return find_task(resolved.config.task_name), resolved
+
+
+def _recipe(known):
+    return find_task(known.get("task_name", "")).recipe["finetune"]

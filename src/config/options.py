@@ -1,7 +1,17 @@
 """How a config field is declared: its default and its sentence of help stand in one place."""
+
 import dataclasses
 
-BOOLEAN = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+BOOLEAN = {
+    "true": True,
+    "1": True,
+    "yes": True,
+    "on": True,
+    "false": False,
+    "0": False,
+    "no": False,
+    "off": False,
+}
 
 
 def option(default, text, choices=None, alias=None):
@@ -15,8 +25,10 @@ def option(default, text, choices=None, alias=None):
 
 def required(text, kind=str, choices=None, alias=None):
     """A field that has no default: the command line has to give it. `kind` is its type."""
-    return dataclasses.field(default=None, metadata={"help": text, "choices": choices, "alias": alias,
-                                                     "required": True, "kind": kind})
+    return dataclasses.field(
+        default=None,
+        metadata={"help": text, "choices": choices, "alias": alias, "required": True, "kind": kind},
+    )
 
 
 def to_dict(config):

@@ -1,4 +1,5 @@
 """The student's architecture as flags: a preset, and single sizes over it."""
+
 import dataclasses
 
 from src.config.bert_config import PRESETS, BertConfig, preset
@@ -18,22 +19,32 @@ class StudentConfig:
     hidden_act: str = option("", "student activation (default: gelu)", ("", "gelu", "relu"))
     initializer_range: float = option(0.02, "spread of a fresh student's truncated normal weights")
     use_relative_positions: bool = option(False, "relative instead of absolute positions in a fresh student")
-    head_activation: str = option("none", "relu puts the original TinyBERT's ReLU before the classifier",
-                                  ("none", "relu"))
+    head_activation: str = option(
+        "none", "relu puts the original TinyBERT's ReLU before the classifier", ("none", "relu")
+    )
     hidden_dropout_prob: float = option(-1.0, "student dropout of hidden states (-1: the config's own)")
     attention_probs_dropout_prob: float = option(-1.0, "student dropout of attention (-1: the config's own)")
 
 
-SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "max_position_embeddings",
-         "hidden_act")
+SIZES = (
+    "num_hidden_layers",
+    "hidden_size",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+    "hidden_act",
+)
 RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 
 
 def fresh_student(values: StudentConfig, **fixed) -> BertConfig:
-    """The student's config from a preset and its flags; `fixed` (vocabulary, labels ...) comes from elsewhere."""
+    """The student's config from a preset and its flags; `fixed` (vocabulary, labels ...) is given."""
     sizes = {name: getattr(values, name) for name in SIZES if getattr(values, name)}
-    own = {"initializer_range": values.initializer_range, "use_relative_positions": values.use_relative_positions,
-           "head_activation": values.head_activation}
+    own = {
+        "initializer_range": values.initializer_range,
+        "use_relative_positions": values.use_relative_positions,
+        "head_activation": values.head_activation,
+    }
     return with_rates(preset(values.student_preset, **{**fixed, **own}).replace(**sizes), values)
 
 

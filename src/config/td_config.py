@@ -1,10 +1,13 @@
 """Task distillation (TinyBERT's second stage). SETTINGS and the two networks are yours to edit."""
+
 import dataclasses
 
 from src.config.bert_config import BertConfig, preset
+from src.config.cli import parse
 from src.config.options import option
 from src.config.student_config import StudentConfig
 from src.config.train_config import TrainConfig
+from src.tasks import find_task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,31 +15,54 @@ class TaskDistillConfig(StudentConfig, TrainConfig):
     """run_task_distill.py: a fine-tuned teacher and a general student -> a task student, in two phases."""
 
     do_train: bool = option(True, "distil")
-    do_eval: bool = option(True, "evaluate after each epoch; alone (do_train false): evaluate load_td1_ckpt_path")
+    do_eval: bool = option(
+        True, "evaluate after each epoch; alone (do_train false): evaluate load_td1_ckpt_path"
+    )
     td_phase1_epoch_size: int = option(10, "epochs of intermediate-layer distillation")
     td_phase2_epoch_size: int = option(3, "epochs of prediction-layer distillation")
     phase2_learning_rate: float = option(3e-5, "peak learning rate of phase 2")
-    load_teacher_ckpt_path: str = option("", "fine-tuned teacher: a directory, or a .ckpt described by TEACHER_NET")
-    load_gd_ckpt_path: str = option("", "general student: a directory, or a .ckpt described by STUDENT_NET; "
-                                        "empty: a fresh student")
+    load_teacher_ckpt_path: str = option(
+        "", "fine-tuned teacher: a directory, or a .ckpt described by TEACHER_NET"
+    )
+    load_gd_ckpt_path: str = option(
+        "", "general student: a directory, or a .ckpt described by STUDENT_NET; empty: a fresh student"
+    )
     load_td1_ckpt_path: str = option("", "student after phase 1: with do_train it skips phase 1")
-    student_init: str = option("general", "teacher_layers copies the mapped teacher layers (equal widths)",
-                               ("general", "teacher_layers"))
-    layer_map: str = option("uniform", "uniform (g(m) = m * N / M), or the teacher layer of each student layer: 2,4,6")
+    student_init: str = option(
+        "general",
+        "teacher_layers copies the mapped teacher layers (equal widths)",
+        ("general", "teacher_layers"),
+    )
+    layer_map: str = option(
+        "uniform", "uniform (g(m) = m * N / M), or the teacher layer of each student layer: 2,4,6"
+    )
     temperature: float = option(1.0, "T of the soft cross-entropy")
     embedding_weight: float = option(1.0, "weight of the embedding loss in phase 1")
     hidden_weight: float = option(1.0, "weight of the hidden-state loss in phase 1")
-    attention_weight: float = option(1.0, "weight of the attention-score loss in phase 1 (0 where heads differ)")
+    attention_weight: float = option(
+        1.0, "weight of the attention-score loss in phase 1 (0 where heads differ)"
+    )
     label_weight: float = option(0.0, "weight of the label loss in phase 2, beside the teacher's")
-    loss_padding: str = option("exclude", "include counts padded positions in phase 1, as the original did",
-                               ("exclude", "include"))
+    loss_padding: str = option(
+        "exclude", "include counts padded positions in phase 1, as the original did", ("exclude", "include")
+    )
     regression_target: str = option("teacher", "what phase 2 of a regression fits", ("teacher", "label"))
     phase1_eval: bool = option(False, "evaluate during phase 1 too (its head is not trained yet)")
 
 
-# Your own values: they beat a task's recipe and lose to the command line. Example: SETTINGS = {"temperature": 2.0}
+# Your own values: they beat a task's recipe, lose to the command line; say SETTINGS = {"temperature": 2.0}
 SETTINGS = {}
 
 # The networks in .ckpt files, which hold no config of their own (directories do).
 TEACHER_NET = BertConfig()
 STUDENT_NET = preset("4L-384")
+
+
+def resolve(argv=None):
+    """The command line of run_task_distill.py -> (TaskSpec, Resolved)."""
+    resolved = parse(TaskDistillConfig, argv, SETTINGS, _recipe)
+    return find_task(resolved.config.task_name), resolved
+
+
+def _recipe(known):
+    return find_task(known.get("task_name", "")).recipe["task_distill"]

@@ -1,4 +1,5 @@
 """The values that stages share: device, records; for training, optimizer, loss scale, checkpoints, log."""
+
 import dataclasses
 
 from src.config.options import option
@@ -11,10 +12,14 @@ DTYPES = ("auto", "float32", "float16")
 class DeviceConfig:
     """Where and in which precision to compute."""
 
-    device_target: str = option("auto", "device; auto takes the best that is there", ("auto", "CPU", "GPU", "Ascend"))
+    device_target: str = option(
+        "auto", "device; auto takes the best that is there", ("auto", "CPU", "GPU", "Ascend")
+    )
     device_id: int = option(0, "which of the machine's devices")
     dtype: str = option("auto", "type of weights and inputs; auto is float32", DTYPES)
-    compute_type: str = option("auto", "type of the matrix products; auto is float32 on CPU, float16 elsewhere", DTYPES)
+    compute_type: str = option(
+        "auto", "type of the matrix products; auto is float32 on CPU, float16 elsewhere", DTYPES
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,11 +28,16 @@ class RecordsConfig(DeviceConfig):
 
     task_name: str = option("", "GLUE task, or sample for the built-in one")
     eval_data_dir: str = option("", "evaluation records: a file, a comma list or a folder that prepare wrote")
-    schema_dir: str = option("", "schema.json of the records; checked against them (default: the one beside them)")
+    schema_dir: str = option(
+        "", "schema.json of the records; checked against them (default: the one beside them)"
+    )
     dataset_type: str = option("tfrecord", "format of the records", DATASET_TYPES)
     seq_length: int = option(0, "longest row taken; longer records stop the run (0: the model's positions)")
-    length_buckets: str = option("auto", "auto pads each batch to one of at most four lengths, off to the records' own",
-                                 ("auto", "off"))
+    length_buckets: str = option(
+        "auto",
+        "auto pads each batch to one of at most four lengths, off to the records' own",
+        ("auto", "off"),
+    )
     eval_batch_size: int = option(32, "rows a batch in evaluation")
 
 
@@ -42,8 +52,11 @@ class TrainConfig(RecordsConfig):
     resume: bool = option(False, "go on from the last checkpoint in output_dir")
     seed: int = option(1, "of initial weights, dropout and the order of rows")
     do_shuffle: bool = option(True, "read the training rows in a new order each epoch")
-    enable_data_sink: str = option("auto", "true hands whole stretches of steps to the device; auto is false on CPU",
-                                   ("auto", "true", "false"))
+    enable_data_sink: str = option(
+        "auto",
+        "true hands whole stretches of steps to the device; auto is false on CPU",
+        ("auto", "true", "false"),
+    )
     data_sink_steps: int = option(1, "steps in one stretch when data sink is on")
     batch_size: int = option(16, "rows a training step")
     train_steps: int = option(-1, "stop each phase after N steps (-1: whole epochs)")
@@ -57,6 +70,8 @@ class TrainConfig(RecordsConfig):
     loss_scale_value: float = option(65536.0, "first value of the dynamic loss scale")
     scale_factor: float = option(2.0, "factor by which the loss scale falls and grows")
     scale_window: int = option(50, "steps without overflow after which the loss scale grows")
-    save_ckpt_step: int = option(1000, "steps between resume checkpoints; one is also written at each epoch's end")
+    save_ckpt_step: int = option(
+        1000, "steps between resume checkpoints; one is also written at each epoch's end"
+    )
     max_ckpt_num: int = option(1, "resume checkpoints kept")
     logging_step: int = option(100, "steps between lines of the log")

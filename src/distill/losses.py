@@ -1,8 +1,9 @@
-"""TinyBERT's losses (Jiao et al. 2020, equations 7 to 10), one value a row so that padding and tails never count.
+"""TinyBERT's losses (Jiao et al. 2020, equations 7 to 10), one value a row: padding and tails never count.
 
-All take (student, teacher, mask) so that they fit the rows of an objective; those on logits have no use for the mask.
-Shape letters: B batch, S length, H hidden, N heads, C labels.
+All take (student, teacher, mask) so that they fit the rows of an objective; those on logits have no use for
+the mask. Shape letters: B batch, S length, H hidden, N heads, C labels.
 """
+
 import mindspore as ms
 from mindspore import ops
 
@@ -30,7 +31,7 @@ def attention_mse(student, teacher, mask):
 
 
 def soft_cross_entropy(student, teacher, mask):
-    """-sum over classes of softmax(teacher) * log_softmax(student): [B, C] twice (already divided by T) -> [B]."""
+    """-sum over classes of softmax(teacher) * log_softmax(student): [B, C] twice (divided by T) -> [B]."""
     return -(ops.softmax(teacher, -1) * ops.log_softmax(student, -1)).sum(-1)
 
 

@@ -2,6 +2,7 @@
 
 Shape letters: B batch, S length, H hidden, N heads, C labels, P rows of the objective.
 """
+
 import mindspore as ms
 from mindspore import nn, ops
 
@@ -11,16 +12,26 @@ TEACHER_FEATURES = ("embedding", "hidden", "attention", "logits")
 class DistillNetwork(nn.Cell):
     """A batch -> its loss and the parts of it.
 
-    Parameters: `rows` the objective; `teacher` and `layer_map` (teacher layer of each student layer, from 1) where a
-    row asks for them; `projection` the dense layer from the student's to the teacher's width (W_h and W_e of the
-    paper, one matrix as in the original code), None where the widths agree; `teacher_order` for each student label
-    the column of the teacher's logits that bears its name; `include_padding` counts padded positions.
-    Construct: input_ids, token_type_ids, attention_mask [B, S] int32, labels [B], weights [B] float32 (0 for the fill
-    of an odd tail) -> loss (scalar), parts [P] (unweighted).
+    Parameters: `rows` the objective; `teacher` and `layer_map` (teacher layer of each student layer, from 1)
+    where a row asks for them; `projection` the dense layer from the student's to the teacher's width (W_h
+    and W_e of the paper, one matrix as in the original code), None where the widths agree; `teacher_order`
+    for each student label the column of the teacher's logits that bears its name; `include_padding` counts
+    padded positions.
+    Construct: input_ids, token_type_ids, attention_mask [B, S] int32, labels [B], weights [B] float32 (0 for
+    the fill of an odd tail) -> loss (scalar), parts [P] (unweighted).
     """
 
-    def __init__(self, student, rows, teacher=None, layer_map=(), projection=None, temperature=1.0,
-                 teacher_order=(), include_padding=False):
+    def __init__(
+        self,
+        student,
+        rows,
+        teacher=None,
+        layer_map=(),
+        projection=None,
+        temperature=1.0,
+        teacher_order=(),
+        include_padding=False,
+    ):
         super().__init__()
         self.student = student
         self.features = tuple(row.feature for row in rows)

@@ -1,8 +1,9 @@
 """What a student is trained on: a table of rows (feature, loss, weight) for each stage and phase.
 
-Features: `embedding`, `hidden`, `attention` (student and teacher tensors over the layer map), `logits` (both sides
-divided by T) and `labels` (logits against the label).
+Features: `embedding`, `hidden`, `attention` (student and teacher tensors over the layer map), `logits` (both
+sides divided by T) and `labels` (logits against the label).
 """
+
 from typing import NamedTuple
 
 from src.distill.losses import attention_mse, hidden_mse, label_cross_entropy, score_mse, soft_cross_entropy
@@ -19,11 +20,16 @@ class Row(NamedTuple):
 
 def intermediate_rows(embedding_weight, hidden_weight, attention_weight):
     """Phase 1 and general distillation: the terms of equation 11 below the prediction layer."""
-    rows = (Row("embedding", hidden_mse, embedding_weight), Row("hidden", hidden_mse, hidden_weight),
-            Row("attention", attention_mse, attention_weight))
+    rows = (
+        Row("embedding", hidden_mse, embedding_weight),
+        Row("hidden", hidden_mse, hidden_weight),
+        Row("attention", attention_mse, attention_weight),
+    )
     kept = tuple(row for row in rows if row.weight)
     if not kept:
-        raise UserError("embedding_weight, hidden_weight and attention_weight are all 0: nothing is left to train on")
+        raise UserError(
+            "embedding_weight, hidden_weight and attention_weight are all 0: nothing is left to train on"
+        )
     return kept
 
 

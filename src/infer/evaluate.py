@@ -1,4 +1,5 @@
 """What a network says of every row of a table, once each, in the table's order."""
+
 import contextlib
 
 import mindspore as ms
@@ -32,8 +33,8 @@ def evaluation_mode(network):
 def predict_logits(cell, batches):
     """Logits of every row.
 
-    Parameters: `cell` a LogitsCell; `batches` one unshuffled pass (data.dataset.Batches), whose fill rows have weight
-    0 and are dropped here. Returns: float32 [rows, C] in the order of the table.
+    Parameters: `cell` a LogitsCell; `batches` one unshuffled pass (data.dataset.Batches), whose fill rows
+    have weight 0 and are dropped here. Returns: float32 [rows, C] in the order of the table.
     """
     logits = None
     with evaluation_mode(cell.network):

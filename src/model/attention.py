@@ -2,12 +2,13 @@
 
 Shape letters: B batch, S length, H hidden, N heads, D head width.
 """
+
 import math
 
 import mindspore as ms
 from mindspore import nn, ops
 
-RELATIVE_DISTANCE = 16   # Shaw et al. 2018 clip distances; beyond 16 they saw no gain
+RELATIVE_DISTANCE = 16  # Shaw et al. 2018 clip distances; beyond 16 they saw no gain
 
 
 class SelfAttention(nn.Cell):
@@ -63,7 +64,7 @@ class SelfAttention(nn.Cell):
 
 
 class RelativePositions(nn.Cell):
-    """One vector for each clipped distance j - i, shared by the heads (Shaw et al. 2018, equations 3 to 5)."""
+    """One vector for each clipped distance j - i, shared by the heads (Shaw et al. 2018, eq. 3 to 5)."""
 
     def __init__(self, config, layers):
         super().__init__()
@@ -72,7 +73,7 @@ class RelativePositions(nn.Cell):
         self.product_transposed = ops.BatchMatMul(transpose_b=True)
 
     def scores(self, query):
-        """query [B, N, S, D] -> [B, N, S, S]: the dot product of each query with the key vector of its distance."""
+        """query [B, N, S, D] -> [B, N, S, S]: each query times the key vector of its distance."""
         batch, heads, length, width = query.shape
         by_position = ops.transpose(query, (2, 0, 1, 3)).reshape(length, batch * heads, width)
         products = self.product_transposed(by_position, self._vectors(length))
@@ -88,6 +89,8 @@ class RelativePositions(nn.Cell):
     def _vectors(self, length):
         # [S, S, D]: row i holds the vectors of the distances from i to every j
         places = ops.arange(0, length, 1)
-        distance = ops.clamp(places.reshape(1, -1) - places.reshape(-1, 1), -RELATIVE_DISTANCE, RELATIVE_DISTANCE)
+        distance = ops.clamp(
+            places.reshape(1, -1) - places.reshape(-1, 1), -RELATIVE_DISTANCE, RELATIVE_DISTANCE
+        )
         index = (distance + RELATIVE_DISTANCE).astype(ms.int32).reshape(-1)
         return self.table(index).reshape(length, length, -1)

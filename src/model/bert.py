@@ -2,13 +2,14 @@
 
 Shape letters: B batch, S length, H hidden, N heads, L layers, C labels.
 """
+
 import mindspore as ms
 from mindspore import nn, ops
 
 from src.model.attention import SelfAttention
 from src.model.layers import FLOAT_LAYERS
 
-MASKED = -10000.0   # added to the score of a padded key; exp() of it is zero, and float16 holds it
+MASKED = -10000.0  # added to the score of a padded key; exp() of it is zero, and float16 holds it
 
 
 class BertEmbeddings(nn.Cell):
@@ -21,16 +22,20 @@ class BertEmbeddings(nn.Cell):
         super().__init__()
         self.word_embeddings = layers.embedding(config.vocab_size, config.hidden_size, config)
         self.token_type_embeddings = layers.embedding(config.type_vocab_size, config.hidden_size, config)
-        # With relative positions the order of words is told in the attention alone, as in the model zoo's BERT.
+        # With relative positions the attention alone tells the order of words, as in the model zoo's BERT.
         self.absolute = not config.use_relative_positions
         if self.absolute:
-            self.position_embeddings = layers.embedding(config.max_position_embeddings, config.hidden_size, config)
+            self.position_embeddings = layers.embedding(
+                config.max_position_embeddings, config.hidden_size, config
+            )
         self.norm = layers.norm(config.hidden_size, config)
         self.dropout = nn.Dropout(p=config.hidden_dropout_prob)
 
     def construct(self, input_ids, token_type_ids):
         batch, length = input_ids.shape
-        summed = self.word_embeddings(input_ids.reshape(-1)) + self.token_type_embeddings(token_type_ids.reshape(-1))
+        summed = self.word_embeddings(input_ids.reshape(-1)) + self.token_type_embeddings(
+            token_type_ids.reshape(-1)
+        )
         if self.absolute:
             places = self.position_embeddings(ops.arange(0, length, 1).astype(ms.int32))
             summed = (summed.reshape(batch, length, -1) + places).reshape(batch * length, -1)

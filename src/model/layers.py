@@ -1,9 +1,10 @@
 """The building blocks a BERT is made of, and the table through which other rooms replace them.
 
-The forms are chosen for speed on a CPU and are exact elsewhere: hidden states stay two-dimensional, weights are
-(out, in), LayerNorm takes its row means from a matrix product, GELU is composed from erf.
-Shape letters: R rows (batch x length), H width, O output width.
+The forms are chosen for speed on a CPU and are exact elsewhere: hidden states stay two-dimensional, weights
+are (out, in), LayerNorm takes its row means from a matrix product, GELU is composed from erf. Shape letters:
+R rows (batch x length), H width, O output width.
 """
+
 import dataclasses
 import math
 from collections.abc import Callable
@@ -81,7 +82,7 @@ class Relu(nn.Cell):
 
 @dataclasses.dataclass(frozen=True)
 class Layers:
-    """Constructors that a BERT is built with; quantized or fused layers are passed in by replacing some of them."""
+    """Constructors that a BERT is built with; quantized or fused layers replace some of them."""
 
     dense: Callable = Dense
     embedding: Callable = Embedding

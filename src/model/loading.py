@@ -1,19 +1,20 @@
 """Weights into a cell: every name meets its partner, or nothing is loaded."""
+
 from mindspore import Tensor
 
 from src.errors import UserError, did_you_mean
 from src.model.names import named_parameters
 
-SHOWN = 5   # names listed in full in a message; the rest are counted
+SHOWN = 5  # names listed in full in a message; the rest are counted
 
 
 def load_strict(cell, arrays, source, fresh=()):
     """Load `arrays` {Hugging Face name: array} into `cell`.
 
-    `fresh` are name prefixes (a new head) that may be absent from the file and then keep their initial values;
-    they are returned, sorted, so that the caller can say so. A weight of such a prefix that has another shape in the
-    file is not used. Raises UserError naming `source` and the missing, unexpected (with the nearest) and
-    misshapen names.
+    `fresh` are name prefixes (a new head) that may be absent from the file and then keep their initial
+    values; they are returned, sorted, so that the caller can say so. A weight of such a prefix that has
+    another shape in the file is not used. Raises UserError naming `source` and the missing, unexpected (with
+    the nearest) and misshapen names.
     """
     parameters = named_parameters(cell)
     may_be_new = {name for name in parameters if name.startswith(tuple(fresh))} if fresh else set()
@@ -22,8 +23,12 @@ def load_strict(cell, arrays, source, fresh=()):
     missing = sorted(set(parameters) - offered - new)
     unexpected = sorted(offered - set(parameters))
     misshapen = sorted(n for n in offered & set(parameters) - new if arrays[n].shape != parameters[n].shape)
-    _refuse(source, missing, unexpected, [f"{n} {arrays[n].shape} instead of {parameters[n].shape}"
-                                          for n in misshapen])
+    _refuse(
+        source,
+        missing,
+        unexpected,
+        [f"{n} {arrays[n].shape} instead of {parameters[n].shape}" for n in misshapen],
+    )
     for name in set(parameters) - new:
         parameters[name].set_data(Tensor(arrays[name], parameters[name].dtype))
     return sorted(new)
@@ -38,8 +43,11 @@ def _refuse(source, missing, unexpected, misshapen):
         parts.append(f"{len(unexpected)} are unexpected ({_listed(unexpected)}{near})")
     if misshapen:
         parts.append(f"{len(misshapen)} have another shape ({_listed(misshapen)})")
-    raise UserError(f"{source} does not fit the model, nothing was loaded: " + "; ".join(parts)
-                    + "; check that weights and config.json belong together")
+    raise UserError(
+        f"{source} does not fit the model, nothing was loaded: "
+        + "; ".join(parts)
+        + "; check that weights and config.json belong together"
+    )
 
 
 def _listed(names):

@@ -1,4 +1,5 @@
 """Parameter names: ours inside the cells, Hugging Face's in every file."""
+
 import re
 
 _TO_HF = (

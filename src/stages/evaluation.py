@@ -1,4 +1,5 @@
 """A network over the evaluation splits of a task: every row once, GLUE's metric names."""
+
 import json
 
 import numpy as np
@@ -36,8 +37,10 @@ class Evaluator:
 
 def epoch_evaluation(run, evaluator, network, bert_config, tokenizer_dir):
     """The function that the loop calls after each epoch: evaluate, log, keep the best."""
+
     def evaluate(epoch, step):
         metrics = {**evaluator.metrics(), "epoch": epoch, "step": step}
         run.journal.say(json.dumps(metrics))
         run.keep_best(network, bert_config, metrics, tokenizer_dir)
+
     return evaluate

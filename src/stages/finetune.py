@@ -1,6 +1,5 @@
-"""Fine-tuning: pretrained BERT (or a fresh one) + labelled records -> the teacher of a task (or the baseline)."""
-from src.config.finetune_config import SETTINGS, FinetuneConfig
-from src.config.cli import parse
+"""Fine-tuning: pretrained or fresh BERT + labelled records -> the teacher of a task, or the baseline."""
+
 from src.config.student_config import fresh_student, with_rates
 from src.data.tokenization import load_tokenizer
 from src.distill.network import DistillNetwork
@@ -12,22 +11,17 @@ from src.stages import load
 from src.stages.evaluation import Evaluator, epoch_evaluation
 from src.stages.run import Run
 from src.stages.training import PhasePlan, train_phase
-from src.tasks import find_task
-
-
-def resolve(argv=None):
-    """The command line -> (task, Resolved)."""
-    resolved = parse(FinetuneConfig, argv, SETTINGS, lambda known: find_task(known.get("task_name", "")).recipe["finetune"])
-    return find_task(resolved.config.task_name), resolved
 
 
 def finetune(task, resolved):
     """Train on labels, evaluate each epoch, keep the best. Returns the Run."""
     config = resolved.config
     if (config.init == "fresh") == bool(config.load_pretrained_path):
-        raise UserError("give --load_pretrained_path, or --init fresh for a student on labels alone, not both"
-                        if config.load_pretrained_path else
-                        "--load_pretrained_path is required: a pretrained directory (or --init fresh)")
+        raise UserError(
+            "give --load_pretrained_path, or --init fresh for a student on labels alone, not both"
+            if config.load_pretrained_path
+            else "--load_pretrained_path is required: a pretrained directory (or --init fresh)"
+        )
     files = load.read_model(config.load_pretrained_path, print) if config.load_pretrained_path else None
     table = load.read_split(config, config.train_data_dir, "train", config.max_rows)
     run = Run("finetune", task, resolved)
@@ -36,9 +30,13 @@ def finetune(task, resolved):
     run.journal.say(f"{parameter_count(network):,} parameters")
     evaluator = Evaluator(network, bert_config, task, config)
     batches = load.make_batches(table, config, config.batch_size, config.do_shuffle)
-    train_phase(run, PhasePlan(1, "finetune", config.epoch_size, config.learning_rate),
-                DistillNetwork(network, label_rows(task.output_mode == "regression")), batches,
-                epoch_evaluation(run, evaluator, network, bert_config, tokenizer_dir))
+    train_phase(
+        run,
+        PhasePlan(1, "finetune", config.epoch_size, config.learning_rate),
+        DistillNetwork(network, label_rows(task.output_mode == "regression")),
+        batches,
+        epoch_evaluation(run, evaluator, network, bert_config, tokenizer_dir),
+    )
     run.write_model("last", network, bert_config, tokenizer_dir)
     run.finish()
     return run
@@ -50,12 +48,24 @@ def _network(run, files, table):
         load.check_tokenizer(files, table, config.train_data_dir)
         rates = with_rates(files.config, config)
         network, bert_config = load.classifier_from(
-            files, task.labels, task, run.device, say, fresh_head=True, hidden_dropout_prob=rates.hidden_dropout_prob,
-            attention_probs_dropout_prob=rates.attention_probs_dropout_prob)
+            files,
+            task.labels,
+            task,
+            run.device,
+            say,
+            fresh_head=True,
+            hidden_dropout_prob=rates.hidden_dropout_prob,
+            attention_probs_dropout_prob=rates.attention_probs_dropout_prob,
+        )
         return network, bert_config, files.tokenizer_dir
     tokenizer_dir = load.records_tokenizer(config.vocab_dir, config.train_data_dir)
     say(f"fresh weights: {config.student_preset}, trained on labels alone")
-    bert_config = fresh_student(config, vocab_size=load_tokenizer(tokenizer_dir).vocab_size, labels=task.labels,
-                                output_mode=task.output_mode, dtype=run.device.dtype,
-                                compute_type=run.device.compute_type)
+    bert_config = fresh_student(
+        config,
+        vocab_size=load_tokenizer(tokenizer_dir).vocab_size,
+        labels=task.labels,
+        output_mode=task.output_mode,
+        dtype=run.device.dtype,
+        compute_type=run.device.compute_type,
+    )
     return BertClassifier(bert_config), bert_config, tokenizer_dir

@@ -1,4 +1,5 @@
 """Folders -> objects: records as batches, model folders as networks."""
+
 import dataclasses
 from pathlib import Path
 
@@ -31,35 +32,48 @@ class ModelFiles:
 
 
 def read_model(path, say, zoo_config=None, part=None):
-    """Read a model folder or weight file; `zoo_config` describes a .ckpt that has no config.json beside it."""
+    """Read a model folder or weight file; `zoo_config` describes a .ckpt without config.json."""
     weights = read_weights(path, part)
     if weights.config_file is None and zoo_config is None:
-        raise UserError(f"{weights.source} has no config.json beside it; run python -m src.tools.convert with "
-                        "--config_file first")
+        raise UserError(
+            f"{weights.source} has no config.json beside it; run python -m src.tools.convert with "
+            "--config_file first"
+        )
     config = BertConfig.from_json(weights.config_file) if weights.config_file else zoo_config
     config, note = fit_head(config, weights.arrays)
     said = f"{weights.source}: {note}" if note else ""
     if weights.set_aside:
-        said += f"{weights.source}: set aside {', '.join(sorted(weights.set_aside)[:6])}" \
-                + (f" and {len(weights.set_aside) - 6} more" if len(weights.set_aside) > 6 else "")
+        said += f"{weights.source}: set aside {', '.join(sorted(weights.set_aside)[:6])}" + (
+            f" and {len(weights.set_aside) - 6} more" if len(weights.set_aside) > 6 else ""
+        )
     if said:
         say(said)
     return ModelFiles(config, weights.arrays, weights.source)
 
 
 def classifier_from(files, task_labels, task, device, say, fresh_head=False, **changes):
-    """A BertClassifier with the weights of `files`; a head that has other labels is new, and that is said aloud.
+    """A BertClassifier with the weights of `files`; a head of other labels is new, which is said aloud.
 
-    Returns (network, config). Raises UserError when a weight has no partner, or when the head is missing or of other
-    labels and `fresh_head` is False.
+    Returns (network, config). Raises UserError when a weight has no partner, or when the head is missing or
+    of other labels and `fresh_head` is False.
     """
-    config = files.config.replace(labels=task_labels, output_mode=task.output_mode, dtype=device.dtype,
-                                  compute_type=device.compute_type, **changes)
-    same_head = files.config.num_labels == config.num_labels and files.config.output_mode == config.output_mode \
+    config = files.config.replace(
+        labels=task_labels,
+        output_mode=task.output_mode,
+        dtype=device.dtype,
+        compute_type=device.compute_type,
+        **changes,
+    )
+    same_head = (
+        files.config.num_labels == config.num_labels
+        and files.config.output_mode == config.output_mode
         and f"{HEAD}weight" in files.arrays
+    )
     if not same_head and not fresh_head:
-        raise UserError(f"{files.source} has no head for {task.name} ({config.num_labels} outputs); fine-tune it first "
-                        "with run_finetune.py")
+        raise UserError(
+            f"{files.source} has no head for {task.name} ({config.num_labels} outputs); fine-tune it first "
+            "with run_finetune.py"
+        )
     arrays = without_extras(files.arrays)
     if not same_head:
         arrays = {name: array for name, array in arrays.items() if not name.startswith(HEAD)}
@@ -79,40 +93,53 @@ def label_order(model_labels, task, source, say):
         return tuple(range(max(len(task.labels), 1)))
     generic = all(str(name).upper() == f"LABEL_{i}" for i, name in enumerate(model_labels))
     if len(model_labels) != len(task.labels) or not (generic or set(model_labels) == set(task.labels)):
-        raise UserError(f"{source} has the labels {', '.join(map(str, model_labels))}; {task.name} has "
-                        f"{', '.join(task.labels)}")
+        raise UserError(
+            f"{source} has the labels {', '.join(map(str, model_labels))}; {task.name} has "
+            f"{', '.join(task.labels)}"
+        )
     if generic:
-        say(f"{source}: labels by position: " + ", ".join(
-            f"{name} = {label}" for name, label in zip(model_labels, task.labels, strict=True)))
+        say(
+            f"{source}: labels by position: "
+            + ", ".join(f"{name} = {label}" for name, label in zip(model_labels, task.labels, strict=True))
+        )
         return tuple(range(len(task.labels)))
     return tuple(list(model_labels).index(label) for label in task.labels)
 
 
 def read_split(config, path, split, max_rows=-1):
-    """Read one split of the records. Raises UserError when rows have no labels, or `seq_length` is exceeded."""
+    """Read one split of the records. Raises UserError for rows without labels or beyond `seq_length`."""
     if not path:
         raise UserError(f"no {split} records: give --{'train' if split == 'train' else 'eval'}_data_dir")
     table = read_records(path, config.dataset_type, config.schema_dir, split).head(max_rows)
     if table.labels is None:
         raise UserError(f"{path}: the {split} records have no label_ids")
     if config.seq_length and table.max_seq_length > config.seq_length:
-        raise UserError(f"{path}: the records are {table.max_seq_length} long, longer than seq_length "
-                        f"{config.seq_length}")
+        raise UserError(
+            f"{path}: the records are {table.max_seq_length} long, longer than seq_length {config.seq_length}"
+        )
     return table
 
 
 def check_table(table, bert_config, task, path):
     """Refuse records that the model cannot read: rows beyond its positions, ids or labels out of range."""
     if table.max_seq_length > bert_config.max_position_embeddings and not bert_config.use_relative_positions:
-        raise UserError(f"{path}: the records are {table.max_seq_length} long, the model has "
-                        f"{bert_config.max_position_embeddings} positions; prepare them with a smaller "
-                        "--max_seq_length")
+        raise UserError(
+            f"{path}: the records are {table.max_seq_length} long, the model has "
+            f"{bert_config.max_position_embeddings} positions; prepare them with a smaller "
+            "--max_seq_length"
+        )
     if int(table.tokens.max()) >= bert_config.vocab_size:
-        raise UserError(f"{path}: token id {int(table.tokens.max())} is beyond the model's vocabulary of "
-                        f"{bert_config.vocab_size}; the records were made with another vocabulary")
-    if task.output_mode == "classification" and not 0 <= table.labels.min() <= table.labels.max() < len(task.labels):
-        raise UserError(f"{path}: label {int(table.labels.max())} is not one of the {len(task.labels)} labels of "
-                        f"{task.name}")
+        raise UserError(
+            f"{path}: token id {int(table.tokens.max())} is beyond the model's vocabulary of "
+            f"{bert_config.vocab_size}; the records were made with another vocabulary"
+        )
+    if task.output_mode == "classification" and not 0 <= table.labels.min() <= table.labels.max() < len(
+        task.labels
+    ):
+        raise UserError(
+            f"{path}: label {int(table.labels.max())} is not one of the {len(task.labels)} labels of "
+            f"{task.name}"
+        )
 
 
 def make_batches(table, config, batch_size, shuffle):
@@ -135,9 +162,11 @@ def check_tokenizer(files, table, path):
     settings = load_tokenizer(files.tokenizer_dir).settings
     differing = [key for key in settings if made_with.get(key) != settings[key]]
     if differing:
-        raise UserError(f"the records in {path} were made with another tokenizer than that of {files.source} "
-                        f"({differing[0]} is {made_with.get(differing[0])}, not {settings[differing[0]]}); prepare them "
-                        "with --vocab_file of the model")
+        raise UserError(
+            f"the records in {path} were made with another tokenizer than that of {files.source} "
+            f"({differing[0]} is {made_with.get(differing[0])}, not {settings[differing[0]]}); prepare them "
+            "with --vocab_file of the model"
+        )
 
 
 def records_tokenizer(vocab_dir, records):

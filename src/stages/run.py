@@ -1,4 +1,5 @@
-"""What every training stage does first and last: output folder, log, resolved config, device, best/ and last/."""
+"""What every training stage does first and last: output folder, log, config, device, best/ and last/."""
+
 import shlex
 import sys
 from pathlib import Path
@@ -18,7 +19,14 @@ from src.train.loop import Loop
 
 CONFIG_FILE = "run_config.json"
 # Flags that may differ between an interrupted run and the one that resumes it.
-FREE_ON_RESUME = ("resume", "overwrite_output_dir", "logging_step", "save_ckpt_step", "max_ckpt_num", "device_id")
+FREE_ON_RESUME = (
+    "resume",
+    "overwrite_output_dir",
+    "logging_step",
+    "save_ckpt_step",
+    "max_ckpt_num",
+    "device_id",
+)
 
 
 class Run:
@@ -33,9 +41,13 @@ class Run:
         self.device = set_up_device(self.config)
         ms.set_seed(self.config.seed)
         self.journal = Journal(self.output_dir)
-        self.journal.say(f"{stage} {task.name} on {self.device.target}, compute_type {self.device.compute_type}")
+        self.journal.say(
+            f"{stage} {task.name} on {self.device.target}, compute_type {self.device.compute_type}"
+        )
         self.journal.say(resolved.table())
-        write_json(self.output_dir / CONFIG_FILE, {"values": to_dict(self.config), "origins": resolved.origins})
+        write_json(
+            self.output_dir / CONFIG_FILE, {"values": to_dict(self.config), "origins": resolved.origins}
+        )
         self.checkpoints = Checkpoints(self.output_dir, self.config.max_ckpt_num)
         self.loop = Loop(self.journal, self.checkpoints, self.config, resume_command())
         self.log_name = "outputs"
@@ -45,12 +57,16 @@ class Run:
     def _check_same_config(self):
         file = self.output_dir / CONFIG_FILE
         if not file.is_file():
-            raise UserError(f"--resume: {self.output_dir} holds no run to go on with ({CONFIG_FILE} is missing)")
+            raise UserError(
+                f"--resume: {self.output_dir} holds no run to go on with ({CONFIG_FILE} is missing)"
+            )
         before, now = read_json(file)["values"], to_dict(self.config)
         changed = [k for k in now if k not in FREE_ON_RESUME and before.get(k) != now[k]]
         if changed:
-            raise UserError(f"--resume: {changed[0]} was {before.get(changed[0])!r} in the interrupted run and is "
-                            f"{now[changed[0]]!r} now; resume with the flags of that run")
+            raise UserError(
+                f"--resume: {changed[0]} was {before.get(changed[0])!r} in the interrupted run and is "
+                f"{now[changed[0]]!r} now; resume with the flags of that run"
+            )
         return True
 
     def _read_best(self):
@@ -69,8 +85,13 @@ class Run:
 
     def write_model(self, name, network, bert_config, tokenizer_dir, metrics=None):
         """Write the network as the model folder `name`/ of this run; transformers opens it as it is."""
-        write_directory(self.output_dir / name, weight_arrays(network), bert_config, tokenizer_dir,
-                        {"metrics.json": metrics} if metrics else None)
+        write_directory(
+            self.output_dir / name,
+            weight_arrays(network),
+            bert_config,
+            tokenizer_dir,
+            {"metrics.json": metrics} if metrics else None,
+        )
 
     def finish(self):
         """The last lines of a run."""

@@ -1,4 +1,5 @@
 """Where a task student begins: a general student, fresh weights, or layers of its teacher."""
+
 from src.config.student_config import fresh_student, with_rates
 from src.errors import UserError
 from src.model.bert import BertClassifier
@@ -9,15 +10,21 @@ from src.stages import load
 def read_student(config, zoo_config, say):
     """The student's files (after phase 1, or general), or None for a student made here."""
     if config.student_init == "teacher_layers" and config.load_gd_ckpt_path:
-        raise UserError("--load_gd_ckpt_path and --student_init teacher_layers are two different starts; give one")
+        raise UserError(
+            "--load_gd_ckpt_path and --student_init teacher_layers are two different starts; give one"
+        )
     path = config.load_td1_ckpt_path or config.load_gd_ckpt_path
     return load.read_model(path, say, zoo_config, "student") if path else None
 
 
 def fresh_config(config, teacher):
-    """The config of a student made here: the preset and flags, with the teacher's vocabulary and positions."""
-    return fresh_student(config, vocab_size=teacher.vocab_size, type_vocab_size=teacher.type_vocab_size,
-                         max_position_embeddings=teacher.max_position_embeddings)
+    """The config of a student made here: preset and flags, with the teacher's vocabulary and positions."""
+    return fresh_student(
+        config,
+        vocab_size=teacher.vocab_size,
+        type_vocab_size=teacher.type_vocab_size,
+        max_position_embeddings=teacher.max_position_embeddings,
+    )
 
 
 def build(run, files, teacher_files, layer_map):
@@ -26,12 +33,22 @@ def build(run, files, teacher_files, layer_map):
     if files:
         rates = with_rates(files.config, config)
         say(f"student from {files.source}")
-        return load.classifier_from(files, task.labels, task, run.device, say, fresh_head=True,
-                                    hidden_dropout_prob=rates.hidden_dropout_prob,
-                                    attention_probs_dropout_prob=rates.attention_probs_dropout_prob)
+        return load.classifier_from(
+            files,
+            task.labels,
+            task,
+            run.device,
+            say,
+            fresh_head=True,
+            hidden_dropout_prob=rates.hidden_dropout_prob,
+            attention_probs_dropout_prob=rates.attention_probs_dropout_prob,
+        )
     student_config = fresh_config(config, teacher_files.config).replace(
-        labels=task.labels, output_mode=task.output_mode, dtype=run.device.dtype,
-        compute_type=run.device.compute_type)
+        labels=task.labels,
+        output_mode=task.output_mode,
+        dtype=run.device.dtype,
+        compute_type=run.device.compute_type,
+    )
     network = BertClassifier(student_config)
     if config.student_init == "teacher_layers":
         _copy_teacher_layers(network, student_config, teacher_files, layer_map)
@@ -46,8 +63,10 @@ def _copy_teacher_layers(network, student_config, teacher_files, layer_map):
     for field in ("hidden_size", "intermediate_size", "num_attention_heads", "use_relative_positions"):
         ours, theirs = getattr(student_config, field), getattr(teacher, field)
         if ours != theirs:
-            raise UserError(f"--student_init teacher_layers needs the teacher's {field}: the student has {ours}, the "
-                            f"teacher {theirs}; give --{field} {theirs} (or a preset that has it)")
+            raise UserError(
+                f"--student_init teacher_layers needs the teacher's {field}: the student has {ours}, the "
+                f"teacher {theirs}; give --{field} {theirs} (or a preset that has it)"
+            )
     arrays = {}
     for name, array in teacher_files.arrays.items():
         parts = name.split(".")
@@ -56,6 +75,9 @@ def _copy_teacher_layers(network, student_config, teacher_files, layer_map):
         elif int(parts[3]) + 1 in layer_map:
             parts[3] = str(layer_map.index(int(parts[3]) + 1))
             arrays[".".join(parts)] = array
-    arrays = {name: array for name, array in arrays.items()
-              if name.startswith("bert.") or name.startswith(load.HEAD)}
+    arrays = {
+        name: array
+        for name, array in arrays.items()
+        if name.startswith("bert.") or name.startswith(load.HEAD)
+    }
     load_strict(network, arrays, teacher_files.source, fresh=(load.HEAD,))

@@ -1,4 +1,5 @@
 """A network that returns (loss, parts) -> a trained network: optimizer, train step and loop put together."""
+
 import dataclasses
 
 from src.distill.network import DistillNetwork
@@ -35,8 +36,9 @@ def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None):
     total = phase_steps(plan.epochs, config.train_steps, batches.steps_per_epoch)
     if total == 0:
         return
-    schedule = polynomial_schedule(total, plan.learning_rate, config.end_learning_rate, config.power,
-                                   config.warmup_ratio)
+    schedule = polynomial_schedule(
+        total, plan.learning_rate, config.end_learning_rate, config.power, config.warmup_ratio
+    )
     optimizer = adam_weight_decay(network.trainable_params(), schedule, config)
     scale = LossScale(config.loss_scale_value, config.scale_factor, config.scale_window)
     step = TrainStep(network, optimizer, scale, config.clip_norm)
@@ -44,10 +46,24 @@ def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None):
     if network.taught:
         network.teacher.set_train(False)
     done = _resume(run, plan.number, step)
-    run.journal.say(f"{plan.title}: {batches.table.rows} rows, batch {batches.batch_size}, lengths "
-                    f"{'/'.join(map(str, batches.buckets))}, {batches.steps_per_epoch} steps an epoch, {total} in all")
-    run.loop.run(Phase(plan.number, plan.title, step, batches, plan.epochs, config.train_steps, network.features,
-                       evaluate, run.log_name), done)
+    run.journal.say(
+        f"{plan.title}: {batches.table.rows} rows, batch {batches.batch_size}, lengths "
+        f"{'/'.join(map(str, batches.buckets))}, {batches.steps_per_epoch} steps an epoch, {total} in all"
+    )
+    run.loop.run(
+        Phase(
+            plan.number,
+            plan.title,
+            step,
+            batches,
+            plan.epochs,
+            config.train_steps,
+            network.features,
+            evaluate,
+            run.log_name,
+        ),
+        done,
+    )
 
 
 def _resume(run, number, step):

@@ -1,4 +1,5 @@
-"""Resume checkpoints: one safetensors file each, written whole or not at all, the state of the run in its header."""
+"""Resume checkpoints: one safetensors file each, written whole or not at all, the position in its header."""
+
 import json
 import logging
 import re
@@ -28,9 +29,11 @@ class Checkpoints:
         `position` is a dict of plain JSON values: phase, step, epoch, batches done, random state.
         """
         arrays = {name: parameter.asnumpy() for name, parameter in saved_parameters(step_cell).items()}
-        with atomic_path(self.folder / f"phase{position['phase']}_step_{position['step']}.safetensors") as path:
+        with atomic_path(
+            self.folder / f"phase{position['phase']}_step_{position['step']}.safetensors"
+        ) as path:
             save_file(arrays, str(path), metadata={"position": json.dumps(position)})
-        for _, old in self._files()[:-self.keep]:
+        for _, old in self._files()[: -self.keep]:
             old.unlink(missing_ok=True)
 
     def last(self):
@@ -55,8 +58,11 @@ class Checkpoints:
 
 def saved_parameters(step_cell):
     """{path: Parameter} of what changes in training: all but the teacher."""
-    return {name: parameter for name, parameter in step_cell.parameters_and_names()
-            if not name.startswith("network.teacher.")}
+    return {
+        name: parameter
+        for name, parameter in step_cell.parameters_and_names()
+        if not name.startswith("network.teacher.")
+    }
 
 
 def restore(step_cell, path):
@@ -65,11 +71,15 @@ def restore(step_cell, path):
     with safe_open(str(path), "numpy") as file:
         if set(file.keys()) != set(parameters):
             odd = sorted(set(file.keys()) ^ set(parameters))
-            raise UserError(f"{path} is from a run with other settings (it differs in {odd[0]}); resume with the flags "
-                            "of that run")
+            raise UserError(
+                f"{path} is from a run with other settings (it differs in {odd[0]}); resume with the flags "
+                "of that run"
+            )
         for name, parameter in parameters.items():
             value = file.get_tensor(name)
             if tuple(value.shape) != tuple(parameter.shape):
-                raise UserError(f"{path}: {name} has shape {value.shape} instead of {parameter.shape}; resume with the "
-                                "flags of that run")
+                raise UserError(
+                    f"{path}: {name} has shape {value.shape} instead of {parameter.shape}; resume with the "
+                    "flags of that run"
+                )
             parameter.set_data(Tensor(value, parameter.dtype))

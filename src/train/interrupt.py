@@ -1,4 +1,5 @@
 """Ctrl+C and SIGTERM, noticed between two steps so that the state of the run can be saved."""
+
 import signal
 
 

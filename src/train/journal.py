@@ -1,4 +1,5 @@
-"""What a run says: lines in log.txt and on the console, a progress bar on a terminal, losses.jsonl for plots."""
+"""What a run says: lines in log.txt and on the console, a progress bar, losses.jsonl for plots."""
+
 import json
 import logging
 import math
@@ -34,8 +35,16 @@ class Journal:
 
     def bar(self, total, start, title):
         """A progress bar with ETA on a terminal; nothing where output goes to a file."""
-        return tqdm(total=total, initial=start, desc=title, unit="step", disable=self.quiet or None, leave=False,
-                    file=sys.stdout, dynamic_ncols=True)
+        return tqdm(
+            total=total,
+            initial=start,
+            desc=title,
+            unit="step",
+            disable=self.quiet or None,
+            leave=False,
+            file=sys.stdout,
+            dynamic_ncols=True,
+        )
 
     def close(self):
         """Close both files."""

@@ -1,4 +1,5 @@
 """The one training loop: epochs of batches through the train step, with log, checkpoints and evaluation."""
+
 import dataclasses
 import math
 import time
@@ -17,8 +18,8 @@ LOWEST_SCALE = 1.0
 class Phase:
     """One stretch of training: a train step over batches for a number of epochs or steps.
 
-    `parts` names the values that the step's network returns beside the loss; `evaluate()` runs after each epoch
-    (None: never) and `save_weights()` before it; `number` is 1 or 2 in checkpoints and log.
+    `parts` names the values that the step's network returns beside the loss; `evaluate()` runs after each
+    epoch (None: never) and `save_weights()` before it; `number` is 1 or 2 in checkpoints and log.
     """
 
     number: int
@@ -52,7 +53,7 @@ class Loop:
         self.resume_command = resume_command
 
     def run(self, phase, done=0):
-        """Train from step `done` (a resumed run's position) to the phase's end. Raises Interrupted on Ctrl+C."""
+        """Train from step `done` (where a resumed run stands) to the end. Raises Interrupted on Ctrl+C."""
         per_epoch, total, step = phase.batches.steps_per_epoch, phase.total_steps, done
         with StopRequest() as stop, self.journal.bar(total, done, phase.title) as bar:
             while step < total:
@@ -75,16 +76,19 @@ class Loop:
                 self._save(phase, step)
             if stop.asked:
                 self._save(phase, step)
-                raise Interrupted(f"interrupted at step {step} of {phase.title}, state saved; to go on:\n"
-                                  f"  {self.resume_command}")
+                raise Interrupted(
+                    f"interrupted at step {step} of {phase.title}, state saved; to go on:\n"
+                    f"  {self.resume_command}"
+                )
             if step == phase.total_steps:
                 break
         return step
 
     def _end_of_epoch(self, phase, epoch, step, first, began):
         milliseconds = (time.perf_counter() - began) * 1000
-        self.journal.say(f"epoch time: {milliseconds:.3f} ms, per step time: "
-                         f"{milliseconds / max(step - first, 1):.3f} ms")
+        self.journal.say(
+            f"epoch time: {milliseconds:.3f} ms, per step time: {milliseconds / max(step - first, 1):.3f} ms"
+        )
         if phase.evaluate:
             phase.evaluate(epoch + 1, step)
         self._save(phase, step)
@@ -95,16 +99,29 @@ class Loop:
     def _log(self, phase, epoch, step, result, speed):
         loss, parts, overflow, scale = (value.asnumpy() for value in result)
         if not math.isfinite(loss) and scale <= LOWEST_SCALE:
-            raise UserError(f"the loss is {loss} at step {step} of {phase.title} and no loss scale helps; lower "
-                            f"--learning_rate; the last good checkpoint is in {self.checkpoints.folder}")
+            raise UserError(
+                f"the loss is {loss} at step {step} of {phase.title} and no loss scale helps; lower "
+                f"--learning_rate; the last good checkpoint is in {self.checkpoints.folder}"
+            )
         rate, left = speed.read(phase.total_steps - step)
         skipped = int(phase.step.loss_scale.skipped.asnumpy())
         named = dict(zip(phase.parts, (float(value) for value in parts), strict=True))
         shown = ", ".join(f"{name} {value:.5g}" for name, value in named.items())
-        self.journal.say(f"epoch: {epoch + 1}, step: {step}, {phase.log_name} are ({float(loss):.6g}, {bool(overflow)}, "
-                         f"{float(scale):g}), {shown}, skipped steps {skipped}, {rate:.1f} examples/s, ETA {left}")
-        self.journal.record(phase=phase.number, title=phase.title, epoch=epoch + 1, step=step, loss=float(loss),
-                            parts=named, loss_scale=float(scale), skipped=skipped, examples_per_second=rate)
+        self.journal.say(
+            f"epoch: {epoch + 1}, step: {step}, {phase.log_name} are ({float(loss):.6g}, {bool(overflow)}, "
+            f"{float(scale):g}), {shown}, skipped steps {skipped}, {rate:.1f} examples/s, ETA {left}"
+        )
+        self.journal.record(
+            phase=phase.number,
+            title=phase.title,
+            epoch=epoch + 1,
+            step=step,
+            loss=float(loss),
+            parts=named,
+            loss_scale=float(scale),
+            skipped=skipped,
+            examples_per_second=rate,
+        )
 
 
 def _tensors(batch):

@@ -1,4 +1,5 @@
 """AdamWeightDecay and its learning rate, a number for each step."""
+
 import math
 
 import numpy as np
@@ -8,9 +9,10 @@ NO_DECAY = ("bias", "norm.weight", "norm.bias")
 
 
 def polynomial_schedule(total_steps, peak, end, power, warmup_ratio):
-    """Learning rate of each step: a linear rise over the warm-up, then a polynomial decay (BERT's optimization.py).
+    """Learning rate of each step: a linear rise over the warm-up, then a polynomial decay (as BERT's own).
 
-    Returns float32 [total_steps]; step t of W warm-up steps gets peak * t / W counted from 1 so that no step is lost.
+    Returns float32 [total_steps]; step t of W warm-up steps gets peak * t / W counted from 1 so that no step
+    is lost.
     """
     warmup = math.ceil(total_steps * warmup_ratio) if warmup_ratio > 0 else 0
     steps = np.arange(total_steps, dtype=np.float64)
@@ -24,7 +26,11 @@ def adam_weight_decay(parameters, schedule, config):
     """nn.AdamWeightDecay over `parameters`, without decay on LayerNorm and bias. `schedule` as above."""
     plain = [p for p in parameters if p.name.endswith(NO_DECAY)]
     decayed = [p for p in parameters if not p.name.endswith(NO_DECAY)]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0},
-              {"order_params": list(parameters)}]
-    return nn.AdamWeightDecay(groups, learning_rate=[float(rate) for rate in schedule], beta1=0.9, beta2=0.999,
-                              eps=config.eps)
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+        {"order_params": list(parameters)},
+    ]
+    return nn.AdamWeightDecay(
+        groups, learning_rate=[float(rate) for rate in schedule], beta1=0.9, beta2=0.999, eps=config.eps
+    )

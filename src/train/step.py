@@ -1,9 +1,10 @@
 """The one train-step cell: scaled loss, gradients, overflow check, clipping, optimizer, loss scale."""
+
 import mindspore as ms
 from mindspore import Parameter, nn, ops
 
 # In float32 nothing overflows for a long time; growing without end would only lose a step at each ceiling.
-MAX_SCALE = float(2 ** 24)
+MAX_SCALE = float(2**24)
 
 
 class LossScale(nn.Cell):
@@ -34,8 +35,8 @@ class LossScale(nn.Cell):
 class TrainStep(nn.Cell):
     """One update of `optimizer.parameters` by a network whose construct(*batch) returns (loss, parts).
 
-    The framework's TrainOneStepWithLossScaleCell asks for a device flag that a CPU does not have; here the global norm
-    of the gradients, which clipping needs anyway, tells an overflow too: it is not finite then.
+    The framework's TrainOneStepWithLossScaleCell asks for a device flag that a CPU does not have; here the
+    global norm of the gradients, which clipping needs anyway, tells an overflow too: it is not finite then.
     Construct: *batch -> loss, parts, overflow (bool), scale. On overflow nothing is updated.
     """
 

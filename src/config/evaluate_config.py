@@ -1,0 +1,18 @@
+"""Flags of `python -m src.tools.evaluate`."""
+
+import dataclasses
+
+from src.config.options import option, required
+from src.config.train_config import RecordsConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig(RecordsConfig):
+    """Evaluate a model folder on every row of a task's evaluation records; prints one JSON line."""
+
+    model_dir: str = required(
+        "model folder (best/ or last/ of a run, or any Hugging Face folder with a head)"
+    )
+    task_name: str = required("GLUE task, or sample")
+    eval_data_dir: str = required("evaluation records: a file, a comma list or a folder that prepare wrote")
+    output_dir: str = option("", "where eval_results.json goes (default: model_dir)")

@@ -1,0 +1,32 @@
+"""Evaluation alone: a model folder over a task's evaluation records."""
+
+import json
+from pathlib import Path
+
+from src.files import write_json
+from src.stages import load
+from src.stages.evaluation import Evaluator
+from src.tasks import find_task
+from src.train.device import set_up_device
+
+
+def evaluate(config, zoo_config=None, say=None):
+    """Evaluate `config.model_dir`, print one JSON line, write eval_results.json and return the metrics.
+
+    `zoo_config` describes a .ckpt; `say` takes the remarks (default: none of them, the JSON line stands
+    alone).
+    """
+    say = say or (lambda text: None)
+    task = find_task(config.task_name)
+    files = load.read_model(config.model_dir, say, zoo_config, None)
+    order = load.label_order(files.config.labels, task, files.source, say)
+    device = set_up_device(config)
+    network, bert_config = load.classifier_from(files, files.config.labels, task, device, say)
+    evaluator = Evaluator(network, bert_config, task, config, order)
+    first = next(iter(evaluator.splits.values()))
+    load.check_tokenizer(files, first.table, config.eval_data_dir)
+    metrics = evaluator.metrics()
+    print(json.dumps(metrics), flush=True)
+    folder = Path(config.output_dir or files.source.parent)
+    write_json(folder / "eval_results.json", metrics)
+    return metrics
