@@ -1,9 +1,9 @@
 """MindRecord files: a file and its index `<file>.db`, which may be moved together but not renamed."""
 import os
-import re
 import tempfile
 from pathlib import Path
 
+from src.data.framework_errors import reason
 from src.errors import UserError
 
 READ_BATCH = 1024
@@ -52,12 +52,6 @@ def batches(path, names):
     import mindspore.dataset as ds
     rows = ds.MindDataset(str(path), columns_list=list(names), shuffle=False, num_parallel_workers=1)
     return rows.batch(READ_BATCH).create_dict_iterator(num_epochs=1, output_numpy=True)
-
-
-def reason(error):
-    """The one telling line of a mindspore.dataset error, which comes with a page of its own structure."""
-    told = re.search(r"ERROR\]\s*(\S[^\n]*)", str(error))
-    return (told.group(1) if told else str(error).split("\n")[0]).strip().rstrip(".")[:200]
 
 
 def _field(values):

@@ -4,6 +4,7 @@ import logging
 import numpy as np
 
 from src.data import mindrecord_files, tfrecord_files
+from src.data.framework_errors import reason
 from src.data.table import RecordTable
 from src.errors import UserError
 
@@ -29,7 +30,7 @@ def read_file(path, dataset_type, noted_rows=None):
     try:
         parts = [_compact(batch, path) for batch in form.batches(path, names)]
     except (RuntimeError, ValueError, TypeError) as error:
-        raise UserError(f"{path} cannot be read: {mindrecord_files.reason(error)}") from None
+        raise UserError(f"{path} cannot be read: {reason(error)}") from None
     _check_rows(path, sum(part.read for part in parts), {expected, noted_rows} - {None})
     table = RecordTable.joined([part.table for part in parts])
     dropped = sum(part.read for part in parts) - table.rows

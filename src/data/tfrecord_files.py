@@ -8,11 +8,12 @@ from src.files import atomic_path
 
 FRAME_HEAD, FRAME_TAIL = 12, 4
 READ_BATCH = 1024
+LENGTH_DELIMITED = 2
 
 
 def write(path, chunks):
     """Write chunks {column: array [rows, S] or [rows]} as one file, atomically (int64 or float lists)."""
-    # Imported here: mindspore switches protobuf to its slow Python form, unless protobuf is imported first.
+    # Imported here: the package brings protobuf, and torch where that is installed; reading needs neither.
     from tfrecord.writer import TFRecordWriter
     with atomic_path(path) as temporary:
         writer = TFRecordWriter(str(temporary))
@@ -32,14 +33,15 @@ def looks_like(path):
 
 
 def columns(path):
-    """The column names of the first row."""
-    from tfrecord import example_pb2
+    """The column names of the first row. Raises UserError when it is no tf.train.Example."""
     with open(path, "rb") as file:
-        first = _frame(file, path, 1)
+        row = _frame(file, path, 1)
     try:
-        return sorted(example_pb2.Example.FromString(first).features.feature)
-    except Exception as error:  # protobuf's backends raise different classes
-        raise UserError(f"{path} does not hold tf.train.Example rows ({type(error).__name__})") from None
+        # Example { features = 1 { repeated entry = 1 { name = 1, values = 2 } } }
+        entries = [entry for features in _messages(row, 1) for entry in _messages(features, 1)]
+        return sorted(name.decode() for entry in entries for name in _messages(entry, 1))
+    except (ValueError, IndexError):
+        raise UserError(f"{path} does not hold tf.train.Example rows") from None
 
 
 def check(path):
@@ -72,6 +74,33 @@ def _frame(file, path, row):
     if len(data) < size or len(tail) < FRAME_TAIL or _checksum(data) != tail:
         raise _damaged(path, row)
     return data
+
+
+def _messages(data, wanted):
+    """The length-delimited fields number `wanted` of a protobuf message that holds no other kind of field.
+
+    Read here because the tfrecord package would bring torch along, and mindspore warn for being asked.
+    """
+    place = 0
+    while place < len(data):
+        tag, place = _varint(data, place)
+        size, place = _varint(data, place)
+        if tag & 7 != LENGTH_DELIMITED or place + size > len(data):
+            raise ValueError("not a message of messages")
+        if tag >> 3 == wanted:
+            yield data[place:place + size]
+        place += size
+
+
+def _varint(data, place):
+    """A protobuf integer at `place`, seven bits a byte, and the place after it."""
+    value = shift = 0
+    while True:
+        byte = data[place]
+        value |= (byte & 0x7f) << shift
+        place, shift = place + 1, shift + 7
+        if byte < 0x80:
+            return value, place
 
 
 def _damaged(path, row):

@@ -1,6 +1,7 @@
 """Record files: written and read in both forms, refused with a sentence when something is wrong."""
 import json
 import logging
+import struct
 
 import numpy as np
 import pytest
@@ -70,6 +71,15 @@ def test_the_columns_are_int64_of_fixed_length(tmp_path):
     assert sorted(features) == ["input_ids", "input_mask", "label_ids", "segment_ids"]
     assert {name: len(column.int64_list.value) for name, column in features.items()} == {
         "input_ids": 16, "input_mask": 16, "segment_ids": 16, "label_ids": 1}
+
+
+def test_bytes_that_are_no_examples(tmp_path):
+    path = tmp_path / "train.tfrecord"
+    write_records(path, table_of(1), "tfrecord")
+    size, data = struct.pack("<Q", 7), b"nothing"
+    path.write_bytes(size + TFRecordWriter.masked_crc(size) + data + TFRecordWriter.masked_crc(data))
+    with pytest.raises(UserError, match="train.tfrecord does not hold tf.train.Example rows"):
+        read_records(path)
 
 
 def test_googles_records_load(tmp_path):
