@@ -46,7 +46,7 @@ class TrainConfig(RecordsConfig):
     """What a training stage needs beside its own values."""
 
     train_data_dir: str = option("", "training records: a file, a comma list or a folder that prepare wrote")
-    max_rows: int = option(-1, "read only the first N rows of the training records (-1: all)")
+    max_rows: int = option(-1, "train on N rows only, the same sample in every run (-1: all)")
     output_dir: str = option("", "where results go (default: output/<stage>_<task>)")
     overwrite_output_dir: bool = option(False, "delete what output_dir holds")
     resume: bool = option(False, "go on from the last checkpoint in output_dir")

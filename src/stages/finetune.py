@@ -23,7 +23,9 @@ def finetune(task, resolved):
             else "--load_pretrained_path is required: a pretrained directory (or --init fresh)"
         )
     files = load.read_model(config.load_pretrained_path, print) if config.load_pretrained_path else None
-    table = load.read_split(config, config.train_data_dir, "train", config.max_rows)
+    table = load.sample_rows(
+        load.read_split(config, config.train_data_dir, "train"), config.max_rows, print
+    )
     run = Run("finetune", task, resolved)
     network, bert_config, tokenizer_dir = _network(run, files, table)
     load.check_table(table, bert_config, task, config.train_data_dir)

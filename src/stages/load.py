@@ -3,9 +3,11 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+
 from src.config.bert_config import BertConfig
 from src.data.dataset import Batches, choose_buckets
-from src.data.records import read_records
+from src.data.records import check_labels, read_records
 from src.data.tokenization import load_tokenizer
 from src.errors import UserError
 from src.infer.huggingface import fit_head, tokenizer_files, without_extras
@@ -106,13 +108,11 @@ def label_order(model_labels, task, source, say):
     return tuple(list(model_labels).index(label) for label in task.labels)
 
 
-def read_split(config, path, split, max_rows=-1):
-    """Read one split of the records. Raises UserError for rows without labels or beyond `seq_length`."""
+def read_split(config, path, split):
+    """Read one split of the records. Raises UserError for rows beyond `seq_length`."""
     if not path:
         raise UserError(f"no {split} records: give --{'train' if split == 'train' else 'eval'}_data_dir")
-    table = read_records(path, config.dataset_type, config.schema_dir, split).head(max_rows)
-    if table.labels is None:
-        raise UserError(f"{path}: the {split} records have no label_ids")
+    table = read_records(path, config.dataset_type, config.schema_dir, split)
     if config.seq_length and table.max_seq_length > config.seq_length:
         raise UserError(
             f"{path}: the records are {table.max_seq_length} long, longer than seq_length {config.seq_length}"
@@ -120,8 +120,18 @@ def read_split(config, path, split, max_rows=-1):
     return table
 
 
+def sample_rows(table, count, say):
+    """`count` rows of a table (-1: all), the same ones in every run whatever its seed; said aloud."""
+    if count < 0 or count >= table.rows:
+        return table
+    say(f"only {count} of the {table.rows} training rows are used (--max_rows), a fixed sample")
+    chosen = np.random.default_rng(0).choice(table.rows, count, replace=False)
+    return table.take(np.sort(chosen))
+
+
 def check_table(table, bert_config, task, path):
     """Refuse records that the model cannot read: rows beyond its positions, ids or labels out of range."""
+    check_labels(table, task, path)
     if table.max_seq_length > bert_config.max_position_embeddings and not bert_config.use_relative_positions:
         raise UserError(
             f"{path}: the records are {table.max_seq_length} long, the model has "
@@ -132,13 +142,6 @@ def check_table(table, bert_config, task, path):
         raise UserError(
             f"{path}: token id {int(table.tokens.max())} is beyond the model's vocabulary of "
             f"{bert_config.vocab_size}; the records were made with another vocabulary"
-        )
-    if task.output_mode == "classification" and not 0 <= table.labels.min() <= table.labels.max() < len(
-        task.labels
-    ):
-        raise UserError(
-            f"{path}: label {int(table.labels.max())} is not one of the {len(task.labels)} labels of "
-            f"{task.name}"
         )
 
 

@@ -34,7 +34,9 @@ def task_distill(task, resolved):
         _student_layers(config, student_files, teacher_files),
         teacher_files.config.num_hidden_layers,
     )
-    table = load.read_split(config, config.train_data_dir, "train", config.max_rows)
+    table = load.sample_rows(
+        load.read_split(config, config.train_data_dir, "train"), config.max_rows, print
+    )
     load.check_tokenizer(teacher_files, table, config.train_data_dir)
     load.check_table(table, teacher_files.config, task, config.train_data_dir)
     run = Run("task_distill", task, resolved)
@@ -63,7 +65,7 @@ def _evaluate_alone(config):
 def _required(value, name):
     if not value:
         raise UserError(
-            f"--{name} is required: a model directory, or a .ckpt described in src/config/td_config.py"
+            f"--{name} is required: a model directory, or a .ckpt with its config in td_config.py"
         )
     return value
 

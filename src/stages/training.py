@@ -4,6 +4,7 @@ import dataclasses
 
 from src.distill.network import DistillNetwork
 from src.train.checkpoint import restore
+from src.train.device import sink_steps
 from src.train.loop import Phase, phase_steps
 from src.train.optimizer import adam_weight_decay, polynomial_schedule
 from src.train.step import LossScale, TrainStep
@@ -50,20 +51,9 @@ def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None):
         f"{plan.title}: {batches.table.rows} rows, batch {batches.batch_size}, lengths "
         f"{'/'.join(map(str, batches.buckets))}, {batches.steps_per_epoch} steps an epoch, {total} in all"
     )
-    run.loop.run(
-        Phase(
-            plan.number,
-            plan.title,
-            step,
-            batches,
-            plan.epochs,
-            config.train_steps,
-            network.features,
-            evaluate,
-            run.log_name,
-        ),
-        done,
-    )
+    names = (plan.number, plan.title, step, batches, plan.epochs, config.train_steps, network.features)
+    sunk = sink_steps(config, run.device, batches.buckets)
+    run.loop.run(Phase(*names, evaluate=evaluate, log_name=run.log_name, sink_steps=sunk), done)
 
 
 def _resume(run, number, step):

@@ -1,24 +1,25 @@
 """The device a run computes on, and the numeric types that follow from it."""
 
 import dataclasses
+import logging
 from pathlib import Path
 
 import mindspore as ms
 
 from src.errors import UserError
 
+LOG = logging.getLogger(__name__)
 TARGETS = ("Ascend", "GPU", "CPU")  # in the order in which `auto` looks for them
 DEVICE_FILES = {"Ascend": "davinci[0-9]*", "GPU": "nvidia[0-9]*"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Device:
-    """What `auto` came to: the target, the type of weights, of matrix products, and whether data is sunk."""
+    """What `auto` came to: the target, the type of the weights and of the matrix products."""
 
     target: str
     dtype: str
     compute_type: str
-    data_sink: bool
 
 
 def set_up_device(config):
@@ -38,8 +39,7 @@ def set_up_device(config):
     compute = config.compute_type
     if compute == "auto":
         compute = "float32" if target == "CPU" else "float16"
-    dtype = "float32" if config.dtype == "auto" else config.dtype
-    return Device(target, dtype, compute, _data_sink(getattr(config, "enable_data_sink", "false"), target))
+    return Device(target, "float32" if config.dtype == "auto" else config.dtype, compute)
 
 
 def _is_there(target):
@@ -52,9 +52,18 @@ def _is_there(target):
         return False
 
 
-def _data_sink(asked, target):
-    if asked == "true" and target == "CPU":
-        print(
-            "note: enable_data_sink true has no effect on a CPU: it has no device queue; data is fed by step"
-        )
-    return asked != "false" and target != "CPU"
+def sink_steps(config, device, lengths):
+    """Steps handed to the device at a time: data_sink_steps where data is sunk, 0 where it is fed by step.
+
+    `lengths` are the static lengths of the batches; a device queue holds one shape. Raises UserError when
+    enable_data_sink true asks for what cannot be.
+    """
+    if config.enable_data_sink == "true" and device.target == "CPU":
+        LOG.warning("enable_data_sink true has no effect on a CPU: it has no device queue")
+    if device.target == "CPU" or config.enable_data_sink == "false":
+        return 0
+    if len(lengths) > 1:
+        if config.enable_data_sink == "true":
+            raise UserError("enable_data_sink true needs batches of one length: add --length_buckets off")
+        return 0
+    return max(config.data_sink_steps, 1)

@@ -59,9 +59,9 @@ class Speed:
         self.since = time.perf_counter()
         self.steps = self.examples = 0
 
-    def add(self, examples):
-        """Count one step."""
-        self.steps += 1
+    def add(self, steps, examples):
+        """Count steps and the examples in them."""
+        self.steps += steps
         self.examples += examples
 
     def read(self, steps_left):

@@ -5,9 +5,8 @@ import math
 import time
 from collections.abc import Callable
 
-import mindspore as ms
-
 from src.errors import Interrupted, UserError
+from src.train.feed import fed_steps
 from src.train.interrupt import StopRequest
 from src.train.journal import Speed
 
@@ -18,8 +17,8 @@ LOWEST_SCALE = 1.0
 class Phase:
     """One stretch of training: a train step over batches for a number of epochs or steps.
 
-    `parts` names the values that the step's network returns beside the loss; `evaluate()` runs after each
-    epoch (None: never) and `save_weights()` before it; `number` is 1 or 2 in checkpoints and log.
+    `parts` names the values that the step's network returns beside the loss; `evaluate(epoch, step)` runs
+    after each epoch (None: never); `number` is 1 or 2 in checkpoints and log; `sink_steps` as in fed_steps.
     """
 
     number: int
@@ -31,6 +30,7 @@ class Phase:
     parts: tuple
     evaluate: Callable | None = None
     log_name: str = "outputs"
+    sink_steps: int = 0
 
     @property
     def total_steps(self):
@@ -57,32 +57,33 @@ class Loop:
         per_epoch, total, step = phase.batches.steps_per_epoch, phase.total_steps, done
         with StopRequest() as stop, self.journal.bar(total, done, phase.title) as bar:
             while step < total:
-                epoch = step // per_epoch
-                began, first = time.perf_counter(), step
-                step = self._epoch(phase, epoch, step, stop, bar)
-                self._end_of_epoch(phase, epoch, step, first, began)
+                epoch, first, began = step // per_epoch, step, time.perf_counter()
+                for done_now in self._steps(phase, epoch, first, bar):
+                    step = done_now
+                    if stop.asked or step == total:
+                        break
+                # An epoch that is complete is evaluated before the run stops: resuming begins the next one.
+                if step % per_epoch == 0 or step == total:
+                    self._end_of_epoch(phase, epoch, step, first, began)
+                if stop.asked and step < total:
+                    self._save(phase, step)
+                    raise Interrupted(
+                        f"interrupted at step {step} of {phase.title}, state saved; to go on:\n"
+                        f"  {self.resume_command}"
+                    )
 
-    def _epoch(self, phase, epoch, step, stop, bar):
-        per_epoch = phase.batches.steps_per_epoch
-        speed, result = Speed(), None
-        for batch in phase.batches.epoch(epoch, skip=step % per_epoch):
-            result = phase.step(*_tensors(batch))
-            step += 1
-            bar.update()
-            speed.add(len(batch.weights))
-            if step % self.options.logging_step == 0 or step == phase.total_steps:
+    def _steps(self, phase, epoch, step, bar):
+        """Run the rest of an epoch from `step` on; yields the number of steps done after each."""
+        speed, skip = Speed(), step % phase.batches.steps_per_epoch
+        for result, count, examples in fed_steps(phase.step, phase.batches, epoch, skip, phase.sink_steps):
+            before, step = step, step + count
+            bar.update(count)
+            speed.add(count, examples)
+            if _crossed(before, step, self.options.logging_step) or step >= phase.total_steps:
                 self._log(phase, epoch, step, result, speed)
-            if step % self.options.save_ckpt_step == 0:
+            if _crossed(before, step, self.options.save_ckpt_step):
                 self._save(phase, step)
-            if stop.asked:
-                self._save(phase, step)
-                raise Interrupted(
-                    f"interrupted at step {step} of {phase.title}, state saved; to go on:\n"
-                    f"  {self.resume_command}"
-                )
-            if step == phase.total_steps:
-                break
-        return step
+            yield step
 
     def _end_of_epoch(self, phase, epoch, step, first, began):
         milliseconds = (time.perf_counter() - began) * 1000
@@ -124,6 +125,5 @@ class Loop:
         )
 
 
-def _tensors(batch):
-    columns = (batch.input_ids, batch.token_type_ids, batch.attention_mask, batch.labels, batch.weights)
-    return tuple(ms.Tensor(column) for column in columns)
+def _crossed(before, after, every):
+    return before // every != after // every

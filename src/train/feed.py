@@ -1,0 +1,42 @@
+"""Batches into the train step: one by one, or in stretches through the device's queue (data sink)."""
+import mindspore as ms
+import mindspore.dataset as ds
+
+COLUMNS = ("input_ids", "token_type_ids", "attention_mask", "labels", "weights")
+
+
+def fed_steps(step, batches, epoch, skip, sink_steps=0):
+    """Run an epoch's batches from step `skip` on.
+
+    `sink_steps` 0 feeds each batch from the host; N hands stretches of N to the device, which needs batches
+    of one length. Yields (result of the last step run, number of steps run, examples in them).
+    """
+    left = batches.steps_per_epoch - skip
+    sunk = left // sink_steps * sink_steps if sink_steps else 0
+    if sunk:
+        queue = ds.GeneratorDataset(_Source(batches, epoch, skip, sunk), list(COLUMNS), shuffle=False)
+        run_stretch = ms.data_sink(step, queue, sink_size=sink_steps)
+        for _ in range(sunk // sink_steps):
+            yield run_stretch(), sink_steps, sink_steps * batches.batch_size
+    # Without a sink all of them; with one, those that fill no whole stretch.
+    for batch in batches.epoch(epoch, skip=skip + sunk):
+        yield step(*(ms.Tensor(column) for column in _columns(batch))), 1, int(batch.weights.sum())
+
+
+def _columns(batch):
+    return tuple(getattr(batch, name) for name in COLUMNS)
+
+
+class _Source:
+    """What GeneratorDataset iterates over: the first `count` batches from `skip` on."""
+
+    def __init__(self, batches, epoch, skip, count):
+        self.arguments, self.count = (batches, epoch, skip), count
+
+    def __iter__(self):
+        batches, epoch, skip = self.arguments
+        for _, batch in zip(range(self.count), batches.epoch(epoch, skip=skip), strict=False):
+            yield _columns(batch)
+
+    def __len__(self):
+        return self.count
