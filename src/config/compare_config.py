@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from src.config.options import option
+from src.config.options import option, required
 from src.config.train_config import RecordsConfig
 
 
@@ -10,7 +10,9 @@ from src.config.train_config import RecordsConfig
 class CompareConfig(RecordsConfig):
     """Several models on the same records: quality, size and speed in one table, losses in one plot."""
 
-    models: str = option("", "model directories by name, the reference first: teacher=DIR,student=DIR")
+    models: str = required("model folders by name, the reference first: teacher=DIR,student=DIR")
+    task_name: str = required("GLUE task, or sample")
+    eval_data_dir: str = required("evaluation records: a file, a comma list or a folder that prepare wrote")
     output_dir: str = option("output/compare", "where compare.json, table.md and losses.png go")
     timed_sentences: int = option(200, "sentences timed, one at a time")
     overwrite_output_dir: bool = option(False, "delete what output_dir holds")

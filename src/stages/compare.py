@@ -48,8 +48,6 @@ def named_folders(text):
         if not folder or not Path(folder).is_dir():
             raise UserError(f'--models: "{entry}" is not name=FOLDER with a folder that exists')
         folders[name] = Path(folder)
-    if not folders:
-        raise UserError("--models is required: name=FOLDER,name=FOLDER, the reference first")
     return folders
 
 
@@ -57,7 +55,7 @@ def measure(folder, task, device, config):
     """{eval_<metric>: value, ..., parameters, megabytes, milliseconds} of one model folder."""
     files = load.read_model(folder, print)
     order = load.label_order(files.config.labels, task, files.source, print)
-    network, bert_config = load.classifier_from(files, task.labels, task, device, print)
+    network, bert_config = load.classifier_from(files, files.config.labels, task, device, print)
     evaluator = Evaluator(network, bert_config, task, config, order)
     sentences = [tuple(map(ms.Tensor, batch[:3])) for batch in sentence_batches(evaluator, config)]
     with evaluation_mode(evaluator.cell):

@@ -1,13 +1,16 @@
 """python -m src.tools.compare: several models on the same records: quality, size and speed in one table."""
+
 from src.config.cli import parse
 from src.config.compare_config import CompareConfig
 from src.errors import run_main
-from src.stages.compare import compare
 
 
 def main(argv=None):
     """Compare as the command line says."""
-    compare(parse(CompareConfig, argv, prog="python -m src.tools.compare").config)
+    config = parse(CompareConfig, argv, prog="python -m src.tools.compare").config
+    from src.stages.compare import compare
+
+    compare(config)
 
 
 if __name__ == "__main__":

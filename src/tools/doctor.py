@@ -1,13 +1,16 @@
 """python -m src.tools.doctor: the machine, the versions and one tiny training step, for a bug report."""
+
 from src.config.cli import parse
 from src.config.doctor_config import DoctorConfig
 from src.errors import run_main
-from src.stages.doctor import doctor
 
 
 def main(argv=None):
     """Report as the command line says."""
-    doctor(parse(DoctorConfig, argv, prog="python -m src.tools.doctor").config)
+    config = parse(DoctorConfig, argv, prog="python -m src.tools.doctor").config
+    from src.stages.doctor import doctor
+
+    doctor(config)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,53 @@
+"""One training step of a two-layer BERT on random rows: does this machine train, and how fast."""
+
+import statistics
+import time
+
+import mindspore as ms
+import numpy as np
+
+from src.config.bert_config import BertConfig
+from src.config.train_config import TrainConfig
+from src.distill.network import DistillNetwork
+from src.distill.objective import label_rows
+from src.model.bert import BertClassifier
+from src.train.device import set_up_device
+from src.train.optimizer import adam_weight_decay, polynomial_schedule
+from src.train.step import LossScale, TrainStep
+
+ROWS, LENGTH, STEPS = 8, 16, 20
+BERT = {"vocab_size": 1000, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "intermediate_size": 128, "labels": ("0", "1")}
+
+
+def time_trial_step(config):
+    """Compile and time the step on the device of a DeviceConfig; returns the sentence to report."""
+    device = set_up_device(config)
+    step, batch = trial_step(device), trial_batch()
+    losses, times = [], []
+    for _ in range(1 + STEPS):
+        begun = time.perf_counter()
+        losses.append(float(step(*batch)[0].asnumpy()))
+        times.append(time.perf_counter() - begun)
+    return (f"{1000 * statistics.median(times[1:]):.1f} ms on {device.target} after {times[0]:.1f} s of "
+            f"compiling, loss {losses[0]:.4f} to {losses[-1]:.4f} in {STEPS} steps")
+
+
+def trial_step(device):
+    """A TrainStep of a fresh small classifier."""
+    values = TrainConfig()
+    bert = BertConfig(**BERT, dtype=device.dtype, compute_type=device.compute_type)
+    network = DistillNetwork(BertClassifier(bert), label_rows(regression=False))
+    schedule = polynomial_schedule(1 + STEPS, 1e-3, 0.0, 1.0, 0.0)
+    optimizer = adam_weight_decay(network.trainable_params(), schedule, values)
+    scale = LossScale(values.loss_scale_value, values.scale_factor, values.scale_window)
+    network.set_train(True)
+    return TrainStep(network, optimizer, scale, values.clip_norm)
+
+
+def trial_batch():
+    """input_ids, token_type_ids, attention_mask [B, S], labels, weights [B] of random rows."""
+    ids = np.random.default_rng(1).integers(1, BERT["vocab_size"], (ROWS, LENGTH)).astype(np.int32)
+    labels = np.arange(ROWS, dtype=np.int32) % 2
+    columns = (ids, np.zeros_like(ids), np.ones_like(ids), labels, np.ones(ROWS, np.float32))
+    return tuple(map(ms.Tensor, columns))
