@@ -24,6 +24,7 @@ data_dir=""
 teacher_dir=""
 work_dir="$root/output/quickstart"
 smoke=false
+export GLOG_v=${GLOG_v:-3}   # MindSpore's own warnings are of no use to a reader here
 
 read_arguments() {
     while (($#)); do
@@ -112,7 +113,7 @@ run_stages() {
     fi
     local -a task=(--task_name "$task_name") replace=(--overwrite_output_dir)
     local -a stage=("${task[@]}" --train_data_dir "$work_dir/records" --eval_data_dir "$work_dir/records"
-        "${slice[@]}" "${replace[@]}")
+        --logging_step 25 "${slice[@]}" "${replace[@]}")
 
     step "prepare the records" "$python" -m src.tools.prepare "${task[@]}" --data_dir "$data_dir" \
         --vocab_file "$teacher_dir" --output_dir "$work_dir/records" "${prepared[@]}" "${replace[@]}"

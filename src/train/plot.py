@@ -25,13 +25,11 @@ def read_log(path):
 
 
 def panels_of(logs):
-    """{title: entries}: one panel for each model, or for each of its phases where there are several."""
+    """{title: entries}: one panel for each phase of each model."""
     panels = {}
     for name, entries in logs.items():
-        phases = list(dict.fromkeys(entry.get("phase") for entry in entries))
-        for phase in phases:
-            title = f"{name}, {phase}" if len(phases) > 1 else name
-            panels[title] = [entry for entry in entries if entry.get("phase") == phase]
+        for entry in entries:
+            panels.setdefault(f"{name}, {entry['title']}", []).append(entry)
     return panels
 
 

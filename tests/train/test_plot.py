@@ -7,8 +7,8 @@ from src.errors import UserError
 from src.train.plot import panels_of, parts_of, plot_losses, read_log
 
 
-def entry(step, phase="phase1", **parts):
-    return {"stage": "task_distill", "phase": phase, "step": step, "loss": 1.0 / step, "parts": parts}
+def entry(step, title="phase 1", **parts):
+    return {"phase": 1, "title": title, "step": step, "loss": 1.0 / step, "parts": parts}
 
 
 def test_a_log_is_read_and_its_cut_off_end_passed_over(tmp_path):
@@ -25,8 +25,10 @@ def test_a_broken_line_is_named(tmp_path):
 
 
 def test_a_panel_for_each_phase():
-    logs = {"student": [entry(1), entry(1, "phase2")], "teacher": [entry(1, "train")]}
-    assert list(panels_of(logs)) == ["student, phase1", "student, phase2", "teacher"]
+    logs = {"student": [entry(1), entry(1, "phase 2"), entry(2)], "teacher": [entry(1, "finetune")]}
+    panels = panels_of(logs)
+    assert list(panels) == ["student, phase 1", "student, phase 2", "teacher, finetune"]
+    assert [e["step"] for e in panels["student, phase 1"]] == [1, 2]
 
 
 def test_a_single_part_is_not_drawn_twice():

@@ -1,0 +1,40 @@
+"""The comparison of models: from folders to a table, with a plot where there are logs."""
+
+import json
+
+import pytest
+
+from src.errors import UserError
+from src.stages.compare import named_folders, render
+from src.tasks import find_task
+from src.tools.compare import main
+from tests import tiny
+
+
+def test_the_table_lines_up():
+    row = {"model": "teacher", "eval_accuracy": 0.9, "of_the_first": 1.0, "parameters": 22713986,
+           "megabytes": 90.9, "milliseconds": 12.345}
+    lines = render([row, {**row, "model": "s", "parameters": 5}], find_task("SST-2")).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert lines[2] == "| teacher |   0.9000 |       100.0% | 22,713,986 | 90.9 |         12.35 |"
+
+
+@pytest.mark.parametrize("text", ["teacher", "teacher=", "teacher=/nowhere/at/all"])
+def test_a_model_needs_a_name_and_a_folder(text):
+    with pytest.raises(UserError, match="name=FOLDER"):
+        named_folders(text)
+
+
+def test_two_models_are_compared(tmp_path, sst2, vocabulary, capsys):
+    run = tmp_path / "run"
+    tiny.write_model(run / "best", vocabulary)
+    tiny.write_model(tmp_path / "other", vocabulary, tiny.TINY.replace(num_hidden_layers=1), seed=1)
+    entries = [{"phase": 1, "title": "finetune", "step": step, "loss": 1 / step} for step in (1, 2)]
+    (run / "losses.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    main(["--task_name", "SST-2", "--models", f"big={run / 'best'},small={tmp_path / 'other'}",
+          "--eval_data_dir", str(sst2), "--output_dir", str(tmp_path / "out"), "--timed_sentences", "5"])
+    rows = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert [row["model"] for row in rows] == ["big", "small"] and rows[0]["eval_samples"] == 13
+    assert rows[0]["parameters"] > rows[1]["parameters"] and rows[1]["milliseconds"] > 0
+    assert (tmp_path / "out" / "table.md").read_text().strip() in capsys.readouterr().out
+    assert (tmp_path / "out" / "losses.png").is_file()
