@@ -1,7 +1,9 @@
-"""What every test needs: the skip of tests whose reference is not installed."""
+"""What every test needs: the skip of tests whose reference is not installed, and the tiny models they share."""
 import importlib.util
 
 import pytest
+
+from tests import tiny
 
 REFERENCES = ("torch", "transformers")
 
@@ -14,3 +16,24 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "reference" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def graph_mode():
+    """MindSpore in graph mode on the CPU, as the stages run it."""
+    from src.config.train_config import DeviceConfig
+    from src.train.device import set_up_device
+    return set_up_device(DeviceConfig(device_target="CPU"))
+
+
+@pytest.fixture(scope="session")
+def vocabulary(tmp_path_factory):
+    """A folder with the tokenizer files of the tiny vocabulary."""
+    return tiny.write_vocabulary(tmp_path_factory.mktemp("vocabulary"))
+
+
+@pytest.fixture(scope="session")
+def sst2(tmp_path_factory, vocabulary):
+    """SST-2 records of 40 training and 13 evaluation rows."""
+    texts = {"train": tiny.single_rows(40, 1), "dev": tiny.single_rows(13, 2)}
+    return tiny.prepare_task(tmp_path_factory.mktemp("sst2"), vocabulary, "SST-2", texts)

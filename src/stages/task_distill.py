@@ -55,10 +55,8 @@ def _evaluate_alone(config):
         },
         model_dir=path,
     )
-    metrics = evaluate(evaluated, STUDENT_NET, print)
-    print(
-        f"The best {short_name(find_task(config.task_name))} is {best_of(find_task(config.task_name), metrics):.6f}"
-    )
+    metrics, task = evaluate(evaluated, STUDENT_NET, print), find_task(config.task_name)
+    print(f"The best {short_name(task)} is {best_of(task, metrics):.6f}")
     return metrics
 
 
