@@ -80,18 +80,33 @@ def sha256(path):
     return digest.hexdigest()
 
 
-def fresh_output_dir(path, overwrite=False):
-    """Create the folder `path` for results. Raises UserError when it is not empty and `overwrite` is off."""
+def check_output_dir(path, overwrite=False, inputs=()):
+    """Refuse what `fresh_output_dir` would refuse, before anything is done; touches nothing.
+
+    Raises UserError when it is a file, is not empty while `overwrite` is off, or would be deleted with one of
+    the files in `inputs`.
+    """
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise UserError(f"output_dir {path} is a file; give a folder")
+    if not path.is_dir() or not any(path.iterdir()):
+        return
+    if not overwrite:
+        raise UserError(
+            f"output_dir {path} is not empty; give another folder, or --overwrite_output_dir "
+            "to delete what it holds"
+        )
+    _refuse_precious(path)
+    for needed in filter(None, inputs):
+        if path.resolve() in (Path(needed).resolve(), *Path(needed).resolve().parents):
+            raise UserError(f"output_dir {path} holds {needed}, which this run reads; give another folder")
+
+
+def fresh_output_dir(path, overwrite=False, inputs=()):
+    """Create the folder `path` for results, empty. Raises UserError as `check_output_dir`."""
+    path = Path(path)
+    check_output_dir(path, overwrite, inputs)
     if path.is_dir() and any(path.iterdir()):
-        if not overwrite:
-            raise UserError(
-                f"output_dir {path} is not empty; give another folder, or --overwrite_output_dir "
-                "to delete what it holds"
-            )
-        _refuse_precious(path)
         shutil.rmtree(path)
     path.mkdir(parents=True, exist_ok=True)
     return path

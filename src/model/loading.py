@@ -12,13 +12,12 @@ def load_strict(cell, arrays, source, fresh=()):
     """Load `arrays` {Hugging Face name: array} into `cell`.
 
     `fresh` are name prefixes (a new head) that may be absent from the file and then keep their initial
-    values; they are returned, sorted, so that the caller can say so. A weight of such a prefix that has
-    another shape in the file is not used. Raises UserError naming `source` and the missing, unexpected (with
-    the nearest) and misshapen names.
+    values; they are returned, sorted, so that the caller can say so. Where one weight of such a prefix is
+    absent or has another shape, none of the prefix is used: half an old head is no head. Raises UserError
+    naming `source` and the missing, unexpected (with the nearest) and misshapen names.
     """
     parameters = named_parameters(cell)
-    may_be_new = {name for name in parameters if name.startswith(tuple(fresh))} if fresh else set()
-    new = {name for name in may_be_new if name not in arrays or arrays[name].shape != parameters[name].shape}
+    new = {name for prefix in fresh for name in _unfit(prefix, parameters, arrays)}
     offered = {name for name in arrays if not (fresh and name.startswith(tuple(fresh))) or name in parameters}
     missing = sorted(set(parameters) - offered - new)
     unexpected = sorted(offered - set(parameters))
@@ -32,6 +31,12 @@ def load_strict(cell, arrays, source, fresh=()):
     for name in set(parameters) - new:
         parameters[name].set_data(Tensor(arrays[name], parameters[name].dtype))
     return sorted(new)
+
+
+def _unfit(prefix, parameters, arrays):
+    names = [name for name in parameters if name.startswith(prefix)]
+    fit = all(name in arrays and arrays[name].shape == parameters[name].shape for name in names)
+    return [] if fit else names
 
 
 def _refuse(source, missing, unexpected, misshapen):

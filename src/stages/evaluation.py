@@ -35,8 +35,9 @@ class Evaluator:
         return values
 
 
-def epoch_evaluation(run, evaluator, network, bert_config, tokenizer_dir):
+def epoch_evaluation(run, network, bert_config, tokenizer_dir):
     """The function that the loop calls after each epoch: evaluate, log, keep the best."""
+    evaluator = Evaluator(network, bert_config, run.task, run.config)
 
     def evaluate(epoch, step):
         metrics = {**evaluator.metrics(), "epoch": epoch, "step": step}

@@ -1,6 +1,6 @@
 """Fine-tuning: pretrained or fresh BERT + labelled records -> the teacher of a task, or the baseline."""
 
-from src.config.student_config import fresh_student, with_rates
+from src.config.student_config import fresh_student
 from src.data.tokenization import load_tokenizer
 from src.distill.network import DistillNetwork
 from src.distill.objective import label_rows
@@ -8,7 +8,7 @@ from src.errors import UserError
 from src.model.bert import BertClassifier
 from src.model.names import parameter_count
 from src.stages import load
-from src.stages.evaluation import Evaluator, epoch_evaluation
+from src.stages.evaluation import epoch_evaluation
 from src.stages.run import Run
 from src.stages.training import PhasePlan, train_phase
 
@@ -22,43 +22,30 @@ def finetune(task, resolved):
             if config.load_pretrained_path
             else "--load_pretrained_path is required: a pretrained directory (or --init fresh)"
         )
-    files = load.read_model(config.load_pretrained_path, print) if config.load_pretrained_path else None
-    table = load.sample_rows(
-        load.read_split(config, config.train_data_dir, "train"), config.max_rows, print
-    )
     run = Run("finetune", task, resolved)
-    network, bert_config, tokenizer_dir = _network(run, files, table)
+    table = load.train_table(config, run.journal.say)
+    network, bert_config, tokenizer_dir = _network(run, table)
     load.check_table(table, bert_config, task, config.train_data_dir)
     run.journal.say(f"{parameter_count(network):,} parameters")
-    evaluator = Evaluator(network, bert_config, task, config)
+    evaluate = epoch_evaluation(run, network, bert_config, tokenizer_dir)
     batches = load.make_batches(table, config, config.batch_size, config.do_shuffle)
-    train_phase(
-        run,
-        PhasePlan(1, "finetune", config.epoch_size, config.learning_rate),
-        DistillNetwork(network, label_rows(task.output_mode == "regression")),
-        batches,
-        epoch_evaluation(run, evaluator, network, bert_config, tokenizer_dir),
-    )
-    run.write_model("last", network, bert_config, tokenizer_dir)
+    run.open()
+    plan = PhasePlan(1, "finetune", config.epoch_size, config.learning_rate)
+    rows = label_rows(task.output_mode == "regression")
+    train_phase(run, plan, DistillNetwork(network, rows), batches, evaluate)
+    run.write_model("last", network, bert_config, tokenizer_dir, run.last_metrics)
     run.finish()
     return run
 
 
-def _network(run, files, table):
+def _network(run, table):
+    """The network to train, its config and the folder of its tokenizer."""
     config, task, say = run.config, run.task, run.journal.say
-    if files:
+    if config.load_pretrained_path:
+        files = load.read_model(config.load_pretrained_path, say)
         load.check_tokenizer(files, table, config.train_data_dir)
-        rates = with_rates(files.config, config)
-        network, bert_config = load.classifier_from(
-            files,
-            task.labels,
-            task,
-            run.device,
-            say,
-            fresh_head=True,
-            hidden_dropout_prob=rates.hidden_dropout_prob,
-            attention_probs_dropout_prob=rates.attention_probs_dropout_prob,
-        )
+        rates = load.dropout_rates(files.config, config)
+        network, bert_config = load.classifier_from(files, task.labels, task, run.device, say, True, **rates)
         return network, bert_config, files.tokenizer_dir
     tokenizer_dir = load.records_tokenizer(config.vocab_dir, config.train_data_dir)
     say(f"fresh weights: {config.student_preset}, trained on labels alone")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from src.config.bert_config import BertConfig
+from src.config.student_config import RATES, with_rates
 from src.data.dataset import Batches, choose_buckets
 from src.data.records import check_labels, read_records
 from src.data.tokenization import load_tokenizer
@@ -86,6 +87,12 @@ def classifier_from(files, task_labels, task, device, say, fresh_head=False, **c
     return network, config
 
 
+def dropout_rates(model_config, values):
+    """The dropout rates of a model on disk, changed by the flags that give one."""
+    config = with_rates(model_config, values)
+    return {name: getattr(config, name) for name in RATES}
+
+
 def label_order(model_labels, task, source, say):
     """For each label of the task the model's output of that name; LABEL_0 .. or none means by position.
 
@@ -118,6 +125,11 @@ def read_split(config, path, split):
             f"{path}: the records are {table.max_seq_length} long, longer than seq_length {config.seq_length}"
         )
     return table
+
+
+def train_table(config, say):
+    """The training rows that a TrainConfig asks for."""
+    return sample_rows(read_split(config, config.train_data_dir, "train"), config.max_rows, say)
 
 
 def sample_rows(table, count, say):

@@ -8,7 +8,7 @@ import mindspore as ms
 
 from src.config.options import to_dict
 from src.errors import UserError
-from src.files import fresh_output_dir, read_json, write_json
+from src.files import check_output_dir, fresh_output_dir, read_json, write_json
 from src.infer.huggingface import write_directory
 from src.metrics import best_of, short_name
 from src.model.names import weight_arrays
@@ -30,29 +30,40 @@ FREE_ON_RESUME = (
 
 
 class Run:
-    """One run of a training stage in its output folder."""
+    """One run of a training stage. Before `open` nothing is written: a refused run leaves no trace."""
+
+    log_name = "outputs"
 
     def __init__(self, stage, task, resolved):
-        self.task, self.config = task, resolved.config
+        self.task, self.config, self.resolved = task, resolved.config, resolved
         self.output_dir = Path(self.config.output_dir or f"output/{stage}_{task.name}")
         self.resumed = self.config.resume and self._check_same_config()
         if not self.resumed:
-            fresh_output_dir(self.output_dir, self.config.overwrite_output_dir)
+            check_output_dir(self.output_dir, self.config.overwrite_output_dir, self._inputs())
         self.device = set_up_device(self.config)
         ms.set_seed(self.config.seed)
-        self.journal = Journal(self.output_dir)
+        self.journal = Journal()
         self.journal.say(
             f"{stage} {task.name} on {self.device.target}, compute_type {self.device.compute_type}"
         )
         self.journal.say(resolved.table())
-        write_json(
-            self.output_dir / CONFIG_FILE, {"values": to_dict(self.config), "origins": resolved.origins}
-        )
         self.checkpoints = Checkpoints(self.output_dir, self.config.max_ckpt_num)
         self.loop = Loop(self.journal, self.checkpoints, self.config, resume_command())
-        self.log_name = "outputs"
-        self.best_value, self.best_metrics = None, {}
+        self.best_value, self.last_metrics = None, None
         self._read_best()
+
+    def open(self):
+        """Make the output folder and begin its log: called when all inputs are read and fit."""
+        if not self.resumed:
+            fresh_output_dir(self.output_dir, self.config.overwrite_output_dir, self._inputs())
+        self.journal.open(self.output_dir)
+        values = {"values": to_dict(self.config), "origins": self.resolved.origins}
+        write_json(self.output_dir / CONFIG_FILE, values)
+
+    def _inputs(self):
+        values = to_dict(self.config)
+        paths = [str(values[name]) for name in values if name.endswith(("_path", "_data_dir", "vocab_dir"))]
+        return [part for path in paths for part in path.split(",")]
 
     def _check_same_config(self):
         file = self.output_dir / CONFIG_FILE
@@ -72,14 +83,13 @@ class Run:
     def _read_best(self):
         file = self.output_dir / "best" / "metrics.json"
         if self.resumed and file.is_file():
-            self.best_metrics = read_json(file)
-            self.best_value = best_of(self.task, self.best_metrics)
+            self.best_value = best_of(self.task, read_json(file))
 
     def keep_best(self, network, bert_config, metrics, tokenizer_dir):
         """Write best/ when `metrics` beat what is there (strictly), and say `The best acc is ...`."""
-        value = best_of(self.task, metrics)
+        self.last_metrics, value = metrics, best_of(self.task, metrics)
         if self.best_value is None or value > self.best_value:
-            self.best_value, self.best_metrics = value, metrics
+            self.best_value = value
             self.write_model("best", network, bert_config, tokenizer_dir, metrics)
         self.journal.say(f"The best {short_name(self.task)} is {self.best_value:.6f}")
 

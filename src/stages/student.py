@@ -1,6 +1,6 @@
 """Where a task student begins: a general student, fresh weights, or layers of its teacher."""
 
-from src.config.student_config import fresh_student, with_rates
+from src.config.student_config import fresh_student
 from src.errors import UserError
 from src.model.bert import BertClassifier
 from src.model.loading import load_strict
@@ -31,18 +31,9 @@ def build(run, files, teacher_files, layer_map):
     """The student network and its config; where its weights come from is said aloud."""
     config, task, say = run.config, run.task, run.journal.say
     if files:
-        rates = with_rates(files.config, config)
         say(f"student from {files.source}")
-        return load.classifier_from(
-            files,
-            task.labels,
-            task,
-            run.device,
-            say,
-            fresh_head=True,
-            hidden_dropout_prob=rates.hidden_dropout_prob,
-            attention_probs_dropout_prob=rates.attention_probs_dropout_prob,
-        )
+        rates = load.dropout_rates(files.config, config)
+        return load.classifier_from(files, task.labels, task, run.device, say, True, **rates)
     student_config = fresh_config(config, teacher_files.config).replace(
         labels=task.labels,
         output_mode=task.output_mode,

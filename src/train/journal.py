@@ -11,20 +11,27 @@ from tqdm import tqdm
 
 
 class Journal:
-    """The log of one run in one folder. Rank 0 also writes the console; a resumed run appends."""
+    """The log of one run. What is said before `open` waits for the folder; a resumed run appends."""
 
-    def __init__(self, output_dir, quiet=False):
-        self.folder = Path(output_dir)
-        self.folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, quiet=False):
         self.quiet = quiet
-        self._log = open(self.folder / "log.txt", "a", encoding="utf-8", buffering=1)
-        self._losses = open(self.folder / "losses.jsonl", "a", encoding="utf-8", buffering=1)
-        # What the libraries of this project warn about belongs in the log too.
+        self._early, self._log, self._losses = [], None, None
+        # What the libraries of this project warn about is for people too.
         logging.basicConfig(level=logging.WARNING, format="warning: %(message)s", stream=sys.stderr)
+
+    def open(self, folder):
+        """Begin log.txt and losses.jsonl in `folder`."""
+        self._log = open(Path(folder) / "log.txt", "a", encoding="utf-8", buffering=1)
+        self._losses = open(Path(folder) / "losses.jsonl", "a", encoding="utf-8", buffering=1)
+        for text in self._early:
+            self._log.write(text + "\n")
 
     def say(self, text):
         """One line (or a few) for people."""
-        self._log.write(text + "\n")
+        if self._log:
+            self._log.write(text + "\n")
+        else:
+            self._early.append(text)
         if not self.quiet:
             tqdm.write(text, file=sys.stdout)
             sys.stdout.flush()
