@@ -1,4 +1,5 @@
 """What every test needs: the skip of tests whose reference is not installed, and the tiny models they share."""
+
 import importlib.util
 
 import pytest
@@ -23,6 +24,7 @@ def graph_mode():
     """MindSpore in graph mode on the CPU, as the stages run it."""
     from src.config.train_config import DeviceConfig
     from src.train.device import set_up_device
+
     return set_up_device(DeviceConfig(device_target="CPU"))
 
 

@@ -1,0 +1,144 @@
+"""The command line made from config classes: kinds of values, where they come from, what is refused."""
+
+import dataclasses
+
+import pytest
+
+from src.config.cli import parse
+from src.config.options import option, required, to_dict
+from src.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Demo:
+    """A small stage."""
+
+    name: str = required("what it is called")
+    rows: int = option(10, "how many rows")
+    rate: float = option(0.5, "how fast, 100% at most")
+    do_train: bool = option(True, "train")
+    overwrite: bool = option(False, "delete what is there")
+    device: str = option("auto", "where", ("auto", "CPU", "GPU"), alias="target")
+
+
+def read(*flags, **more):
+    return parse(Demo, ["--name", "x", *flags], **more)
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("true", True),
+        ("True", True),
+        ("1", True),
+        ("yes", True),
+        ("false", False),
+        ("False", False),
+        ("0", False),
+        ("off", False),
+    ],
+)
+def test_booleans_as_the_model_zoo_writes_them(text, value):
+    assert read("--do_train", text).config.do_train is value
+    assert read(f"--do_train={text}").config.do_train is value
+    assert read(f"--overwrite={text}").config.overwrite is value
+
+
+def test_a_bare_switch_is_true():
+    assert read("--overwrite").config.overwrite is True
+    assert read("--overwrite", "--rows", "3").config == Demo("x", 3, overwrite=True)
+    assert read("--do_train").config.do_train is True
+
+
+def test_neither_true_nor_false():
+    with pytest.raises(UserError, match="--do_train.*'maybe' is neither true nor false"):
+        read("--do_train", "maybe")
+
+
+def test_numbers():
+    config = read("--rows", "-1", "--rate", "1e-3").config
+    assert (config.rows, config.rate) == (-1, 1e-3)
+    with pytest.raises(UserError, match="--rows.*'3.5' is not a int"):
+        read("--rows", "3.5")
+    with pytest.raises(UserError, match="--rate.*'fast' is not a float"):
+        read("--rate", "fast")
+    with pytest.raises(UserError, match="--rows: expected one argument"):
+        read("--rows")
+
+
+def test_an_unknown_flag_names_the_nearest():
+    with pytest.raises(UserError, match='unknown flag --do_tain; did you mean "--do_train"'):
+        read("--do_tain", "true")
+    with pytest.raises(UserError, match='unknown flag --over_write; did you mean "--overwrite"'):
+        read("--over_write=true")
+    with pytest.raises(UserError, match=r"unknown flag --qqqqqqqq \("):
+        read("--qqqqqqqq")
+    # A prefix is no flag: it would change its meaning with the next flag that is added.
+    with pytest.raises(UserError, match="unknown flag --over;"):
+        read("--over")
+
+
+def test_choices_in_any_case():
+    assert read("--device", "cpu").config.device == "CPU"
+    assert read("--target", "gpu").config.device == "GPU"
+    with pytest.raises(UserError, match='--device CPP .command line. is not one of auto.*mean "CPU"'):
+        read("--device", "CPP")
+
+
+def test_a_required_flag():
+    with pytest.raises(UserError, match="--name is required: what it is called"):
+        parse(Demo, ["--rows", "3"])
+
+
+def test_origins():
+    settings, recipe = {"rows": 2, "rate": 0.2}, {"rows": 3, "rate": 0.3, "do_train": False, "unheard_of": 1}
+    resolved = read("--rows", "1", settings=settings, recipe=lambda known: recipe)
+    assert to_dict(resolved.config) == {
+        "name": "x",
+        "rows": 1,
+        "rate": 0.2,
+        "do_train": False,
+        "overwrite": False,
+        "device": "auto",
+    }
+    assert resolved.origins == {
+        "name": "command line",
+        "rows": "command line",
+        "rate": "config module",
+        "do_train": "recipe",
+        "overwrite": "default",
+        "device": "default",
+    }
+    lines = resolved.table().splitlines()
+    assert lines[2].split() == ["rate", "0.2", "(config", "module)"] and len(lines) == 6
+
+
+def test_the_recipe_sees_what_is_known():
+    seen = []
+    read("--rows", "1", settings={"name": "y", "rate": 0.2}, recipe=lambda known: seen.append(known) or {})
+    assert seen == [{"name": "x", "rate": 0.2, "rows": 1}]
+
+
+def test_wrong_keys_and_values_of_the_config_module():
+    with pytest.raises(UserError, match='unknown key "row" in the config module; did you mean "rows"'):
+        read(settings={"row": 3})
+    with pytest.raises(UserError, match=r"--device TPU \(config module\) is not one of"):
+        read(settings={"device": "TPU"})
+
+
+def test_help_shows_every_flag_with_its_default(capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse(Demo, ["--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert stop.value.code == 0 and "A small stage." in shown
+    for text in (
+        "--name STR",
+        "(required)",
+        "how many rows (default: 10)",
+        "how fast, 100% at most",
+        "--do_train [true|false]",
+        "train (default: true)",
+        "[auto | CPU | GPU] (default: auto)",
+        "--target STR",
+    ):
+        assert text in shown, text

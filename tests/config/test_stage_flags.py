@@ -1,0 +1,153 @@
+"""Every flag and parameter of the systems this project replaces exists under its name, with its default."""
+
+import dataclasses
+
+import pytest
+
+from src.config.bert_config import BertConfig
+from src.config.finetune_config import FinetuneConfig
+from src.config.finetune_config import resolve as resolve_finetune
+from src.config.td_config import STUDENT_NET, TEACHER_NET, TaskDistillConfig
+from src.config.td_config import resolve as resolve_distill
+from src.errors import UserError
+
+# The model zoo's run_task_distill.py: flag -> default (here `auto` decides by device).
+MODEL_ZOO_FLAGS = {
+    "device_target": "auto",
+    "do_train": True,
+    "do_eval": True,
+    "td_phase1_epoch_size": 10,
+    "td_phase2_epoch_size": 3,
+    "device_id": 0,
+    "do_shuffle": True,
+    "enable_data_sink": "auto",
+    "save_ckpt_step": 1000,
+    "max_ckpt_num": 1,
+    "data_sink_steps": 1,
+    "load_teacher_ckpt_path": "",
+    "load_gd_ckpt_path": "",
+    "load_td1_ckpt_path": "",
+    "train_data_dir": "",
+    "eval_data_dir": "",
+    "task_name": "",
+    "schema_dir": "",
+    "dataset_type": "tfrecord",
+}
+# Its td_config.py: optimizer, loss scale and the batch.
+MODEL_ZOO_OPTIONS = {
+    "batch_size": 16,
+    "loss_scale_value": 65536,
+    "scale_factor": 2,
+    "scale_window": 50,
+    "learning_rate": 5e-5,
+    "end_learning_rate": 1e-14,
+    "power": 1.0,
+    "weight_decay": 1e-4,
+    "eps": 1e-6,
+}
+MODEL_ZOO_NET = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "hidden_act",
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "initializer_range",
+    "use_relative_positions",
+    "dtype",
+    "compute_type",
+)
+NET_FLAGS = (
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "hidden_act",
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "max_position_embeddings",
+    "initializer_range",
+    "use_relative_positions",
+    "dtype",
+    "compute_type",
+    "seq_length",
+)
+OURS = (
+    "output_dir",
+    "overwrite_output_dir",
+    "resume",
+    "train_steps",
+    "max_rows",
+    "seed",
+    "temperature",
+    "layer_map",
+    "student_init",
+    "loss_padding",
+    "regression_target",
+    "clip_norm",
+    "length_buckets",
+)
+
+
+def shown_by_help(resolve, capsys):
+    with pytest.raises(SystemExit) as stop:
+        resolve(["--help"])
+    assert stop.value.code == 0
+    return capsys.readouterr().out
+
+
+def defaults(config_class):
+    return {field.name: field.default for field in dataclasses.fields(config_class)}
+
+
+def test_help_of_task_distillation(capsys):
+    text = shown_by_help(resolve_distill, capsys)
+    flags = {word for word in text.split() if word.startswith("--")}
+    assert {f"--{name}" for name in (*MODEL_ZOO_FLAGS, *MODEL_ZOO_OPTIONS, *NET_FLAGS, *OURS)} <= flags
+
+
+def test_help_of_fine_tuning(capsys):
+    text = shown_by_help(resolve_finetune, capsys)
+    shared = set(MODEL_ZOO_FLAGS) & set(defaults(FinetuneConfig))
+    assert {"device_target", "train_data_dir", "eval_data_dir", "save_ckpt_step", "do_shuffle"} <= shared
+    for name in (*shared, *MODEL_ZOO_OPTIONS, "load_pretrained_path", "epoch_size", "warmup_ratio"):
+        assert f"--{name} " in text, name
+
+
+def test_the_defaults_are_the_model_zoos():
+    ours = defaults(TaskDistillConfig)
+    for name, value in {**MODEL_ZOO_FLAGS, **MODEL_ZOO_OPTIONS}.items():
+        assert ours[name] == value, name
+
+
+def test_the_networks_of_the_config_module():
+    assert {field.name for field in dataclasses.fields(BertConfig)} >= set(MODEL_ZOO_NET)
+    assert TEACHER_NET == BertConfig(hidden_size=768, num_hidden_layers=12)
+    # The model zoo's released student.
+    assert (STUDENT_NET.num_hidden_layers, STUDENT_NET.hidden_size, STUDENT_NET.intermediate_size) == (
+        4,
+        384,
+        1536,
+    )
+
+
+def test_the_task_s_recipe_stands_between_flag_and_default():
+    task, resolved = resolve_distill(["--task_name", "cola", "--batch_size", "8"])
+    config, origins = resolved.config, resolved.origins
+    assert task.name == "CoLA" and config.td_phase1_epoch_size == 50
+    assert origins["td_phase1_epoch_size"] == "recipe" and origins["batch_size"] == "command line"
+    assert (config.learning_rate, config.phase2_learning_rate) == (5e-5, 3e-5)
+    task, resolved = resolve_finetune(["--task_name", "SST2"])
+    assert task.name == "SST-2"
+    config = resolved.config
+    assert (config.learning_rate, config.batch_size, config.epoch_size) == (2e-5, 32, 3)
+
+
+def test_a_misspelt_task():
+    for resolve in (resolve_distill, resolve_finetune):
+        with pytest.raises(UserError, match='"SST-3" is not one of .*did you mean "SST-2"'):
+            resolve(["--task_name", "SST-3"])
