@@ -51,10 +51,13 @@ class Loop:
         self.checkpoints = checkpoints
         self.options = options
         self.resume_command = resume_command
+        self._stopped = False  # Ctrl+C came too late for a phase to break off: the next one does not begin
 
     def run(self, phase, done=0):
         """Train from step `done` (where a resumed run stands) to the end. Raises Interrupted on Ctrl+C."""
         per_epoch, total, step = phase.batches.steps_per_epoch, phase.total_steps, done
+        if self._stopped:
+            raise self._interrupted(f"before {phase.title}")
         with StopRequest() as stop, self.journal.bar(total, done, phase.title) as bar:
             while step < total:
                 epoch, first, began = step // per_epoch, step, time.perf_counter()
@@ -67,10 +70,11 @@ class Loop:
                     self._end_of_epoch(phase, epoch, step, first, began)
                 if stop.asked and step < total:
                     self._save(phase, step)
-                    raise Interrupted(
-                        f"interrupted at step {step} of {phase.title}, state saved; to go on:\n"
-                        f"  {self.resume_command}"
-                    )
+                    raise self._interrupted(f"at step {step} of {phase.title}")
+            self._stopped = stop.asked
+
+    def _interrupted(self, where):
+        return Interrupted(f"interrupted {where}, state saved; to go on:\n  {self.resume_command}")
 
     def _steps(self, phase, epoch, step, bar):
         """Run the rest of an epoch from `step` on; yields the number of steps done after each."""
