@@ -30,7 +30,7 @@ class Distillation:
         self._check_heads()
         self.projection = self._projection(student_files)
         self.tokenizer_dir = teacher_files.tokenizer_dir
-        self.batches = load.make_batches(table, self.config, self.config.batch_size, self.config.do_shuffle)
+        self.batches = self._batches()
         self.evaluate = None
         if self.config.do_eval:
             self.evaluate = epoch_evaluation(run, self.student, self.student_config, self.tokenizer_dir)
@@ -53,6 +53,12 @@ class Distillation:
         plan = PhasePlan(2, title, epochs, config.phase2_learning_rate)
         train_phase(run, plan, self._prediction(), self.batches, self.evaluate)
         run.write_model("last", self.student, self.student_config, self.tokenizer_dir, run.last_metrics)
+
+    def _batches(self):
+        config = self.config
+        # Each phase compiles its own graphs, so that neither has both phases' epochs to pay for them.
+        passes = max(config.td_phase1_epoch_size, config.td_phase2_epoch_size)
+        return load.make_batches(self.table, config, config.batch_size, config.do_shuffle, passes)
 
     def _layer_map(self, student_files):
         teacher = self.teacher_config

@@ -157,10 +157,12 @@ def check_table(table, bert_config, task, path):
         )
 
 
-def make_batches(table, config, batch_size, shuffle):
-    """Batches of a table in length buckets, or at the records' own length with `length_buckets off`."""
+def make_batches(table, config, batch_size, shuffle, passes=1):
+    """Batches of a table in the length buckets that pay for themselves in `passes` epochs."""
     length = table.max_seq_length
-    buckets = choose_buckets(table.lengths, length) if config.length_buckets == "auto" else [length]
+    buckets = [length]
+    if config.length_buckets == "auto":
+        buckets = choose_buckets(table.lengths, length, passes=passes)
     return Batches(table, batch_size, buckets, shuffle, getattr(config, "seed", 0))
 
 
