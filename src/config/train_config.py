@@ -16,7 +16,7 @@ class DeviceConfig:
         "auto", "device; auto takes the best that is there", ("auto", "CPU", "GPU", "Ascend")
     )
     device_id: int = option(0, "which of the machine's devices")
-    dtype: str = option("auto", "type of weights and inputs; auto is float32", DTYPES)
+    dtype: str = option("auto", "type of the hidden states; auto is float32", DTYPES)
     compute_type: str = option(
         "auto", "type of the matrix products; auto is float32 on CPU, float16 elsewhere", DTYPES
     )

@@ -79,18 +79,19 @@ class DistillNetwork(nn.Cell):
             target = ops.stop_gradient(teacher_logits * self.inverse_temperature)
             return ((logits * self.inverse_temperature, target),)
         if feature == "embedding":
-            return ((self._fit(states[0]), ops.stop_gradient(teacher_states[0])),)
+            return ((self._fit(states[0]), ops.stop_gradient(teacher_states[0].astype(ms.float32))),)
         pairs = ()
         for m in range(len(self.layer_map)):
             layer = self.layer_map[m]
             if feature == "hidden":
-                pairs = pairs + ((self._fit(states[m + 1]), ops.stop_gradient(teacher_states[layer])),)
+                target = ops.stop_gradient(teacher_states[layer].astype(ms.float32))
+                pairs = pairs + ((self._fit(states[m + 1]), target),)
             else:
                 pairs = pairs + ((scores[m], ops.stop_gradient(teacher_scores[layer - 1])),)
         return pairs
 
     def _fit(self, states):
-        # [B*S, H student] -> [B*S, H teacher]
+        # [B*S, H student] -> [B*S, H teacher]; the losses compare in float32
         if self.projected:
-            return self.hidden_projection(states)
-        return states
+            states = self.hidden_projection(states)
+        return states.astype(ms.float32)

@@ -8,6 +8,8 @@ import math
 import mindspore as ms
 from mindspore import nn, ops
 
+from src.model.layers import NUMBERS
+
 RELATIVE_DISTANCE = 16  # Shaw et al. 2018 clip distances; beyond 16 they saw no gain
 
 
@@ -31,7 +33,7 @@ class SelfAttention(nn.Cell):
         self.softmax = ops.Softmax(-1)
         self.dropout = nn.Dropout(p=config.attention_probs_dropout_prob)
         self.relative = config.use_relative_positions
-        self.half = config.compute_type == "float16"
+        self.dtype, self.compute_type = NUMBERS[config.dtype], NUMBERS[config.compute_type]
         if self.relative:
             self.relative_keys = RelativePositions(config, layers)
             self.relative_values = RelativePositions(config, layers)
@@ -42,25 +44,23 @@ class SelfAttention(nn.Cell):
         value = self._split(self.value(hidden), shape)
         scores = self._multiply(self.score_product, query, key)
         if self.relative:
-            scores = scores + self.relative_keys.scores(query)
-        scores = scores * self.scale
-        # The softmax stays in float32 whatever compute_type is.
+            scores = scores + self.relative_keys.scores(query.astype(ms.float32))
+        # Scores and softmax are float32 whatever the types of the rest.
+        scores = scores.astype(ms.float32) * self.scale
         probs = self.dropout(self.softmax(scores + mask_bias))
         context = self._multiply(self.context_product, probs, value)
         if self.relative:
             context = context + self.relative_values.mix(probs)
         # [B, N, S, D] -> [B*S, H]
         merged = ops.transpose(context, (0, 2, 1, 3)).reshape(-1, self.heads * self.head_size)
-        return merged, scores
+        return merged.astype(self.dtype), scores
 
     def _split(self, x, shape):
         # [B*S, H] -> [B, N, S, D]
         return ops.transpose(x.reshape(shape[0], shape[1], self.heads, self.head_size), (0, 2, 1, 3))
 
     def _multiply(self, product, left, right):
-        if self.half:
-            return product(left.astype(ms.float16), right.astype(ms.float16)).astype(ms.float32)
-        return product(left, right)
+        return product(left.astype(self.compute_type), right.astype(self.compute_type))
 
 
 class RelativePositions(nn.Cell):

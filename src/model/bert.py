@@ -112,4 +112,5 @@ class BertClassifier(nn.Cell):
         pooled, hidden_states, attention_scores = self.bert(input_ids, token_type_ids, attention_mask)
         if self.relu_head:
             pooled = ops.relu(pooled)
-        return self.classifier(self.dropout(pooled)), hidden_states, attention_scores
+        logits = self.classifier(self.dropout(pooled)).astype(ms.float32)
+        return logits, hidden_states, attention_scores

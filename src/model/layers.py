@@ -21,8 +21,14 @@ def _fresh(config):
     return TruncatedNormal(sigma, a=-2 * sigma, b=2 * sigma)
 
 
+NUMBERS = {"float32": ms.float32, "float16": ms.float16}
+
+
 class Dense(nn.Cell):
-    """y = x W^T + b. Construct: x [R, H] float32 -> [R, O] float32, multiplied in `config.compute_type`."""
+    """y = x W^T + b. Construct: x [R, H] -> [R, O] in `config.dtype`, multiplied in `config.compute_type`.
+
+    The weights themselves are float32, as their updates need.
+    """
 
     def __init__(self, in_size, out_size, config):
         super().__init__()
@@ -30,19 +36,16 @@ class Dense(nn.Cell):
         self.bias = Parameter(initializer(Zero(), (out_size,)))
         self.matmul = ops.MatMul(transpose_b=True)
         self.bias_add = ops.BiasAdd()
-        self.half = config.compute_type == "float16"
+        self.dtype, self.compute_type = NUMBERS[config.dtype], NUMBERS[config.compute_type]
 
     def construct(self, x):
-        # [R, H] -> [R, O]
-        if self.half:
-            product = self.matmul(x.astype(ms.float16), self.weight.astype(ms.float16)).astype(ms.float32)
-        else:
-            product = self.matmul(x, self.weight)
-        return self.bias_add(product, self.bias)
+        # [R, H] -> [R, O]; a cast to the type that is there already vanishes from the graph
+        product = self.matmul(x.astype(self.compute_type), self.weight.astype(self.compute_type))
+        return self.bias_add(product.astype(self.dtype), self.bias.astype(self.dtype))
 
 
 class Embedding(nn.Cell):
-    """Rows of a table. Construct: ids [R] int32 -> [R, H]."""
+    """Rows of a table. Construct: ids [R] int32 -> [R, H] float32."""
 
     def __init__(self, rows, width, config):
         super().__init__()
@@ -53,7 +56,10 @@ class Embedding(nn.Cell):
 
 
 class LayerNorm(nn.Cell):
-    """Layer normalisation over the last axis (Ba et al. 2016). Construct: x [R, H] -> [R, H]."""
+    """Layer normalisation over the last axis (Ba et al. 2016), computed in float32.
+
+    Construct: x [R, H] -> [R, H] in `config.dtype`.
+    """
 
     def __init__(self, width, config):
         super().__init__()
@@ -62,13 +68,15 @@ class LayerNorm(nn.Cell):
         # A product with a column of 1/H gives row means two to three times faster than a reduction on a CPU.
         self.mean_column = Tensor(np.full((width, 1), 1.0 / width, np.float32))
         self.eps = config.layer_norm_eps
+        self.dtype = NUMBERS[config.dtype]
         self.matmul = ops.MatMul()
         self.rsqrt = ops.Rsqrt()
 
     def construct(self, x):
+        x = x.astype(ms.float32)
         centred = x - self.matmul(x, self.mean_column)
         variance = self.matmul(centred * centred, self.mean_column)
-        return centred * self.rsqrt(variance + self.eps) * self.weight + self.bias
+        return (centred * self.rsqrt(variance + self.eps) * self.weight + self.bias).astype(self.dtype)
 
 
 class Gelu(nn.Cell):
