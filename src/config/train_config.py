@@ -23,11 +23,9 @@ class DeviceConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class RecordsConfig(DeviceConfig):
-    """Which records to evaluate on, and how records are read and batched."""
+class FormatConfig(DeviceConfig):
+    """How records are read and batched."""
 
-    task_name: str = option("", "GLUE task, or sample for the built-in one")
-    eval_data_dir: str = option("", "evaluation records: a file, a comma list or a folder that prepare wrote")
     schema_dir: str = option(
         "", "schema.json of the records; checked against them (default: the one beside them)"
     )
@@ -38,14 +36,21 @@ class RecordsConfig(DeviceConfig):
         "auto pads each batch to one of at most four lengths, off to the records' own",
         ("auto", "off"),
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordsConfig(FormatConfig):
+    """Which task to evaluate, on which records."""
+
+    task_name: str = option("", "GLUE task, or sample for the built-in one")
+    eval_data_dir: str = option("", "evaluation records: a file, a comma list or a folder that prepare wrote")
     eval_batch_size: int = option(32, "rows a batch in evaluation")
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig(RecordsConfig):
-    """What a training stage needs beside its own values."""
+class LoopConfig(FormatConfig):
+    """What any training stage needs: output, order of rows, optimizer, loss scale, checkpoints, log."""
 
-    train_data_dir: str = option("", "training records: a file, a comma list or a folder that prepare wrote")
     max_rows: int = option(-1, "train on N rows only, the same sample in every run (-1: all)")
     output_dir: str = option("", "where results go (default: output/<stage>_<task>)")
     overwrite_output_dir: bool = option(False, "delete what output_dir holds")
@@ -75,3 +80,10 @@ class TrainConfig(RecordsConfig):
     )
     max_ckpt_num: int = option(1, "resume checkpoints kept")
     logging_step: int = option(100, "steps between lines of the log")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig(LoopConfig, RecordsConfig):
+    """Training on a task."""
+
+    train_data_dir: str = option("", "training records: a file, a comma list or a folder that prepare wrote")
