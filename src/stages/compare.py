@@ -9,7 +9,7 @@ from src.infer.evaluate import evaluation_mode
 from src.infer.latency import milliseconds_a_sentence
 from src.metrics import best_of
 from src.model.names import parameter_count
-from src.stages import load
+from src.stages import load, tables
 from src.stages.evaluation import Evaluator
 from src.tasks import find_task
 from src.train.device import set_up_device
@@ -67,7 +67,7 @@ def measure(folder, task, device, config):
 def sentence_batches(evaluator, config):
     """The first rows of the first split, one a batch, each in the length bucket it is evaluated in."""
     table = next(iter(evaluator.splits.values())).table.head(config.timed_sentences)
-    return load.make_batches(table, config, 1, shuffle=False).epoch(0)
+    return tables.make_batches(table, config, 1, shuffle=False).epoch(0)
 
 
 def training_log(folder):

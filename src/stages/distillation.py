@@ -6,7 +6,7 @@ from src.errors import UserError
 from src.model.layers import Dense
 from src.model.loading import load_strict
 from src.model.names import parameter_count
-from src.stages import load, student
+from src.stages import load, student, tables
 from src.stages.evaluation import epoch_evaluation
 from src.stages.training import PhasePlan, freeze, resumed_phase, train_phase
 
@@ -19,9 +19,9 @@ class Distillation:
     def __init__(self, run, teacher_files, student_files, table):
         self.run, self.config, self.table = run, run.config, table
         task, say, records = run.task, run.journal.say, run.config.train_data_dir
-        load.check_tokenizer(teacher_files, table, records)
+        tables.check_tokenizer(teacher_files, table, records)
         for files in filter(None, (teacher_files, student_files)):
-            load.check_table(table, files.config, task, records)
+            tables.check_table(table, files.config, task, records)
         self.order = load.label_order(teacher_files.config.labels, task, teacher_files.source, say)
         teacher, self.teacher_config = load.classifier_from(teacher_files, task.labels, task, run.device, say)
         self.teacher = freeze(teacher)
@@ -58,7 +58,7 @@ class Distillation:
         config = self.config
         # Each phase compiles its own graphs, so that neither has both phases' epochs to pay for them.
         passes = max(config.td_phase1_epoch_size, config.td_phase2_epoch_size)
-        return load.make_batches(self.table, config, config.batch_size, config.do_shuffle, passes)
+        return tables.make_batches(self.table, config, config.batch_size, config.do_shuffle, passes)
 
     def _layer_map(self, student_files):
         teacher = self.teacher_config

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from src.files import write_json
-from src.stages import load
+from src.stages import load, tables
 from src.stages.evaluation import Evaluator
 from src.tasks import find_task
 from src.train.device import set_up_device
@@ -24,7 +24,7 @@ def evaluate(config, zoo_config=None, say=None):
     network, bert_config = load.classifier_from(files, files.config.labels, task, device, say)
     evaluator = Evaluator(network, bert_config, task, config, order)
     first = next(iter(evaluator.splits.values()))
-    load.check_tokenizer(files, first.table, config.eval_data_dir)
+    tables.check_tokenizer(files, first.table, config.eval_data_dir)
     metrics = evaluator.metrics()
     print(json.dumps(metrics), flush=True)
     folder = Path(config.output_dir or files.source.parent)

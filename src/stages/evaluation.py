@@ -6,7 +6,7 @@ import numpy as np
 
 from src.infer.evaluate import LogitsCell, predict_logits
 from src.metrics import task_metrics
-from src.stages import load
+from src.stages import tables
 
 
 class Evaluator:
@@ -18,10 +18,10 @@ class Evaluator:
     def __init__(self, network, bert_config, task, config, order=None):
         self.task, self.cell, self.order = task, LogitsCell(network), order
         self.splits = {}
-        for split in load.eval_splits(task, config.eval_data_dir):
-            table = load.read_split(config, config.eval_data_dir, split)
-            load.check_table(table, bert_config, task, config.eval_data_dir)
-            self.splits[split] = load.make_batches(table, config, config.eval_batch_size, shuffle=False)
+        for split in tables.eval_splits(task, config.eval_data_dir):
+            table = tables.read_split(config, config.eval_data_dir, split)
+            tables.check_table(table, bert_config, task, config.eval_data_dir)
+            self.splits[split] = tables.make_batches(table, config, config.eval_batch_size, shuffle=False)
 
     def metrics(self):
         """{eval_<metric>: value, eval_samples: rows} of the network as it is now."""

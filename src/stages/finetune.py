@@ -7,7 +7,7 @@ from src.distill.objective import label_rows
 from src.errors import UserError
 from src.model.bert import BertClassifier
 from src.model.names import parameter_count
-from src.stages import load
+from src.stages import load, tables
 from src.stages.evaluation import epoch_evaluation
 from src.stages.run import Run
 from src.stages.training import PhasePlan, train_phase
@@ -23,12 +23,12 @@ def finetune(task, resolved):
             else "--load_pretrained_path is required: a pretrained directory (or --init fresh)"
         )
     run = Run("finetune", task, resolved)
-    table = load.train_table(config, run.journal.say)
+    table = tables.train_table(config, run.journal.say)
     network, bert_config, tokenizer_dir = _network(run, table)
-    load.check_table(table, bert_config, task, config.train_data_dir)
+    tables.check_table(table, bert_config, task, config.train_data_dir)
     run.journal.say(f"{parameter_count(network):,} parameters")
     evaluate = epoch_evaluation(run, network, bert_config, tokenizer_dir)
-    batches = load.make_batches(table, config, config.batch_size, config.do_shuffle, config.epoch_size)
+    batches = tables.make_batches(table, config, config.batch_size, config.do_shuffle, config.epoch_size)
     run.open()
     plan = PhasePlan(1, "finetune", config.epoch_size, config.learning_rate)
     rows = label_rows(task.output_mode == "regression")
@@ -43,11 +43,11 @@ def _network(run, table):
     config, task, say = run.config, run.task, run.journal.say
     if config.load_pretrained_path:
         files = load.read_model(config.load_pretrained_path, say)
-        load.check_tokenizer(files, table, config.train_data_dir)
+        tables.check_tokenizer(files, table, config.train_data_dir)
         rates = load.dropout_rates(files.config, config)
         network, bert_config = load.classifier_from(files, task.labels, task, run.device, say, True, **rates)
         return network, bert_config, files.tokenizer_dir
-    tokenizer_dir = load.records_tokenizer(config.vocab_dir, config.train_data_dir)
+    tokenizer_dir = tables.records_tokenizer(config.vocab_dir, config.train_data_dir)
     say(f"fresh weights: {config.student_preset}, trained on labels alone")
     bert_config = fresh_student(
         config,

@@ -1,15 +1,10 @@
-"""Folders -> objects: records as batches, model folders as networks."""
+"""Model folders -> networks: weights under strict names, labels by name."""
 
 import dataclasses
 from pathlib import Path
 
-import numpy as np
-
 from src.config.bert_config import BertConfig
 from src.config.student_config import RATES, with_rates
-from src.data.dataset import Batches, choose_buckets
-from src.data.records import check_labels, read_records
-from src.data.tokenization import load_tokenizer
 from src.errors import UserError
 from src.infer.huggingface import fit_head, tokenizer_files, without_extras
 from src.infer.weight_files import read_weights
@@ -113,83 +108,3 @@ def label_order(model_labels, task, source, say):
         )
         return tuple(range(len(task.labels)))
     return tuple(list(model_labels).index(label) for label in task.labels)
-
-
-def read_split(config, path, split):
-    """Read one split of the records. Raises UserError for rows beyond `seq_length`."""
-    if not path:
-        raise UserError(f"no {split} records: give --{'train' if split == 'train' else 'eval'}_data_dir")
-    table = read_records(path, config.dataset_type, config.schema_dir, split)
-    if config.seq_length and table.max_seq_length > config.seq_length:
-        raise UserError(
-            f"{path}: the records are {table.max_seq_length} long, longer than seq_length {config.seq_length}"
-        )
-    return table
-
-
-def train_table(config, say):
-    """The training rows that a TrainConfig asks for."""
-    return sample_rows(read_split(config, config.train_data_dir, "train"), config.max_rows, say)
-
-
-def sample_rows(table, count, say):
-    """`count` rows of a table (-1: all), the same ones in every run whatever its seed; said aloud."""
-    if count < 0 or count >= table.rows:
-        return table
-    say(f"only {count} of the {table.rows} training rows are used (--max_rows), a fixed sample")
-    chosen = np.random.default_rng(0).choice(table.rows, count, replace=False)
-    return table.take(np.sort(chosen))
-
-
-def check_table(table, bert_config, task, path):
-    """Refuse records that the model cannot read: rows beyond its positions, ids or labels out of range."""
-    check_labels(table, task, path)
-    if table.max_seq_length > bert_config.max_position_embeddings and not bert_config.use_relative_positions:
-        raise UserError(
-            f"{path}: the records are {table.max_seq_length} long, the model has "
-            f"{bert_config.max_position_embeddings} positions; prepare them with a smaller "
-            "--max_seq_length"
-        )
-    if int(table.tokens.max()) >= bert_config.vocab_size:
-        raise UserError(
-            f"{path}: token id {int(table.tokens.max())} is beyond the model's vocabulary of "
-            f"{bert_config.vocab_size}; the records were made with another vocabulary"
-        )
-
-
-def make_batches(table, config, batch_size, shuffle, passes=1):
-    """Batches of a table in the length buckets that pay for themselves in `passes` epochs."""
-    length = table.max_seq_length
-    buckets = [length]
-    if config.length_buckets == "auto":
-        buckets = choose_buckets(table.lengths, length, passes=passes)
-    return Batches(table, batch_size, buckets, shuffle, getattr(config, "seed", 0))
-
-
-def eval_splits(task, path):
-    """The evaluation splits to read below `path`: those of the task in a folder, one for files."""
-    return list(task.dev_files) if Path(path).is_dir() else ["dev"]
-
-
-def check_tokenizer(files, table, path):
-    """Stop when the records were made with another tokenizer than the model's."""
-    made_with = (table.manifest or {}).get("tokenizer")
-    if not made_with or not files.tokenizer_dir:
-        return
-    settings = load_tokenizer(files.tokenizer_dir).settings
-    differing = [key for key in settings if made_with.get(key) != settings[key]]
-    if differing:
-        raise UserError(
-            f"the records in {path} were made with another tokenizer than that of {files.source} "
-            f"({differing[0]} is {made_with.get(differing[0])}, not {settings[differing[0]]}); prepare them "
-            "with --vocab_file of the model"
-        )
-
-
-def records_tokenizer(vocab_dir, records):
-    """The folder with the tokenizer files of a fresh student: `vocab_dir`, else that of the records."""
-    folder = Path(vocab_dir or records)
-    folder = folder if folder.is_dir() else folder.parent
-    if not tokenizer_files(folder):
-        raise UserError(f"{folder} holds no tokenizer files; give --vocab_dir")
-    return folder

@@ -7,7 +7,7 @@ from src.data.features import encode_texts
 from src.data.tokenization import load_tokenizer
 from src.errors import UserError
 from src.infer.evaluate import LogitsCell, predict_logits
-from src.stages import load
+from src.stages import load, tables
 from src.tasks import TaskSpec
 from src.train.device import set_up_device
 
@@ -39,7 +39,7 @@ class Classifier:
         """
         pairs = [(text, None) if isinstance(text, str) else tuple(text) for text in texts]
         table, _ = encode_texts(pairs, self.tokenizer, self.max_seq_length)
-        batches = load.make_batches(table, self.settings, self.settings.eval_batch_size, shuffle=False)
+        batches = tables.make_batches(table, self.settings, self.settings.eval_batch_size, shuffle=False)
         logits = predict_logits(self.cell, batches)
         if not self.labels:
             return [float(score) for score in logits[:, 0]]

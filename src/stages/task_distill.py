@@ -6,7 +6,7 @@ from src.config.evaluate_config import EvaluateConfig
 from src.config.td_config import STUDENT_NET, TEACHER_NET
 from src.errors import UserError
 from src.metrics import best_of, short_name
-from src.stages import load, student
+from src.stages import load, student, tables
 from src.stages.distillation import Distillation
 from src.stages.evaluate import evaluate
 from src.stages.run import Run
@@ -23,7 +23,7 @@ def task_distill(task, resolved):
     say = run.journal.say
     teacher_files = load.read_model(path, say, TEACHER_NET)
     student_files = student.read_student(config, STUDENT_NET, say)
-    table = load.train_table(config, say)
+    table = tables.train_table(config, say)
     distillation = Distillation(run, teacher_files, student_files, table)
     run.open()
     distillation.distil()
