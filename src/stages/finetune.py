@@ -51,7 +51,7 @@ def _network(run, table):
     say(f"fresh weights: {config.student_preset}, trained on labels alone")
     bert_config = fresh_student(
         config,
-        vocab_size=load_tokenizer(tokenizer_dir).vocab_size,
+        vocab_size=load_tokenizer(tokenizer_dir).settings["vocab_size"],
         labels=task.labels,
         output_mode=task.output_mode,
         dtype=run.device.dtype,
