@@ -101,11 +101,13 @@ step() {  # TITLE COMMAND...
     printf -- '-- %s: %d s\n' "$title" $((SECONDS - begun))
 }
 
-# Epochs of the teacher, of the student's two phases; the student on labels gets as many as both together.
+# Epochs of the teacher and of the student's two phases; the student on labels gets as many as both together.
 run_stages() {
-    local teacher_epochs=3 phase1_epochs=10 phase2_epochs=5
+    local teacher_epochs=3 phase1_epochs=4 phase2_epochs=3 teacher_rate=2e-4 student_rate=5e-4
     local -a slice=() prepared=()
-    [[ $task_name == sample ]] || { teacher_epochs=2 phase1_epochs=3 phase2_epochs=2; }
+    if [[ $task_name != sample ]]; then
+        teacher_epochs=2 phase1_epochs=3 phase2_epochs=2 teacher_rate=5e-5 student_rate=1e-4
+    fi
     if $smoke; then
         teacher_epochs=1 phase1_epochs=1 phase2_epochs=1
         slice=(--max_rows 256 --length_buckets off)
@@ -119,14 +121,15 @@ run_stages() {
         --vocab_file "$teacher_dir" --output_dir "$work_dir/records" "${prepared[@]}" "${replace[@]}"
     step "fine-tune the teacher" "$python" run_finetune.py "${stage[@]}" \
         --load_pretrained_path "$teacher_dir" --epoch_size "$teacher_epochs" \
-        --learning_rate 5e-5 --output_dir "$work_dir/teacher"
+        --learning_rate "$teacher_rate" --output_dir "$work_dir/teacher"
     step "distil the student" "$python" run_task_distill.py "${stage[@]}" \
         --load_teacher_ckpt_path "$work_dir/teacher/best" --load_gd_ckpt_path "" --student_preset "$STUDENT" \
         --td_phase1_epoch_size "$phase1_epochs" --td_phase2_epoch_size "$phase2_epochs" \
+        --learning_rate "$student_rate" --phase2_learning_rate "$student_rate" \
         --output_dir "$work_dir/student"
     step "train the same student on labels alone" "$python" run_finetune.py "${stage[@]}" \
         --init fresh --student_preset "$STUDENT" --epoch_size "$((phase1_epochs + phase2_epochs))" \
-        --learning_rate 5e-5 --output_dir "$work_dir/label_only"
+        --learning_rate "$student_rate" --output_dir "$work_dir/label_only"
     local name models=""
     for name in teacher student label_only; do models+="$name=$work_dir/$name/best,"; done
     step "compare" "$python" -m src.tools.compare "${task[@]}" --models "${models%,}" \
