@@ -18,6 +18,9 @@ class SelfAttention(nn.Cell):
 
     Construct: hidden [B*S, H], mask_bias [B, 1, 1, S] (0 real, large negative padded), shape (B, S)
     -> context [B*S, H], attention_scores [B, N, S, S] (scaled by 1/sqrt(D), before mask and softmax).
+
+    A cell made by `layers.attention(config)` takes the products of query, key and value, a tuple of their
+    biases, and mask_bias, and gives the same two; it need not know dropout or relative positions.
     """
 
     def __init__(self, config, layers):
@@ -34,11 +37,20 @@ class SelfAttention(nn.Cell):
         self.dropout = nn.Dropout(p=config.attention_probs_dropout_prob)
         self.relative = config.use_relative_positions
         self.dtype, self.compute_type = NUMBERS[config.dtype], NUMBERS[config.compute_type]
+        self.drops = config.attention_probs_dropout_prob > 0
+        # One operator for all that lies between the dense layers, where there is one that can do it.
+        self.fused = layers.attention is not None and not self.relative
+        if self.fused:
+            self.operator = layers.attention(config)
         if self.relative:
             self.relative_keys = RelativePositions(config, layers)
             self.relative_values = RelativePositions(config, layers)
 
     def construct(self, hidden, mask_bias, shape):
+        if self.fused and not (self.training and self.drops):
+            query, key = self.query.multiply(hidden), self.key.multiply(hidden)
+            biases = (self.query.bias, self.key.bias, self.value.bias)
+            return self.operator(query, key, self.value.multiply(hidden), biases, mask_bias)
         query = self._split(self.query(hidden), shape)
         key = self._split(self.key(hidden), shape)
         value = self._split(self.value(hidden), shape)

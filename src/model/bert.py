@@ -53,18 +53,19 @@ class BertLayer(nn.Cell):
         size, inner = config.hidden_size, config.intermediate_size
         self.attention = SelfAttention(config, layers)
         self.attention_output = layers.dense(size, size, config)
-        self.attention_norm = layers.norm(size, config)
+        self.attention_norm = layers.residual_norm(size, config)
         self.intermediate = layers.dense(size, inner, config)
         self.activation = layers.activations[config.hidden_act]()
         self.output = layers.dense(inner, size, config)
-        self.output_norm = layers.norm(size, config)
-        self.dropout = nn.Dropout(p=config.hidden_dropout_prob)
+        self.output_norm = layers.residual_norm(size, config)
 
     def construct(self, hidden, mask_bias, shape):
+        # Each bias is left to the operator that follows its product.
         context, scores = self.attention(hidden, mask_bias, shape)
-        hidden = self.attention_norm(self.dropout(self.attention_output(context)) + hidden)
-        inner = self.activation(self.intermediate(hidden))
-        return self.output_norm(self.dropout(self.output(inner)) + hidden), scores
+        mixed = self.attention_output.multiply(context)
+        hidden = self.attention_norm(mixed, self.attention_output.bias, hidden)
+        inner = self.activation(self.intermediate.multiply(hidden), self.intermediate.bias)
+        return self.output_norm(self.output.multiply(inner), self.output.bias, hidden), scores
 
 
 class BertModel(nn.Cell):
@@ -92,6 +93,17 @@ class BertModel(nn.Cell):
             attention_scores = attention_scores + (scores,)
         first = hidden.reshape(batch, length, -1)[:, 0]
         return ops.tanh(self.pooler(first)), hidden_states, attention_scores
+
+
+class BertBody(nn.Cell):
+    """BERT without a head, under the names that it has inside a BertClassifier. Construct: as BertModel."""
+
+    def __init__(self, config, layers=FLOAT_LAYERS):
+        super().__init__()
+        self.bert = BertModel(config, layers)
+
+    def construct(self, input_ids, token_type_ids, attention_mask):
+        return self.bert(input_ids, token_type_ids, attention_mask)
 
 
 class BertClassifier(nn.Cell):

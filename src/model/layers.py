@@ -8,6 +8,7 @@ R rows (batch x length), H width, O output width.
 import dataclasses
 import math
 from collections.abc import Callable
+from functools import partial
 
 import mindspore as ms
 import numpy as np
@@ -27,7 +28,8 @@ NUMBERS = {"float32": ms.float32, "float16": ms.float16}
 class Dense(nn.Cell):
     """y = x W^T + b. Construct: x [R, H] -> [R, O] in `config.dtype`, multiplied in `config.compute_type`.
 
-    The weights themselves are float32, as their updates need.
+    The weights themselves are float32, as their updates need. `multiply` leaves the bias to the operator that
+    follows, which adds it in passing.
     """
 
     def __init__(self, in_size, out_size, config):
@@ -39,9 +41,13 @@ class Dense(nn.Cell):
         self.dtype, self.compute_type = NUMBERS[config.dtype], NUMBERS[config.compute_type]
 
     def construct(self, x):
-        # [R, H] -> [R, O]; a cast to the type that is there already vanishes from the graph
+        return self.bias_add(self.multiply(x), self.bias.astype(self.dtype))
+
+    def multiply(self, x):
+        """x W^T: [R, H] -> [R, O]."""
+        # A cast to the type that is there already vanishes from the graph.
         product = self.matmul(x.astype(self.compute_type), self.weight.astype(self.compute_type))
-        return self.bias_add(product.astype(self.dtype), self.bias.astype(self.dtype))
+        return product.astype(self.dtype)
 
 
 class Embedding(nn.Cell):
@@ -55,28 +61,75 @@ class Embedding(nn.Cell):
         return ops.gather(self.weight, ids, 0)
 
 
-class LayerNorm(nn.Cell):
-    """Layer normalisation over the last axis (Ba et al. 2016), computed in float32.
+class Normalise(nn.Cell):
+    """Layer normalisation (Ba et al. 2016) in float32. Construct: x [R, H], weight, shift [H] -> [R, H]."""
 
-    Construct: x [R, H] -> [R, H] in `config.dtype`.
-    """
-
-    def __init__(self, width, config):
+    def __init__(self, width, eps):
         super().__init__()
-        self.weight = Parameter(initializer("ones", (width,)))
-        self.bias = Parameter(initializer(Zero(), (width,)))
         # A product with a column of 1/H gives row means two to three times faster than a reduction on a CPU.
         self.mean_column = Tensor(np.full((width, 1), 1.0 / width, np.float32))
-        self.eps = config.layer_norm_eps
-        self.dtype = NUMBERS[config.dtype]
+        self.eps = eps
         self.matmul = ops.MatMul()
         self.rsqrt = ops.Rsqrt()
 
-    def construct(self, x):
+    def construct(self, x, weight, shift):
         x = x.astype(ms.float32)
         centred = x - self.matmul(x, self.mean_column)
         variance = self.matmul(centred * centred, self.mean_column)
-        return (centred * self.rsqrt(variance + self.eps) * self.weight + self.bias).astype(self.dtype)
+        return centred * self.rsqrt(variance + self.eps) * weight + shift
+
+
+class NormaliseSum(nn.Cell):
+    """The end of a sub-layer: bias, dropout, residual and normalisation.
+
+    Construct: product [R, H], bias [H], residual [R, H], weight, shift [H] -> [R, H] float32.
+    """
+
+    def __init__(self, width, eps, dropout):
+        super().__init__()
+        self.bias_add = ops.BiasAdd()
+        self.dropout = nn.Dropout(p=dropout)
+        self.normalise = Normalise(width, eps)
+
+    def construct(self, product, bias, residual, weight, shift):
+        biased = self.bias_add(product, bias.astype(product.dtype))
+        return self.normalise(self.dropout(biased) + residual, weight, shift)
+
+
+class LayerNorm(nn.Cell):
+    """Layer normalisation over the last axis, computed in float32.
+
+    `operator` computes it: a constructor (width, eps) of a cell as Normalise.
+    Construct: x [R, H] -> [R, H] in `config.dtype`.
+    """
+
+    def __init__(self, width, config, operator=Normalise):
+        super().__init__()
+        self.weight = Parameter(initializer("ones", (width,)))
+        self.bias = Parameter(initializer(Zero(), (width,)))
+        self.normalise = operator(width, config.layer_norm_eps)
+        self.dtype = NUMBERS[config.dtype]
+
+    def construct(self, x):
+        return self.normalise(x, self.weight, self.bias).astype(self.dtype)
+
+
+class ResidualNorm(nn.Cell):
+    """LayerNorm(dropout(product + bias) + residual), the norm computed in float32.
+
+    `operator` computes it: a constructor (width, eps, dropout) of a cell as NormaliseSum.
+    Construct: product [R, H], bias [H], residual [R, H] -> [R, H] in `config.dtype`.
+    """
+
+    def __init__(self, width, config, operator=NormaliseSum):
+        super().__init__()
+        self.weight = Parameter(initializer("ones", (width,)))
+        self.bias = Parameter(initializer(Zero(), (width,)))
+        self.normalise = operator(width, config.layer_norm_eps, config.hidden_dropout_prob)
+        self.dtype = NUMBERS[config.dtype]
+
+    def construct(self, product, bias, residual):
+        return self.normalise(product, bias, residual, self.weight, self.bias).astype(self.dtype)
 
 
 class Gelu(nn.Cell):
@@ -94,14 +147,34 @@ class Relu(nn.Cell):
         return ops.relu(x)
 
 
+class Activated(nn.Cell):
+    """A bias and the activation after it. Construct: product [R, H], bias [H] -> [R, H]."""
+
+    def __init__(self, activation):
+        super().__init__()
+        self.bias_add = ops.BiasAdd()
+        self.activation = activation()
+
+    def construct(self, product, bias):
+        return self.activation(self.bias_add(product, bias.astype(product.dtype)))
+
+
 @dataclasses.dataclass(frozen=True)
 class Layers:
-    """Constructors that a BERT is built with; quantized or fused layers replace some of them."""
+    """Constructors that a BERT is built with; quantized or fused layers replace some of them.
+
+    `activations` {name: constructor of a cell as Activated}; `attention` a constructor (config) of a cell
+    that does all that lies between the dense layers of SelfAttention (see there), None: plain operators.
+    """
 
     dense: Callable = Dense
     embedding: Callable = Embedding
     norm: Callable = LayerNorm
-    activations: dict = dataclasses.field(default_factory=lambda: {"gelu": Gelu, "relu": Relu})
+    residual_norm: Callable = ResidualNorm
+    activations: dict = dataclasses.field(
+        default_factory=lambda: {"gelu": partial(Activated, Gelu), "relu": partial(Activated, Relu)}
+    )
+    attention: Callable | None = None
 
 
 FLOAT_LAYERS = Layers()

@@ -8,7 +8,7 @@ from src.config.student_config import RATES, with_rates
 from src.errors import UserError
 from src.infer.huggingface import fit_head, tokenizer_files, without_extras
 from src.infer.weight_files import read_weights
-from src.model.bert import BertClassifier
+from src.model.bert import BertBody, BertClassifier
 from src.model.loading import load_strict
 
 HEAD = "classifier."
@@ -79,6 +79,21 @@ def classifier_from(files, task_labels, task, device, say, fresh_head=False, **c
     new = load_strict(network, arrays, files.source, fresh=(HEAD,) if fresh_head else ())
     if new:
         say(f"{files.source}: the head is new ({', '.join(new)})")
+    return network, config
+
+
+def body_from(files, device, say):
+    """(BertBody with the weights of `files`, its config); a head is left out, and that is said aloud."""
+    config = files.config.replace(
+        labels=(), output_mode="classification", dtype=device.dtype, compute_type=device.compute_type
+    )
+    arrays = {
+        name: array for name, array in without_extras(files.arrays).items() if not name.startswith(HEAD)
+    }
+    if f"{HEAD}weight" in files.arrays:
+        say(f"{files.source}: its head is not used")
+    network = BertBody(config)
+    load_strict(network, arrays, files.source)
     return network, config
 
 

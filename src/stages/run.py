@@ -6,7 +6,7 @@ from pathlib import Path
 
 import mindspore as ms
 
-from src.config.options import to_dict
+from src.config.options import BOOLEAN, to_dict
 from src.errors import UserError
 from src.files import check_output_dir, fresh_output_dir, read_json, write_json
 from src.infer.huggingface import write_directory
@@ -36,16 +36,15 @@ class Run:
 
     def __init__(self, stage, task, resolved):
         self.task, self.config, self.resolved = task, resolved.config, resolved
-        self.output_dir = Path(self.config.output_dir or f"output/{stage}_{task.name}")
+        title = f"{stage} {task.name}" if task else stage
+        self.output_dir = Path(self.config.output_dir or f"output/{title.replace(' ', '_')}")
         self.resumed = self.config.resume and self._check_same_config()
         if not self.resumed:
             check_output_dir(self.output_dir, self.config.overwrite_output_dir, self._inputs())
         self.device = set_up_device(self.config)
         ms.set_seed(self.config.seed)
         self.journal = Journal()
-        self.journal.say(
-            f"{stage} {task.name} on {self.device.target}, compute_type {self.device.compute_type}"
-        )
+        self.journal.say(f"{title} on {self.device.target}, compute_type {self.device.compute_type}")
         self.journal.say(resolved.table())
         self.checkpoints = Checkpoints(self.output_dir, self.config.max_ckpt_num)
         self.loop = Loop(self.journal, self.checkpoints, self.config, resume_command())
@@ -62,7 +61,7 @@ class Run:
 
     def _inputs(self):
         values = to_dict(self.config)
-        paths = [str(values[name]) for name in values if name.endswith(("_path", "_data_dir", "vocab_dir"))]
+        paths = [str(values[name]) for name in values if name.endswith(("_path", "data_dir", "vocab_dir"))]
         return [part for path in paths for part in path.split(",")]
 
     def _check_same_config(self):
@@ -82,7 +81,7 @@ class Run:
 
     def _read_best(self):
         file = self.output_dir / "best" / "metrics.json"
-        if self.resumed and file.is_file():
+        if self.resumed and self.task and file.is_file():
             self.best_value = best_of(self.task, read_json(file))
 
     def keep_best(self, network, bert_config, metrics, tokenizer_dir):
@@ -93,11 +92,14 @@ class Run:
             self.write_model("best", network, bert_config, tokenizer_dir, metrics)
         self.journal.say(f"The best {short_name(self.task)} is {self.best_value:.6f}")
 
-    def write_model(self, name, network, bert_config, tokenizer_dir, metrics=None):
-        """Write the network as the model folder `name`/ of this run; transformers opens it as it is."""
+    def write_model(self, name, network, bert_config, tokenizer_dir, metrics=None, extra=None):
+        """Write the network as the model folder `name`/ of this run; transformers opens it as it is.
+
+        `extra` {name: array} are weights to go with it (the hidden projection of a general student).
+        """
         write_directory(
             self.output_dir / name,
-            weight_arrays(network),
+            {**weight_arrays(network), **(extra or {})},
             bert_config,
             tokenizer_dir,
             {"metrics.json": metrics} if metrics else None,
@@ -113,5 +115,12 @@ class Run:
 
 def resume_command():
     """The command line of this process with --resume, ready to be pasted."""
-    arguments = [a for a in sys.argv if not a.startswith(("--overwrite_output_dir", "--resume"))]
-    return shlex.join(["python", *arguments, "--resume"])
+    kept, skip_value = [], False
+    for argument in sys.argv:
+        if skip_value and argument.lower() in BOOLEAN:
+            skip_value = False
+            continue
+        skip_value = argument in ("--overwrite_output_dir", "--resume")
+        if not argument.startswith(("--overwrite_output_dir", "--resume")):
+            kept.append(argument)
+    return shlex.join(["python", *kept, "--resume"])

@@ -13,7 +13,8 @@ from src.infer.huggingface import tokenizer_files
 def read_split(config, path, split):
     """Read one split of the records. Raises UserError for rows beyond `seq_length`."""
     if not path:
-        raise UserError(f"no {split} records: give --{'train' if split == 'train' else 'eval'}_data_dir")
+        flag = {"train": "train_data_dir", None: "data_dir"}.get(split, "eval_data_dir")
+        raise UserError(f"no records: give --{flag}")
     table = read_records(path, config.dataset_type, config.schema_dir, split)
     if config.seq_length and table.max_seq_length > config.seq_length:
         raise UserError(

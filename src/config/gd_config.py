@@ -1,0 +1,47 @@
+"""General distillation (TinyBERT's first stage). SETTINGS and the teacher's network are yours to edit."""
+
+import dataclasses
+
+from src.config.bert_config import BertConfig
+from src.config.cli import parse
+from src.config.options import option
+from src.config.student_config import StudentConfig
+from src.config.train_config import LoopConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneralDistillConfig(StudentConfig, LoopConfig):
+    """run_general_distill.py: a pretrained teacher and raw text as records -> a general student."""
+
+    load_teacher_ckpt_path: str = option(
+        "", "pretrained teacher: a directory, or a .ckpt described by TEACHER_NET"
+    )
+    data_dir: str = option(
+        "", "records of raw text: a file, a comma list or a folder that prepare_corpus wrote"
+    )
+    output_dir: str = option("", "where results go (default: output/general_distill)", alias="save_ckpt_path")
+    epoch_size: int = option(1, "passes over the records")
+    save_ckpt_step: int = option(
+        1000, "steps between resume checkpoints; one at each epoch's end too", alias="save_checkpoint_step"
+    )
+    layer_map: str = option(
+        "uniform", "uniform (g(m) = m * N / M), or the teacher layer of each student layer: 2,4,6"
+    )
+    embedding_weight: float = option(1.0, "weight of the embedding loss")
+    hidden_weight: float = option(1.0, "weight of the hidden-state loss")
+    attention_weight: float = option(1.0, "weight of the attention-score loss (0 where heads differ)")
+    loss_padding: str = option(
+        "exclude", "include counts padded positions, as the original did", ("exclude", "include")
+    )
+
+
+# Your own values: they lose to the command line alone. Example: SETTINGS = {"batch_size": 64}
+SETTINGS = {}
+
+# The teacher's network when it is a .ckpt file, which holds no config of its own (directories do).
+TEACHER_NET = BertConfig()
+
+
+def resolve(argv=None):
+    """The command line of run_general_distill.py -> Resolved."""
+    return parse(GeneralDistillConfig, argv, SETTINGS)

@@ -1,0 +1,51 @@
+"""General distillation (TinyBERT, Jiao et al. 2020, section 3.1): a teacher's layers on raw text."""
+
+from src.config.gd_config import TEACHER_NET
+from src.errors import UserError
+from src.model.bert import BertBody
+from src.model.names import parameter_count, weight_arrays
+from src.stages import load, student, tables
+from src.stages.intermediate import (
+    PROJECTION,
+    check_heads,
+    intermediate_network,
+    layer_map_of,
+    projection_for,
+)
+from src.stages.run import Run
+from src.stages.training import PhasePlan, freeze, train_phase
+
+
+def general_distill(resolved):
+    """Train a fresh student on embedding, hidden-state and attention losses alone. Returns the Run."""
+    config = resolved.config
+    if not config.load_teacher_ckpt_path:
+        raise UserError(
+            "--load_teacher_ckpt_path is required: a pretrained directory, or a .ckpt with its config "
+            "in gd_config.py"
+        )
+    run = Run("general_distill", None, resolved)
+    say = run.journal.say
+    files = load.read_model(config.load_teacher_ckpt_path, say, TEACHER_NET)
+    table = tables.sample_rows(tables.read_split(config, config.data_dir, None), config.max_rows, say)
+    tables.check_tokenizer(files, table, config.data_dir)
+    tables.check_table(table, files.config, None, config.data_dir)
+    teacher, teacher_config = load.body_from(files, run.device, say)
+    student_config = student.fresh_config(config, teacher_config).replace(
+        dtype=run.device.dtype, compute_type=run.device.compute_type
+    )
+    layer_map = layer_map_of(config, student_config, teacher_config)
+    check_heads(config, student_config, teacher_config)
+    network, projection = BertBody(student_config), projection_for(student_config, teacher_config)
+    sizes = parameter_count(teacher), parameter_count(network)
+    say(f"teacher {sizes[0]:,} parameters, student {sizes[1]:,}, its weights fresh")
+    batches = tables.make_batches(table, config, config.batch_size, config.do_shuffle, config.epoch_size)
+    run.open()
+    plan = PhasePlan(1, "general distillation", config.epoch_size, config.learning_rate)
+    taught = intermediate_network(config, network, freeze(teacher), layer_map, projection)
+    train_phase(run, plan, taught, batches)
+    carried = weight_arrays(projection) if projection else {}
+    extra = {PROJECTION + name: array for name, array in carried.items()}
+    run.write_model("last", network, student_config, files.tokenizer_dir, extra=extra)
+    run.finish()
+    return run
