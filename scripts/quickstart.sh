@@ -48,6 +48,9 @@ read_arguments() {
     fi
     [[ -z $data_dir || -d $data_dir ]] || die "--data_dir $data_dir is not a folder"
     [[ -z $teacher_dir || -d $teacher_dir ]] || die "--teacher_dir $teacher_dir is not a folder"
+    if [[ -d $work_dir && ! -f $work_dir/.quickstart && -n $(ls -A "$work_dir") ]]; then
+        die "--work_dir $work_dir holds files of another origin; give a new folder"
+    fi
 }
 
 check_machine() {
@@ -64,11 +67,8 @@ check_machine() {
     ((memory >= MEMORY_GB)) || die "this machine has $memory GB of memory and $MEMORY_GB are needed"
 }
 
-# The folder is ours to clear if it is new, empty, or carries our mark.
+# What an earlier quickstart left is replaced; its mark tells that the folder is one of ours.
 claim_work_dir() {
-    if [[ -d $work_dir && ! -f $work_dir/.quickstart && -n $(ls -A "$work_dir") ]]; then
-        die "--work_dir $work_dir holds files of another origin; give a new folder"
-    fi
     mkdir -p "$work_dir"
     touch "$work_dir/.quickstart"
     work_dir=$(cd "$work_dir" && pwd)
@@ -96,7 +96,9 @@ provide_teacher() {
 step() {  # TITLE COMMAND...
     local title=$1 begun=$SECONDS
     shift
-    printf '\n== %s\n$ %s\n' "$title" "${*/#$python/python}"
+    printf '\n== %s\n$' "$title"
+    printf ' %q' "${@/#$python/python}"
+    echo
     "$@"
     printf -- '-- %s: %d s\n' "$title" $((SECONDS - begun))
 }
@@ -105,20 +107,21 @@ step() {  # TITLE COMMAND...
 run_stages() {
     local teacher_epochs=3 phase1_epochs=4 phase2_epochs=3 teacher_rate=2e-4 student_rate=5e-4
     local -a slice=() prepared=()
+    [[ -z $data_dir ]] || prepared=(--data_dir "$data_dir")
     if [[ $task_name != sample ]]; then
         teacher_epochs=2 phase1_epochs=3 phase2_epochs=2 teacher_rate=5e-5 student_rate=1e-4
     fi
     if $smoke; then
         teacher_epochs=1 phase1_epochs=1 phase2_epochs=1
         slice=(--max_rows 256 --length_buckets off)
-        prepared=(--max_rows 256)
+        prepared+=(--max_rows 256 --max_seq_length 32)
     fi
     local -a task=(--task_name "$task_name") replace=(--overwrite_output_dir)
     local -a stage=("${task[@]}" --train_data_dir "$work_dir/records" --eval_data_dir "$work_dir/records"
         --logging_step 25 "${slice[@]}" "${replace[@]}")
 
-    step "prepare the records" "$python" -m src.tools.prepare "${task[@]}" --data_dir "$data_dir" \
-        --vocab_file "$teacher_dir" --output_dir "$work_dir/records" "${prepared[@]}" "${replace[@]}"
+    step "prepare the records" "$python" -m src.tools.prepare "${task[@]}" "${prepared[@]}" \
+        --vocab_file "$teacher_dir" --output_dir "$work_dir/records" "${replace[@]}"
     step "fine-tune the teacher" "$python" run_finetune.py "${stage[@]}" \
         --load_pretrained_path "$teacher_dir" --epoch_size "$teacher_epochs" \
         --learning_rate "$teacher_rate" --output_dir "$work_dir/teacher"

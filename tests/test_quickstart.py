@@ -1,0 +1,36 @@
+"""scripts/quickstart.sh: what it refuses and, among the slow tests, the whole of it on a slice."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "quickstart.sh"
+
+
+def quickstart(*arguments):
+    return subprocess.run(["bash", SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=900)
+
+
+@pytest.mark.parametrize("arguments, complaint", [
+    (["--smokes"], "unknown flag --smokes"),
+    (["--task_name"], "--task_name needs a value"),
+    (["--task_name", "SST-2"], "needs --data_dir"),
+    (["--data_dir", "/nowhere/at/all"], "is not a folder"),
+    (["--teacher_dir", "/nowhere/at/all"], "is not a folder"),
+    (["--work_dir", SCRIPT.parent], "holds files of another origin"),
+])
+def test_a_wrong_call_is_one_sentence(arguments, complaint):
+    refused = quickstart(*arguments)
+    assert refused.returncode == 2 and complaint in refused.stderr and refused.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_the_whole_job_on_a_slice(tmp_path):
+    done = quickstart("--smoke", "--work_dir", tmp_path / "work")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    rows = json.loads((tmp_path / "work" / "compare" / "compare.json").read_text())
+    assert [row["model"] for row in rows] == ["teacher", "student", "label_only"]
+    assert rows[1]["parameters"] == rows[2]["parameters"] == 13208690
+    assert (tmp_path / "work" / "compare" / "losses.png").is_file() and "to delete" in done.stdout
