@@ -1,8 +1,9 @@
-"""TFRecord files: written with the `tfrecord` package, checked frame by frame, read by mindspore.dataset."""
+"""TFRecord files: written and checked frame by frame, read by mindspore.dataset."""
 import struct
 
 import crc32c
 
+from src.data.tfrecord_example import examples
 from src.errors import UserError
 from src.files import atomic_path
 
@@ -13,16 +14,11 @@ LENGTH_DELIMITED = 2
 
 def write(path, chunks):
     """Write chunks {column: array [rows, S] or [rows]} as one file, atomically (int64 or float lists)."""
-    # Imported here: the package brings protobuf, and torch where that is installed; reading needs neither.
-    from tfrecord.writer import TFRecordWriter
-    with atomic_path(path) as temporary:
-        writer = TFRecordWriter(str(temporary))
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
         for chunk in chunks:
-            kinds = {name: "float" if values.dtype.kind == "f" else "int" for name, values in chunk.items()}
-            for row in zip(*(values.tolist() for values in chunk.values()), strict=True):
-                writer.write({name: (value if isinstance(value, list) else [value], kinds[name])
-                              for name, value in zip(chunk, row, strict=True)})
-        writer.close()
+            for data in examples(chunk):
+                size = struct.pack("<Q", len(data))
+                file.write(b"".join((size, _checksum(size), data, _checksum(data))))
 
 
 def looks_like(path):
