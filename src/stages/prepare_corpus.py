@@ -3,4 +3,180 @@
 The folder for the records says how far the work is: job.json what is to be made, shards/ which shards are
 finished, and manifest.json, written by whoever finishes last, that all are.
 """
+import os
+from itertools import islice
+from pathlib import Path
 
+from src.data.corpus_documents import BadLines
+from src.data.corpus_files import find_corpus_files, fingerprint
+from src.data.corpus_lines import divide
+from src.data.corpus_progress import Progress
+from src.data.corpus_shard import CorpusJob, Counts, encoded_sentences, finished, unk_share
+from src.data.corpus_workers import make_shards
+from src.data.features import MIN_LENGTH
+from src.data.record_paths import MANIFEST_FILE, SCHEMA_FILE
+from src.data.records import schema_of
+from src.data.table import RecordTable
+from src.data.tokenization import load_tokenizer
+from src.errors import Interrupted, UserError
+from src.files import fresh_output_dir, read_json, write_json
+from src.stages.prepare import UNK_LIMIT
+
+JOB_FILE = "job.json"
+# What decides the records beside the text and the tokenizer.
+SETTINGS = ("dataset_type", "max_seq_length", "short_seq_prob", "masked_lm_prob", "epochs_to_generate",
+            "num_shards", "on_bad_line", "seed")
+# Shards and sentences of each that are tried before the work begins.
+TRIED_SHARDS, TRIED_SENTENCES = 8, 400
+# Numbers of a shard's note that the manifest gives for each file; their sums are the corpus's.
+FACTS = ("rows", "tokens", "documents", "sentences", "text_tokens", "unknown", "marked", "skipped")
+
+
+def prepare_corpus(config):
+    """Make this process's share of the shards (src/config/prepare_corpus_config.py), those that are missing.
+
+    Returns the manifest when all shards of the corpus are finished, else None. Raises UserError for anything
+    wrong with the input, Interrupted on Ctrl+C.
+    """
+    _check(config)
+    tokenizer = load_tokenizer(config.vocab_file, {"true": True, "false": False}.get(config.do_lower_case))
+    files = find_corpus_files(config.input, config.text_format)
+    _keep_apart(config, files)
+    job = CorpusJob(tuple(files), tuple(divide(files, config.num_shards)), tokenizer, Path(config.output_dir),
+                    config.dataset_type, config.max_seq_length, config.short_seq_prob, config.masked_lm_prob,
+                    config.epochs_to_generate, config.seed, config.on_bad_line)
+    _try_vocabulary(job, config)
+    _open_output(config, job)
+    own = range(config.shard_index, config.num_shards, config.shard_count)
+    missing = [number for number in own if not finished(job, number)]
+    if len(missing) < len(own):
+        print(f"{len(own) - len(missing)} of {len(own)} shards are finished already and are kept")
+    _make(job, missing, config.workers or len(os.sched_getaffinity(0)))
+    notes = [finished(job, number) for number in range(config.num_shards)]
+    if None in notes:
+        print(f"{len(notes) - notes.count(None)} of {len(notes)} shards are finished; {MANIFEST_FILE} is "
+              "written by the process that makes the last one")
+        return None
+    manifest = _write_manifest(job, config, notes)
+    print(_summary(manifest, job.output_dir))
+    return manifest
+
+
+def _check(config):
+    limits = {"max_seq_length": (MIN_LENGTH, None), "short_seq_prob": (0, 1), "masked_lm_prob": (0, 1),
+              "epochs_to_generate": (1, None), "num_shards": (1, None), "workers": (0, None),
+              "seed": (0, None), "shard_count": (1, config.num_shards),
+              "shard_index": (0, config.shard_count - 1)}
+    for name, (least, most) in limits.items():
+        value = getattr(config, name)
+        if not least <= value or most is not None and not value <= most:
+            raise UserError(f"--{name} {value} is out of range; give {least} "
+                            f"{'or more' if most is None else f'to {most}'}")
+    if config.overwrite_output_dir and config.shard_count > 1:
+        raise UserError("--overwrite_output_dir would delete what the other parts of the job have made; "
+                        f"delete {config.output_dir} before you start them")
+
+
+def _keep_apart(config, files):
+    # What is written must not be read, now or when the same command goes on with the rest.
+    output = Path(config.output_dir).resolve()
+    items = (config.input, *config.input.split(","))
+    folders = [Path(item.strip()).resolve() for item in items if Path(item.strip()).is_dir()]
+    if any(folder in (output, *output.parents) for folder in folders) or any(
+            output in file.path.resolve().parents for file in files):
+        raise UserError(f"output_dir {config.output_dir} and the input {config.input} lie within each other; "
+                        "give a folder of its own")
+
+
+def _try_vocabulary(job, config):
+    """Tokenize a little of the text from up to TRIED_SHARDS places: hours are saved where it does not fit."""
+    counts = Counts()
+    step = -(-len(job.shards) // TRIED_SHARDS)
+    for number in range(0, len(job.shards), step):
+        sentences = encoded_sentences(job, number, counts, BadLines(config.on_bad_line), lambda count: None)
+        for _ in islice(sentences, TRIED_SENTENCES):
+            pass
+    _check_unknown(counts.unk_share, config)
+
+
+def _check_unknown(share, config):
+    if share > UNK_LIMIT:
+        raise UserError(f"{share:.0%} of the tokens of {config.input} are [UNK] with the vocabulary "
+                        f"{config.vocab_file} (limit {UNK_LIMIT:.0%}): it is that of another language or "
+                        "casing; give the one of your model, or set --do_lower_case")
+
+
+def _open_output(config, job):
+    """Begin the folder for the records, or go on with one that the same job has begun."""
+    wanted = {"text": fingerprint(job.files), "tokenizer": job.tokenizer.settings["hash"],
+              **{name: getattr(config, name) for name in SETTINGS}}
+    job_file = job.output_dir / JOB_FILE
+    if job_file.is_file() and not config.overwrite_output_dir:
+        begun = read_json(job_file)
+        for name, value in wanted.items():
+            if begun.get(name) != value:
+                raise UserError(f"output_dir {config.output_dir} holds shards made with {name} "
+                                f"{begun.get(name)}, not {value}; give another folder, or "
+                                "--overwrite_output_dir to delete them")
+        return
+    # A hidden file is the job.json that another part of the job is just writing.
+    if not job.output_dir.is_dir() or any(p.name[0] != "." for p in job.output_dir.iterdir()):
+        inputs = [config.vocab_file, *(file.path for file in job.files)]
+        fresh_output_dir(job.output_dir, config.overwrite_output_dir, inputs)
+    write_json(job_file, wanted)
+
+
+def _make(job, numbers, workers):
+    progress = Progress(sum(map(job.size, numbers)))
+    made = 0
+    try:
+        for _ in make_shards(job, numbers, workers, progress.show):
+            made += 1
+    except KeyboardInterrupt:
+        progress.end()
+        raise Interrupted(f"interrupted; {made} of {len(numbers)} shards were finished and are kept: "
+                          "the same command makes the others") from None
+    progress.end()
+    if made:
+        print(f"{progress.total / 1e6:,.1f} MB of text in {progress.seconds:,.1f} s: "
+              f"{progress.rate / 1e6:.2f} MB/s, workers: {min(workers, made)}")
+
+
+def _write_manifest(job, config, notes):
+    totals = {name: sum(note[name] for note in notes) for name in FACTS}
+    if not totals["rows"]:
+        raise UserError(f"{config.input} holds no text")
+    share = unk_share(totals)
+    _check_unknown(share, config)
+    files = {job.stem(note["shard"]): _entry(note) for note in notes if note["rows"]}
+    manifest = {"task": "corpus", **{name: getattr(config, name) for name in SETTINGS}, **totals,
+                "unk_share": round(share, 6), "input_files": len(job.files),
+                "input_bytes": sum(file.size for file in job.files), "files": files,
+                "tokenizer": job.tokenizer.settings}
+    empty = RecordTable.from_flat([], [], [], None, config.max_seq_length)
+    job.tokenizer.save(job.output_dir)
+    write_json(job.output_dir / SCHEMA_FILE, {**schema_of(empty), "numRows": totals["rows"]})
+    write_json(job.output_dir / MANIFEST_FILE, manifest)
+    return manifest
+
+
+def _entry(note):
+    numbers = {name: note[name] for name in (*FACTS, "longest")}
+    return {"file": note["file"], **numbers, "unk_share": round(unk_share(note), 6),
+            "bad_lines": note["bad_lines"]}
+
+
+def _summary(manifest, output_dir):
+    files, empty = len(manifest["files"]), manifest["num_shards"] - len(manifest["files"])
+    lines = [f"{manifest['max_seq_length']} tokens a row, {manifest['dataset_type']} in {output_dir}: "
+             f"{files} file{'s' * (files > 1)}",
+             f"{manifest['documents']:,} documents, {manifest['rows']:,} rows of "
+             f"{manifest['tokens'] / manifest['rows']:.1f} tokens, {manifest['unk_share']:.2%} [UNK]"
+             + (f" beside {manifest['marked']:,} <unk> of the text" if manifest["marked"] else "")]
+    if empty:
+        lines.append(f"{empty} of {manifest['num_shards']} shards have no text and no file: there are too "
+                     "few documents")
+    if manifest["skipped"]:
+        lines.append(f"{manifest['skipped']:,} malformed lines were left out; {MANIFEST_FILE} lists the "
+                     "first of each shard")
+    return "\n".join(lines)

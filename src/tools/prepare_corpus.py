@@ -1,0 +1,14 @@
+"""python -m src.tools.prepare_corpus: raw text -> record files for general distillation."""
+from src.config.cli import parse
+from src.config.prepare_corpus_config import PrepareCorpusConfig
+from src.errors import run_main
+from src.stages.prepare_corpus import prepare_corpus
+
+
+def main(argv=None):
+    """Parse the command line and prepare the records."""
+    prepare_corpus(parse(PrepareCorpusConfig, argv, prog="python -m src.tools.prepare_corpus").config)
+
+
+if __name__ == "__main__":
+    run_main(main)
