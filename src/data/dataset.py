@@ -120,4 +120,5 @@ class Batches:
         # Every rank_size-th row, so that the filling rows of the last batch are spread over the ranks.
         filled = np.resize(batch, whole)[self.rank::self.rank_size]
         real = (np.arange(whole) < len(batch))[self.rank::self.rank_size]
-        return filled, real.astype(np.float32)
+        # The weights of a whole batch average to 1 over all ranks, however many of its rows only fill.
+        return filled, real.astype(np.float32) * np.float32(whole / len(batch))

@@ -62,7 +62,7 @@ class DistillNetwork(nn.Cell):
             by_row = ops.zeros_like(weights)
             for pair in self._pairs(self.features[i], student, teacher, labels):
                 by_row = by_row + self.losses[i](pair[0], pair[1], mask)
-            part = (by_row * weights).sum() / weights.sum()
+            part = (by_row * weights).mean()
             loss = loss + part * self.row_weights[i]
             parts = parts + (ops.stop_gradient(part),)
         return loss, ops.stack(parts)

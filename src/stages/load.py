@@ -30,8 +30,11 @@ class ModelFiles:
 
 
 def read_model(path, say, zoo_config=None, part=None):
-    """Read a model folder or weight file; `zoo_config` describes a .ckpt without config.json."""
-    weights = read_weights(path, part)
+    """Read a model folder or weight file; `zoo_config` describes a .ckpt without config.json.
+
+    `part` is "student" or "teacher", for a .ckpt that holds both.
+    """
+    weights = read_weights(path, part if Path(path).suffix == ".ckpt" else None)
     if weights.config_file is None and zoo_config is None:
         raise UserError(
             f"{weights.source} has no config.json beside it; run python -m src.tools.convert with "

@@ -20,7 +20,7 @@ def fed_steps(step, batches, epoch, skip, sink_steps=0):
             yield run_stretch(), sink_steps, sink_steps * batches.batch_size
     # Without a sink all of them; with one, those that fill no whole stretch.
     for batch in batches.epoch(epoch, skip=skip + sunk):
-        yield step(*(ms.Tensor(column) for column in _columns(batch))), 1, int(batch.weights.sum())
+        yield step(*(ms.Tensor(column) for column in _columns(batch))), 1, int((batch.weights > 0).sum())
 
 
 def _columns(batch):
