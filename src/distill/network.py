@@ -14,11 +14,10 @@ class DistillNetwork(nn.Cell):
 
     Parameters: `rows` the objective; `teacher` and `layer_map` (teacher layer of each student layer, from 1)
     where a row asks for them; `projection` the dense layer from the student's to the teacher's width (W_h
-    and W_e of the paper, one matrix as in the original code), None where the widths agree; `teacher_order`
-    for each student label the column of the teacher's logits that bears its name; `include_padding` counts
-    padded positions.
+    and W_e of the paper, one matrix as in the original code), None where the widths agree; `temperature` T
+    divides the logits of both sides; `include_padding` counts padded positions.
     Construct: input_ids, token_type_ids, attention_mask [B, S] int32, labels [B], weights [B] float32 (0 for
-    the fill of an odd tail) -> loss (scalar), parts [P] (unweighted).
+    the fill of an odd tail; they average to 1 over the ranks) -> loss (scalar), parts [P] (unweighted).
     """
 
     def __init__(
@@ -29,7 +28,6 @@ class DistillNetwork(nn.Cell):
         layer_map=(),
         projection=None,
         temperature=1.0,
-        teacher_order=(),
         include_padding=False,
     ):
         super().__init__()
@@ -44,9 +42,6 @@ class DistillNetwork(nn.Cell):
         self.hidden_projection = projection if self.projected else nn.Identity()
         self.inverse_temperature = 1.0 / temperature
         self.include_padding = include_padding
-        # An order that changes nothing needs no gather.
-        self.reordered = list(teacher_order) != list(range(len(teacher_order)))
-        self.teacher_order = ms.Tensor(list(teacher_order) or [0], ms.int32)
 
     def construct(self, input_ids, token_type_ids, attention_mask, labels, weights):
         student = self.student(input_ids, token_type_ids, attention_mask)
@@ -74,8 +69,6 @@ class DistillNetwork(nn.Cell):
             return ((logits, labels),)
         teacher_logits, teacher_states, teacher_scores = teacher
         if feature == "logits":
-            if self.reordered:
-                teacher_logits = ops.gather(teacher_logits, self.teacher_order, 1)
             target = ops.stop_gradient(teacher_logits * self.inverse_temperature)
             return ((logits * self.inverse_temperature, target),)
         if feature == "embedding":

@@ -54,20 +54,20 @@ def named_folders(text):
 def measure(folder, task, device, config):
     """{eval_<metric>: value, ..., parameters, megabytes, milliseconds} of one model folder."""
     files = load.read_model(folder, print)
-    order = load.label_order(files.config.labels, task, files.source, print)
-    network, bert_config = load.classifier_from(files, files.config.labels, task, device, print)
-    evaluator = Evaluator(network, bert_config, task, config, order)
-    sentences = [tuple(map(ms.Tensor, batch[:3])) for batch in sentence_batches(evaluator, config)]
+    network, bert_config = load.classifier_from(files, task, device, print)
+    evaluator = Evaluator(network, bert_config, task, config)
+    table = next(iter(evaluator.splits.values())).table
+    tables.check_tokenizer(files, table, config.eval_data_dir)
+    sentences = [tuple(map(ms.Tensor, batch[:3])) for batch in sentence_batches(table, config)]
     with evaluation_mode(evaluator.cell):
         milliseconds = milliseconds_a_sentence(lambda *batch: evaluator.cell(*batch).asnumpy(), sentences)
     return {**evaluator.metrics(), "parameters": parameter_count(network), "milliseconds": milliseconds,
             "megabytes": files.source.stat().st_size / 1e6, "timed_sentences": len(sentences)}
 
 
-def sentence_batches(evaluator, config):
-    """The first rows of the first split, one a batch, each in the length bucket it is evaluated in."""
-    table = next(iter(evaluator.splits.values())).table.head(config.timed_sentences)
-    return tables.make_batches(table, config, 1, shuffle=False).epoch(0)
+def sentence_batches(table, config):
+    """The first rows of a table, one a batch, padded to the length bucket of each."""
+    return tables.make_batches(table.head(config.timed_sentences), config, 1, shuffle=False).epoch(0)
 
 
 def training_log(folder):

@@ -18,8 +18,7 @@ class Distillation:
         tables.check_tokenizer(teacher_files, table, records)
         for files in filter(None, (teacher_files, student_files)):
             tables.check_table(table, files.config, task, records)
-        self.order = load.label_order(teacher_files.config.labels, task, teacher_files.source, say)
-        teacher, self.teacher_config = load.classifier_from(teacher_files, task.labels, task, run.device, say)
+        teacher, self.teacher_config = load.classifier_from(teacher_files, task, run.device, say)
         self.teacher = freeze(teacher)
         ours = (
             student_files.config if student_files else student.fresh_config(run.config, self.teacher_config)
@@ -66,9 +65,7 @@ class Distillation:
     def _prediction(self):
         config, regression = self.config, self.run.task.output_mode == "regression"
         rows = prediction_rows(regression, config.label_weight, config.regression_target == "label")
-        return DistillNetwork(
-            self.student, rows, self.teacher, temperature=config.temperature, teacher_order=self.order
-        )
+        return DistillNetwork(self.student, rows, self.teacher, temperature=config.temperature)
 
     def _projection(self, student_files):
         configs = self.student_config, self.teacher_config

@@ -2,8 +2,6 @@
 
 import json
 
-import numpy as np
-
 from src.infer.evaluate import LogitsCell, predict_logits
 from src.metrics import task_metrics
 from src.stages import tables
@@ -15,8 +13,8 @@ class Evaluator:
     The first split has GLUE's plain names (eval_accuracy); a second one, MNLI's mismatched, the ending _mm.
     """
 
-    def __init__(self, network, bert_config, task, config, order=None):
-        self.task, self.cell, self.order = task, LogitsCell(network), order
+    def __init__(self, network, bert_config, task, config):
+        self.task, self.cell = task, LogitsCell(network)
         self.splits = {}
         for split in tables.eval_splits(task, config.eval_data_dir):
             table = tables.read_split(config, config.eval_data_dir, split)
@@ -28,8 +26,6 @@ class Evaluator:
         values = {}
         for place, batches in enumerate(self.splits.values()):
             logits = predict_logits(self.cell, batches)
-            if self.order is not None and self.task.output_mode == "classification":
-                logits = logits[:, np.asarray(self.order)]
             found = task_metrics(self.task, logits, batches.table.labels)
             values.update({name + ("_mm" if place else ""): value for name, value in found.items()})
         return values

@@ -45,7 +45,7 @@ def _network(run, table):
         files = load.read_model(config.load_pretrained_path, say)
         tables.check_tokenizer(files, table, config.train_data_dir)
         rates = load.dropout_rates(files.config, config)
-        network, bert_config = load.classifier_from(files, task.labels, task, run.device, say, True, **rates)
+        network, bert_config = load.classifier_from(files, task, run.device, say, True, **rates)
         return network, bert_config, files.tokenizer_dir
     tokenizer_dir = tables.records_tokenizer(config.vocab_dir, config.train_data_dir)
     say(f"fresh weights: {config.student_preset}, trained on labels alone")

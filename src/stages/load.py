@@ -12,6 +12,7 @@ from src.model.bert import BertBody, BertClassifier
 from src.model.loading import load_strict
 
 HEAD = "classifier."
+SHOWN = 6  # names listed in a remark; the rest are counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,46 +43,43 @@ def read_model(path, say, zoo_config=None, part=None):
         )
     config = BertConfig.from_json(weights.config_file) if weights.config_file else zoo_config
     config, note = fit_head(config, weights.arrays)
-    said = f"{weights.source}: {note}" if note else ""
+    if note:
+        say(f"{weights.source}: {note}")
     if weights.set_aside:
-        said += f"{weights.source}: set aside {', '.join(sorted(weights.set_aside)[:6])}" + (
-            f" and {len(weights.set_aside) - 6} more" if len(weights.set_aside) > 6 else ""
-        )
-    if said:
-        say(said)
+        names = sorted(weights.set_aside)
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        say(f"{weights.source}: set aside {', '.join(names[:SHOWN])}{more}")
     return ModelFiles(config, weights.arrays, weights.source)
 
 
-def classifier_from(files, task_labels, task, device, say, fresh_head=False, **changes):
-    """A BertClassifier with the weights of `files`; a head of other labels is new, which is said aloud.
+def classifier_from(files, task, device, say, fresh_head=False, **changes):
+    """A BertClassifier with the weights of `files`, its outputs in the order of the task's labels.
 
-    Returns (network, config). Raises UserError when a weight has no partner, or when the head is missing or
-    of other labels and `fresh_head` is False.
+    The head's rows are matched with the labels by name. Where the head is absent or another task's, it is
+    new if `fresh_head`, which is said aloud. Returns (network, config). Raises UserError when a weight has no
+    partner or the head does not fit.
     """
     config = files.config.replace(
-        labels=task_labels,
+        labels=task.labels,
         output_mode=task.output_mode,
         dtype=device.dtype,
         compute_type=device.compute_type,
         **changes,
     )
-    same_head = (
-        files.config.num_labels == config.num_labels
-        and files.config.output_mode == config.output_mode
-        and f"{HEAD}weight" in files.arrays
-    )
-    if not same_head and not fresh_head:
+    arrays, order = without_extras(files.arrays), label_order(files, task, say)
+    if order is None and not fresh_head:
+        theirs = ", ".join(files.config.labels) or f"{files.config.num_labels} outputs"
         raise UserError(
-            f"{files.source} has no head for {task.name} ({config.num_labels} outputs); fine-tune it first "
-            "with run_finetune.py"
+            f"{files.source} has no head for {task.name} ({', '.join(task.labels) or 'a score'}) but "
+            f"{theirs}; fine-tune it on the task first with run_finetune.py"
         )
-    arrays = without_extras(files.arrays)
-    if not same_head:
+    if order is None:
         arrays = {name: array for name, array in arrays.items() if not name.startswith(HEAD)}
+        say(f"{files.source}: the head is new")
+    else:
+        arrays.update({name: arrays[name][list(order)] for name in arrays if name.startswith(HEAD)})
     network = BertClassifier(config)
-    new = load_strict(network, arrays, files.source, fresh=(HEAD,) if fresh_head else ())
-    if new:
-        say(f"{files.source}: the head is new ({', '.join(new)})")
+    load_strict(network, arrays, files.source, fresh=(HEAD,) if order is None else ())
     return network, config
 
 
@@ -106,23 +104,20 @@ def dropout_rates(model_config, values):
     return {name: getattr(config, name) for name in RATES}
 
 
-def label_order(model_labels, task, source, say):
-    """For each label of the task the model's output of that name; LABEL_0 .. or none means by position.
+def label_order(files, task, say):
+    """For each label of the task the model's output of that name; None where the model has no such head.
 
-    Raises UserError when the names do not match.
+    LABEL_0, LABEL_1 ... mean the task's labels by position, which is said aloud.
     """
-    if task.output_mode == "regression" or tuple(model_labels) == tuple(task.labels):
-        return tuple(range(max(len(task.labels), 1)))
-    generic = all(str(name).upper() == f"LABEL_{i}" for i, name in enumerate(model_labels))
-    if len(model_labels) != len(task.labels) or not (generic or set(model_labels) == set(task.labels)):
-        raise UserError(
-            f"{source} has the labels {', '.join(map(str, model_labels))}; {task.name} has "
-            f"{', '.join(task.labels)}"
-        )
-    if generic:
-        say(
-            f"{source}: labels by position: "
-            + ", ".join(f"{name} = {label}" for name, label in zip(model_labels, task.labels, strict=True))
-        )
-        return tuple(range(len(task.labels)))
-    return tuple(list(model_labels).index(label) for label in task.labels)
+    labels, outputs = files.config.labels, max(len(task.labels), 1)
+    if f"{HEAD}weight" not in files.arrays or files.config.output_mode != task.output_mode:
+        return None
+    if tuple(labels) == tuple(task.labels):
+        return tuple(range(outputs))
+    if len(labels) == outputs and all(str(name).upper() == f"LABEL_{i}" for i, name in enumerate(labels)):
+        named = ", ".join(f"{name} = {label}" for name, label in zip(labels, task.labels, strict=True))
+        say(f"{files.source}: labels by position: {named}")
+        return tuple(range(outputs))
+    if sorted(labels) != sorted(task.labels):
+        return None
+    return tuple(list(labels).index(label) for label in task.labels)

@@ -26,7 +26,7 @@ class Classifier:
             raise UserError(f"{model_dir} holds no tokenizer files; copy them beside the weights")
         self.labels = files.config.labels
         task = TaskSpec("the model's own task", ("text",), labels=self.labels)
-        self.network, config = load.classifier_from(files, self.labels, task, device, lambda remark: None)
+        self.network, config = load.classifier_from(files, task, device, lambda remark: None)
         self.tokenizer = load_tokenizer(files.tokenizer_dir)
         self.max_seq_length = max_seq_length or config.max_position_embeddings
         self.cell = LogitsCell(self.network)

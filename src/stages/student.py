@@ -33,7 +33,7 @@ def build(run, files, teacher_files, layer_map):
     if files:
         say(f"student from {files.source}")
         rates = load.dropout_rates(files.config, config)
-        return load.classifier_from(files, task.labels, task, run.device, say, True, **rates)
+        return load.classifier_from(files, task, run.device, say, True, **rates)
     student_config = fresh_config(config, teacher_files.config).replace(
         labels=task.labels,
         output_mode=task.output_mode,
