@@ -35,9 +35,9 @@ def find_corpus_files(source, form="auto"):
     Raises UserError when there is none, or when one is compressed.
     """
     paths = {}
-    for item in [source] if Path(source).exists() else str(source).split(","):
+    for item in [str(source)] if Path(source).exists() else str(source).split(","):
         paths.update(_matching(item.strip()))
-    files = [CorpusFile(path, name, _form(path) if form == "auto" else form, path.stat().st_size)
+    files = [CorpusFile(path, name, _form(path, form), path.stat().st_size)
              for path, name in sorted(paths.items(), key=lambda pair: (pair[1], str(pair[0])))]
     if not files:
         raise UserError(f"{source} holds no text: every file in it is empty or hidden")
@@ -57,17 +57,20 @@ def _matching(item):
     return {p: p.name if p == path else p.as_posix() for p in found if p.is_file() and p.stat().st_size}
 
 
-def _form(path):
-    with open(path, "rb") as file:
-        head = file.read(HEAD).removeprefix(BOM)
+def _form(path, form):
+    try:
+        with open(path, "rb") as file:
+            head = file.read(HEAD).removeprefix(BOM)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
     for magic, kind in COMPRESSED.items():
         if head.startswith(magic):
             raise UserError(f"{path} is a {kind} file; unpack it first")
+    if form != "auto":
+        return form
     first = next((line for line in head.split(b"\n") if line.strip()), b"")
-    for form, line in (("wikiextractor", DOC_LINE), ("json", JSON_LINE), ("wikitext", TITLE_LINE)):
-        if line.match(first):
-            return form
-    return "plain"
+    marks = {"wikiextractor": DOC_LINE, "json": JSON_LINE, "wikitext": TITLE_LINE}
+    return next((name for name, mark in marks.items() if mark.match(first)), "plain")
 
 
 def fingerprint(files):

@@ -3,6 +3,8 @@
 General distillation has no loss over masked words: the student follows the teacher on the masked text. So the
 masked ids take the place of the ids, and positions and original ids are not kept.
 """
+import re
+
 import numpy as np
 
 from src.errors import UserError
@@ -19,7 +21,7 @@ class Masking:
         self.prob, self.mask_id = prob, tokenizer.vocab.get("[MASK]")
         # Words only: a random [SEP] or [unused7] would teach nothing.
         self.words = np.array(sorted(index for piece, index in tokenizer.vocab.items()
-                                     if not (piece[:1] == "[" and piece[-1:] == "]" and len(piece) > 2)))
+                                     if prob and not re.fullmatch(r"\[.+\]", piece)))
         self.kept = (tokenizer.cls_id, tokenizer.sep_id)
 
     def __call__(self, ids, draw):

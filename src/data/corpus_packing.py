@@ -29,7 +29,7 @@ def packing_rules(tokenizer, max_seq_length, short_seq_prob):
 
 
 def pack(sentences, rules, draw_of):
-    """Iterate over (A, B, draw) of the rows, A and B lists of ids; B is empty where a sentence stands alone.
+    """Iterate over (key, A, B) of the rows, A and B lists of ids; B is empty where a sentence stands alone.
 
     sentences  iterable of (key, ids), the sentences of a document one after another with the same key
     draw_of    function from a key to the random generator of that document, so that its rows depend on
@@ -40,18 +40,18 @@ def pack(sentences, rules, draw_of):
     for key, ids in sentences:
         if key != current:
             if parts:
-                yield _row(parts, draw)
+                yield current, *_parts(parts, draw)
             current, draw, parts = key, draw_of(key), []
         for piece in split_long(ids, rules):
             if parts and (length >= target or length + len(piece) > rules.capacity):
-                yield _row(parts, draw)
+                yield current, *_parts(parts, draw)
                 parts = []
             if not parts:
                 length, target = 0, _target(rules, draw)
             parts.append(piece)
             length += len(piece)
     if parts:
-        yield _row(parts, draw)
+        yield current, *_parts(parts, draw)
 
 
 def _target(rules, draw):
@@ -59,10 +59,10 @@ def _target(rules, draw):
     return int(draw.integers(2, rules.capacity + 1)) if short else rules.capacity
 
 
-def _row(parts, draw):
+def _parts(parts, draw):
     """Divide the sentences of a row between A and B at random, as BERT does."""
     end_a = int(draw.integers(1, len(parts))) if len(parts) > 1 else 1
-    return sum(parts[:end_a], []), sum(parts[end_a:], []), draw
+    return sum(parts[:end_a], []), sum(parts[end_a:], [])
 
 
 def split_long(ids, rules):

@@ -23,6 +23,8 @@ from src.files import read_json, write_json
 # Characters that are tokenized together, rows that are written together: the memory a shard takes.
 CHUNK_CHARACTERS, ROW_CHUNK = 1 << 16, 1024
 NOTES = "shards"
+# What a random generator of a document serves.
+PARTS, MASKS = 1, 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,14 +137,17 @@ def _rows(job, number, counts, report):
         bad_lines = BadLines(job.on_bad_line)
         counts.bad_lines = counts.bad_lines or bad_lines
         sentences = encoded_sentences(job, number, counts, bad_lines, report)
-        for a, b, draw in pack(sentences, rules, partial(_draw, job.seed, passing)):
+        document = draw = None
+        for key, a, b in pack(sentences, rules, partial(_draw, job.seed, passing, PARTS)):
+            if key != document:
+                document, draw = key, _draw(job.seed, passing, MASKS, key)
             ids = [cls, *a, sep, *b, sep] if b else [cls, *a, sep]
             yield masking(ids, draw), [0] * (len(a) + 2) + [1] * (len(ids) - len(a) - 2)
 
 
-def _draw(seed, passing, key):
-    # The document's own: its rows are the same in whatever shard it falls.
-    return np.random.default_rng([seed, passing, *key])
+def _draw(seed, passing, purpose, key):
+    # The document's own: its rows are the same in whatever shard it falls, masked or not.
+    return np.random.default_rng([seed, passing, purpose, *key])
 
 
 def encoded_sentences(job, number, counts, bad_lines, report):

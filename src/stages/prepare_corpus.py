@@ -136,6 +136,9 @@ def _make(job, numbers, workers):
         progress.end()
         raise Interrupted(f"interrupted; {made} of {len(numbers)} shards were finished and are kept: "
                           "the same command makes the others") from None
+    except OSError as error:
+        raise UserError(f"{error.filename or job.output_dir}: {error.strerror or error}; the shards that are "
+                        "finished are kept: the same command makes the others") from None
     progress.end()
     if made:
         print(f"{progress.total / 1e6:,.1f} MB of text in {progress.seconds:,.1f} s: "
