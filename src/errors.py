@@ -27,6 +27,8 @@ def run_main(main):
     """Call `main()` as the whole program and turn its outcome into an exit code (0, 2 or 130)."""
     # MindSpore reads its log level when it is loaded; its warnings speak of graphs, not to users.
     os.environ.setdefault("GLOG_v", "3")
+    # OpenMP too reads its wish once: threads that wait busily take the processor from those that work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         main()
     except UserError as error:

@@ -120,7 +120,9 @@ def test_sizes(path):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             length = node.end_lineno - node.lineno + 1
             assert length <= MAX_FUNCTION, f"{node.name} has {length} lines"
-            assert parameter_count(node) <= MAX_PARAMETERS, f"{node.name}: pass a dataclass"
+            # MindSpore counts the parameters of a bprop: each input of the operator, its output and upstream.
+            if node.name != "bprop":
+                assert parameter_count(node) <= MAX_PARAMETERS, f"{node.name}: pass a dataclass"
 
 
 @pytest.mark.parametrize("path", SOURCES + TESTS, ids=name_of)

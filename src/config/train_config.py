@@ -20,6 +20,11 @@ class DeviceConfig:
     compute_type: str = option(
         "auto", "type of the matrix products; auto is float32 on CPU, float16 elsewhere", DTYPES
     )
+    kernels: str = option(
+        "auto",
+        "auto computes with C++ kernels on a CPU, built with g++ at first use; off with plain operators",
+        ("auto", "off"),
+    )
 
 
 @dataclasses.dataclass(frozen=True)

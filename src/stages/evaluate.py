@@ -6,8 +6,8 @@ from pathlib import Path
 from src.files import write_json
 from src.stages import load, tables
 from src.stages.evaluation import Evaluator
+from src.stages.kernels import equip_device
 from src.tasks import find_task
-from src.train.device import set_up_device
 
 
 def evaluate(config, zoo_config=None, say=None):
@@ -19,7 +19,7 @@ def evaluate(config, zoo_config=None, say=None):
     say = say or (lambda text: None)
     task = find_task(config.task_name)
     files = load.read_model(config.model_dir, say, zoo_config, None)
-    device = set_up_device(config)
+    device = equip_device(config, say)
     network, bert_config = load.classifier_from(files, task, device, say)
     evaluator = Evaluator(network, bert_config, task, config)
     first = next(iter(evaluator.splits.values()))

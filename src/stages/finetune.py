@@ -57,4 +57,4 @@ def _network(run, table):
         dtype=run.device.dtype,
         compute_type=run.device.compute_type,
     )
-    return BertClassifier(bert_config), bert_config, tokenizer_dir
+    return BertClassifier(bert_config, run.device.layers), bert_config, tokenizer_dir

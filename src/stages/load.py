@@ -78,7 +78,7 @@ def classifier_from(files, task, device, say, fresh_head=False, **changes):
         say(f"{files.source}: the head is new")
     else:
         arrays.update({name: arrays[name][list(order)] for name in arrays if name.startswith(HEAD)})
-    network = BertClassifier(config)
+    network = BertClassifier(config, device.layers)
     load_strict(network, arrays, files.source, fresh=(HEAD,) if order is None else ())
     return network, config
 
@@ -93,7 +93,7 @@ def body_from(files, device, say):
     }
     if f"{HEAD}weight" in files.arrays:
         say(f"{files.source}: its head is not used")
-    network = BertBody(config)
+    network = BertBody(config, device.layers)
     load_strict(network, arrays, files.source)
     return network, config
 

@@ -8,8 +8,8 @@ from src.data.tokenization import load_tokenizer
 from src.errors import UserError
 from src.infer.evaluate import LogitsCell, predict_logits
 from src.stages import load, tables
+from src.stages.kernels import equip_device
 from src.tasks import TaskSpec
-from src.train.device import set_up_device
 
 
 class Classifier:
@@ -20,7 +20,7 @@ class Classifier:
 
     def __init__(self, model_dir, max_seq_length=0, batch_size=32, device_target="auto"):
         self.settings = RecordsConfig(device_target=device_target, eval_batch_size=batch_size)
-        device = set_up_device(self.settings)
+        device = equip_device(self.settings, lambda remark: None)
         files = load.read_model(model_dir, lambda remark: None)
         if files.tokenizer_dir is None:
             raise UserError(f"{model_dir} holds no tokenizer files; copy them beside the weights")

@@ -12,8 +12,8 @@ from src.files import check_output_dir, fresh_output_dir, read_json, write_json
 from src.infer.huggingface import write_directory
 from src.metrics import best_of, short_name
 from src.model.names import weight_arrays
+from src.stages.kernels import equip_device
 from src.train.checkpoint import Checkpoints
-from src.train.device import set_up_device
 from src.train.journal import Journal
 from src.train.loop import Loop
 
@@ -41,9 +41,9 @@ class Run:
         self.resumed = self.config.resume and self._check_same_config()
         if not self.resumed:
             check_output_dir(self.output_dir, self.config.overwrite_output_dir, self._inputs())
-        self.device = set_up_device(self.config)
         ms.set_seed(self.config.seed)
         self.journal = Journal()
+        self.device = equip_device(self.config, self.journal.say)
         self.journal.say(f"{title} on {self.device.target}, compute_type {self.device.compute_type}")
         self.journal.say(resolved.table())
         self.checkpoints = Checkpoints(self.output_dir, self.config.max_ckpt_num)

@@ -40,7 +40,7 @@ def build(run, files, teacher_files, layer_map):
         dtype=run.device.dtype,
         compute_type=run.device.compute_type,
     )
-    network = BertClassifier(student_config)
+    network = BertClassifier(student_config, run.device.layers)
     if config.student_init == "teacher_layers":
         _copy_teacher_layers(network, student_config, teacher_files, layer_map)
         say(f"student from the teacher's embeddings, pooler and layers {', '.join(map(str, layer_map))}")

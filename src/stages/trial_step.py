@@ -11,7 +11,7 @@ from src.config.train_config import TrainConfig
 from src.distill.network import DistillNetwork
 from src.distill.objective import label_rows
 from src.model.bert import BertClassifier
-from src.train.device import set_up_device
+from src.stages.kernels import equip_device
 from src.train.optimizer import adam_weight_decay, polynomial_schedule
 from src.train.step import LossScale, TrainStep
 
@@ -22,7 +22,7 @@ BERT = {"vocab_size": 1000, "hidden_size": 64, "num_hidden_layers": 2, "num_atte
 
 def time_trial_step(config):
     """Compile and time the step on the device of a DeviceConfig; returns the sentence to report."""
-    device = set_up_device(config)
+    device = equip_device(config, print)
     step, batch = trial_step(device), trial_batch()
     losses, times = [], []
     for _ in range(1 + STEPS):
@@ -37,7 +37,7 @@ def trial_step(device):
     """A TrainStep of a fresh small classifier."""
     values = TrainConfig()
     bert = BertConfig(**BERT, dtype=device.dtype, compute_type=device.compute_type)
-    network = DistillNetwork(BertClassifier(bert), label_rows(regression=False))
+    network = DistillNetwork(BertClassifier(bert, device.layers), label_rows(regression=False))
     schedule = polynomial_schedule(1 + STEPS, 1e-3, 0.0, 1.0, 0.0)
     optimizer = adam_weight_decay(network.trainable_params(), schedule, values)
     scale = LossScale(values.loss_scale_value, values.scale_factor, values.scale_window)

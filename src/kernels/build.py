@@ -1,0 +1,111 @@
+"""The C++ kernels compiled on first use, into a cache folder keyed by sources, compiler, flags and CPU."""
+
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from src.files import atomic_path
+
+SOURCES = Path(__file__).resolve().parent / "cpp"
+# No -ffast-math: it would let the compiler ignore NaN and infinity, by which an overflow is detected. The two
+# -fno flags give up errno and floating-point exceptions only.
+FLAGS = (
+    "-std=c++17",
+    "-O3",
+    "-march=native",
+    "-fopenmp",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-shared",
+    "-fPIC",
+)
+LONGEST_BUILD = 300  # seconds
+
+
+class NoKernels(Exception):
+    """The kernels cannot be had here; the message says why, as the rest of a sentence."""
+
+
+def library(folder=None):
+    """Path of the compiled kernels, built now unless the same were built before.
+
+    `folder` is the cache (default: that of the user). Of two processes that ask at once one builds and the
+    other waits. Raises NoKernels.
+    """
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++")
+    if not compiler:
+        raise NoKernels("no C++ compiler (g++) was found")
+    folder = Path(folder) if folder else cache_folder()
+    target = folder / f"kernels-{_key(compiler)}.so"
+    if target.is_file():
+        return target
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not target.is_file():
+                _compile(compiler, target)
+    except OSError as error:
+        raise NoKernels(f"the kernels could not be built in {folder} ({error})") from None
+    return target
+
+
+def cache_folder():
+    """Where compiled kernels are kept: in the user's cache, or the temporary folder if home is read-only."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    existing = next(path for path in (base, *base.parents) if path.exists())
+    if not os.access(existing, os.W_OK):
+        base = Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"
+    return base / "mindspore-bert-compression"
+
+
+def sources():
+    """The C++ files, in a fixed order."""
+    return sorted(SOURCES.glob("*.cpp"))
+
+
+def _key(compiler):
+    digest = hashlib.sha256()
+    for path in sorted(SOURCES.iterdir()):
+        digest.update(path.name.encode() + path.read_bytes())
+    for text in (*FLAGS, _version(compiler), platform.machine(), _processor()):
+        digest.update(text.encode())
+    return digest.hexdigest()[:16]
+
+
+def _version(compiler):
+    try:
+        answer = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise NoKernels(f"the compiler {compiler} does not run ({error})") from None
+    return answer.stdout.partition("\n")[0]
+
+
+def _processor():
+    """What -march=native depends on: the model and the instructions of the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    wanted = ("vendor_id", "model name", "flags", "Features", "CPU part")
+    facts = {line for line in lines if line.split("\t")[0].strip(" :") in wanted}
+    return "\n".join(sorted(facts))
+
+
+def _compile(compiler, target):
+    with atomic_path(target) as temporary:
+        command = [compiler, *FLAGS, *map(str, sources()), "-o", str(temporary)]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=LONGEST_BUILD, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise NoKernels(f"{compiler} took more than {LONGEST_BUILD} s") from None
+        if done.returncode:
+            lines = [line for line in done.stderr.splitlines() if "error" in line] or ["no message"]
+            raise NoKernels(f"{compiler} could not build the kernels ({lines[0].strip()})")

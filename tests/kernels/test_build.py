@@ -1,0 +1,73 @@
+"""Building: once for all processes, anew when anything it depends on changes, refused with a reason."""
+
+import multiprocessing
+import os
+import stat
+
+import pytest
+
+from src.kernels import build
+from src.kernels.build import NoKernels
+
+
+@pytest.fixture
+def compiler(tmp_path, monkeypatch):
+    """A compiler that notes its calls and writes a file; returns the file of notes."""
+    notes, script = tmp_path / "calls", tmp_path / "compiler"
+    script.write_text(
+        '#!/bin/sh\nif [ "$1" = --version ]; then echo fake 1.0; exit; fi\n'
+        f'echo call >> {notes}\nsleep 0.3\nwhile [ "$1" != -o ]; do shift; done\necho built > "$2"\n'
+    )
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("CXX", str(script))
+    return notes
+
+
+def test_two_processes_build_once(compiler, tmp_path):
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        first, second = pool.map(build.library, [tmp_path / "cache"] * 2)
+    assert first == second and first.read_text() == "built\n"
+    assert compiler.read_text() == "call\n"
+    assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == [first.name, "lock"]
+
+
+def test_another_source_flag_or_processor_builds_anew(compiler, tmp_path, monkeypatch):
+    folder = tmp_path / "cache"
+    paths = {build.library(folder)}
+    monkeypatch.setattr(build, "FLAGS", (*build.FLAGS, "-O2"))
+    paths.add(build.library(folder))
+    monkeypatch.setattr(build, "_processor", lambda: "another")
+    paths.add(build.library(folder))
+    copied = tmp_path / "cpp"
+    copied.mkdir()
+    (copied / "only.cpp").write_text("int x;")
+    monkeypatch.setattr(build, "SOURCES", copied)
+    paths.add(build.library(folder))
+    assert len(paths) == 4 and compiler.read_text() == "call\n" * 4
+
+
+def test_no_compiler(monkeypatch, tmp_path):
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NoKernels, match="no C"):
+        build.library(tmp_path / "cache")
+
+
+def test_a_compiler_that_fails(tmp_path, monkeypatch):
+    script = tmp_path / "compiler"
+    script.write_text('#!/bin/sh\n[ "$1" = --version ] && exit\necho "x.cpp: error: no OpenMP" >&2\nexit 1\n')
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("CXX", str(script))
+    with pytest.raises(NoKernels, match="no OpenMP"):
+        build.library(tmp_path / "cache")
+    assert not list((tmp_path / "cache").glob("*.so"))
+    monkeypatch.setenv("CXX", str(tmp_path / "absent"))
+    with pytest.raises(NoKernels, match="does not run"):
+        build.library(tmp_path / "cache")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_read_only_home(tmp_path, monkeypatch):
+    tmp_path.chmod(0o500)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert tmp_path not in build.cache_folder().parents
