@@ -28,7 +28,7 @@ class TaskDistillConfig(StudentConfig, TrainConfig):
         "", "general student: a directory, or a .ckpt described by STUDENT_NET; empty: a fresh student"
     )
     load_td1_ckpt_path: str = option("", "student after phase 1: with do_train it skips phase 1")
-    carry_projection: bool = option(True, "go on with the general student's hidden projection where it has one")
+    carry_projection: bool = option(True, "go on with the hidden projection of the general student")
     student_init: str = option(
         "general",
         "teacher_layers copies the mapped teacher layers (equal widths)",

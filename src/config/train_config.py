@@ -56,6 +56,8 @@ class RecordsConfig(FormatConfig):
 class LoopConfig(FormatConfig):
     """What any training stage needs: output, order of rows, optimizer, loss scale, checkpoints, log."""
 
+    distribute: bool = option(False, "one of several processes that a launcher started; rows are shared out")
+    device_num: int = option(0, "processes of a distributed run; checked against those started (0: any)")
     max_rows: int = option(-1, "train on N rows only, the same sample in every run (-1: all)")
     output_dir: str = option("", "where results go (default: output/<stage>_<task>)")
     overwrite_output_dir: bool = option(False, "delete what output_dir holds")

@@ -29,7 +29,9 @@ class Distillation:
             check_heads(run.config, self.student_config, self.teacher_config)
         self.projection = self._projection(student_files)
         self.tokenizer_dir = teacher_files.tokenizer_dir
-        self.batches = self._batches()
+        # Each phase compiles graphs of its own, so that neither has both phases' epochs to pay for them.
+        epochs = max(run.config.td_phase1_epoch_size, run.config.td_phase2_epoch_size)
+        self.batches = tables.train_batches(table, run, epochs)
         self.evaluate = None
         if self.config.do_eval:
             self.evaluate = epoch_evaluation(run, self.student, self.student_config, self.tokenizer_dir)
@@ -55,12 +57,6 @@ class Distillation:
         plan = PhasePlan(2, title, epochs, config.phase2_learning_rate)
         train_phase(run, plan, self._prediction(), self.batches, self.evaluate)
         run.write_model("last", self.student, self.student_config, self.tokenizer_dir, run.last_metrics)
-
-    def _batches(self):
-        config = self.config
-        # Each phase compiles its own graphs, so that neither has both phases' epochs to pay for them.
-        passes = max(config.td_phase1_epoch_size, config.td_phase2_epoch_size)
-        return tables.make_batches(self.table, config, config.batch_size, config.do_shuffle, passes)
 
     def _prediction(self):
         config, regression = self.config, self.run.task.output_mode == "regression"

@@ -28,7 +28,7 @@ def finetune(task, resolved):
     tables.check_table(table, bert_config, task, config.train_data_dir)
     run.journal.say(f"{parameter_count(network):,} parameters")
     evaluate = epoch_evaluation(run, network, bert_config, tokenizer_dir)
-    batches = tables.make_batches(table, config, config.batch_size, config.do_shuffle, config.epoch_size)
+    batches = tables.train_batches(table, run, config.epoch_size)
     run.open()
     plan = PhasePlan(1, "finetune", config.epoch_size, config.learning_rate)
     rows = label_rows(task.output_mode == "regression")

@@ -40,7 +40,7 @@ def general_distill(resolved):
     projection = projection_for(student_config, teacher_config)
     sizes = parameter_count(teacher), parameter_count(network)
     say(f"teacher {sizes[0]:,} parameters, student {sizes[1]:,}, its weights fresh")
-    batches = tables.make_batches(table, config, config.batch_size, config.do_shuffle, config.epoch_size)
+    batches = tables.train_batches(table, run, config.epoch_size)
     run.open()
     plan = PhasePlan(1, "general distillation", config.epoch_size, config.learning_rate)
     taught = intermediate_network(config, network, freeze(teacher), layer_map, projection)

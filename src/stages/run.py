@@ -14,6 +14,7 @@ from src.metrics import best_of, short_name
 from src.model.names import weight_arrays
 from src.stages.kernels import equip_device
 from src.train.checkpoint import Checkpoints
+from src.train.distributed import join_ranks
 from src.train.journal import Journal
 from src.train.loop import Loop
 
@@ -44,15 +45,18 @@ class Run:
         ms.set_seed(self.config.seed)
         self.journal = Journal()
         self.device = equip_device(self.config, self.journal.say)
+        self.ranks = join_ranks(self.config)
         self.journal.say(f"{title} on {self.device.target}, compute_type {self.device.compute_type}")
         self.journal.say(resolved.table())
-        self.checkpoints = Checkpoints(self.output_dir, self.config.max_ckpt_num)
+        self.checkpoints = Checkpoints(self.output_dir, self.config.max_ckpt_num, self.ranks.writes)
         self.loop = Loop(self.journal, self.checkpoints, self.config, resume_command())
         self.best_value, self.last_metrics = None, None
         self._read_best()
 
     def open(self):
         """Make the output folder and begin its log: called when all inputs are read and fit."""
+        if not self.ranks.writes:
+            return
         if not self.resumed:
             fresh_output_dir(self.output_dir, self.config.overwrite_output_dir, self._inputs())
         self.journal.open(self.output_dir)
@@ -97,6 +101,8 @@ class Run:
 
         `extra` {name: array} are weights to go with it (the hidden projection of a general student).
         """
+        if not self.ranks.writes:
+            return
         write_directory(
             self.output_dir / name,
             {**weight_arrays(network), **(extra or {})},

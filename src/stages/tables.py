@@ -54,13 +54,23 @@ def check_table(table, bert_config, task, path):
         )
 
 
-def make_batches(table, config, batch_size, shuffle, passes=1):
-    """Batches of a table in the length buckets that pay for themselves in `passes` epochs."""
+def make_batches(table, config, batch_size, shuffle, passes=1, ranks=None):
+    """Batches of a table in the length buckets that pay for themselves in `passes` epochs.
+
+    With `ranks` (train.distributed.Ranks) those of one rank, `batch_size` rows each.
+    """
     length = table.max_seq_length
     buckets = [length]
     if config.length_buckets == "auto":
         buckets = choose_buckets(table.lengths, length, passes=passes)
-    return Batches(table, batch_size, buckets, shuffle, getattr(config, "seed", 0))
+    place = (ranks.rank, ranks.size) if ranks else (0, 1)
+    return Batches(table, batch_size, buckets, shuffle, getattr(config, "seed", 0), *place)
+
+
+def train_batches(table, run, epochs):
+    """The training batches of a run's rank."""
+    config = run.config
+    return make_batches(table, config, config.batch_size, config.do_shuffle, epochs, run.ranks)
 
 
 def eval_splits(task, path):

@@ -5,6 +5,7 @@ import dataclasses
 from src.distill.network import DistillNetwork
 from src.train.checkpoint import restore
 from src.train.device import sink_steps
+from src.train.distributed import gradient_reducer
 from src.train.loop import Phase, phase_steps
 from src.train.optimizer import adam_weight_decay, polynomial_schedule
 from src.train.step import LossScale, TrainStep
@@ -42,7 +43,8 @@ def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None):
     )
     optimizer = adam_weight_decay(network.trainable_params(), schedule, config)
     scale = LossScale(config.loss_scale_value, config.scale_factor, config.scale_window)
-    step = TrainStep(network, optimizer, scale, config.clip_norm)
+    reducer = gradient_reducer(optimizer.parameters, run.ranks)
+    step = TrainStep(network, optimizer, scale, config.clip_norm, reducer)
     network.set_train(True)
     if network.taught:
         network.teacher.set_train(False)

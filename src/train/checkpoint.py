@@ -17,17 +17,19 @@ NAME = re.compile(r"^phase(\d+)_step_(\d+)\.safetensors$")
 
 
 class Checkpoints:
-    """The folder checkpoints/ of a run; keeps the newest `keep` files."""
+    """The folder checkpoints/ of a run; keeps the newest `keep` files. Only one rank `writes`."""
 
-    def __init__(self, output_dir, keep):
+    def __init__(self, output_dir, keep, writes=True):
         self.folder = Path(output_dir) / "checkpoints"
-        self.keep = max(keep, 1)
+        self.keep, self.writes = max(keep, 1), writes
 
     def save(self, step_cell, position):
         """Write every parameter of the train step (weights, optimizer, loss scale), but not the teacher's.
 
         `position` is a dict of plain JSON values: phase, step, epoch, batches done, random state.
         """
+        if not self.writes:
+            return
         arrays = {name: parameter.asnumpy() for name, parameter in saved_parameters(step_cell).items()}
         with atomic_path(
             self.folder / f"phase{position['phase']}_step_{position['step']}.safetensors"

@@ -38,7 +38,8 @@ class Journal:
 
     def record(self, **values):
         """One line of losses.jsonl."""
-        self._losses.write(json.dumps(values) + "\n")
+        if self._losses:
+            self._losses.write(json.dumps(values) + "\n")
 
     def bar(self, total, start, title):
         """A progress bar with ETA on a terminal; nothing where output goes to a file."""
@@ -55,8 +56,8 @@ class Journal:
 
     def close(self):
         """Close both files."""
-        self._log.close()
-        self._losses.close()
+        for file in filter(None, (self._log, self._losses)):
+            file.close()
 
 
 class Speed:

@@ -1,0 +1,57 @@
+"""Data parallelism: every rank trains on its own rows, gradients are averaged over all ranks.
+
+The launchers start the processes; here one finds out which it is. MindSpore's data-parallel context and
+gradient reducer are used in this module alone.
+"""
+import dataclasses
+
+import mindspore as ms
+from mindspore import nn
+from mindspore.communication import get_group_size, get_rank, init
+
+from src.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranks:
+    """This process's place among the processes of a run. Rank 0 alone writes files."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def writes(self):
+        """True for the one process that writes the log, checkpoints and models."""
+        return self.rank == 0
+
+
+def join_ranks(config):
+    """Join the process group that the launcher made, when `config.distribute` is on.
+
+    Rank and size come from the group, never from device_id. Raises UserError when there is no group, or
+    its size is not `config.device_num` (where that is given).
+    """
+    if not config.distribute:
+        return Ranks()
+    try:
+        init()
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"--distribute: there is no process group to join ({reason}); start the run with a launcher, "
+            "scripts/run_distributed_*.sh"
+        ) from None
+    ranks = Ranks(get_rank(), get_group_size())
+    if config.device_num not in (0, ranks.size):
+        raise UserError(f"--device_num is {config.device_num}, but {ranks.size} processes were started")
+    ms.set_auto_parallel_context(
+        parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True, device_num=ranks.size
+    )
+    return ranks
+
+
+def gradient_reducer(parameters, ranks):
+    """The cell that averages gradients over the ranks, or None for a single process."""
+    if ranks.size == 1:
+        return None
+    return nn.DistributedGradReducer(parameters, mean=True, degree=ranks.size)
