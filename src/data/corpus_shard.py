@@ -91,6 +91,9 @@ def make_shard(job, number, report):
         for path in (index_of(part / name), part / name):
             if path.is_file():
                 sizes[path.name] = path.stat().st_size
+                # MindSpore leaves it to the system when the file reaches the disk; the note must not be first.
+                with open(path, "rb") as file:
+                    os.fsync(file.fileno())
                 os.replace(path, job.output_dir / path.name)
     shutil.rmtree(part)
     note = {"shard": number, "file": name, "sizes": sizes, **counts.note(job.passes)}
@@ -139,7 +142,7 @@ def _rows(job, number, counts, report):
         sentences = encoded_sentences(job, number, counts, bad_lines, report)
         document = draw = None
         for key, a, b in pack(sentences, rules, partial(_draw, job.seed, passing, PARTS)):
-            if key != document:
+            if job.masked_lm_prob and key != document:
                 document, draw = key, _draw(job.seed, passing, MASKS, key)
             ids = [cls, *a, sep, *b, sep] if b else [cls, *a, sep]
             yield masking(ids, draw), [0] * (len(a) + 2) + [1] * (len(ids) - len(a) - 2)

@@ -3,6 +3,7 @@
 The folder for the records says how far the work is: job.json what is to be made, shards/ which shards are
 finished, and manifest.json, written by whoever finishes last, that all are.
 """
+import dataclasses
 import os
 from itertools import islice
 from pathlib import Path
@@ -26,8 +27,8 @@ JOB_FILE = "job.json"
 # What decides the records beside the text and the tokenizer.
 SETTINGS = ("dataset_type", "max_seq_length", "short_seq_prob", "masked_lm_prob", "epochs_to_generate",
             "num_shards", "on_bad_line", "seed")
-# Shards and sentences of each that are tried before the work begins.
-TRIED_SHARDS, TRIED_SENTENCES = 8, 400
+# Places of the text, and sentences at each, that are tried before the work begins.
+TRIED_PLACES, TRIED_SENTENCES = 8, 400
 # Numbers of a shard's note that the manifest gives for each file; their sums are the corpus's.
 FACTS = ("rows", "tokens", "documents", "sentences", "text_tokens", "unknown", "marked", "skipped")
 
@@ -89,11 +90,10 @@ def _keep_apart(config, files):
 
 
 def _try_vocabulary(job, config):
-    """Tokenize a little of the text from up to TRIED_SHARDS places: hours are saved where it does not fit."""
-    counts = Counts()
-    step = -(-len(job.shards) // TRIED_SHARDS)
-    for number in range(0, len(job.shards), step):
-        sentences = encoded_sentences(job, number, counts, BadLines(config.on_bad_line), lambda count: None)
+    """Tokenize a little of the text from TRIED_PLACES places: hours are saved where it does not fit."""
+    counts, trial = Counts(), dataclasses.replace(job, shards=divide(job.files, TRIED_PLACES))
+    for number in range(TRIED_PLACES):
+        sentences = encoded_sentences(trial, number, counts, BadLines(config.on_bad_line), lambda count: None)
         for _ in islice(sentences, TRIED_SENTENCES):
             pass
     _check_unknown(counts.unk_share, config)
