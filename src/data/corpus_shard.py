@@ -91,7 +91,7 @@ def make_shard(job, number, report):
         for path in (index_of(part / name), part / name):
             if path.is_file():
                 sizes[path.name] = path.stat().st_size
-                # MindSpore leaves it to the system when the file reaches the disk; the note must not be first.
+                # MindSpore leaves it to the system when a file reaches the disk; the note must not be first.
                 with open(path, "rb") as file:
                     os.fsync(file.fileno())
                 os.replace(path, job.output_dir / path.name)
