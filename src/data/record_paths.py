@@ -6,6 +6,8 @@ from src.data import mindrecord_files, tfrecord_files
 from src.errors import UserError
 
 MANIFEST_FILE, SCHEMA_FILE = "manifest.json", "schema.json"
+# What prepare_corpus has to make; the manifest comes when all of it is made.
+JOB_FILE = "job.json"
 TFRECORD_NAME = re.compile(r"\.?tf_?records?", re.IGNORECASE)
 # Google BERT's run_classifier.py calls its files train, eval and predict.
 OTHER_NAMES = {"dev": ("eval",), "test": ("predict",)}
@@ -32,6 +34,8 @@ def record_files(paths, dataset_type, split=None):
 
 
 def _in_folder(folder, dataset_type, split):
+    if (folder / JOB_FILE).is_file() and not (folder / MANIFEST_FILE).is_file():
+        raise UserError(f"{folder} is not finished: prepare_corpus has shards left to make; run it again")
     records = sorted(path for path in folder.iterdir() if path.is_file() and _is_record(path, dataset_type))
     if not records:
         other = "mindrecord" if dataset_type == "tfrecord" else "tfrecord"

@@ -15,7 +15,7 @@ from src.data.corpus_progress import Progress
 from src.data.corpus_shard import CorpusJob, Counts, encoded_sentences, finished, unk_share
 from src.data.corpus_workers import make_shards
 from src.data.features import MIN_LENGTH
-from src.data.record_paths import MANIFEST_FILE, SCHEMA_FILE
+from src.data.record_paths import JOB_FILE, MANIFEST_FILE, SCHEMA_FILE
 from src.data.records import schema_of
 from src.data.table import RecordTable
 from src.data.tokenization import load_tokenizer
@@ -23,7 +23,6 @@ from src.errors import Interrupted, UserError
 from src.files import fresh_output_dir, read_json, write_json
 from src.stages.prepare import UNK_LIMIT
 
-JOB_FILE = "job.json"
 # What decides the records beside the text and the tokenizer.
 SETTINGS = ("dataset_type", "max_seq_length", "short_seq_prob", "masked_lm_prob", "epochs_to_generate",
             "num_shards", "on_bad_line", "seed")

@@ -253,3 +253,10 @@ def test_an_interrupted_write_leaves_nothing(tmp_path):
         with pytest.raises(IndexError):
             write_records(tmp_path / f"train.{form}", table, form)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_unfinished_corpus_is_refused(tmp_path):
+    (tmp_path / "job.json").write_text("{}")
+    (tmp_path / "corpus-00000-of-00002.tfrecord").write_bytes(b"")
+    with pytest.raises(UserError, match="is not finished: prepare_corpus has shards left"):
+        read_records(tmp_path)

@@ -73,7 +73,7 @@ def test_the_sample_task_needs_no_data(tmp_path, vocab, form, capsys):
     check_labels(table, TASKS["sample"], out)
     assert table.manifest == manifest and table.max_seq_length == 64
     batches = Batches(table, 32, choose_buckets(table.lengths, 64), True, 1)
-    assert sum(batch.weights.sum() for batch in batches.epoch(0)) == 600
+    assert sum((batch.weights > 0).sum() for batch in batches.epoch(0)) == 600
     # The folder serves as vocabulary of the next stage, with the same settings.
     assert load_tokenizer(out).settings == manifest["tokenizer"]
 
