@@ -17,7 +17,7 @@ def commands():
 def summary_of(path):
     """First line of a module's docstring, without the name of the command that it may begin with."""
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    return re.sub(r"^(python -m )?[\w.]+: ", "", docstring.partition("\n")[0])
+    return re.sub(r"^(python (-m )?)?[\w.]+: ", "", docstring.partition("\n")[0])
 
 
 def main():

@@ -1,4 +1,4 @@
-"""What every test needs: the skip of tests whose reference is not installed, and the tiny models they share."""
+"""What every test needs: the skip of tests whose reference is absent, and the tiny models they share."""
 
 import importlib.util
 
