@@ -78,6 +78,7 @@ class LoopConfig(FormatConfig):
     warmup_ratio: float = option(0.1, "share of the steps in which the learning rate rises from zero")
     weight_decay: float = option(1e-4, "decoupled weight decay, not on LayerNorm and bias")
     eps: float = option(1e-6, "added to Adam's denominator")
+    bias_correction: bool = option(True, "Adam's bias correction, which BERT's own optimizer left out")
     clip_norm: float = option(1.0, "largest global norm of the gradient (0: no clipping)")
     loss_scale_value: float = option(65536.0, "first value of the dynamic loss scale")
     scale_factor: float = option(2.0, "factor by which the loss scale falls and grows")

@@ -7,7 +7,7 @@ from src.train.checkpoint import restore
 from src.train.device import sink_steps
 from src.train.distributed import gradient_reducer
 from src.train.loop import Phase, phase_steps
-from src.train.optimizer import adam_weight_decay, polynomial_schedule
+from src.train.optimizer import adam_weight_decay, bias_corrected, polynomial_schedule
 from src.train.step import LossScale, TrainStep
 
 
@@ -41,6 +41,8 @@ def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None):
     schedule = polynomial_schedule(
         total, plan.learning_rate, config.end_learning_rate, config.power, config.warmup_ratio
     )
+    if config.bias_correction:
+        schedule = bias_corrected(schedule)
     optimizer = adam_weight_decay(network.trainable_params(), schedule, config)
     scale = LossScale(config.loss_scale_value, config.scale_factor, config.scale_window)
     reducer = gradient_reducer(optimizer.parameters, run.ranks)

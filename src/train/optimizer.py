@@ -5,6 +5,7 @@ import math
 import numpy as np
 from mindspore import nn
 
+BETA1, BETA2 = 0.9, 0.999
 NO_DECAY = ("bias", "norm.weight", "norm.bias")
 
 
@@ -22,6 +23,17 @@ def polynomial_schedule(total_steps, peak, end, power, warmup_ratio):
     return np.where(steps < warmup, rise, fall).astype(np.float32)
 
 
+def bias_corrected(schedule):
+    """The schedule with which Adam without bias correction steps as Adam does (Kingma & Ba 2015, section 2).
+
+    nn.AdamWeightDecay, like BERT's own optimizer, leaves the correction out: its first hundreds of steps are
+    up to three times too long, and short fine-tuning can fail by it (Mosbach et al. 2021; Zhang et al. 2021).
+    Step t is multiplied by sqrt(1 - beta2^t) / (1 - beta1^t).
+    """
+    step = np.arange(1, len(schedule) + 1, dtype=np.float64)
+    return (schedule * np.sqrt(1.0 - BETA2**step) / (1.0 - BETA1**step)).astype(np.float32)
+
+
 def adam_weight_decay(parameters, schedule, config):
     """nn.AdamWeightDecay over `parameters`, without decay on LayerNorm and bias. `schedule` as above."""
     plain = [p for p in parameters if p.name.endswith(NO_DECAY)]
@@ -32,5 +44,5 @@ def adam_weight_decay(parameters, schedule, config):
         {"order_params": list(parameters)},
     ]
     return nn.AdamWeightDecay(
-        groups, learning_rate=[float(rate) for rate in schedule], beta1=0.9, beta2=0.999, eps=config.eps
+        groups, learning_rate=[float(rate) for rate in schedule], beta1=BETA1, beta2=BETA2, eps=config.eps
     )

@@ -7,7 +7,7 @@ import pytest
 from mindspore import Parameter, Tensor
 
 from src.config.train_config import TrainConfig
-from src.train.optimizer import adam_weight_decay, polynomial_schedule
+from src.train.optimizer import adam_weight_decay, bias_corrected, polynomial_schedule
 
 
 def by_hand(total, peak, end, power, warmup_ratio):
@@ -55,3 +55,14 @@ def test_layer_norm_and_bias_are_not_decayed():
     assert [parameter.name for parameter in optimizer.parameters] == list(names)
     decay = dict(zip(names, optimizer.weight_decay, strict=True))
     assert {name for name, value in decay.items() if float(value)} == {names[0], names[5], names[7]}
+
+
+def test_bias_correction_gives_adams_own_step():
+    """Against torch's rule: m and v divided by 1 - beta^t, with an epsilon too small to matter."""
+    rng, rate = np.random.default_rng(3), np.float64(1e-3)
+    gradients, m, v = rng.standard_normal((50, 4)), np.zeros(4), np.zeros(4)
+    schedule = bias_corrected(np.full(50, rate))
+    for t, gradient in enumerate(gradients, start=1):
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        expected = rate * (m / (1 - 0.9**t)) / np.sqrt(v / (1 - 0.999**t))
+        np.testing.assert_allclose(schedule[t - 1] * m / np.sqrt(v), expected, rtol=1e-6)
