@@ -42,14 +42,14 @@ def build(run, files, teacher_files, layer_map):
     )
     network = BertClassifier(student_config, run.device.layers)
     if config.student_init == "teacher_layers":
-        _copy_teacher_layers(network, student_config, teacher_files, layer_map)
+        _copy_teacher_layers(network, student_config, teacher_files, layer_map, task)
         say(f"student from the teacher's embeddings, pooler and layers {', '.join(map(str, layer_map))}")
     else:
         say("student: no general student was given (load_gd_ckpt_path is empty), its weights are fresh")
     return network, student_config
 
 
-def _copy_teacher_layers(network, student_config, teacher_files, layer_map):
+def _copy_teacher_layers(network, student_config, teacher_files, layer_map, task):
     teacher = teacher_files.config
     for field in ("hidden_size", "intermediate_size", "num_attention_heads", "use_relative_positions"):
         ours, theirs = getattr(student_config, field), getattr(teacher, field)
@@ -58,11 +58,13 @@ def _copy_teacher_layers(network, student_config, teacher_files, layer_map):
                 f"--student_init teacher_layers needs the teacher's {field}: the student has {ours}, the "
                 f"teacher {theirs}; give --{field} {theirs} (or a preset that has it)"
             )
+    # The teacher's head is of this task, perhaps in another order (said aloud when it was loaded).
+    order = list(load.label_order(teacher_files, task, lambda text: None))
     arrays = {}
     for name, array in teacher_files.arrays.items():
         parts = name.split(".")
         if not name.startswith("bert.encoder.layer."):
-            arrays[name] = array
+            arrays[name] = array[order] if name.startswith(load.HEAD) else array
         elif int(parts[3]) + 1 in layer_map:
             parts[3] = str(layer_map.index(int(parts[3]) + 1))
             arrays[".".join(parts)] = array
