@@ -24,21 +24,10 @@ ROOT = Path(__file__).resolve().parents[1]
 FLAGS = ["--length_buckets", "off", "--batch_size", "8", "--learning_rate", "2e-3", "--logging_step", "2"]
 
 
-def arguments(records, out, model=None, *flags, task="SST-2"):
-    start = ["--load_pretrained_path", str(model)] if model else ["--init", "fresh"]
-    return [
-        "--task_name",
-        task,
-        "--train_data_dir",
-        str(records),
-        "--eval_data_dir",
-        str(records),
-        "--output_dir",
-        str(out),
-        *start,
-        *FLAGS,
-        *map(str, flags),
-    ]
+def arguments(records, out, model=None, *more, task="SST-2", **values):
+    start = {"load_pretrained_path": model} if model else {"init": "fresh"}
+    places = {"task_name": task, "train_data_dir": records, "eval_data_dir": records, "output_dir": out}
+    return [*tiny.flags(**{**places, **start}), *FLAGS, *map(str, more), *tiny.flags(**values)]
 
 
 def log_of(out):
@@ -64,11 +53,14 @@ def model(tmp_path_factory, vocabulary):
     return tiny.write_model(tmp_path_factory.mktemp("pretrained") / "model", vocabulary, config, arrays)
 
 
+WHOLE = {"epoch_size": 4, "hidden_dropout_prob": 0.1}
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory, model, sst2, graph_mode):
     """One whole run."""
     out = tmp_path_factory.mktemp("finetune") / "out"
-    main(arguments(sst2, out, model, "--epoch_size", 4, "--hidden_dropout_prob", 0.1))
+    main(arguments(sst2, out, model, **WHOLE))
     return out
 
 
@@ -113,18 +105,8 @@ def test_it_learns_and_keeps_the_best(done):
 
 
 def test_evaluate_says_the_same(done, sst2, tmp_path, capsys):
-    evaluate(
-        [
-            "--model_dir",
-            str(done / "best"),
-            "--task_name",
-            "SST-2",
-            "--eval_data_dir",
-            str(sst2),
-            "--output_dir",
-            str(tmp_path),
-        ]
-    )
+    flags = {"model_dir": done / "best", "task_name": "SST-2", "eval_data_dir": sst2, "output_dir": tmp_path}
+    evaluate(tiny.flags(**flags))
     line = capsys.readouterr().out.strip()
     best = metrics_of(done / "best")
     assert json.loads(line) == {name: best[name] for name in ("eval_accuracy", "eval_samples")}
@@ -145,27 +127,21 @@ def test_transformers_opens_the_result(done):
 def test_a_second_run_does_not_overwrite(done, model, sst2):
     before = sorted(os.listdir(done))
     with pytest.raises(UserError, match="is not empty; give another folder, or --overwrite_output_dir"):
-        main(arguments(sst2, done, model, "--epoch_size", 4))
+        main(arguments(sst2, done, model))
     assert sorted(os.listdir(done)) == before
 
 
 def test_fresh_weights_and_max_rows(tmp_path, sst2):
-    sizes = [
-        "--student_preset",
-        "3L-312",
-        "--num_hidden_layers",
-        1,
-        "--hidden_size",
-        24,
-        "--num_attention_heads",
-        2,
-        "--intermediate_size",
-        40,
-        "--max_position_embeddings",
-        20,
-    ]
+    sizes = {
+        "student_preset": "3L-312",
+        "num_hidden_layers": 1,
+        "hidden_size": 24,
+        "num_attention_heads": 2,
+        "intermediate_size": 40,
+        "max_position_embeddings": 20,
+    }
     out = tmp_path / "fresh"
-    main(arguments(sst2, out, None, *sizes, "--epoch_size", 1, "--max_rows", 20))
+    main(arguments(sst2, out, None, epoch_size=1, max_rows=20, **sizes))
     config = BertConfig.from_json(out / "last" / "config.json")
     assert (config.num_hidden_layers, config.hidden_size, config.vocab_size) == (1, 24, 100)
     assert config.max_position_embeddings == 20
@@ -174,24 +150,19 @@ def test_fresh_weights_and_max_rows(tmp_path, sst2):
     assert (out / "last" / "vocab.txt").is_file()
 
 
-def test_the_same_seed_gives_the_same_weights(tmp_path, model, sst2):
+def test_the_same_seed_gives_the_same_weights(done, tmp_path, model, sst2):
     """Also with dropout, a new head and shuffled rows."""
-    for name in ("one", "two"):
-        main(
-            arguments(
-                sst2, tmp_path / name, model, "--train_steps", 3, "--hidden_dropout_prob", 0.2, "--seed", 5
-            )
-        )
-    one, two = (weights_of(tmp_path / name / "last") for name in ("one", "two"))
-    for name, array in one.items():
-        np.testing.assert_array_equal(array, two[name], err_msg=name)
+    main(arguments(sst2, tmp_path / "again", model, **WHOLE))
+    once, again = weights_of(done / "last"), weights_of(tmp_path / "again" / "last")
+    for name, array in once.items():
+        np.testing.assert_array_equal(array, again[name], err_msg=name)
 
 
 def test_regression(tmp_path, vocabulary, model):
     texts = {"train": tiny.score_rows(32, 1), "dev": tiny.score_rows(11, 2)}
     records = tiny.prepare_task(tmp_path, vocabulary, "STS-B", texts)
     out = tmp_path / "out"
-    main(arguments(records, out, model, "--epoch_size", 2, task="stsb"))
+    main(arguments(records, out, model, epoch_size=2, task="stsb"))
     metrics = metrics_of(out / "last")
     assert {"eval_pearson", "eval_spearmanr", "eval_corr"} <= set(metrics) and metrics["eval_samples"] == 11
     assert BertConfig.from_json(out / "last" / "config.json").output_mode == "regression"
@@ -202,16 +173,16 @@ def test_regression(tmp_path, vocabulary, model):
 def test_mindrecord_and_a_comma_list_of_files(tmp_path, vocabulary, model):
     texts = {"train": tiny.single_rows(16, 1), "dev": tiny.single_rows(5, 2)}
     records = tiny.prepare_task(tmp_path, vocabulary, "SST-2", texts, "--dataset_type", "mindrecord")
-    two = f"{records / 'train.mindrecord'},{records / 'dev.mindrecord'}"
-    flags = arguments(two, tmp_path / "out", model, "--dataset_type", "mindrecord", "--epoch_size", 1)
+    train, dev = records / "train.mindrecord", records / "dev.mindrecord"
+    out = tmp_path / "out"
     main(
         [
-            str(records / "dev.mindrecord") if a == two and flags[i - 1] == "--eval_data_dir" else a
-            for i, a in enumerate(flags)
+            *arguments(dev, out, model, epoch_size=1, dataset_type="mindrecord"),
+            f"--train_data_dir={train},{dev}",
         ]
     )
-    assert "21 rows" in log_of(tmp_path / "out")
-    assert metrics_of(tmp_path / "out" / "last")["eval_samples"] == 5
+    assert "21 rows" in log_of(out)
+    assert metrics_of(out / "last")["eval_samples"] == 5
 
 
 def start(command):
@@ -238,17 +209,13 @@ def interrupt_after(process, log, text, seconds=120):
 
 
 def test_ctrl_c_and_resuming_end_where_an_unbroken_run_ends(tmp_path, model, sst2):
-    flags = [
-        "--epoch_size",
-        20,
-        "--logging_step",
-        1,
-        "--hidden_dropout_prob",
-        0,
-        "--attention_probs_dropout_prob",
-        0,
-    ]
-    broken = arguments(sst2, tmp_path / "broken", model, *flags)
+    values = {
+        "epoch_size": 20,
+        "logging_step": 1,
+        "hidden_dropout_prob": 0,
+        "attention_probs_dropout_prob": 0,
+    }
+    broken = arguments(sst2, tmp_path / "broken", model, **values)
     process = start(broken)
     output, errors = interrupt_after(process, tmp_path / "broken" / "log.txt", "epoch: 2, step: 7,")
     assert process.returncode == 130, errors
@@ -257,12 +224,31 @@ def test_ctrl_c_and_resuming_end_where_an_unbroken_run_ends(tmp_path, model, sst
     assert resume[1] == "run_finetune.py" and resume[-1] == "--resume"
     step = int(re.search(r"interrupted at step (\d+) of finetune", errors)[1])
     assert 7 <= step < 100
-    main([*broken, "--resume"])
+    main(resume[2:])
     assert f"(step {step})" in log_of(tmp_path / "broken")
-    main(arguments(sst2, tmp_path / "whole", model, *flags))
+    main(arguments(sst2, tmp_path / "whole", model, **values))
     whole, resumed = (weights_of(tmp_path / name / "last") for name in ("whole", "broken"))
     for name, array in whole.items():
         np.testing.assert_allclose(resumed[name], array, atol=1e-6, err_msg=name)
     assert metrics_of(tmp_path / "broken" / "best") == metrics_of(tmp_path / "whole" / "best")
     with pytest.raises(UserError, match="--resume: batch_size was 8 in the interrupted run and is 16 now"):
         main([*broken, "--resume", "--batch_size", "16"])
+
+
+def test_the_command_that_resumes_drops_what_resuming_forbids(monkeypatch):
+    from src.stages.run import resume_command
+
+    monkeypatch.setattr(
+        "sys.argv",
+        [
+            "run_finetune.py",
+            "--overwrite_output_dir",
+            "true",
+            "--task_name",
+            "SST-2",
+            "--resume=false",
+            "--output_dir",
+            "a b",
+        ],
+    )
+    assert resume_command() == "python run_finetune.py --task_name SST-2 --output_dir 'a b' --resume"

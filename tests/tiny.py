@@ -65,6 +65,11 @@ def random_arrays(config, seed=0, spread=0.2):
     return arrays
 
 
+def flags(**values):
+    """Command-line arguments: flags(batch_size=8) is ["--batch_size=8"]."""
+    return [f"--{name}={value}" for name, value in values.items()]
+
+
 def write_vocabulary(folder, pieces=VOCABULARY):
     """tokenizer.json, tokenizer_config.json and vocab.txt in `folder`; returns the folder."""
     folder = Path(folder)
