@@ -105,7 +105,7 @@ step() {  # TITLE COMMAND...
 
 # Epochs of the teacher and of the student's two phases; the student on labels gets as many as both together.
 run_stages() {
-    local teacher_epochs=3 phase1_epochs=4 phase2_epochs=3 teacher_rate=2e-4 student_rate=5e-4
+    local teacher_epochs=2 phase1_epochs=4 phase2_epochs=3 teacher_rate=1e-4 student_rate=5e-4
     local -a slice=() prepared=()
     [[ -z $data_dir ]] || prepared=(--data_dir "$data_dir")
     if [[ $task_name != sample ]]; then
