@@ -39,3 +39,15 @@ def sst2(tmp_path_factory, vocabulary):
     """SST-2 records of 40 training and 13 evaluation rows."""
     texts = {"train": tiny.single_rows(40, 1), "dev": tiny.single_rows(13, 2)}
     return tiny.prepare_task(tmp_path_factory.mktemp("sst2"), vocabulary, "SST-2", texts)
+
+
+@pytest.fixture(scope="session")
+def library():
+    """Path of the compiled kernels; built once for all tests."""
+    from src.kernels.build import NoKernels
+    from src.kernels.build import library as built
+
+    try:
+        return built()
+    except NoKernels as reason:
+        pytest.skip(str(reason))

@@ -18,12 +18,17 @@ class Row(NamedTuple):
     weight: float
 
 
-def intermediate_rows(embedding_weight, hidden_weight, attention_weight):
-    """Phase 1 and general distillation: the terms of equation 11 below the prediction layer."""
+def intermediate_rows(
+    embedding_weight, hidden_weight, attention_weight, hidden_loss=hidden_mse, attention_loss=attention_mse
+):
+    """Phase 1 and general distillation: the terms of equation 11 below the prediction layer.
+
+    `hidden_loss` and `attention_loss` compute what losses.hidden_mse and losses.attention_mse do.
+    """
     rows = (
-        Row("embedding", hidden_mse, embedding_weight),
-        Row("hidden", hidden_mse, hidden_weight),
-        Row("attention", attention_mse, attention_weight),
+        Row("embedding", hidden_loss, embedding_weight),
+        Row("hidden", hidden_loss, hidden_weight),
+        Row("attention", attention_loss, attention_weight),
     )
     kept = tuple(row for row in rows if row.weight)
     if not kept:

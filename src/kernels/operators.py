@@ -5,6 +5,7 @@ Shape letters: B batch, S length, H hidden, N heads, R rows (B * S).
 
 import mindspore as ms
 from mindspore import ops
+from mindspore.ops import signature
 
 
 def custom(library, name, shapes, outputs=1, bprop=None):
@@ -73,3 +74,55 @@ def attention(library, heads):
         return (of_query, of_query_bias, of_key, of_key_bias, of_value, of_value_bias) + of_rest
 
     return custom(library, "attention", shapes, 2, bprop)
+
+
+def hidden_mse(library):
+    """student, teacher [R, H], mask [B, S] -> [B], mean over real tokens and H of (student - teacher)^2."""
+    return _loss(library, "hidden_mse")
+
+
+def attention_mse(library):
+    """student, teacher [B, N, S, S], mask [B, S] -> [B], mean over heads, real queries and real keys."""
+    return _loss(library, "attention_mse")
+
+
+def _loss(library, name):
+    gradient = custom(library, f"{name}_gradient", lambda student, teacher, mask, up: student)
+
+    def bprop(student, teacher, mask, out, upstream):
+        # Neither the teacher nor the mask is trained.
+        return gradient(student, teacher, mask, upstream), ops.zeros_like(teacher), ops.zeros_like(mask)
+
+    return custom(library, name, lambda student, teacher, mask: (mask[0],), bprop=bprop)
+
+
+def squared_norm(library):
+    """Any number of tensors -> [1], the sum of the squares of all their numbers."""
+    return custom(library, "squared_norm", lambda *_: (1,))
+
+
+def adam_weight_decay(library, tensors):
+    """One update of `tensors` parameters in place.
+
+    Parameters, first moments, second moments (all Parameters), gradients, `tensors` of each; learning rate,
+    factor of the gradients, constants [3] (beta1, beta2, eps), weight decays [tensors] -> [1], to depend on.
+    """
+    written = [f"written{i}" for i in range(3 * tensors)]
+    read = [f"read{i}" for i in range(tensors + 4)]
+    # So the compiler knows of the writing: reads before and after it stay before and after it.
+    return _InPlace(
+        f"{library}:adam_weight_decay",
+        tuple(
+            [signature.make_sig(name, signature.sig_rw.RW_WRITE) for name in written]
+            + [signature.make_sig(name) for name in read]
+        ),
+    )
+
+
+class _InPlace(ops.Custom):
+    """An operator that changes the Parameters which its signature marks as written."""
+
+    def __init__(self, function, signatures):
+        super().__init__(function, lambda *_: (1,), lambda *_: ms.float32, "aot")
+        self.__mindspore_signature__ = signatures
+        self.add_prim_attr("side_effect_mem", True)

@@ -48,9 +48,7 @@ class Distillation:
             title, epochs = "phase 1 (intermediate layers)", config.td_phase1_epoch_size
             evaluate = self.evaluate if config.phase1_eval else None
             plan = PhasePlan(1, title, epochs, config.learning_rate)
-            network = intermediate_network(
-                config, self.student, self.teacher, self.layer_map, self.projection
-            )
+            network = intermediate_network(run, self.student, self.teacher, self.layer_map, self.projection)
             train_phase(run, plan, network, self.batches, evaluate)
             run.write_model("phase1", self.student, self.student_config, self.tokenizer_dir)
         title, epochs = "phase 2 (prediction layer)", config.td_phase2_epoch_size

@@ -43,7 +43,7 @@ def general_distill(resolved):
     batches = tables.train_batches(table, run, config.epoch_size)
     run.open()
     plan = PhasePlan(1, "general distillation", config.epoch_size, config.learning_rate)
-    taught = intermediate_network(config, network, freeze(teacher), layer_map, projection)
+    taught = intermediate_network(run, network, freeze(teacher), layer_map, projection)
     train_phase(run, plan, taught, batches)
     carried = weight_arrays(projection) if projection else {}
     extra = {PROJECTION + name: array for name, array in carried.items()}

@@ -46,8 +46,10 @@ def projection_for(student_config, teacher_config, carried=None, source="", say=
     return projection
 
 
-def intermediate_network(config, student, teacher, layer_map, projection):
+def intermediate_network(run, student, teacher, layer_map, projection):
     """The network of phase 1: embedding, hidden-state and attention losses over the layer map."""
-    rows = intermediate_rows(config.embedding_weight, config.hidden_weight, config.attention_weight)
+    config = run.config
+    weights = config.embedding_weight, config.hidden_weight, config.attention_weight
+    rows = intermediate_rows(*weights, **run.device.losses)
     padded = config.loss_padding == "include"
     return DistillNetwork(student, rows, teacher, layer_map, projection, include_padding=padded)

@@ -2,9 +2,11 @@
 
 import dataclasses
 import os
+from collections.abc import Callable
 from functools import partial
 
 from src.kernels import layers as kernels
+from src.kernels import operators
 from src.kernels.build import NoKernels, library
 from src.model.layers import FLOAT_LAYERS, LayerNorm, Layers, ResidualNorm
 from src.train.device import Device, set_up_device
@@ -12,40 +14,60 @@ from src.train.device import Device, set_up_device
 
 @dataclasses.dataclass(frozen=True)
 class EquippedDevice(Device):
-    """A device and the constructors of the layers that serve it best."""
+    """A device and the layers, losses and operators of the train step that serve it best.
+
+    What is empty or None means the plain operators of the room that takes it: `losses` by the names of
+    intermediate_rows, `optimizer` as in adam_weight_decay, `squared_norm` as in TrainStep.
+    """
 
     layers: Layers = FLOAT_LAYERS
+    losses: dict = dataclasses.field(default_factory=dict)
+    optimizer: Callable | None = None
+    squared_norm: Callable | None = None
 
 
 def equip_device(config, say):
-    """Set up the device of a DeviceConfig and choose its layers; why there are no kernels is said aloud."""
+    """Set up the device of a DeviceConfig and choose what it computes with.
+
+    Why there are no kernels, where they were asked for, is said aloud.
+    """
     device = set_up_device(config)
-    return EquippedDevice(**vars(device), layers=choose_layers(config, device, say))
+    built = choose_library(config, device, say)
+    return EquippedDevice(**vars(device), **(kernel_parts(built) if built else {}))
 
 
-def choose_layers(config, device, say, folder=None):
-    """Layers on the C++ kernels if `config.kernels` is auto and they can act, else plain ones."""
+def choose_library(config, device, say, folder=None):
+    """Path of the compiled kernels if `config.kernels` is auto and they can act on the device, else None."""
     if config.kernels == "off" or device.target != "CPU":
-        return FLOAT_LAYERS
+        return None
     if (device.dtype, device.compute_type) != ("float32", "float32"):
         say("kernels: plain operators (the C++ kernels compute in float32)")
-        return FLOAT_LAYERS
+        return None
     try:
         built = library(folder)
     except NoKernels as reason:
         say(f"kernels: plain operators ({reason})")
-        return FLOAT_LAYERS
+        return None
     if "OMP_WAIT_POLICY" not in os.environ:
         say("kernels: set OMP_WAIT_POLICY=passive before Python starts, or they are slowed down")
-    return kernel_layers(built)
+    return built
 
 
-def kernel_layers(built):
-    """Layers that compute with the library `built`."""
-    return dataclasses.replace(
+def kernel_parts(built):
+    """The fields of EquippedDevice that compute with the library `built`."""
+    layers = dataclasses.replace(
         FLOAT_LAYERS,
         norm=partial(LayerNorm, operator=partial(kernels.Normalise, built)),
         residual_norm=partial(ResidualNorm, operator=partial(kernels.NormaliseSum, built)),
         activations={**FLOAT_LAYERS.activations, "gelu": partial(kernels.BiasGelu, built)},
         attention=partial(kernels.Attention, built),
     )
+    return {
+        "layers": layers,
+        "losses": {
+            "hidden_loss": operators.hidden_mse(built),
+            "attention_loss": operators.attention_mse(built),
+        },
+        "optimizer": partial(operators.adam_weight_decay, built),
+        "squared_norm": operators.squared_norm(built),
+    }

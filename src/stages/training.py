@@ -43,10 +43,10 @@ def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None):
     )
     if config.bias_correction:
         schedule = bias_corrected(schedule)
-    optimizer = adam_weight_decay(network.trainable_params(), schedule, config)
+    optimizer = adam_weight_decay(network.trainable_params(), schedule, config, run.device.optimizer)
     scale = LossScale(config.loss_scale_value, config.scale_factor, config.scale_window)
     reducer = gradient_reducer(optimizer.parameters, run.ranks)
-    step = TrainStep(network, optimizer, scale, config.clip_norm, reducer)
+    step = TrainStep(network, optimizer, scale, config.clip_norm, reducer, run.device.squared_norm)
     network.set_train(True)
     if network.taught:
         network.teacher.set_train(False)

@@ -39,10 +39,10 @@ def trial_step(device):
     bert = BertConfig(**BERT, dtype=device.dtype, compute_type=device.compute_type)
     network = DistillNetwork(BertClassifier(bert, device.layers), label_rows(regression=False))
     schedule = polynomial_schedule(1 + STEPS, 1e-3, 0.0, 1.0, 0.0)
-    optimizer = adam_weight_decay(network.trainable_params(), schedule, values)
+    optimizer = adam_weight_decay(network.trainable_params(), schedule, values, device.optimizer)
     scale = LossScale(values.loss_scale_value, values.scale_factor, values.scale_window)
     network.set_train(True)
-    return TrainStep(network, optimizer, scale, values.clip_norm)
+    return TrainStep(network, optimizer, scale, values.clip_norm, squared_norm=device.squared_norm)
 
 
 def trial_batch():

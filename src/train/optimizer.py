@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from mindspore import nn
+from mindspore import Tensor, nn
 
 BETA1, BETA2 = 0.9, 0.999
 NO_DECAY = ("bias", "norm.weight", "norm.bias")
@@ -34,8 +34,33 @@ def bias_corrected(schedule):
     return (schedule * np.sqrt(1.0 - BETA2**step) / (1.0 - BETA1**step)).astype(np.float32)
 
 
-def adam_weight_decay(parameters, schedule, config):
-    """nn.AdamWeightDecay over `parameters`, without decay on LayerNorm and bias. `schedule` as above."""
+class InPlaceAdamWeightDecay(nn.AdamWeightDecay):
+    """nn.AdamWeightDecay, its state under the same names, whose update is one operator over all parameters.
+
+    `operator` takes parameters, first and second moments, gradients, then learning rate, factor of the
+    gradients, (beta1, beta2, eps) and the weight decays, and writes the first three.
+    """
+
+    def __init__(self, groups, learning_rate, eps, operator):
+        super().__init__(groups, learning_rate, BETA1, BETA2, eps)
+        self.operator = operator
+        self.constants = Tensor(np.array([BETA1, BETA2, eps], np.float32))
+        self.decays = Tensor(np.array([float(decay) for decay in self.weight_decay], np.float32))
+
+    def update(self, gradients, factor):
+        """One step by `gradients` * `factor` (a scalar): what unscales and clips them costs nothing here."""
+        rate = self.get_lr()
+        self.assignadd(self.global_step, self.global_step_increase_tensor)
+        written = (*self._parameters, *self.moments1, *self.moments2)
+        return self.operator(*written, *gradients, rate, factor, self.constants, self.decays)
+
+
+def adam_weight_decay(parameters, schedule, config, operator=None):
+    """AdamWeightDecay over `parameters`, without decay on LayerNorm and bias. `schedule` as above.
+
+    `operator` is a constructor (number of parameters) of what InPlaceAdamWeightDecay computes with; without
+    one it is the framework's optimizer.
+    """
     plain = [p for p in parameters if p.name.endswith(NO_DECAY)]
     decayed = [p for p in parameters if not p.name.endswith(NO_DECAY)]
     groups = [
@@ -43,6 +68,7 @@ def adam_weight_decay(parameters, schedule, config):
         {"params": plain, "weight_decay": 0.0},
         {"order_params": list(parameters)},
     ]
-    return nn.AdamWeightDecay(
-        groups, learning_rate=[float(rate) for rate in schedule], beta1=BETA1, beta2=BETA2, eps=config.eps
-    )
+    rates = [float(rate) for rate in schedule]
+    if operator:
+        return InPlaceAdamWeightDecay(groups, rates, config.eps, operator(len(parameters)))
+    return nn.AdamWeightDecay(groups, learning_rate=rates, beta1=BETA1, beta2=BETA2, eps=config.eps)

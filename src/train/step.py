@@ -3,6 +3,8 @@
 import mindspore as ms
 from mindspore import Parameter, nn, ops
 
+from src.train.optimizer import InPlaceAdamWeightDecay
+
 # In float32 nothing overflows for a long time; growing without end would only lose a step at each ceiling.
 MAX_SCALE = float(2**24)
 
@@ -32,15 +34,34 @@ class LossScale(nn.Cell):
         return ops.depend(new_scale, (skipped, new_good))
 
 
+class SquaredNorm(nn.Cell):
+    """The sum of the squares of all numbers. Construct: any number of tensors -> scalar."""
+
+    def __init__(self):
+        super().__init__()
+        # A dot product reads a gradient once; square() and sum() were three times slower on a CPU.
+        self.dot = ops.MatMul(transpose_b=True)
+
+    def construct(self, *tensors):
+        total = ms.Tensor(0.0, ms.float32)
+        for tensor in tensors:
+            flat = tensor.reshape(1, -1)
+            total = total + self.dot(flat, flat).reshape(())
+        return total
+
+
 class TrainStep(nn.Cell):
     """One update of `optimizer.parameters` by a network whose construct(*batch) returns (loss, parts).
 
     The framework's TrainOneStepWithLossScaleCell asks for a device flag that a CPU does not have; here the
     global norm of the gradients, which clipping needs anyway, tells an overflow too: it is not finite then.
+    `squared_norm` computes it, from any number of tensors a scalar or [1].
     Construct: *batch -> loss, parts, overflow (bool), scale. On overflow nothing is updated.
     """
 
-    def __init__(self, network, optimizer, loss_scale, clip_norm=0.0, reduce_gradients=None):
+    def __init__(
+        self, network, optimizer, loss_scale, clip_norm=0.0, reduce_gradients=None, squared_norm=None
+    ):
         super().__init__(auto_prefix=False)
         self.network = network
         self.network.set_grad()
@@ -50,18 +71,15 @@ class TrainStep(nn.Cell):
         self.reduced = reduce_gradients is not None
         self.reduce_gradients = reduce_gradients if self.reduced else nn.Identity()
         self.value_and_grad = ms.value_and_grad(self._scaled_loss, None, optimizer.parameters, has_aux=True)
-        # A dot product reads a gradient once; square() and sum() were three times slower on a CPU.
-        self.dot = ops.MatMul(transpose_b=True)
+        self.squared_norm = squared_norm or SquaredNorm()
+        self.in_place = isinstance(optimizer, InPlaceAdamWeightDecay)
 
     def construct(self, *batch):
         (_, loss, parts), gradients = self.value_and_grad(*batch)
         scale = self.loss_scale.scale * 1.0
         if self.reduced:
             gradients = self.reduce_gradients(gradients)
-        total = ms.Tensor(0.0, ms.float32)
-        for gradient in gradients:
-            flat = gradient.reshape(1, -1)
-            total = total + self.dot(flat, flat).reshape(())
+        total = self.squared_norm(*gradients).reshape(())
         finite = ops.isfinite(total)
         factor = 1.0 / scale
         if self.clip_norm > 0:
@@ -74,6 +92,8 @@ class TrainStep(nn.Cell):
         return loss, parts, ops.logical_not(finite), scale
 
     def _update(self, gradients, factor, finite):
+        if self.in_place:
+            return ops.depend(finite, self.optimizer.update(gradients, factor))
         clipped = ()
         for gradient in gradients:
             clipped = clipped + (gradient * factor,)

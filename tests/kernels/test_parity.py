@@ -10,7 +10,7 @@ from src.kernels import layers as kernels
 from src.model import layers as plain
 from src.model.attention import SelfAttention
 from src.model.bert import MASKED
-from src.stages.kernels import kernel_layers
+from src.stages.kernels import kernel_parts
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
 # (rows, width): a width that is no multiple of a vector, one row, the sizes of a real step
@@ -114,7 +114,7 @@ def test_attention(library, width, heads, lengths, length):
     """Context, scores, gradients of the input and of all six parameters; heads and lengths of odd sizes."""
     config = BertConfig(hidden_size=width, num_attention_heads=heads, initializer_range=0.5,
                         attention_probs_dropout_prob=0.0)
-    kinds = (kernel_layers(library), plain.FLOAT_LAYERS)
+    kinds = (kernel_parts(library)["layers"], plain.FLOAT_LAYERS)
     cells = [Attend(config, kind, lengths, length) for kind in kinds]
     rows = len(lengths) * length
     upstream = (normal(rows, width, seed=1), normal(len(lengths), heads, length, length, seed=2))

@@ -6,13 +6,12 @@ import sys
 
 import mindspore as ms
 import numpy as np
-import pytest
 
 from src.config.train_config import DeviceConfig
 from src.model.bert import BertClassifier
 from src.model.layers import FLOAT_LAYERS
 from src.model.loading import load_strict
-from src.stages.kernels import choose_layers
+from src.stages.kernels import choose_library, kernel_parts
 from src.train.device import Device
 from tests import tiny
 
@@ -21,23 +20,21 @@ CPU = Device("CPU", "float32", "float32")
 
 def test_plain_where_kernels_cannot_act(monkeypatch, tmp_path):
     said = []
-    assert choose_layers(DeviceConfig(kernels="off"), CPU, said.append) is FLOAT_LAYERS
-    assert choose_layers(DeviceConfig(), Device("GPU", "float32", "float16"), said.append) is FLOAT_LAYERS
+    assert choose_library(DeviceConfig(kernels="off"), CPU, said.append) is None
+    assert choose_library(DeviceConfig(), Device("GPU", "float32", "float16"), said.append) is None
     assert said == []
     half = Device("CPU", "float32", "float16")
-    assert choose_layers(DeviceConfig(), half, said.append) is FLOAT_LAYERS
+    assert choose_library(DeviceConfig(), half, said.append) is None
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
-    assert choose_layers(DeviceConfig(), CPU, said.append, tmp_path / "cache") is FLOAT_LAYERS
+    assert choose_library(DeviceConfig(), CPU, said.append, tmp_path / "cache") is None
     assert len(said) == 2 and all(line.startswith("kernels: plain operators (") for line in said)
 
 
-def test_same_model_with_and_without(graph_mode):
+def test_same_model_with_and_without(graph_mode, library):
     """The tiny BERT with both kinds of layers: the same parameter names, logits, states and scores."""
-    layers = choose_layers(DeviceConfig(), CPU, print)
-    if layers is FLOAT_LAYERS:
-        pytest.skip("no compiler")
-    networks = [BertClassifier(tiny.TINY, kind).set_train(False) for kind in (layers, FLOAT_LAYERS)]
+    kinds = kernel_parts(library)["layers"], FLOAT_LAYERS
+    networks = [BertClassifier(tiny.TINY, kind).set_train(False) for kind in kinds]
     names = [[name for name, _ in network.parameters_and_names()] for network in networks]
     assert names[0] == names[1]
     for network in networks:
