@@ -39,8 +39,8 @@ class Phase:
 
 
 def phase_steps(epochs, max_steps, steps_per_epoch):
-    """Steps of `epochs` epochs, or `max_steps` when that is not -1."""
-    return epochs * steps_per_epoch if max_steps < 0 else max_steps
+    """Steps of `epochs` epochs, or `max_steps` when that is not -1; no epochs are no steps in either case."""
+    return epochs * steps_per_epoch if max_steps < 0 or not epochs else max_steps
 
 
 class Loop:

@@ -107,6 +107,7 @@ def test_train_steps(journal, max_steps, count):
     assert len(step.rows) == count and loop.checkpoints.positions[-1] == (1, count)
     assert evaluated[-1] == (-(-count // 3), count)
     assert phase_steps(2, max_steps, 3) == count
+    assert phase_steps(0, max_steps, 3) == 0  # td_phase1_epoch_size 0 leaves phase 1 out
 
 
 def test_more_steps_than_the_epochs_have(journal):
