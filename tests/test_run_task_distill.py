@@ -262,7 +262,7 @@ def test_mnli_has_two_evaluation_sets(tmp_path, vocabulary, capsys):
     records = tiny.prepare_task(tmp_path, vocabulary, "MNLI", texts)
     config = TEACHER.replace(labels=("contradiction", "entailment", "neutral"))
     teacher, out = tiny.write_model(tmp_path / "teacher", vocabulary, config), tmp_path / "out"
-    main(arguments(records, out, teacher, *SIZES, task="mnli", train_steps=1, attention_weight=0))
+    main(arguments(records, out, teacher, *SIZES, task="mnli", train_steps=1, td_phase1_epoch_size=0))
     metrics = metrics_of(out / "last")
     assert (metrics["eval_samples"], metrics["eval_samples_mm"]) == (7, 5)
     assert {"eval_accuracy", "eval_accuracy_mm"} <= set(metrics)
@@ -282,12 +282,19 @@ def test_the_student_s_own_sizes(tmp_path, teacher, sst2, capsys):
     out = tmp_path / "out"
     main(
         arguments(
-            sst2, out, teacher, *SIZES, train_steps=1, td_phase2_epoch_size=1, do_eval="false", **values
+            sst2,
+            out,
+            teacher,
+            *SIZES,
+            td_phase1_epoch_size=1,
+            td_phase2_epoch_size=0,
+            do_eval="false",
+            **values,
         )
     )
     config = BertConfig.from_json(out / "last" / "config.json")
     assert config.use_relative_positions and config.head_activation == "relu" and config.hidden_act == "relu"
-    line = next(line for line in log_of(out).splitlines() if line.startswith("epoch: 1, step: 1,"))
+    line = next(line for line in log_of(out).splitlines() if line.startswith("epoch: 1, step: 2,"))
     assert "embedding" in line and "hidden" in line and "attention" not in line
     assert not any("position_embeddings" in name for name in weights_of(out / "last"))
     assert evaluated(out / "last", sst2, tmp_path, capsys)["eval_samples"] == 13
