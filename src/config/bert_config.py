@@ -48,6 +48,9 @@ class BertConfig:
             raise UserError(
                 f'hidden_act "{self.hidden_act}" is not known; use gelu (the exact, erf form) or relu'
             )
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"{name} {getattr(self, name)} has to be from 0 to below 1")
         if self.head_activation not in ("none", "relu"):
             raise UserError(f'head_activation "{self.head_activation}" is not known; use none or relu')
 

@@ -65,7 +65,9 @@ def _refuse_unknown(settings, fields, where):
 
 
 def _check(name, value, field, origin):
-    choices = field.metadata.get("choices")
+    choices, must = field.metadata.get("choices"), field.metadata.get("must")
+    if must and not must[1](value):
+        raise UserError(f"--{name} {value} ({origin}) has to be {must[0]}")
     if choices and value not in choices:
         listed = ", ".join(map(str, choices))
         raise UserError(f"--{name} {value} ({origin}) is not one of {listed}{did_you_mean(value, choices)}")

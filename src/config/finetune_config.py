@@ -3,7 +3,7 @@
 import dataclasses
 
 from src.config.cli import parse
-from src.config.options import option
+from src.config.options import NOT_NEGATIVE, option
 from src.config.student_config import StudentConfig
 from src.config.train_config import TrainConfig
 from src.tasks import find_task
@@ -20,7 +20,7 @@ class FinetuneConfig(StudentConfig, TrainConfig):
         ("pretrained", "fresh"),
     )
     vocab_dir: str = option("", "tokenizer files for --init fresh (default: those beside the records)")
-    epoch_size: int = option(3, "passes over the training rows")
+    epoch_size: int = option(3, "passes over the training rows", must=NOT_NEGATIVE)
 
 
 # Your own values: they beat a task's recipe, lose to the command line. Example: SETTINGS = {"batch_size": 64}

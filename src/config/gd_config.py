@@ -4,7 +4,7 @@ import dataclasses
 
 from src.config.bert_config import BertConfig
 from src.config.cli import parse
-from src.config.options import option
+from src.config.options import NOT_NEGATIVE, POSITIVE, option
 from src.config.student_config import StudentConfig
 from src.config.train_config import LoopConfig
 
@@ -20,16 +20,21 @@ class GeneralDistillConfig(StudentConfig, LoopConfig):
         "", "records of raw text: a file, a comma list or a folder that prepare_corpus wrote"
     )
     output_dir: str = option("", "where results go (default: output/general_distill)", alias="save_ckpt_path")
-    epoch_size: int = option(1, "passes over the records")
+    epoch_size: int = option(1, "passes over the records", must=NOT_NEGATIVE)
     save_ckpt_step: int = option(
-        1000, "steps between resume checkpoints; one at each epoch's end too", alias="save_checkpoint_step"
+        1000,
+        "steps between resume checkpoints; one at each epoch's end too",
+        alias="save_checkpoint_step",
+        must=POSITIVE,
     )
     layer_map: str = option(
         "uniform", "uniform (g(m) = m * N / M), or the teacher layer of each student layer: 2,4,6"
     )
-    embedding_weight: float = option(1.0, "weight of the embedding loss")
-    hidden_weight: float = option(1.0, "weight of the hidden-state loss")
-    attention_weight: float = option(1.0, "weight of the attention-score loss (0 where heads differ)")
+    embedding_weight: float = option(1.0, "weight of the embedding loss", must=NOT_NEGATIVE)
+    hidden_weight: float = option(1.0, "weight of the hidden-state loss", must=NOT_NEGATIVE)
+    attention_weight: float = option(
+        1.0, "weight of the attention-score loss (0 where heads differ)", must=NOT_NEGATIVE
+    )
     loss_padding: str = option(
         "exclude", "include counts padded positions, as the original did", ("exclude", "include")
     )

@@ -13,14 +13,22 @@ BOOLEAN = {
     "off": False,
 }
 
+# What a number has to be: the words of the complaint, and the test (which NaN never passes).
+POSITIVE = ("above 0", lambda value: value > 0)
+NOT_NEGATIVE = ("0 or more", lambda value: value >= 0)
+SHARE = ("between 0 and 1", lambda value: 0 <= value <= 1)
+DROPOUT = ("from 0 to below 1, or -1", lambda value: 0 <= value < 1 or value == -1)
+GROWING = ("above 1", lambda value: value > 1)
 
-def option(default, text, choices=None, alias=None):
+
+def option(default, text, choices=None, alias=None, must=None):
     """A dataclass field that is also a command-line flag of the same name.
 
     `default` is the value used when nobody says otherwise, `text` the sentence shown by --help, `choices`
-    the values allowed, `alias` a second name of the flag.
+    the values allowed, `alias` a second name of the flag, `must` what a number has to be (POSITIVE ...).
     """
-    return dataclasses.field(default=default, metadata={"help": text, "choices": choices, "alias": alias})
+    metadata = {"help": text, "choices": choices, "alias": alias, "must": must}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def required(text, kind=str, choices=None, alias=None):

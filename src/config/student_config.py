@@ -3,7 +3,7 @@
 import dataclasses
 
 from src.config.bert_config import PRESETS, BertConfig, preset
-from src.config.options import option
+from src.config.options import DROPOUT, NOT_NEGATIVE, POSITIVE, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,19 +11,27 @@ class StudentConfig:
     """A preset and the fields that differ from it; 0 (or -1 for rates) keeps the preset's value."""
 
     student_preset: str = option("4L-312", "architecture of a fresh student", tuple(PRESETS))
-    num_hidden_layers: int = option(0, "student layers (0: as the preset)")
-    hidden_size: int = option(0, "student width (0: as the preset)")
-    num_attention_heads: int = option(0, "student heads (0: as the preset)")
-    intermediate_size: int = option(0, "student feed-forward width (0: as the preset)")
-    max_position_embeddings: int = option(0, "student positions (0: as the teacher or the preset)")
+    num_hidden_layers: int = option(0, "student layers (0: as the preset)", must=NOT_NEGATIVE)
+    hidden_size: int = option(0, "student width (0: as the preset)", must=NOT_NEGATIVE)
+    num_attention_heads: int = option(0, "student heads (0: as the preset)", must=NOT_NEGATIVE)
+    intermediate_size: int = option(0, "student feed-forward width (0: as the preset)", must=NOT_NEGATIVE)
+    max_position_embeddings: int = option(
+        0, "student positions (0: as the teacher or the preset)", must=NOT_NEGATIVE
+    )
     hidden_act: str = option("", "student activation (default: gelu)", ("", "gelu", "relu"))
-    initializer_range: float = option(0.02, "spread of a fresh student's truncated normal weights")
+    initializer_range: float = option(
+        0.02, "spread of a fresh student's truncated normal weights", must=POSITIVE
+    )
     use_relative_positions: bool = option(False, "relative instead of absolute positions in a fresh student")
     head_activation: str = option(
         "none", "relu puts the original TinyBERT's ReLU before the classifier", ("none", "relu")
     )
-    hidden_dropout_prob: float = option(-1.0, "student dropout of hidden states (-1: the config's own)")
-    attention_probs_dropout_prob: float = option(-1.0, "student dropout of attention (-1: the config's own)")
+    hidden_dropout_prob: float = option(
+        -1.0, "student dropout of hidden states (-1: the config's own)", must=DROPOUT
+    )
+    attention_probs_dropout_prob: float = option(
+        -1.0, "student dropout of attention (-1: the config's own)", must=DROPOUT
+    )
 
 
 SIZES = (

@@ -4,7 +4,7 @@ import dataclasses
 
 from src.config.bert_config import BertConfig, preset
 from src.config.cli import parse
-from src.config.options import option
+from src.config.options import NOT_NEGATIVE, POSITIVE, option
 from src.config.student_config import StudentConfig
 from src.config.train_config import TrainConfig
 from src.tasks import find_task
@@ -18,9 +18,9 @@ class TaskDistillConfig(StudentConfig, TrainConfig):
     do_eval: bool = option(
         True, "evaluate after each epoch; alone (do_train false): evaluate load_td1_ckpt_path"
     )
-    td_phase1_epoch_size: int = option(10, "epochs of intermediate-layer distillation")
-    td_phase2_epoch_size: int = option(3, "epochs of prediction-layer distillation")
-    phase2_learning_rate: float = option(3e-5, "peak learning rate of phase 2")
+    td_phase1_epoch_size: int = option(10, "epochs of intermediate-layer distillation", must=NOT_NEGATIVE)
+    td_phase2_epoch_size: int = option(3, "epochs of prediction-layer distillation", must=NOT_NEGATIVE)
+    phase2_learning_rate: float = option(3e-5, "peak learning rate of phase 2", must=POSITIVE)
     load_teacher_ckpt_path: str = option(
         "", "fine-tuned teacher: a directory, or a .ckpt described by TEACHER_NET"
     )
@@ -37,13 +37,15 @@ class TaskDistillConfig(StudentConfig, TrainConfig):
     layer_map: str = option(
         "uniform", "uniform (g(m) = m * N / M), or the teacher layer of each student layer: 2,4,6"
     )
-    temperature: float = option(1.0, "T of the soft cross-entropy")
-    embedding_weight: float = option(1.0, "weight of the embedding loss in phase 1")
-    hidden_weight: float = option(1.0, "weight of the hidden-state loss in phase 1")
+    temperature: float = option(1.0, "T of the soft cross-entropy", must=POSITIVE)
+    embedding_weight: float = option(1.0, "weight of the embedding loss in phase 1", must=NOT_NEGATIVE)
+    hidden_weight: float = option(1.0, "weight of the hidden-state loss in phase 1", must=NOT_NEGATIVE)
     attention_weight: float = option(
-        1.0, "weight of the attention-score loss in phase 1 (0 where heads differ)"
+        1.0, "weight of the attention-score loss in phase 1 (0 where heads differ)", must=NOT_NEGATIVE
     )
-    label_weight: float = option(0.0, "weight of the label loss in phase 2, beside the teacher's")
+    label_weight: float = option(
+        0.0, "weight of the label loss in phase 2, beside the teacher's", must=NOT_NEGATIVE
+    )
     loss_padding: str = option(
         "exclude", "include counts padded positions in phase 1, as the original did", ("exclude", "include")
     )

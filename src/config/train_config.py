@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from src.config.options import option
+from src.config.options import GROWING, NOT_NEGATIVE, POSITIVE, SHARE, option
 
 DATASET_TYPES = ("tfrecord", "mindrecord")
 DTYPES = ("auto", "float32", "float16")
@@ -15,7 +15,7 @@ class DeviceConfig:
     device_target: str = option(
         "auto", "device; auto takes the best that is there", ("auto", "CPU", "GPU", "Ascend")
     )
-    device_id: int = option(0, "which of the machine's devices")
+    device_id: int = option(0, "which of the machine's devices", must=NOT_NEGATIVE)
     dtype: str = option("auto", "type of the hidden states; auto is float32", DTYPES)
     compute_type: str = option(
         "auto", "type of the matrix products; auto is float32 on CPU, float16 elsewhere", DTYPES
@@ -35,7 +35,9 @@ class FormatConfig(DeviceConfig):
         "", "schema.json of the records; checked against them (default: the one beside them)"
     )
     dataset_type: str = option("tfrecord", "format of the records", DATASET_TYPES)
-    seq_length: int = option(0, "longest row taken; longer records stop the run (0: the model's positions)")
+    seq_length: int = option(
+        0, "longest row taken; longer records stop the run (0: the model's positions)", must=NOT_NEGATIVE
+    )
     length_buckets: str = option(
         "auto",
         "auto pads each batch to one of at most four lengths, off to the records' own",
@@ -49,7 +51,7 @@ class RecordsConfig(FormatConfig):
 
     task_name: str = option("", "GLUE task, or sample for the built-in one")
     eval_data_dir: str = option("", "evaluation records: a file, a comma list or a folder that prepare wrote")
-    eval_batch_size: int = option(32, "rows a batch in evaluation")
+    eval_batch_size: int = option(32, "rows a batch in evaluation", must=POSITIVE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,32 +64,36 @@ class LoopConfig(FormatConfig):
     output_dir: str = option("", "where results go (default: output/<stage>_<task>)")
     overwrite_output_dir: bool = option(False, "delete what output_dir holds")
     resume: bool = option(False, "go on from the last checkpoint in output_dir")
-    seed: int = option(1, "of initial weights, dropout and the order of rows")
+    seed: int = option(1, "of initial weights, dropout and the order of rows", must=NOT_NEGATIVE)
     do_shuffle: bool = option(True, "read the training rows in a new order each epoch")
     enable_data_sink: str = option(
         "auto",
         "true hands whole stretches of steps to the device; auto is false on CPU",
         ("auto", "true", "false"),
     )
-    data_sink_steps: int = option(1, "steps in one stretch when data sink is on")
-    batch_size: int = option(16, "rows a training step")
+    data_sink_steps: int = option(1, "steps in one stretch when data sink is on", must=POSITIVE)
+    batch_size: int = option(16, "rows a training step", must=POSITIVE)
     train_steps: int = option(-1, "stop each phase after N steps (-1: whole epochs)")
-    learning_rate: float = option(5e-5, "peak learning rate")
-    end_learning_rate: float = option(1e-14, "learning rate at the end of the polynomial decay")
-    power: float = option(1.0, "power of the polynomial decay")
-    warmup_ratio: float = option(0.1, "share of the steps in which the learning rate rises from zero")
-    weight_decay: float = option(1e-4, "decoupled weight decay, not on LayerNorm and bias")
-    eps: float = option(1e-6, "added to Adam's denominator")
-    bias_correction: bool = option(True, "Adam's bias correction, which BERT's own optimizer left out")
-    clip_norm: float = option(1.0, "largest global norm of the gradient (0: no clipping)")
-    loss_scale_value: float = option(65536.0, "first value of the dynamic loss scale")
-    scale_factor: float = option(2.0, "factor by which the loss scale falls and grows")
-    scale_window: int = option(50, "steps without overflow after which the loss scale grows")
-    save_ckpt_step: int = option(
-        1000, "steps between resume checkpoints; one is also written at each epoch's end"
+    learning_rate: float = option(5e-5, "peak learning rate", must=POSITIVE)
+    end_learning_rate: float = option(
+        1e-14, "learning rate at the end of the polynomial decay", must=NOT_NEGATIVE
     )
-    max_ckpt_num: int = option(1, "resume checkpoints kept")
-    logging_step: int = option(100, "steps between lines of the log")
+    power: float = option(1.0, "power of the polynomial decay", must=POSITIVE)
+    warmup_ratio: float = option(
+        0.1, "share of the steps in which the learning rate rises from zero", must=SHARE
+    )
+    weight_decay: float = option(1e-4, "decoupled weight decay, not on LayerNorm and bias", must=NOT_NEGATIVE)
+    eps: float = option(1e-6, "added to Adam's denominator", must=POSITIVE)
+    bias_correction: bool = option(True, "Adam's bias correction, which BERT's own optimizer left out")
+    clip_norm: float = option(1.0, "largest global norm of the gradient (0: no clipping)", must=NOT_NEGATIVE)
+    loss_scale_value: float = option(65536.0, "first value of the dynamic loss scale", must=POSITIVE)
+    scale_factor: float = option(2.0, "factor by which the loss scale falls and grows", must=GROWING)
+    scale_window: int = option(50, "steps without overflow after which the loss scale grows", must=POSITIVE)
+    save_ckpt_step: int = option(
+        1000, "steps between resume checkpoints; one is also written at each epoch's end", must=POSITIVE
+    )
+    max_ckpt_num: int = option(1, "resume checkpoints kept", must=POSITIVE)
+    logging_step: int = option(100, "steps between lines of the log", must=POSITIVE)
 
 
 @dataclasses.dataclass(frozen=True)

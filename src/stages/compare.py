@@ -55,9 +55,8 @@ def measure(folder, task, device, config):
     """{eval_<metric>: value, ..., parameters, megabytes, milliseconds} of one model folder."""
     files = load.read_model(folder, print)
     network, bert_config = load.classifier_from(files, task, device, print)
-    evaluator = Evaluator(network, bert_config, task, config)
+    evaluator = Evaluator(network, bert_config, task, config, files.tokenizer_dir)
     table = next(iter(evaluator.splits.values())).table
-    tables.check_tokenizer(files, table, config.eval_data_dir)
     sentences = [tuple(map(ms.Tensor, batch[:3])) for batch in sentence_batches(table, config)]
     with evaluation_mode(evaluator.cell):
         milliseconds = milliseconds_a_sentence(lambda *batch: evaluator.cell(*batch).asnumpy(), sentences)

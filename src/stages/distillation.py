@@ -5,7 +5,7 @@ from src.distill.objective import prediction_rows
 from src.model.names import parameter_count
 from src.stages import load, student, tables
 from src.stages.evaluation import epoch_evaluation
-from src.stages.intermediate import check_heads, intermediate_network, layer_map_of, projection_for
+from src.stages.intermediate import check_objective, intermediate_network, layer_map_of, projection_for
 from src.stages.training import PhasePlan, freeze, resumed_phase, train_phase
 
 
@@ -15,8 +15,8 @@ class Distillation:
     def __init__(self, run, teacher_files, student_files, table):
         self.run, self.config, self.table = run, run.config, table
         task, say, records = run.task, run.journal.say, run.config.train_data_dir
-        tables.check_tokenizer(teacher_files, table, records)
         for files in filter(None, (teacher_files, student_files)):
+            tables.check_tokenizer(files.tokenizer_dir, table, records)
             tables.check_table(table, files.config, task, records)
         teacher, self.teacher_config = load.classifier_from(teacher_files, task, run.device, say)
         self.teacher = freeze(teacher)
@@ -26,7 +26,7 @@ class Distillation:
         self.layer_map = layer_map_of(run.config, ours, self.teacher_config)
         self.student, self.student_config = student.build(run, student_files, teacher_files, self.layer_map)
         if not run.config.load_td1_ckpt_path:
-            check_heads(run.config, self.student_config, self.teacher_config)
+            check_objective(run.config, self.student_config, self.teacher_config)
         self.projection = self._projection(student_files)
         self.tokenizer_dir = teacher_files.tokenizer_dir
         # Each phase compiles graphs of its own, so that neither has both phases' epochs to pay for them.

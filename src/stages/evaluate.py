@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from src.files import write_json
-from src.stages import load, tables
+from src.stages import load
 from src.stages.evaluation import Evaluator
 from src.stages.kernels import equip_device
 from src.tasks import find_task
@@ -21,10 +21,7 @@ def evaluate(config, zoo_config=None, say=None):
     files = load.read_model(config.model_dir, say, zoo_config, None)
     device = equip_device(config, say)
     network, bert_config = load.classifier_from(files, task, device, say)
-    evaluator = Evaluator(network, bert_config, task, config)
-    first = next(iter(evaluator.splits.values()))
-    tables.check_tokenizer(files, first.table, config.eval_data_dir)
-    metrics = evaluator.metrics()
+    metrics = Evaluator(network, bert_config, task, config, files.tokenizer_dir).metrics()
     print(json.dumps(metrics), flush=True)
     folder = Path(config.output_dir or files.source.parent)
     write_json(folder / "eval_results.json", metrics)

@@ -13,12 +13,13 @@ class Evaluator:
     The first split has GLUE's plain names (eval_accuracy); a second one, MNLI's mismatched, the ending _mm.
     """
 
-    def __init__(self, network, bert_config, task, config):
+    def __init__(self, network, bert_config, task, config, tokenizer_dir=None):
         self.task, self.cell = task, LogitsCell(network)
         self.splits = {}
         for split in tables.eval_splits(task, config.eval_data_dir):
             table = tables.read_split(config, config.eval_data_dir, split)
             tables.check_table(table, bert_config, task, config.eval_data_dir)
+            tables.check_tokenizer(tokenizer_dir, table, config.eval_data_dir)
             self.splits[split] = tables.make_batches(table, config, config.eval_batch_size, shuffle=False)
 
     def metrics(self):
@@ -33,7 +34,7 @@ class Evaluator:
 
 def epoch_evaluation(run, network, bert_config, tokenizer_dir):
     """The function that the loop calls after each epoch: evaluate, log, keep the best."""
-    evaluator = Evaluator(network, bert_config, run.task, run.config)
+    evaluator = Evaluator(network, bert_config, run.task, run.config, tokenizer_dir)
 
     def evaluate(epoch, step):
         metrics = {**evaluator.metrics(), "epoch": epoch, "step": step}

@@ -43,7 +43,7 @@ def _network(run, table):
     config, task, say = run.config, run.task, run.journal.say
     if config.load_pretrained_path:
         files = load.read_model(config.load_pretrained_path, say)
-        tables.check_tokenizer(files, table, config.train_data_dir)
+        tables.check_tokenizer(files.tokenizer_dir, table, config.train_data_dir)
         rates = load.dropout_rates(files.config, config)
         network, bert_config = load.classifier_from(files, task, run.device, say, True, **rates)
         return network, bert_config, files.tokenizer_dir

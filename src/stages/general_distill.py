@@ -7,7 +7,7 @@ from src.model.names import parameter_count, weight_arrays
 from src.stages import load, student, tables
 from src.stages.intermediate import (
     PROJECTION,
-    check_heads,
+    check_objective,
     intermediate_network,
     layer_map_of,
     projection_for,
@@ -28,14 +28,14 @@ def general_distill(resolved):
     say = run.journal.say
     files = load.read_model(config.load_teacher_ckpt_path, say, TEACHER_NET)
     table = tables.sample_rows(tables.read_split(config, config.data_dir, None), config.max_rows, say)
-    tables.check_tokenizer(files, table, config.data_dir)
+    tables.check_tokenizer(files.tokenizer_dir, table, config.data_dir)
     tables.check_table(table, files.config, None, config.data_dir)
     teacher, teacher_config = load.body_from(files, run.device, say)
     student_config = student.fresh_config(config, teacher_config).replace(
         dtype=run.device.dtype, compute_type=run.device.compute_type
     )
     layer_map = layer_map_of(config, student_config, teacher_config)
-    check_heads(config, student_config, teacher_config)
+    check_objective(config, student_config, teacher_config)
     network = BertBody(student_config, run.device.layers)
     projection = projection_for(student_config, teacher_config)
     sizes = parameter_count(teacher), parameter_count(network)

@@ -16,8 +16,9 @@ def layer_map_of(config, student_config, teacher_config):
     return parse_layer_map(config.layer_map, *layers)
 
 
-def check_heads(config, student_config, teacher_config):
-    """The attention loss compares head with head: raise UserError where their numbers differ."""
+def check_objective(config, student_config, teacher_config):
+    """Raise UserError where nothing is left to fit, or heads differ: the loss compares head with head."""
+    intermediate_rows(config.embedding_weight, config.hidden_weight, config.attention_weight)
     ours, theirs = student_config.num_attention_heads, teacher_config.num_attention_heads
     if config.attention_weight and ours != theirs:
         raise UserError(

@@ -78,16 +78,16 @@ def eval_splits(task, path):
     return list(task.dev_files) if Path(path).is_dir() else ["dev"]
 
 
-def check_tokenizer(files, table, path):
-    """Stop when the records were made with another tokenizer than the model's."""
+def check_tokenizer(tokenizer_dir, table, path):
+    """Stop when the records in `path` were not made with the model's tokenizer, where both are known."""
     made_with = (table.manifest or {}).get("tokenizer")
-    if not made_with or not files.tokenizer_dir:
+    if not made_with or not tokenizer_dir:
         return
-    settings = load_tokenizer(files.tokenizer_dir).settings
+    settings = load_tokenizer(tokenizer_dir).settings
     differing = [key for key in settings if made_with.get(key) != settings[key]]
     if differing:
         raise UserError(
-            f"the records in {path} were made with another tokenizer than that of {files.source} "
+            f"the records in {path} were made with another tokenizer than that of {tokenizer_dir} "
             f"({differing[0]} is {made_with.get(differing[0])}, not {settings[differing[0]]}); prepare them "
             "with --vocab_file of the model"
         )

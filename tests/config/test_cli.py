@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from src.config.cli import parse
-from src.config.options import option, required, to_dict
+from src.config.options import POSITIVE, option, required, to_dict
 from src.errors import UserError
 
 
@@ -15,7 +15,7 @@ class Demo:
 
     name: str = required("what it is called")
     rows: int = option(10, "how many rows")
-    rate: float = option(0.5, "how fast, 100% at most")
+    rate: float = option(0.5, "how fast, 100% at most", must=POSITIVE)
     do_train: bool = option(True, "train")
     overwrite: bool = option(False, "delete what is there")
     device: str = option("auto", "where", ("auto", "CPU", "GPU"), alias="target")
@@ -64,6 +64,14 @@ def test_numbers():
         read("--rate", "fast")
     with pytest.raises(UserError, match="--rows: expected one argument"):
         read("--rows")
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "nan"])
+def test_a_number_out_of_its_range(rate):
+    with pytest.raises(UserError, match=r"--rate \S+ \(command line\) has to be above 0"):
+        read("--rate", rate)
+    with pytest.raises(UserError, match=r"--rate 0 \(config module\) has to be above 0"):
+        read(settings={"rate": 0})
 
 
 def test_an_unknown_flag_names_the_nearest():
