@@ -32,8 +32,7 @@ def layer_norm(library):
     gradient = custom(library, "layer_norm_gradient", lambda x, weight, eps, up: (x, weight, weight), 3)
 
     def bprop(x, weight, shift, eps, out, upstream):
-        of_x, of_weight, of_shift = gradient(x, weight, eps, upstream)
-        return of_x, of_weight, of_shift, ops.zeros_like(eps)
+        return (*gradient(x, weight, eps, upstream), *_none(eps))
 
     return custom(library, "layer_norm", lambda x, weight, shift, eps: x, bprop=bprop)
 
@@ -48,32 +47,84 @@ def residual_norm(library):
 
     def bprop(product, bias, residual, weight, shift, eps, out, upstream):
         of_sum, of_bias, of_weight, of_shift = gradient(product, bias, residual, weight, eps, upstream)
-        return of_sum, of_bias, of_sum, of_weight, of_shift, ops.zeros_like(eps)
+        return (of_sum, of_bias, of_sum, of_weight, of_shift, *_none(eps))
 
     return custom(library, "residual_norm", lambda product, *_: product, bprop=bprop)
+
+
+def dropout(library):
+    """x, step [1], key [2] int32, rate [1] -> x, dropped; the mask is a function of the other three."""
+
+    def bprop(x, step, key, rate, out, upstream):
+        return (forward(upstream, step, key, rate), *_none(step, key, rate))
+
+    forward = custom(library, "dropout", lambda x, *_: x)
+    return custom(library, "dropout", lambda x, *_: x, bprop=bprop)
+
+
+def dropout_norm(library):
+    """As residual_norm, then step, key, rate of the dropout of product + bias."""
+
+    def gradient_shapes(product, bias, *_):
+        return product, bias, product, bias, bias
+
+    gradient = custom(library, "dropout_norm_gradient", gradient_shapes, 5)
+
+    def bprop(product, bias, residual, weight, shift, eps, step, key, rate, out, upstream):
+        gradients = gradient(product, bias, residual, weight, eps, step, key, rate, upstream)
+        return (*gradients, *_none(eps, step, key, rate))
+
+    return custom(library, "dropout_norm", lambda product, *_: product, bprop=bprop)
 
 
 def attention(library, heads):
     """query, bias, key, bias, value, bias ([R, H] and [H]), mask [B, 1, 1, S], scale [1]
     -> context [R, H], scores [B, N, S, S] scaled, before mask and softmax."""
-
-    def shapes(query, *rest):
-        mask = rest[5]
-        return query, (mask[0], heads, mask[3], mask[3])
-
-    def gradient_shapes(query, bias, *_):
-        return query, query, query, bias, bias, bias
-
-    gradient = custom(library, "attention_gradient", gradient_shapes, 6)
+    gradient = custom(library, "attention_gradient", _attention_gradient_shapes, 6)
 
     def bprop(query, query_bias, key, key_bias, value, value_bias, mask, scale, out, upstream):
-        of_query, of_key, of_value, of_query_bias, of_key_bias, of_value_bias = gradient(
-            query, query_bias, key, key_bias, value, value_bias, mask, scale, out[1], upstream[0], upstream[1]
-        )
-        of_rest = (ops.zeros_like(mask), ops.zeros_like(scale))
-        return (of_query, of_query_bias, of_key, of_key_bias, of_value, of_value_bias) + of_rest
+        inputs = (query, query_bias, key, key_bias, value, value_bias, mask, scale)
+        gradients = gradient(*inputs, out[1], upstream[0], upstream[1])
+        return (*_by_layer(gradients), *_none(mask, scale))
 
-    return custom(library, "attention", shapes, 2, bprop)
+    return custom(library, "attention", _attention_shapes(heads), 2, bprop)
+
+
+def dropout_attention(library, heads):
+    """As attention, then step [1], key [2], rate [1] of the dropout of the probabilities."""
+    gradient = custom(library, "dropout_attention_gradient", _attention_gradient_shapes, 6)
+
+    def bprop(query, query_bias, key, key_bias, value, value_bias, mask, scale, step, place, rate, out, up):
+        inputs = (query, query_bias, key, key_bias, value, value_bias, mask, scale, step, place, rate)
+        gradients = gradient(*inputs, out[1], up[0], up[1])
+        return (*_by_layer(gradients), *_none(mask, scale, step, place, rate))
+
+    return custom(library, "dropout_attention", _attention_shapes(heads), 2, bprop)
+
+
+def _attention_shapes(heads):
+    def shapes(*inputs):
+        query, mask = inputs[0], inputs[6]
+        return query, (mask[0], heads, mask[3], mask[3])
+
+    return shapes
+
+
+def _attention_gradient_shapes(query, bias, *_):
+    return query, query, query, bias, bias, bias
+
+
+def _by_layer(gradients):
+    # of the rows of query, key, value, then of their biases -> in the order of the inputs
+    return gradients[0], gradients[3], gradients[1], gradients[4], gradients[2], gradients[5]
+
+
+def _none(*inputs):
+    # What is not trained; the compiler drops these zeros.
+    zeros = ()
+    for value in inputs:
+        zeros = zeros + (ops.zeros_like(value),)
+    return zeros
 
 
 def hidden_mse(library):
@@ -90,8 +141,7 @@ def _loss(library, name):
     gradient = custom(library, f"{name}_gradient", lambda student, teacher, mask, up: student)
 
     def bprop(student, teacher, mask, out, upstream):
-        # Neither the teacher nor the mask is trained.
-        return gradient(student, teacher, mask, upstream), ops.zeros_like(teacher), ops.zeros_like(mask)
+        return (gradient(student, teacher, mask, upstream), *_none(teacher, mask))
 
     return custom(library, name, lambda student, teacher, mask: (mask[0],), bprop=bprop)
 

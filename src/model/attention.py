@@ -20,7 +20,7 @@ class SelfAttention(nn.Cell):
     -> context [B*S, H], attention_scores [B, N, S, S] (scaled by 1/sqrt(D), before mask and softmax).
 
     A cell made by `layers.attention(config)` takes the products of query, key and value, a tuple of their
-    biases, and mask_bias, and gives the same two; it need not know dropout or relative positions.
+    biases, and mask_bias, and gives the same two; it need not know relative positions.
     """
 
     def __init__(self, config, layers):
@@ -34,10 +34,9 @@ class SelfAttention(nn.Cell):
         self.score_product = ops.BatchMatMul(transpose_b=True)
         self.context_product = ops.BatchMatMul()
         self.softmax = ops.Softmax(-1)
-        self.dropout = nn.Dropout(p=config.attention_probs_dropout_prob)
+        self.dropout = layers.dropout(config.attention_probs_dropout_prob)
         self.relative = config.use_relative_positions
         self.dtype, self.compute_type = NUMBERS[config.dtype], NUMBERS[config.compute_type]
-        self.drops = config.attention_probs_dropout_prob > 0
         # One operator for all that lies between the dense layers, where there is one that can do it.
         self.fused = layers.attention is not None and not self.relative
         if self.fused:
@@ -47,7 +46,7 @@ class SelfAttention(nn.Cell):
             self.relative_values = RelativePositions(config, layers)
 
     def construct(self, hidden, mask_bias, shape):
-        if self.fused and not (self.training and self.drops):
+        if self.fused:
             query, key = self.query.multiply(hidden), self.key.multiply(hidden)
             biases = (self.query.bias, self.key.bias, self.value.bias)
             return self.operator(query, key, self.value.multiply(hidden), biases, mask_bias)

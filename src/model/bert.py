@@ -29,7 +29,7 @@ class BertEmbeddings(nn.Cell):
                 config.max_position_embeddings, config.hidden_size, config
             )
         self.norm = layers.norm(config.hidden_size, config)
-        self.dropout = nn.Dropout(p=config.hidden_dropout_prob)
+        self.dropout = layers.dropout(config.hidden_dropout_prob)
 
     def construct(self, input_ids, token_type_ids):
         batch, length = input_ids.shape
@@ -116,7 +116,7 @@ class BertClassifier(nn.Cell):
     def __init__(self, config, layers=FLOAT_LAYERS):
         super().__init__()
         self.bert = BertModel(config, layers)
-        self.dropout = nn.Dropout(p=config.hidden_dropout_prob)
+        self.dropout = layers.dropout(config.hidden_dropout_prob)
         self.classifier = layers.dense(config.hidden_size, config.num_labels, config)
         self.relu_head = config.head_activation == "relu"
 

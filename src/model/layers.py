@@ -159,6 +159,11 @@ class Activated(nn.Cell):
         return self.activation(self.bias_add(product, bias.astype(product.dtype)))
 
 
+def plain_dropout(rate):
+    """The framework's dropout."""
+    return nn.Dropout(p=rate)
+
+
 @dataclasses.dataclass(frozen=True)
 class Layers:
     """Constructors that a BERT is built with; quantized or fused layers replace some of them.
@@ -169,6 +174,7 @@ class Layers:
 
     dense: Callable = Dense
     embedding: Callable = Embedding
+    dropout: Callable = plain_dropout
     norm: Callable = LayerNorm
     residual_norm: Callable = ResidualNorm
     activations: dict = dataclasses.field(

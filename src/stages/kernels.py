@@ -57,6 +57,7 @@ def kernel_parts(built):
     """The fields of EquippedDevice that compute with the library `built`."""
     layers = dataclasses.replace(
         FLOAT_LAYERS,
+        dropout=partial(kernels.Dropout, built),
         norm=partial(LayerNorm, operator=partial(kernels.Normalise, built)),
         residual_norm=partial(ResidualNorm, operator=partial(kernels.NormaliseSum, built)),
         activations={**FLOAT_LAYERS.activations, "gelu": partial(kernels.BiasGelu, built)},

@@ -3,6 +3,7 @@
 import dataclasses
 
 from src.distill.network import DistillNetwork
+from src.kernels.layers import bind_dropout
 from src.train.checkpoint import restore
 from src.train.device import sink_steps
 from src.train.distributed import gradient_reducer
@@ -47,6 +48,8 @@ def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None):
     scale = LossScale(config.loss_scale_value, config.scale_factor, config.scale_window)
     reducer = gradient_reducer(optimizer.parameters, run.ranks)
     step = TrainStep(network, optimizer, scale, config.clip_norm, reducer, run.device.squared_norm)
+    # Masks differ between phases and ranks; their step is the optimizer's own, which a checkpoint keeps.
+    bind_dropout(network, optimizer.global_step, (config.seed << 16) + (plan.number << 12) + run.ranks.rank)
     network.set_train(True)
     if network.taught:
         network.teacher.set_train(False)

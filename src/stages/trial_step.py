@@ -10,6 +10,7 @@ from src.config.bert_config import BertConfig
 from src.config.train_config import TrainConfig
 from src.distill.network import DistillNetwork
 from src.distill.objective import label_rows
+from src.kernels.layers import bind_dropout
 from src.model.bert import BertClassifier
 from src.stages.kernels import equip_device
 from src.train.optimizer import adam_weight_decay, polynomial_schedule
@@ -41,6 +42,7 @@ def trial_step(device):
     schedule = polynomial_schedule(1 + STEPS, 1e-3, 0.0, 1.0, 0.0)
     optimizer = adam_weight_decay(network.trainable_params(), schedule, values, device.optimizer)
     scale = LossScale(values.loss_scale_value, values.scale_factor, values.scale_window)
+    bind_dropout(network, optimizer.global_step, values.seed)
     network.set_train(True)
     return TrainStep(network, optimizer, scale, values.clip_norm, squared_norm=device.squared_norm)
 

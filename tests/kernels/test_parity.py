@@ -52,12 +52,16 @@ def outputs_and_gradients(cell, inputs, upstream):
     return [value.asnumpy() for value in (*outputs, *gradients)]
 
 
-def check(kernel, other, inputs, upstream, rtol=1e-5):
-    """Same outputs and gradients, in units of the largest value of each."""
-    pairs = zip(*(outputs_and_gradients(c, inputs, upstream) for c in (kernel, other)), strict=True)
-    for place, (found, expected) in enumerate(pairs):
-        size = max(np.abs(expected).max(), 1e-3)
-        np.testing.assert_allclose(found / size, expected / size, atol=rtol, err_msg=f"value {place}")
+def compare(found, expected, tolerance):
+    """Arrays one by one, in units of the largest value of each."""
+    for place, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
+        size = max(np.abs(theirs).max(), 1e-3)
+        np.testing.assert_allclose(ours / size, theirs / size, atol=tolerance, err_msg=f"value {place}")
+
+
+def check(kernel, other, inputs, upstream, tolerance=1e-5):
+    """Same outputs and gradients."""
+    compare(*(outputs_and_gradients(cell, inputs, upstream) for cell in (kernel, other)), tolerance)
 
 
 @pytest.mark.parametrize("rows, width", SHAPES)

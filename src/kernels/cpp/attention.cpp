@@ -3,6 +3,7 @@
 //
 // Letters: B batch, S length, H hidden, N heads, D head width. A task is one head of one row of the batch; its
 // matrices lie in the cache. The gradient computes the probabilities again from the scores.
+#include "dropout.h"
 #include "functions.h"
 #include "kernel.h"
 #include "product.h"
@@ -77,46 +78,57 @@ class Scratch {
   float *next_;
 };
 
-}  // namespace
+// What goes in: the products and biases of the dense layers, mask [B, 1, 1, S], scale of the scores.
+struct Inputs {
+  Dense query, key, value;
+  const float *mask;
+  float scale;
 
-// query, its bias, key, bias, value, bias ([B*S, H] and [H]), mask [B, 1, 1, S], scale [1]
-// -> context [B*S, H], scores [B, N, S, S] (scaled, before mask and softmax)
-KERNEL(attention) {
-  const Arguments args{data, ranks, shapes};
-  const Dense query{args.floats(0), args.floats(1)}, key{args.floats(2), args.floats(3)};
-  const Dense value{args.floats(4), args.floats(5)};
-  const float *mask = args.floats(6), scale = args.floats(7)[0];
-  float *context = args.floats(8), *scores = args.floats(9);
-  const Shape s(args.size(9, 0), args.size(9, 1), args.size(9, 2), args.last(1));
-  over_rows(s.batch * s.heads, s.length * s.length, [=](int64_t first, int64_t last, int) {
+  explicit Inputs(const Arguments &args)
+      : query{args.floats(0), args.floats(1)}, key{args.floats(2), args.floats(3)},
+        value{args.floats(4), args.floats(5)}, mask(args.floats(6)), scale(args.floats(7)[0]) {}
+};
+
+// to = from with elements dropped; both [S, longer] of one task, whose padding stays as it is
+void drop_square(const float *from, const Dropout &drop, const Shape &s, int64_t task, float *to) {
+  const int64_t place = task * s.length * s.length;
+  for (int64_t i = 0; i < s.length; ++i) {
+    const float *row = from + i * s.longer;
+    float *out = to + i * s.longer;
+#pragma omp simd
+    for (int64_t j = 0; j < s.length; ++j) out[j] = row[j] * drop(place + i * s.length + j);
+  }
+}
+
+template <bool DROPPED>
+void forward(const Inputs &in, const Shape &s, const Dropout &drop, float *context, float *scores) {
+  over_rows(s.batch * s.heads, s.length * s.length, [&](int64_t first, int64_t last, int) {
     const int64_t tall = s.length * s.wide;
     Scratch scratch(4 * tall + s.width * s.longer + s.length * s.longer);
     float *q = scratch.take(tall), *k = scratch.take(tall), *v = scratch.take(tall);
     float *mixed = scratch.take(tall), *k_transposed = scratch.take(s.width * s.longer);
     float *square = scratch.take(s.length * s.longer);
     for (int64_t task = first; task < last; ++task) {
-      pack(query, s, task, scale, q);
-      pack(key, s, task, 1.0f, k);
-      pack(value, s, task, 1.0f, v);
+      pack(in.query, s, task, in.scale, q);
+      pack(in.key, s, task, 1.0f, k);
+      pack(in.value, s, task, 1.0f, v);
       transpose(k, s, k_transposed);
       product({q, s.wide, 1}, k_transposed, square, s.length, s.longer, s.width);
       for (int64_t i = 0; i < s.length; ++i) {
         float *row = scores + (task * s.length + i) * s.length, *probs = square + i * s.longer;
         std::memcpy(row, probs, s.length * sizeof(float));
-        softmax(row, mask + task / s.heads * s.length, s.length, s.longer, probs);
+        softmax(row, in.mask + task / s.heads * s.length, s.length, s.longer, probs);
       }
+      if (DROPPED) drop_square(square, drop, s, task, square);
       product({square, s.longer, 1}, v, mixed, s.length, s.wide, s.length);
       float *to = context + s.start(task);
       for (int64_t i = 0; i < s.length; ++i)
         std::memcpy(to + i * s.hidden, mixed + i * s.wide, s.width * sizeof(float));
     }
   });
-  return 0;
 }
 
-namespace {
-
-// Adds one task's packed gradient [S, wide] to a [B*S, H] tensor's place and to the sums of its bias.
+// Writes one task's packed gradient [S, wide] to its place in a [B*S, H] tensor and adds it to its bias's.
 void unpack(const float *packed, const Shape &s, int64_t task, float scale, float *out, float *bias_sum) {
   float *to = out + s.start(task), *sum = bias_sum + task % s.heads * s.width;
   for (int64_t i = 0; i < s.length; ++i, to += s.hidden, packed += s.wide)
@@ -137,52 +149,100 @@ void softmax_gradient(const float *probs, float *d_probs, const float *upstream,
   }
 }
 
-}  // namespace
+// What is known of the outputs: the scores, the upstream of context [B*S, H] and of scores [B, N, S, S].
+struct Upstream {
+  const float *scores, *of_context, *of_scores;
+};
 
-// the eight inputs of `attention`, scores, upstream of context [B*S, H] and of scores [B, N, S, S]
-// -> gradients of query, key, value [B*S, H] and of their biases [H]
-KERNEL(attention_gradient) {
-  const Arguments args{data, ranks, shapes};
-  const Dense query{args.floats(0), args.floats(1)}, key{args.floats(2), args.floats(3)};
-  const Dense value{args.floats(4), args.floats(5)};
-  const float *mask = args.floats(6), scale = args.floats(7)[0], *scores = args.floats(8);
-  const float *of_context = args.floats(9), *of_scores = args.floats(10);
-  const Shape s(args.size(8, 0), args.size(8, 1), args.size(8, 2), args.last(1));
+// Where the gradients go: of query, key, value [B*S, H] and, summed over rows, of their biases [H].
+struct Gradients {
+  float *query, *key, *value, *query_bias, *key_bias, *value_bias;
+};
+
+template <bool DROPPED>
+void backward(const Inputs &in, const Shape &s, const Dropout &drop, const Upstream &up_of,
+              const Gradients &out) {
   const std::vector<float> no_bias(s.hidden, 0.0f);
-  const Dense upstream{of_context, no_bias.data()};
-  float *d_query = args.floats(11), *d_key = args.floats(12), *d_value = args.floats(13);
+  const Dense upstream{up_of.of_context, no_bias.data()};
   ColumnSums query_sums(s.hidden), key_sums(s.hidden), value_sums(s.hidden);
   over_rows(s.batch * s.heads, s.length * s.length, [&](int64_t first, int64_t last, int thread) {
     const int64_t tall = s.length * s.wide, square = s.length * s.longer;
-    Scratch scratch(5 * tall + s.width * s.longer + 2 * square);
+    Scratch scratch(5 * tall + s.width * s.longer + 3 * square);
     float *q = scratch.take(tall), *k = scratch.take(tall), *v = scratch.take(tall);
     float *up = scratch.take(tall), *mixed = scratch.take(tall);
     float *v_transposed = scratch.take(s.width * s.longer);
     float *probs = scratch.take(square), *d_probs = scratch.take(square);
+    float *used = DROPPED ? scratch.take(square) : probs;
     for (int64_t task = first; task < last; ++task) {
       const int64_t place = task * s.length * s.length;
-      pack(query, s, task, scale, q);
-      pack(key, s, task, 1.0f, k);
-      pack(value, s, task, 1.0f, v);
+      pack(in.query, s, task, in.scale, q);
+      pack(in.key, s, task, 1.0f, k);
+      pack(in.value, s, task, 1.0f, v);
       pack(upstream, s, task, 1.0f, up);
       for (int64_t i = 0; i < s.length; ++i)
-        softmax(scores + place + i * s.length, mask + task / s.heads * s.length, s.length, s.longer,
+        softmax(up_of.scores + place + i * s.length, in.mask + task / s.heads * s.length, s.length, s.longer,
                 probs + i * s.longer);
+      if (DROPPED) drop_square(probs, drop, s, task, used);
       // value: probs^T upstream
-      product({probs, 1, s.longer}, up, mixed, s.length, s.wide, s.length);
-      unpack(mixed, s, task, 1.0f, d_value, value_sums.of(thread));
-      // scores: through the softmax from upstream value^T
+      product({used, 1, s.longer}, up, mixed, s.length, s.wide, s.length);
+      unpack(mixed, s, task, 1.0f, out.value, value_sums.of(thread));
+      // scores: through dropout and softmax from upstream value^T
       transpose(v, s, v_transposed);
       product({up, s.wide, 1}, v_transposed, d_probs, s.length, s.longer, s.width);
-      softmax_gradient(probs, d_probs, of_scores + place, s);
+      if (DROPPED) drop_square(d_probs, drop, s, task, d_probs);
+      softmax_gradient(probs, d_probs, up_of.of_scores + place, s);
       product({d_probs, s.longer, 1}, k, mixed, s.length, s.wide, s.length);
-      unpack(mixed, s, task, scale, d_query, query_sums.of(thread));
+      unpack(mixed, s, task, in.scale, out.query, query_sums.of(thread));
       product({d_probs, 1, s.longer}, q, mixed, s.length, s.wide, s.length);
-      unpack(mixed, s, task, 1.0f, d_key, key_sums.of(thread));
+      unpack(mixed, s, task, 1.0f, out.key, key_sums.of(thread));
     }
   });
-  query_sums.write(args.floats(14));
-  key_sums.write(args.floats(15));
-  value_sums.write(args.floats(16));
+  query_sums.write(out.query_bias);
+  key_sums.write(out.key_bias);
+  value_sums.write(out.value_bias);
+}
+
+Shape shape_of(const Arguments &args, int scores) {
+  return Shape(args.size(scores, 0), args.size(scores, 1), args.size(scores, 2), args.last(1));
+}
+
+Gradients gradients_at(const Arguments &args, int first) {
+  return {args.floats(first),     args.floats(first + 1), args.floats(first + 2),
+          args.floats(first + 3), args.floats(first + 4), args.floats(first + 5)};
+}
+
+}  // namespace
+
+// query, its bias, key, bias, value, bias ([B*S, H] and [H]), mask [B, 1, 1, S], scale [1]
+// -> context [B*S, H], scores [B, N, S, S] (scaled, before mask and softmax)
+KERNEL(attention) {
+  const Arguments args{data, ranks, shapes};
+  forward<false>(Inputs(args), shape_of(args, 9), {}, args.floats(8), args.floats(9));
+  return 0;
+}
+
+// the eight inputs of `attention`, scores, upstream of context and of scores
+// -> gradients of query, key, value [B*S, H] and of their biases [H]
+KERNEL(attention_gradient) {
+  const Arguments args{data, ranks, shapes};
+  backward<false>(Inputs(args), shape_of(args, 8), {}, {args.floats(8), args.floats(9), args.floats(10)},
+                  gradients_at(args, 11));
+  return 0;
+}
+
+// As attention, then step [1], key [2], rate [1] of the dropout of the probabilities.
+KERNEL(dropout_attention) {
+  const Arguments args{data, ranks, shapes};
+  const Dropout drop(data[8], data[9], args.floats(10));
+  forward<true>(Inputs(args), shape_of(args, 12), drop, args.floats(11), args.floats(12));
+  return 0;
+}
+
+// the eleven inputs of `dropout_attention`, scores, upstream of context and of scores -> as attention_gradient
+KERNEL(dropout_attention_gradient) {
+  const Arguments args{data, ranks, shapes};
+  const Dropout drop(data[8], data[9], args.floats(10));
+  backward<true>(Inputs(args), shape_of(args, 11), drop,
+                 {args.floats(11), args.floats(12), args.floats(13)}, gradients_at(args, 14));
   return 0;
 }

@@ -1,0 +1,18 @@
+// Dropout by itself; inside LayerNorm's sum and attention it is part of their kernels.
+#include "dropout.h"
+
+#include "kernel.h"
+
+// x of any shape, step [1], key [2], rate [1] -> x with elements dropped and the others scaled. Its gradient is
+// itself, applied to the upstream.
+KERNEL(dropout) {
+  const Arguments args{data, ranks, shapes};
+  const float *x = args.floats(0);
+  const Dropout drop(data[1], data[2], args.floats(3));
+  float *out = args.floats(4);
+  over_rows(args.count(0), 1, [=](int64_t first, int64_t last, int) {
+#pragma omp simd
+    for (int64_t i = first; i < last; ++i) out[i] = x[i] * drop(i);
+  });
+  return 0;
+}

@@ -1,0 +1,35 @@
+// Dropout whose masks are a function of seed, place in the network, step and element: nothing is stored for the
+// gradient, an interrupted run goes on with the masks it would have had, and threads do not matter.
+#pragma once
+
+#include <cstdint>
+
+struct Dropout {
+  uint32_t first = 0, second = 0, threshold = 0;
+  float scale = 1.0f;
+
+  Dropout() = default;
+
+  // step [1], key [2] (seed, place in the network) and rate [1] as they come from the graph
+  Dropout(const void *step, const void *key, const float *rate) {
+    const uint32_t *words = static_cast<const uint32_t *>(key);
+    uint64_t state = (static_cast<uint64_t>(words[0]) << 32 | words[1]) +
+                     0x9E3779B97F4A7C15ull * (1 + *static_cast<const uint32_t *>(step));
+    state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9ull;  // splitmix64
+    state = (state ^ (state >> 27)) * 0x94D049BB133111EBull;
+    state ^= state >> 31;
+    first = static_cast<uint32_t>(state);
+    second = static_cast<uint32_t>(state >> 32);
+    threshold = static_cast<uint32_t>(*rate * 4294967296.0);
+    scale = 1.0f / (1.0f - *rate);
+  }
+
+  // 0 for an element that is dropped, else what it is multiplied by.
+  inline __attribute__((always_inline)) float operator()(int64_t element) const {
+    uint32_t h = static_cast<uint32_t>(element) * 0x9E3779B1u ^ first;
+    h = (h ^ (h >> 16)) * 0x21F0AAADu + second;
+    h = (h ^ (h >> 15)) * 0x735A2D97u;
+    h ^= h >> 15;
+    return h < threshold ? 0.0f : scale;
+  }
+};
