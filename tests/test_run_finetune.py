@@ -82,7 +82,8 @@ def test_the_folder_of_a_run(done):
 def test_the_lines_of_the_log(done):
     log = log_of(done)
     number = r"\d+(?:\.\d+)?(?:e[+-]\d+)?"
-    found = re.findall(rf"^epoch: (\d+), step: (\d+), outputs are \({number}, False, (?:65536|131072)\), ", log, re.M)
+    line = rf"^epoch: (\d+), step: (\d+), outputs are \({number}, False, (?:65536|131072)\), "
+    found = re.findall(line, log, re.M)
     assert [tuple(map(int, pair)) for pair in found] == [(1 + (s - 1) // 5, s) for s in range(2, 81, 2)]
     assert len(re.findall(r"^epoch time: [\d.]+ ms, per step time: [\d.]+ ms$", log, re.M)) == 16
     assert len(re.findall(r"^The best acc is [01]\.\d+$", log, re.M)) == 16

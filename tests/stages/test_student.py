@@ -165,7 +165,8 @@ def test_the_flags_reach_the_networks(tmp_path, teacher, sst2, networks):
     assert first.include_padding and first.layer_map == (2, 4)
     assert second.features == ("logits", "labels") and second.row_weights == (1.0, 0.5)
     assert second.inverse_temperature == 0.25
-    assert {cell.p for _, cell in first.student.cells_and_names() if hasattr(cell, "p")} == {0.3, 0.1}
+    config = BertConfig.from_json(tmp_path / "start" / "last" / "config.json")
+    assert (config.hidden_dropout_prob, config.attention_probs_dropout_prob) == (0.3, 0.1)
 
 
 def test_two_starts_at_once(tmp_path, teacher, general, sst2):
