@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from src.tools.evaluate import main as evaluate
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
+# The kernels' masks are a function of seed and step; the framework's own, where there is no compiler, are not.
+DROPOUT = 0.1 if shutil.which("g++") else 0.0
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = ["--length_buckets", "off", "--batch_size", "8", "--learning_rate", "2e-3", "--logging_step", "2"]
 
@@ -49,11 +52,11 @@ def model(tmp_path_factory, vocabulary):
         name: a for name, a in tiny.random_arrays(tiny.TINY, spread=0.1).items() if name.startswith("bert.")
     }
     arrays["cls.predictions.bias"] = np.zeros(100, np.float32)
-    config = tiny.TINY.replace(labels=(), hidden_dropout_prob=0.1)
+    config = tiny.TINY.replace(labels=(), hidden_dropout_prob=0.3)
     return tiny.write_model(tmp_path_factory.mktemp("pretrained") / "model", vocabulary, config, arrays)
 
 
-WHOLE = {"epoch_size": 16, "hidden_dropout_prob": 0}
+WHOLE = {"epoch_size": 16, "hidden_dropout_prob": DROPOUT}
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +75,7 @@ def test_the_folder_of_a_run(done):
     for name in ("best", "last"):
         assert files | {"metrics.json"} == set(os.listdir(done / name)), name
     config = BertConfig.from_json(done / "best" / "config.json")
-    assert config.labels == ("0", "1") and config.hidden_dropout_prob == 0
+    assert config.labels == ("0", "1") and config.hidden_dropout_prob == DROPOUT
     assert [path.name for path in (done / "checkpoints").iterdir()] == ["phase1_step_80.safetensors"]
     saved = json.loads((done / "run_config.json").read_text())
     assert saved["values"]["epoch_size"] == 16 and saved["origins"]["epoch_size"] == "command line"
@@ -152,7 +155,7 @@ def test_fresh_weights_and_max_rows(tmp_path, sst2):
 
 
 def test_the_same_seed_gives_the_same_weights(done, tmp_path, model, sst2):
-    """Also with a new head and shuffled rows; without dropout, whose masks are the framework's own."""
+    """Also with a new head, dropout and shuffled rows, and not in the same place of one process."""
     main(arguments(sst2, tmp_path / "again", model, **WHOLE))
     once, again = weights_of(done / "last"), weights_of(tmp_path / "again" / "last")
     for name, array in once.items():
@@ -213,8 +216,8 @@ def test_ctrl_c_and_resuming_end_where_an_unbroken_run_ends(tmp_path, model, sst
     values = {
         "epoch_size": 20,
         "logging_step": 1,
-        "hidden_dropout_prob": 0,
-        "attention_probs_dropout_prob": 0,
+        "hidden_dropout_prob": DROPOUT,
+        "attention_probs_dropout_prob": DROPOUT,
     }
     broken = arguments(sst2, tmp_path / "broken", model, **values)
     process = start(broken)
