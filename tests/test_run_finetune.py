@@ -21,7 +21,7 @@ from src.tools.evaluate import main as evaluate
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
-# The kernels' masks are a function of seed and step; the framework's own, where there is no compiler, are not.
+# The kernels' masks are a function of seed and step; the framework's own, without a compiler, are not.
 DROPOUT = 0.1 if shutil.which("g++") else 0.0
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = ["--length_buckets", "off", "--batch_size", "8", "--learning_rate", "2e-3", "--logging_step", "2"]
