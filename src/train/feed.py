@@ -5,13 +5,13 @@ import mindspore.dataset as ds
 COLUMNS = ("input_ids", "token_type_ids", "attention_mask", "labels", "weights")
 
 
-def fed_steps(step, batches, epoch, skip, sink_steps=0):
-    """Run an epoch's batches from step `skip` on.
+def fed_steps(step, batches, epoch, skip, most, sink_steps=0):
+    """Run an epoch's batches from step `skip` on, at the most `most` of them.
 
     `sink_steps` 0 feeds each batch from the host; N hands stretches of N to the device, which needs batches
     of one length. Yields (result of the last step run, number of steps run, examples in them).
     """
-    left = batches.steps_per_epoch - skip
+    left = min(batches.steps_per_epoch - skip, most)
     sunk = left // sink_steps * sink_steps if sink_steps else 0
     if sunk:
         queue = ds.GeneratorDataset(_Source(batches, epoch, skip, sunk), list(COLUMNS), shuffle=False)
@@ -19,7 +19,7 @@ def fed_steps(step, batches, epoch, skip, sink_steps=0):
         for _ in range(sunk // sink_steps):
             yield run_stretch(), sink_steps, sink_steps * batches.batch_size
     # Without a sink all of them; with one, those that fill no whole stretch.
-    for batch in batches.epoch(epoch, skip=skip + sunk):
+    for _, batch in zip(range(left - sunk), batches.epoch(epoch, skip=skip + sunk), strict=False):
         yield step(*(ms.Tensor(column) for column in _columns(batch))), 1, int((batch.weights > 0).sum())
 
 

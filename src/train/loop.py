@@ -79,7 +79,9 @@ class Loop:
     def _steps(self, phase, epoch, step, bar):
         """Run the rest of an epoch from `step` on; yields the number of steps done after each."""
         speed, skip = Speed(), step % phase.batches.steps_per_epoch
-        for result, count, examples in fed_steps(phase.step, phase.batches, epoch, skip, phase.sink_steps):
+        most = phase.total_steps - step
+        fed = fed_steps(phase.step, phase.batches, epoch, skip, most, phase.sink_steps)
+        for result, count, examples in fed:
             before, step = step, step + count
             bar.update(count)
             speed.add(count, examples)
