@@ -24,6 +24,8 @@ FLAGS = (
     "-shared",
     "-fPIC",
 )
+# Compilers take half the width of such a processor unless told; GELU is 1.3 times slower then.
+WIDE_FLAGS = {"x86_64": ("-mprefer-vector-width=512",)}
 LONGEST_BUILD = 300  # seconds
 
 
@@ -69,11 +71,16 @@ def sources():
     return sorted(SOURCES.glob("*.cpp"))
 
 
+def flags():
+    """The compiler's flags on this kind of machine."""
+    return (*FLAGS, *WIDE_FLAGS.get(platform.machine(), ()))
+
+
 def _key(compiler):
     digest = hashlib.sha256()
     for path in sorted(SOURCES.iterdir()):
         digest.update(path.name.encode() + path.read_bytes())
-    for text in (*FLAGS, _version(compiler), platform.machine(), _processor()):
+    for text in (*flags(), _version(compiler), platform.machine(), _processor()):
         digest.update(text.encode())
     return digest.hexdigest()[:16]
 
@@ -99,7 +106,7 @@ def _processor():
 
 def _compile(compiler, target):
     with atomic_path(target) as temporary:
-        command = [compiler, *FLAGS, *map(str, sources()), "-o", str(temporary)]
+        command = [compiler, *flags(), *map(str, sources()), "-o", str(temporary)]
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, timeout=LONGEST_BUILD, check=False

@@ -92,12 +92,8 @@ struct Inputs {
 // to = from with elements dropped; both [S, longer] of one task, whose padding stays as it is
 void drop_square(const float *from, const Dropout &drop, const Shape &s, int64_t task, float *to) {
   const int64_t place = task * s.length * s.length;
-  for (int64_t i = 0; i < s.length; ++i) {
-    const float *row = from + i * s.longer;
-    float *out = to + i * s.longer;
-#pragma omp simd
-    for (int64_t j = 0; j < s.length; ++j) out[j] = row[j] * drop(place + i * s.length + j);
-  }
+  for (int64_t i = 0; i < s.length; ++i)
+    drop.apply(from + i * s.longer, place + i * s.length, s.length, to + i * s.longer);
 }
 
 template <bool DROPPED>

@@ -11,8 +11,7 @@ KERNEL(dropout) {
   const Dropout drop(data[1], data[2], args.floats(3));
   float *out = args.floats(4);
   over_rows(args.count(0), 1, [=](int64_t first, int64_t last, int) {
-#pragma omp simd
-    for (int64_t i = first; i < last; ++i) out[i] = x[i] * drop(i);
+    drop.apply(x + first, first, last - first, out + first);
   });
   return 0;
 }

@@ -24,17 +24,20 @@ template <Kind KIND>
 inline Row measure(const Norm &norm, int64_t row, float *to) {
   const int64_t width = norm.width, place = row * width;
   const float *x = norm.x + place, *bias = norm.bias, *residual = norm.residual + place;
-  const Dropout drop = norm.drop;
-  float sum = 0.0f;
+  if (KIND == DROPPED) {
+#pragma omp simd
+    for (int64_t i = 0; i < width; ++i) to[i] = x[i] + bias[i];
+    norm.drop.apply(to, place, width, to);
+  }
+  float sum = 0.0f, squares = 0.0f;
 #pragma omp simd reduction(+ : sum)
   for (int64_t i = 0; i < width; ++i) {
     if (KIND == ALONE) to[i] = x[i];
     if (KIND == JOINED) to[i] = x[i] + bias[i] + residual[i];
-    if (KIND == DROPPED) to[i] = (x[i] + bias[i]) * drop(place + i) + residual[i];
+    if (KIND == DROPPED) to[i] += residual[i];
     sum += to[i];
   }
   const float mean = sum / width;
-  float squares = 0.0f;
 #pragma omp simd reduction(+ : squares)
   for (int64_t i = 0; i < width; ++i) squares += (to[i] - mean) * (to[i] - mean);
   return {mean, 1.0f / std::sqrt(squares / width + norm.eps)};
@@ -42,16 +45,44 @@ inline Row measure(const Norm &norm, int64_t row, float *to) {
 
 template <Kind KIND>
 void forward(const Norm &norm, float *out) {
-  const int64_t width = norm.width;
-  const float *weight = norm.weight, *shift = norm.shift;
-  over_rows(norm.rows, width, [&, width, weight, shift, out](int64_t first, int64_t last, int) {
+  over_rows(norm.rows, norm.width, [&](int64_t first, int64_t last, int) {
+    const int64_t width = norm.width;
+    const float *weight = norm.weight, *shift = norm.shift;
     for (int64_t row = first; row < last; ++row) {
       float *to = out + row * width;
-      const Row r = measure<KIND>(norm, row, to);
+      const Row measured = measure<KIND>(norm, row, to);
+      const float mean = measured.mean, inverse = measured.inverse;
 #pragma omp simd
-      for (int64_t i = 0; i < width; ++i) to[i] = (to[i] - r.mean) * r.inverse * weight[i] + shift[i];
+      for (int64_t i = 0; i < width; ++i) to[i] = (to[i] - mean) * inverse * weight[i] + shift[i];
     }
   });
+}
+
+// Adds a row to sums over rows.
+inline void add(const float *row, int64_t width, float *sums) {
+#pragma omp simd
+  for (int64_t i = 0; i < width; ++i) sums[i] += row[i];
+}
+
+// row: what was normalised -> the gradient of it; adds to the gradients of weight and shift.
+inline void row_gradient(const Row &measured, const float *up, const float *weight, int64_t width, float *row,
+                         float *weight_sums, float *shift_sums) {
+  const float mean = measured.mean, inverse = measured.inverse;
+  float sum = 0.0f, along = 0.0f;
+#pragma omp simd reduction(+ : sum, along)
+  for (int64_t i = 0; i < width; ++i) {
+    row[i] = (row[i] - mean) * inverse;
+    sum += up[i] * weight[i];
+    along += up[i] * weight[i] * row[i];
+  }
+#pragma omp simd
+  for (int64_t i = 0; i < width; ++i) {
+    weight_sums[i] += up[i] * row[i];
+    shift_sums[i] += up[i];
+  }
+  const float flat = sum / width, slant = along / width;
+#pragma omp simd
+  for (int64_t i = 0; i < width; ++i) row[i] = (up[i] * weight[i] - flat - row[i] * slant) * inverse;
 }
 
 // Where the gradients go: of the sum [R, H] (x alone, or product and residual), of the product [R, H] where it
@@ -63,41 +94,16 @@ struct Gradients {
 template <Kind KIND>
 void backward(const Norm &norm, const float *upstream, const Gradients &out) {
   const int64_t width = norm.width;
-  const float *weight = norm.weight;
-  const Dropout drop = norm.drop;
   ColumnSums bias_sums(KIND == ALONE ? 0 : width), weight_sums(width), shift_sums(width);
-  over_rows(norm.rows, width, [&, width, weight, drop](int64_t first, int64_t last, int thread) {
-    float *of_bias = bias_sums.of(thread), *of_weight = weight_sums.of(thread);
-    float *of_shift = shift_sums.of(thread);
-    std::vector<float> kept(width);
-    float *scaled = kept.data();
+  over_rows(norm.rows, width, [&](int64_t first, int64_t last, int thread) {
     for (int64_t row = first; row < last; ++row) {
-      const Row r = measure<KIND>(norm, row, scaled);
-      const float *up = upstream + row * width;
-      float mean = 0.0f, along = 0.0f;
-#pragma omp simd reduction(+ : mean, along)
-      for (int64_t i = 0; i < width; ++i) {
-        const float value = (scaled[i] - r.mean) * r.inverse, slope = up[i] * weight[i];
-        scaled[i] = value;
-        mean += slope;
-        along += slope * value;
-        of_weight[i] += up[i] * value;
-        of_shift[i] += up[i];
-      }
-      mean /= width;
-      along /= width;
       const int64_t place = row * width;
-      float *to = out.sum + place, *of_product = out.product + place;
-#pragma omp simd
-      for (int64_t i = 0; i < width; ++i) {
-        const float slope = (up[i] * weight[i] - mean - scaled[i] * along) * r.inverse;
-        to[i] = slope;
-        if (KIND == JOINED) of_bias[i] += slope;
-        if (KIND == DROPPED) {
-          of_product[i] = slope * drop(place + i);
-          of_bias[i] += of_product[i];
-        }
-      }
+      float *of_row = out.sum + place, *of_product = out.product + place;
+      const Row measured = measure<KIND>(norm, row, of_row);
+      row_gradient(measured, upstream + place, norm.weight, width, of_row, weight_sums.of(thread),
+                   shift_sums.of(thread));
+      if (KIND == DROPPED) norm.drop.apply(of_row, place, width, of_product);
+      if (KIND != ALONE) add(of_product, width, bias_sums.of(thread));
     }
   });
   if (KIND != ALONE) bias_sums.write(out.bias);
