@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -39,7 +40,7 @@ def library(folder=None):
     `folder` is the cache (default: that of the user). Of two processes that ask at once one builds and the
     other waits. Raises NoKernels.
     """
-    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++")
+    compiler = shlex.split(os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++") or "")
     if not compiler:
         raise NoKernels("no C++ compiler (g++) was found")
     folder = Path(folder) if folder else cache_folder()
@@ -87,9 +88,9 @@ def _key(compiler):
 
 def _version(compiler):
     try:
-        answer = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
+        answer = subprocess.run([*compiler, "--version"], capture_output=True, text=True, check=False)
     except OSError as error:
-        raise NoKernels(f"the compiler {compiler} does not run ({error})") from None
+        raise NoKernels(f"the compiler {compiler[0]} does not run ({error})") from None
     return answer.stdout.partition("\n")[0]
 
 
@@ -106,13 +107,13 @@ def _processor():
 
 def _compile(compiler, target):
     with atomic_path(target) as temporary:
-        command = [compiler, *flags(), *map(str, sources()), "-o", str(temporary)]
+        command = [*compiler, *flags(), *map(str, sources()), "-o", str(temporary)]
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, timeout=LONGEST_BUILD, check=False
             )
         except subprocess.TimeoutExpired:
-            raise NoKernels(f"{compiler} took more than {LONGEST_BUILD} s") from None
+            raise NoKernels(f"{compiler[0]} took more than {LONGEST_BUILD} s") from None
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if "error" in line] or ["no message"]
-            raise NoKernels(f"{compiler} could not build the kernels ({lines[0].strip()})")
+            raise NoKernels(f"{compiler[0]} could not build the kernels ({lines[0].strip()})")
