@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from src.config.quantization import Quantization
 from src.errors import UserError, did_you_mean
 from src.files import read_json
 
@@ -17,7 +18,10 @@ PRESETS = {
 
 @dataclasses.dataclass(frozen=True)
 class BertConfig:
-    """Sizes, rates and head of a BERT; defaults are BERT-base's (Devlin et al. 2019)."""
+    """Sizes, rates, head and bits of a BERT; defaults are BERT-base's (Devlin et al. 2019).
+
+    `classifier_dropout` None is hidden_dropout_prob, `quantization` None a model in float.
+    """
 
     vocab_size: int = 30522
     hidden_size: int = 768
@@ -27,6 +31,7 @@ class BertConfig:
     hidden_act: str = "gelu"
     hidden_dropout_prob: float = 0.1
     attention_probs_dropout_prob: float = 0.1
+    classifier_dropout: float | None = None
     max_position_embeddings: int = 512
     type_vocab_size: int = 2
     initializer_range: float = 0.02
@@ -37,6 +42,7 @@ class BertConfig:
     output_mode: str = "classification"
     dtype: str = "float32"
     compute_type: str = "float32"
+    quantization: Quantization | None = None
 
     def __post_init__(self):
         if self.hidden_size % self.num_attention_heads:
@@ -48,9 +54,10 @@ class BertConfig:
             raise UserError(
                 f'hidden_act "{self.hidden_act}" is not known; use gelu (the exact, erf form) or relu'
             )
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(f"{name} {getattr(self, name)} has to be from 0 to below 1")
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
+            rate = getattr(self, name)
+            if rate is not None and not 0 <= rate < 1:
+                raise UserError(f"{name} {rate} has to be from 0 to below 1")
         if self.head_activation not in ("none", "relu"):
             raise UserError(f'head_activation "{self.head_activation}" is not known; use none or relu')
 
@@ -73,8 +80,10 @@ class BertConfig:
         values = {
             f.name: getattr(self, f.name)
             for f in dataclasses.fields(self)
-            if f.name not in ("labels", "output_mode", "dtype", "compute_type")
+            if f.name not in ("labels", "output_mode", "dtype", "compute_type", "quantization")
         }
+        if self.quantization:
+            values["quantization"] = dataclasses.asdict(self.quantization)
         head = bool(self.num_labels)
         values.update(
             model_type="bert",
@@ -114,6 +123,7 @@ class BertConfig:
         id2label = values.get("id2label") or {}
         labels = tuple(id2label[k] for k in sorted(id2label, key=int)) if head else ()
         regression = values.get("problem_type") == "regression" or (head and len(labels) == 1)
+        values["quantization"] = Quantization.from_json(values.get("quantization"), path)
         return cls(
             **{k: v for k, v in values.items() if k in known and v is not None},
             labels=() if regression else labels,
