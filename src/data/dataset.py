@@ -60,6 +60,29 @@ def choose_buckets(lengths, max_seq_length, limit=4, passes=None):
     return sorted({int(ends[place]) for place in places})
 
 
+class SortedBatches:
+    """Batches of a table from its shortest rows to its longest, each padded to its own longest row.
+
+    For a model that takes any shape: no row only fills a batch. With `equal` only rows of one length share a
+    batch, so that nothing is padded at all.
+    """
+
+    def __init__(self, table, batch_size, equal=False):
+        self.table, self.batch_size, self.equal = table, batch_size, equal
+
+    def epoch(self, epoch=0):
+        """Iterate over the batches, the same in every epoch."""
+        order = np.argsort(self.table.lengths, kind="stable")
+        ends = np.flatnonzero(np.diff(self.table.lengths[order])) + 1 if self.equal else ()
+        for group in np.split(order, ends):
+            for start in range(0, len(group), self.batch_size):
+                yield self._batch(group[start:start + self.batch_size])
+
+    def _batch(self, rows):
+        columns = self.table.padded(rows, self.table.lengths[rows].max())
+        return Batch(*columns, self.table.labels_of(rows), np.ones(len(rows), np.float32), rows)
+
+
 class Batches:
     """The batches of a table for one rank.
 
@@ -94,11 +117,7 @@ class Batches:
         """Iterate over the batches of epoch number `epoch`, from step `skip` on (to resume inside one)."""
         for length, rows, weights in self._plan(epoch)[skip:]:
             ids, segments, mask = self.table.padded(rows, length)
-            yield Batch(ids, segments, mask, self._labels(rows), weights, rows)
-
-    def _labels(self, rows):
-        labels = self.table.labels
-        return np.zeros(len(rows), np.int32) if labels is None else labels[rows]
+            yield Batch(ids, segments, mask, self.table.labels_of(rows), weights, rows)
 
     def _plan(self, epoch):
         """This rank's steps: (length, rows [B], weights [B]), without any token touched yet."""

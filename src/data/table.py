@@ -67,6 +67,10 @@ class RecordTable:
         return RecordTable.from_flat(self.tokens[places], self.segments[places], lengths, labels,
                                      self.max_seq_length, self.manifest)
 
+    def labels_of(self, rows):
+        """The labels of the rows, int32 zeros where the table has none."""
+        return np.zeros(len(rows), np.int32) if self.labels is None else self.labels[rows]
+
     def head(self, rows):
         """The first `rows` rows (all of them when there are fewer, or when `rows` is negative)."""
         return self if rows < 0 or rows >= self.rows else self.take(np.arange(rows))

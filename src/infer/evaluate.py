@@ -31,18 +31,23 @@ def evaluation_mode(network):
 
 
 def predict_logits(cell, batches):
+    """Logits of every row by a LogitsCell; see `collect_logits`."""
+    with evaluation_mode(cell.network):
+        return collect_logits(lambda *columns: cell(*map(ms.Tensor, columns)).asnumpy(), batches)
+
+
+def collect_logits(predict, batches):
     """Logits of every row.
 
-    Parameters: `cell` a LogitsCell; `batches` one unshuffled pass (data.dataset.Batches), whose fill rows
-    have weight 0 and are dropped here. Returns: float32 [rows, C] in the order of the table.
+    Parameters: `predict` a function of input_ids, token_type_ids, attention_mask [B, S] that returns logits
+    [B, C]; `batches` one unshuffled pass (data.dataset.Batches or SortedBatches), whose fill rows have
+    weight 0 and are dropped here. Returns: float32 [rows, C] in the order of the table.
     """
     logits = None
-    with evaluation_mode(cell.network):
-        for batch in batches.epoch(0):
-            columns = (batch.input_ids, batch.token_type_ids, batch.attention_mask)
-            values = cell(*(ms.Tensor(column) for column in columns)).asnumpy()
-            if logits is None:
-                logits = np.full((batches.table.rows, values.shape[1]), np.nan, np.float32)
-            real = batch.weights > 0
-            logits[batch.rows[real]] = values[real]
+    for batch in batches.epoch(0):
+        values = predict(batch.input_ids, batch.token_type_ids, batch.attention_mask)
+        if logits is None:
+            logits = np.full((batches.table.rows, values.shape[1]), np.nan, np.float32)
+        real = batch.weights > 0
+        logits[batch.rows[real]] = values[real]
     return logits

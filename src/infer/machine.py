@@ -23,7 +23,7 @@ def describe_machine():
         "packages": ", ".join(filter(None, map(_version, PACKAGES))),
         "processor": _cpuinfo("model name") or platform.processor() or "unknown",
         "cores": f"{len(os.sched_getaffinity(0))} usable of {os.cpu_count()}",
-        "instructions": " ".join(_instructions()) or "none of those looked for",
+        "instructions": " ".join(instructions()) or "none of those looked for",
         "memory": _memory(),
         "disk": f"{shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB free in {Path.cwd()}",
         "compiler": _compiler(),
@@ -48,7 +48,8 @@ def _cpuinfo(key):
     return ""
 
 
-def _instructions():
+def instructions():
+    """Those of INSTRUCTIONS that the processor offers."""
     offered = set((_cpuinfo("flags") or _cpuinfo("Features")).split())
     return [name for name in INSTRUCTIONS if name in offered]
 
