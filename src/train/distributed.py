@@ -6,7 +6,7 @@ gradient reducer are used in this module alone.
 import dataclasses
 
 import mindspore as ms
-from mindspore import nn
+from mindspore import nn, ops
 from mindspore.communication import get_group_size, get_rank, init
 
 from src.errors import UserError
@@ -55,3 +55,8 @@ def gradient_reducer(parameters, ranks):
     if ranks.size == 1:
         return None
     return nn.DistributedGradReducer(parameters, mean=True, degree=ranks.size)
+
+
+def maximum_over_ranks(ranks):
+    """The operator from a tensor to the largest values over all ranks, or None for a single process."""
+    return None if ranks.size == 1 else ops.AllReduce(ops.ReduceOp.MAX)

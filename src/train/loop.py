@@ -18,7 +18,8 @@ class Phase:
     """One stretch of training: a train step over batches for a number of epochs or steps.
 
     `parts` names the values that the step's network returns beside the loss; `evaluate(epoch, step)` runs
-    after each epoch (None: never); `number` is 1 or 2 in checkpoints and log; `sink_steps` as in fed_steps.
+    after each epoch (None: never), and every `eval_steps` steps where that is not 0; `number` is 1 or 2 in
+    checkpoints and log; `sink_steps` as in fed_steps.
     """
 
     number: int
@@ -31,6 +32,7 @@ class Phase:
     evaluate: Callable | None = None
     log_name: str = "outputs"
     sink_steps: int = 0
+    eval_steps: int = 0
 
     @property
     def total_steps(self):
@@ -87,6 +89,10 @@ class Loop:
             speed.add(count, examples)
             if _crossed(before, step, self.options.logging_step) or step >= phase.total_steps:
                 self._log(phase, epoch, step, result, speed)
+            if phase.evaluate and phase.eval_steps and _crossed(before, step, phase.eval_steps):
+                # What ends an epoch is evaluated there.
+                if step % phase.batches.steps_per_epoch and step < phase.total_steps:
+                    phase.evaluate(epoch + 1, step)
             if _crossed(before, step, self.options.save_ckpt_step):
                 self._save(phase, step)
             yield step
