@@ -9,6 +9,11 @@ BITS = ("0, or from 2 to 8", lambda bits: bits == 0 or 2 <= bits <= 8)
 RANGE = "input_threshold"
 
 
+def is_range(name):
+    """Whether a weight of this name is the range of a layer's input."""
+    return name.endswith(f".{RANGE}")
+
+
 @dataclasses.dataclass(frozen=True)
 class Quantization:
     """Bits of each group of tensors (0: it stays in float) and how they are used (Zafrir et al. 2019).

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from safetensors.numpy import save_file
 
+from src.config.quantization import RANGE, is_range
 from src.errors import UserError, did_you_mean
 from src.files import write_json
 from src.infer.zoo_ckpt import write_ckpt
@@ -32,7 +33,7 @@ def expected_shapes(config):
     shapes.update(_dense("bert.pooler.dense", hidden, hidden))
     if config.num_labels:
         shapes.update(_dense("classifier", hidden, config.num_labels))
-    return shapes
+    return {**shapes, **_ranges(shapes, config.quantization)}
 
 
 def check_weights(arrays, config, source):
@@ -85,7 +86,12 @@ def refuse_what_transformers_lacks(config, source):
 def plain_config(config):
     """config.json's content without the keys that only this project knows."""
     return {k: v for k, v in config.to_json_dict().items()
-            if k not in ("use_relative_positions", "head_activation")}
+            if k not in ("use_relative_positions", "head_activation", "quantization")}
+
+
+def without_ranges(arrays):
+    """`arrays` without the ranges of quantized inputs."""
+    return {name: array for name, array in arrays.items() if not is_range(name)}
 
 
 def without_extras(arrays):
@@ -104,15 +110,23 @@ def write_directory(path, arrays, config, tokenizer_dir=None, extra=None, weight
     Parameters: `arrays` {Hugging Face name: array}; `config` a BertConfig, or the dict for config.json;
     `tokenizer_dir` the folder whose tokenizer files are copied; `extra` {file name: value} written as JSON
     beside them (metrics.json); `weights` the weight file's name, .safetensors or .ckpt.
-    Everything is written into a folder beside `path` that then takes its name.
+    """
+    write_folder(path, lambda folder: _write_weights(folder / weights, arrays), config, tokenizer_dir, extra)
+
+
+def write_folder(path, write_model, config, tokenizer_dir=None, extra=None):
+    """As `write_directory`, with a model file of any kind, which `write_model(folder)` writes.
+
+    Everything is written into a folder beside `path` that then takes its name; when `write_model` raises,
+    nothing has changed.
     """
     with _new_directory(Path(path)) as folder:
-        _write_weights(folder / weights, arrays)
         write_json(folder / "config.json", config if isinstance(config, dict) else config.to_json_dict())
         for file in tokenizer_files(tokenizer_dir) if tokenizer_dir else ():
             shutil.copyfile(file, folder / file.name)
         for name, value in (extra or {}).items():
             write_json(folder / name, value)
+        write_model(folder)
 
 
 def _write_weights(file, arrays):
@@ -169,6 +183,17 @@ def _layer_shapes(prefix, config):
         table = (RELATIVE_ROWS, config.head_size)
         shapes.update({f"{prefix}attention.self.{n}.table.weight": table for n in RELATIVE_TABLES})
     return shapes
+
+
+def _ranges(shapes, quantization):
+    """One range for each dense layer among `shapes` whose input is quantized."""
+    if not (quantization and quantization.activation_bits):
+        return {}
+    biases = [name for name in shapes if name.endswith(".bias") and "LayerNorm" not in name]
+    dense = {name.removesuffix(".bias") for name in biases}
+    if not quantization.quantize_classifier:
+        dense -= {"classifier"}
+    return {f"{name}.{RANGE}": (1,) for name in sorted(dense)}
 
 
 def _dense(name, size_in, size_out):

@@ -8,7 +8,7 @@ import math
 import mindspore as ms
 from mindspore import nn, ops
 
-from src.model.layers import NUMBERS
+from src.model.layers import NUMBERS, Embedding
 
 RELATIVE_DISTANCE = 16  # Shaw et al. 2018 clip distances; beyond 16 they saw no gain
 
@@ -42,8 +42,8 @@ class SelfAttention(nn.Cell):
         if self.fused:
             self.operator = layers.attention(config)
         if self.relative:
-            self.relative_keys = RelativePositions(config, layers)
-            self.relative_values = RelativePositions(config, layers)
+            self.relative_keys = RelativePositions(config)
+            self.relative_values = RelativePositions(config)
 
     def construct(self, hidden, mask_bias, shape):
         if self.fused:
@@ -77,9 +77,10 @@ class SelfAttention(nn.Cell):
 class RelativePositions(nn.Cell):
     """One vector for each clipped distance j - i, shared by the heads (Shaw et al. 2018, eq. 3 to 5)."""
 
-    def __init__(self, config, layers):
+    def __init__(self, config):
         super().__init__()
-        self.table = layers.embedding(2 * RELATIVE_DISTANCE + 1, config.head_size, config)
+        # Part of the attention, which stays in float in a quantized model.
+        self.table = Embedding(2 * RELATIVE_DISTANCE + 1, config.head_size, config)
         self.product = ops.BatchMatMul()
         self.product_transposed = ops.BatchMatMul(transpose_b=True)
 

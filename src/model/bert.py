@@ -116,8 +116,9 @@ class BertClassifier(nn.Cell):
     def __init__(self, config, layers=FLOAT_LAYERS):
         super().__init__()
         self.bert = BertModel(config, layers)
-        self.dropout = layers.dropout(config.hidden_dropout_prob)
-        self.classifier = layers.dense(config.hidden_size, config.num_labels, config)
+        own = config.classifier_dropout is not None
+        self.dropout = layers.dropout(config.classifier_dropout if own else config.hidden_dropout_prob)
+        self.classifier = layers.classifier(config.hidden_size, config.num_labels, config)
         self.relu_head = config.head_activation == "relu"
 
     def construct(self, input_ids, token_type_ids, attention_mask):

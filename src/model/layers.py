@@ -25,40 +25,65 @@ def _fresh(config):
 NUMBERS = {"float32": ms.float32, "float16": ms.float16}
 
 
-class Dense(nn.Cell):
-    """y = x W^T + b. Construct: x [R, H] -> [R, O] in `config.dtype`, multiplied in `config.compute_type`.
+class Product(nn.Cell):
+    """x W^T, multiplied in `config.compute_type`.
 
-    The weights themselves are float32, as their updates need. `multiply` leaves the bias to the operator that
-    follows, which adds it in passing.
+    Construct: x [R, H], weight [O, H] -> [R, O] in `config.dtype`.
     """
 
-    def __init__(self, in_size, out_size, config):
+    def __init__(self, config):
+        super().__init__()
+        self.matmul = ops.MatMul(transpose_b=True)
+        self.dtype, self.compute_type = NUMBERS[config.dtype], NUMBERS[config.compute_type]
+
+    def construct(self, x, weight):
+        # A cast to the type that is there already vanishes from the graph.
+        return self.matmul(x.astype(self.compute_type), weight.astype(self.compute_type)).astype(self.dtype)
+
+
+class Dense(nn.Cell):
+    """y = x W^T + b. Construct: x [R, H] -> [R, O] in `config.dtype`.
+
+    The weights themselves are float32, as their updates need. `multiply` leaves the bias to the operator that
+    follows, which adds it in passing; `operator` multiplies: a constructor (config) of a cell as Product.
+    """
+
+    def __init__(self, in_size, out_size, config, operator=Product):
         super().__init__()
         self.weight = Parameter(initializer(_fresh(config), (out_size, in_size)))
         self.bias = Parameter(initializer(Zero(), (out_size,)))
-        self.matmul = ops.MatMul(transpose_b=True)
+        self.product = operator(config)
         self.bias_add = ops.BiasAdd()
-        self.dtype, self.compute_type = NUMBERS[config.dtype], NUMBERS[config.compute_type]
+        self.dtype = NUMBERS[config.dtype]
 
     def construct(self, x):
         return self.bias_add(self.multiply(x), self.bias.astype(self.dtype))
 
     def multiply(self, x):
         """x W^T: [R, H] -> [R, O]."""
-        # A cast to the type that is there already vanishes from the graph.
-        product = self.matmul(x.astype(self.compute_type), self.weight.astype(self.compute_type))
-        return product.astype(self.dtype)
+        return self.product(x, self.weight)
+
+
+class Lookup(nn.Cell):
+    """Construct: table [V, H], ids [R] int32 -> its rows [R, H]."""
+
+    def construct(self, table, ids):
+        return ops.gather(table, ids, 0)
 
 
 class Embedding(nn.Cell):
-    """Rows of a table. Construct: ids [R] int32 -> [R, H] float32."""
+    """Rows of a table. Construct: ids [R] int32 -> [R, H] float32.
 
-    def __init__(self, rows, width, config):
+    `operator` looks them up: a constructor () of a cell as Lookup.
+    """
+
+    def __init__(self, rows, width, config, operator=Lookup):
         super().__init__()
         self.weight = Parameter(initializer(_fresh(config), (rows, width)))
+        self.lookup = operator()
 
     def construct(self, ids):
-        return ops.gather(self.weight, ids, 0)
+        return self.lookup(self.weight, ids)
 
 
 class Normalise(nn.Cell):
@@ -168,11 +193,13 @@ def plain_dropout(rate):
 class Layers:
     """Constructors that a BERT is built with; quantized or fused layers replace some of them.
 
-    `activations` {name: constructor of a cell as Activated}; `attention` a constructor (config) of a cell
-    that does all that lies between the dense layers of SelfAttention (see there), None: plain operators.
+    `classifier` is the head's dense layer; `activations` {name: constructor of a cell as Activated};
+    `attention` a constructor (config) of a cell that does all that lies between the dense layers of
+    SelfAttention (see there), None: plain operators.
     """
 
     dense: Callable = Dense
+    classifier: Callable = Dense
     embedding: Callable = Embedding
     dropout: Callable = plain_dropout
     norm: Callable = LayerNorm

@@ -12,6 +12,8 @@ _TO_HF = (
     (r"(?<=\d\.)output_norm\.", "output.LayerNorm."),
     (r"\bembeddings\.norm\.", "embeddings.LayerNorm."),
     (r"\bpooler\.", "pooler.dense."),
+    # What the operator of a dense layer keeps belongs to the layer.
+    (r"\.product\.", "."),
 )
 
 

@@ -24,11 +24,21 @@ def convert(config):
     if config.to == "hf":
         huggingface.refuse_what_transformers_lacks(bert, weights.source)
         arrays, values = huggingface.without_extras(arrays), huggingface.plain_config(bert)
+        arrays = _without_ranges(arrays, bert)
     output = fresh_output_dir(config.output_dir, config.overwrite_output_dir)
     huggingface.write_directory(output, arrays, values, tokenizer_dir=weights.source.parent,
                                 weights=WEIGHT_FILE[config.to])
     _report(weights, arrays, bert, output)
     return output
+
+
+def _without_ranges(arrays, bert):
+    """The weights in float for transformers, which does not quantize; what is left out is said."""
+    kept = huggingface.without_ranges(arrays)
+    if bert.quantization:
+        print(f"note: transformers computes this model in float: the bits and {len(arrays) - len(kept)} "
+              "ranges of inputs are left out, the weights are those from before rounding")
+    return kept
 
 
 def _bert_config(config, weights):

@@ -32,13 +32,16 @@ class Evaluator:
         return values
 
 
-def epoch_evaluation(run, network, bert_config, tokenizer_dir):
-    """The function that the loop calls after each epoch: evaluate, log, keep the best."""
+def epoch_evaluation(run, network, bert_config, tokenizer_dir, wording=json.dumps):
+    """The function that the loop calls after each epoch: evaluate, log, keep the best.
+
+    `wording` makes the line of the log from the metrics.
+    """
     evaluator = Evaluator(network, bert_config, run.task, run.config, tokenizer_dir)
 
     def evaluate(epoch, step):
         metrics = {**evaluator.metrics(), "epoch": epoch, "step": step}
-        run.journal.say(json.dumps(metrics))
+        run.journal.say(wording(metrics))
         run.keep_best(network, bert_config, metrics, tokenizer_dir)
 
     return evaluate

@@ -9,6 +9,7 @@ from src.model.bert import BertClassifier
 from src.model.names import parameter_count
 from src.stages import load, tables
 from src.stages.evaluation import epoch_evaluation
+from src.stages.quantization import refuse_quantized
 from src.stages.run import Run
 from src.stages.training import PhasePlan, train_phase
 
@@ -43,6 +44,7 @@ def _network(run, table):
     config, task, say = run.config, run.task, run.journal.say
     if config.load_pretrained_path:
         files = load.read_model(config.load_pretrained_path, say)
+        refuse_quantized(files)
         tables.check_tokenizer(files.tokenizer_dir, table, config.train_data_dir)
         rates = load.dropout_rates(files.config, config)
         network, bert_config = load.classifier_from(files, task, run.device, say, True, **rates)

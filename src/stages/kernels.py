@@ -9,6 +9,7 @@ from src.kernels import layers as kernels
 from src.kernels import operators
 from src.kernels.build import NoKernels, library
 from src.model.layers import FLOAT_LAYERS, LayerNorm, Layers, ResidualNorm
+from src.quant.quantizers import PLAIN, Operators
 from src.train.device import Device, set_up_device
 
 
@@ -24,6 +25,7 @@ class EquippedDevice(Device):
     losses: dict = dataclasses.field(default_factory=dict)
     optimizer: Callable | None = None
     squared_norm: Callable | None = None
+    quantizers: Operators = PLAIN
 
 
 def equip_device(config, say):

@@ -4,12 +4,14 @@ import dataclasses
 from pathlib import Path
 
 from src.config.bert_config import BertConfig
+from src.config.quantization import is_range
 from src.config.student_config import RATES, with_rates
 from src.errors import UserError
 from src.infer.huggingface import fit_head, tokenizer_files, without_extras
 from src.infer.weight_files import read_weights
 from src.model.bert import BertBody, BertClassifier
 from src.model.loading import load_strict
+from src.stages.quantization import check_ranges, fit_ranges, layers_for
 
 HEAD = "classifier."
 SHOWN = 6  # names listed in a remark; the rest are counted
@@ -56,8 +58,10 @@ def classifier_from(files, task, device, say, fresh_head=False, **changes):
     """A BertClassifier with the weights of `files`, its outputs in the order of the task's labels.
 
     The head's rows are matched with the labels by name. Where the head is absent or another task's, it is
-    new if `fresh_head`, which is said aloud. Returns (network, config). Raises UserError when a weight has no
-    partner or the head does not fit.
+    new if `fresh_head`, which is said aloud. With `quantization` among the `changes` of the config, ranges
+    of inputs that the files do not have begin at zero, which is not set yet; else those of a quantized model
+    have to be there. Returns (network, config). Raises UserError when a weight has no partner or the head
+    does not fit.
     """
     config = files.config.replace(
         labels=task.labels,
@@ -77,9 +81,14 @@ def classifier_from(files, task, device, say, fresh_head=False, **changes):
         arrays = {name: array for name, array in arrays.items() if not name.startswith(HEAD)}
         say(f"{files.source}: the head is new")
     else:
-        arrays.update({name: arrays[name][list(order)] for name in arrays if name.startswith(HEAD)})
-    network = BertClassifier(config, device.layers)
+        head = [name for name in arrays if name.startswith(HEAD) and not is_range(name)]
+        arrays.update({name: arrays[name][list(order)] for name in head})
+    network = BertClassifier(config, layers_for(config, device))
+    if "quantization" in changes:
+        arrays = fit_ranges(arrays, network)
     load_strict(network, arrays, files.source, fresh=(HEAD,) if order is None else ())
+    if "quantization" not in changes:
+        check_ranges(network, files.source)
     return network, config
 
 
@@ -93,8 +102,9 @@ def body_from(files, device, say):
     }
     if f"{HEAD}weight" in files.arrays:
         say(f"{files.source}: its head is not used")
-    network = BertBody(config, device.layers)
+    network = BertBody(config, layers_for(config, device))
     load_strict(network, arrays, files.source)
+    check_ranges(network, files.source)
     return network, config
 
 

@@ -2,9 +2,11 @@
 
 from src.config.student_config import fresh_student
 from src.errors import UserError
+from src.infer.huggingface import without_ranges
 from src.model.bert import BertClassifier
 from src.model.loading import load_strict
 from src.stages import load
+from src.stages.quantization import refuse_quantized
 
 
 def read_student(config, zoo_config, say):
@@ -14,7 +16,11 @@ def read_student(config, zoo_config, say):
             "--load_gd_ckpt_path and --student_init teacher_layers are two different starts; give one"
         )
     path = config.load_td1_ckpt_path or config.load_gd_ckpt_path
-    return load.read_model(path, say, zoo_config, "student") if path else None
+    if not path:
+        return None
+    files = load.read_model(path, say, zoo_config, "student")
+    refuse_quantized(files)
+    return files
 
 
 def fresh_config(config, teacher):
@@ -61,7 +67,7 @@ def _copy_teacher_layers(network, student_config, teacher_files, layer_map, task
     # The teacher's head is of this task, perhaps in another order (said aloud when it was loaded).
     order = list(load.label_order(teacher_files, task, lambda text: None))
     arrays = {}
-    for name, array in teacher_files.arrays.items():
+    for name, array in without_ranges(teacher_files.arrays).items():
         parts = name.split(".")
         if not name.startswith("bert.encoder.layer."):
             arrays[name] = array[order] if name.startswith(load.HEAD) else array

@@ -14,12 +14,13 @@ from src.train.step import LossScale, TrainStep
 
 @dataclasses.dataclass(frozen=True)
 class PhasePlan:
-    """What differs between one phase and the next."""
+    """What differs between one phase and the next. `eval_steps` as in Phase."""
 
     number: int
     title: str
     epochs: int
     learning_rate: float
+    eval_steps: int = 0
 
 
 def freeze(network):
@@ -33,7 +34,7 @@ def freeze(network):
 def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None):
     """Train what is trainable in `network`; goes on from the run's checkpoint when that is of this phase.
 
-    `evaluate(epoch, step)` is called after each epoch.
+    `evaluate(epoch, step)` is called after each epoch, and as `plan.eval_steps` says.
     """
     config = run.config
     total = phase_steps(plan.epochs, config.train_steps, batches.steps_per_epoch)
@@ -60,7 +61,8 @@ def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None):
     )
     names = (plan.number, plan.title, step, batches, plan.epochs, config.train_steps, network.features)
     sunk = sink_steps(config, run.device, batches.buckets)
-    run.loop.run(Phase(*names, evaluate=evaluate, log_name=run.log_name, sink_steps=sunk), done)
+    rest = {"log_name": run.log_name, "sink_steps": sunk, "eval_steps": plan.eval_steps}
+    run.loop.run(Phase(*names, evaluate=evaluate, **rest), done)
 
 
 def _resume(run, number, step):

@@ -131,7 +131,7 @@ def test_attention(relative):
 
 
 def test_relative_vectors_of_each_distance():
-    cell = RelativePositions(CONFIG, FLOAT_LAYERS)
+    cell = RelativePositions(CONFIG)
     table = cell.table.weight.asnumpy()
     query = np.zeros((1, 1, 20, 4), np.float32)
     query[..., 0] = 1

@@ -1,0 +1,16 @@
+"""python run_q8bert_train.py: a BERT or a task student is quantized, by training or by calibration alone."""
+from src.config.q8bert_config import resolve
+from src.errors import run_main
+
+
+def main(argv=None):
+    """Resolve the command line and run the stage."""
+    task, resolved = resolve(argv)
+    # MindSpore takes seconds to load: a wrong flag is answered before.
+    from src.stages.q8bert import q8bert
+
+    q8bert(task, resolved)
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,97 @@
+"""Quantization-aware training (Q8BERT). SETTINGS and the two networks are yours to edit."""
+
+import dataclasses
+
+from src.config.bert_config import BertConfig
+from src.config.cli import parse
+from src.config.options import DROPOUT, NOT_NEGATIVE, POSITIVE, SHARE, option
+from src.config.quantization import BITS, Quantization
+from src.config.train_config import TrainConfig
+from src.errors import UserError
+from src.tasks import find_task
+
+NO_INIT = "none"
+
+
+def _is_init(text):
+    try:
+        return text == NO_INIT or 0 < float(text) < float("inf")
+    except ValueError:
+        return False
+
+
+INIT = (f"{NO_INIT} or a number above 0", _is_init)
+
+
+@dataclasses.dataclass(frozen=True)
+class Q8BertConfig(TrainConfig):
+    """run_q8bert_train.py: a BERT or a task student -> the same trained to work in 8 bits."""
+
+    load_ckpt_path: str = option("", "model to quantize: a directory, or a .ckpt described by STUDENT_NET")
+    load_teacher_ckpt_path: str = option(
+        "", "fine-tuned teacher to distil from: a directory, or a .ckpt described by TEACHER_NET; empty: none"
+    )
+    do_eval: bool = option(True, "evaluate every eval_ckpt_step steps and after each epoch, keep the best")
+    epoch_num: int = option(
+        3,
+        "passes over the training rows (0: only set the ranges, post-training quantization)",
+        alias="epoch_size",
+        must=NOT_NEGATIVE,
+    )
+    batch_size: int = option(16, "rows a training step", alias="train_batch_size", must=POSITIVE)
+    save_ckpt_step: int = option(
+        50, "steps between resume checkpoints; one is also written at each epoch's end", must=POSITIVE
+    )
+    eval_ckpt_step: int = option(50, "steps between evaluations", must=POSITIVE)
+    do_quant: bool = option(True, "false trains in float, all else equal")
+    weight_bits: int = option(8, "bits of the dense layers' weights (0: float)", must=BITS)
+    embedding_bits: int = option(8, "bits of the three embeddings (0: float)", must=BITS)
+    activation_bits: int = option(8, "bits of the dense layers' inputs (0: float)", must=BITS)
+    per_channel: bool = option(False, "a weight range for each output of a dense layer, not one for all")
+    quantize_classifier: bool = option(True, "quantize the classifier too")
+    quantizer: str = option("symmetric", "how weights are rounded, by its name in src/quant/quantizers.py")
+    activation_init: str = option(
+        NO_INIT, "first value of every input range; none: the maximum of the first batch", must=INIT
+    )
+    ema_decay: float = option(0.9999, "decay of the moving average of the input ranges", must=SHARE)
+    calibration_steps: int = option(
+        20, "batches whose plain maximum sets the input ranges before training", must=NOT_NEGATIVE
+    )
+    is_lgt_fit: bool = option(False, "with a teacher: the label loss too (without one it is always on)")
+    temperature: float = option(1.0, "T of the soft cross-entropy to the teacher", must=POSITIVE)
+    hidden_dropout_prob: float = option(-1.0, "dropout of hidden states (-1: the model's own)", must=DROPOUT)
+    attention_probs_dropout_prob: float = option(
+        -1.0, "dropout of attention (-1: the model's own)", must=DROPOUT
+    )
+    cls_dropout_prob: float = option(
+        -1.0, "dropout before the classifier (-1: the model's own)", must=DROPOUT
+    )
+
+    @property
+    def quantization(self):
+        """The Quantization that the flags ask for; None with do_quant false."""
+        if not self.do_quant:
+            return None
+        names = [field.name for field in dataclasses.fields(Quantization)]
+        return Quantization(**{name: getattr(self, name) for name in names})
+
+
+# Your own values: they lose to the command line alone. Example: SETTINGS = {"weight_bits": 4}
+SETTINGS = {}
+
+# The networks in .ckpt files, which hold no config of their own (directories do).
+TEACHER_NET = BertConfig()
+STUDENT_NET = BertConfig()
+
+
+def resolve(argv=None):
+    """The command line of run_q8bert_train.py -> (TaskSpec, Resolved)."""
+    resolved = parse(Q8BertConfig, argv, SETTINGS)
+    config, quantization = resolved.config, resolved.config.quantization
+    if config.epoch_num == 0 and not quantization:
+        raise UserError("--epoch_num 0 with --do_quant false: nothing to do")
+    if config.epoch_num == 0 and not config.calibration_steps and config.activation_init == NO_INIT:
+        raise UserError(
+            "--epoch_num 0 only sets the input ranges: give --calibration_steps above 0, or --activation_init"
+        )
+    return find_task(config.task_name), resolved
