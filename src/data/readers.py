@@ -1,9 +1,9 @@
 """Rows of a task's text file (TSV, CSV or JSONL) as examples; a sentence for each thing that can be wrong."""
 import csv
 import dataclasses
-import io
 import json
 import math
+from itertools import chain, islice
 from pathlib import Path
 
 from src.errors import UserError
@@ -43,40 +43,63 @@ def find_file(directory, name):
     return next((p for p in (path, *map(path.with_suffix, SUFFIXES)) if p.is_file()), None)
 
 
+class ExampleFile:
+    """A text file of `task`, read row by row: however long it is, one row is in memory.
+
+    `header` the names of the columns; `headerless` True where the file begins with a row; `labelled` False
+    for a file ("test...") without the label column. Raises UserError for a missing file and a wrong header.
+    """
+
+    def __init__(self, path, task, split="train"):
+        self.path, self.task = Path(path), task
+        if not self.path.is_file():
+            raise UserError(f"{self.path} does not exist; it should hold the {split} rows of {task.name}")
+        is_test = split.startswith("test")
+        # Only GLUE's own CoLA files have no header; a CSV or JSONL file names its columns.
+        self.headerless = bool(task.columns) and self.path.suffix == ".tsv" and not is_test
+        rows = _numbered_rows(self.path)
+        self.header = list(task.columns) if self.headerless else _header(rows, self.path)
+        self.labelled = not is_test or task.label_column in self.header
+        label = [task.label_column] if self.labelled else []
+        _check_header(self.path, self.header, (*task.text_columns, *label))
+
+    def rows(self, on_bad_row="error", bad_rows=None):
+        """Pairs (values of all columns as written, Example); None for the Example of an unlabelled row.
+
+        Raises UserError for a bad row; with on_bad_row "skip" it is noted in the list `bad_rows` instead.
+        """
+        rows = _numbered_rows(self.path)
+        for line, row in rows if self.headerless else islice(rows, 1, None):
+            try:
+                example = _example(self.task, self.header, row, line, self.labelled)
+            except _BadRow as complaint:
+                if on_bad_row != "skip":
+                    raise UserError(f"{self.path}, line {line}: {complaint} "
+                                    "(--on_bad_row skip leaves such rows out)") from None
+                bad_rows.append({"line": line, "reason": str(complaint)})
+                continue
+            yield row, example
+
+
 def read_examples(path, task, on_bad_row="error", max_rows=-1, split="train"):
     """Read a text file of `task`; rows that carry the task's `unlabelled` mark are left out and counted.
 
     `split` "test..." files have a header and may lack the label column. Returns a TextFile.
     Raises UserError for a missing file, a wrong header and, with on_bad_row "error", for the first bad row.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path} does not exist; it should hold the {split} rows of {task.name}")
-    is_test = split.startswith("test")
-    rows = _numbered_rows(path)
-    # Only GLUE's own CoLA files have no header; a CSV or JSONL file names its columns.
-    headerless = task.columns and path.suffix == ".tsv" and not is_test
-    header = list(task.columns) if headerless else _header(rows, path)
-    labelled = not is_test or task.label_column in header
-    _check_header(path, header, (*task.text_columns, *([task.label_column] if labelled else [])))
-    found = TextFile(path, [], [], 0, labelled)
-    for line, row in rows:
-        if 0 <= max_rows <= len(found.examples):
+    source = ExampleFile(path, task, split)
+    found = TextFile(source.path, [], [], 0, source.labelled)
+    rows = source.rows(on_bad_row, found.bad_rows)
+    while len(found.examples) < max_rows or max_rows < 0:
+        row = next(rows, None)
+        if row is None:
             break
-        try:
-            example = _example(task, header, row, line, labelled)
-        except _BadRow as complaint:
-            if on_bad_row != "skip":
-                raise UserError(f"{path}, line {line}: {complaint} "
-                                "(--on_bad_row skip leaves such rows out)") from None
-            found.bad_rows.append({"line": line, "reason": str(complaint)})
-            continue
-        if example is None:
+        if row[1] is None:
             found.unlabelled += 1
         else:
-            found.examples.append(example)
+            found.examples.append(row[1])
     if not found.examples:
-        raise UserError(f"{path} holds no usable row")
+        raise UserError(f"{source.path} holds no usable row")
     return found
 
 
@@ -136,14 +159,27 @@ def _numbered_rows(path):
 
 def _lines(path):
     # Split at newlines only: str.splitlines would also break a sentence at U+2028 and its like.
-    lines = path.read_bytes().removeprefix(BOM).split(b"\n")
-    while lines and not lines[-1].strip():
-        lines.pop()
-    for number, line in enumerate(lines, 1):
-        try:
-            yield number, line.decode("utf-8").removesuffix("\r")
-        except UnicodeDecodeError as error:
-            yield number, _BadRow(f"not UTF-8 (byte {error.start + 1})")
+    waiting = []
+    for number, line in enumerate(_raw_lines(path), 1):
+        waiting.append((number, line))
+        # Blank lines count as rows, except at the end of the file.
+        if line.strip():
+            yield from (_decoded(*each) for each in waiting)
+            waiting = []
+
+
+def _raw_lines(path):
+    with open(path, "rb") as file:
+        first = file.readline().removeprefix(BOM)
+        for line in chain([first] if first else [], file):
+            yield line.removesuffix(b"\n")
+
+
+def _decoded(number, line):
+    try:
+        return number, line.decode("utf-8").removesuffix("\r")
+    except UnicodeDecodeError as error:
+        return number, _BadRow(f"not UTF-8 (byte {error.start + 1})")
 
 
 def _tsv_rows(path):
@@ -153,15 +189,19 @@ def _tsv_rows(path):
 
 
 def _csv_rows(path):
-    try:
-        text = path.read_bytes().removeprefix(BOM).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 (byte {error.start + 1})") from None
-    reader = csv.reader(io.StringIO(text, newline=""))
+    reader = csv.reader(_csv_lines(path))
     try:
         yield from ((reader.line_num, row) for row in reader if row)
     except csv.Error as error:
         raise UserError(f"{path}, line {reader.line_num}: {error}") from None
+
+
+def _csv_lines(path):
+    for number, line in enumerate(_raw_lines(path), 1):
+        try:
+            yield line.decode("utf-8") + "\n"
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}, line {number}: not UTF-8 (byte {error.start + 1})") from None
 
 
 def _json_rows(path):
