@@ -39,6 +39,21 @@ class Normalise(nn.Cell):
         return self.operator(x, weight, shift, self.eps)
 
 
+class FakeQuantize(nn.Cell):
+    """x on a grid of `levels` steps to each side of zero.
+
+    Construct: x [R, H], threshold [1] or [R, 1] -> [R, H].
+    """
+
+    def __init__(self, library, levels):
+        super().__init__()
+        self.levels = _number(levels)
+        self.operator = operators.fake_quantize(library)
+
+    def construct(self, x, threshold):
+        return self.operator(x, threshold, self.levels)
+
+
 class Dropping(nn.Cell):
     """A cell with dropout. Its masks are a function of the run's seed, its own number and the step.
 

@@ -146,6 +146,26 @@ def _loss(library, name):
     return custom(library, name, lambda student, teacher, mask: (mask[0],), bprop=bprop)
 
 
+def largest_magnitude(library, by_row=False):
+    """x [R, H] -> [1], or with `by_row` [R, 1], the largest magnitude; it has no gradient."""
+
+    def bprop(x, out, upstream):
+        return (ops.zeros_like(x),)
+
+    if by_row:
+        return custom(library, "largest_of_rows", lambda x: (x[0], 1), bprop=bprop)
+    return custom(library, "largest_magnitude", lambda x: (1,), bprop=bprop)
+
+
+def fake_quantize(library):
+    """x [R, H], threshold [1] or [R, 1], levels [1] -> x on its grid; the gradient is passed straight on."""
+
+    def bprop(x, threshold, levels, out, upstream):
+        return (upstream, *_none(threshold, levels))
+
+    return custom(library, "fake_quantize", lambda x, *_: x, bprop=bprop)
+
+
 def squared_norm(library):
     """Any number of tensors -> [1], the sum of the squares of all their numbers."""
     return custom(library, "squared_norm", lambda *_: (1,))

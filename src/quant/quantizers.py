@@ -12,8 +12,7 @@ import dataclasses
 from collections.abc import Callable
 
 import mindspore as ms
-import numpy as np
-from mindspore import Tensor, nn, ops
+from mindspore import nn, ops
 
 from src.errors import UserError, did_you_mean
 
@@ -32,31 +31,33 @@ class Largest(nn.Cell):
         magnitudes = ops.abs(x)
         if self.by_row:
             return ops.ReduceMax(keep_dims=True)(magnitudes, 1)
-        # The maximum alone passes over NaN.
-        largest = ops.ReduceMax()(magnitudes)
-        return ops.select(ops.isfinite(x).all(), largest, largest * np.inf).reshape(1)
+        # The maximum alone passes over NaN; x - x is zero for numbers only.
+        return (ops.ReduceMax()(magnitudes) + (x - x).sum()).reshape(1)
 
 
 class FakeQuantize(nn.Cell):
-    """x rounded to its grid; what is not finite stays as it is.
+    """x rounded to a grid of `levels` (M) steps to each side of zero; what is not finite does not become so.
 
-    Construct: x [R, H], threshold [1] or [R, 1], levels [1] (M) -> [R, H].
+    Construct: x [R, H], threshold [1] or [R, 1] -> [R, H].
     """
 
-    def construct(self, x, threshold, levels):
-        scale = ops.select(threshold > 0, threshold / levels, ops.ones_like(threshold))
-        steps = ops.round(x / scale)
-        clipped = ops.minimum(ops.maximum(steps, -levels), levels) * scale
-        # Clipping would hide an overflow, by which a step is to be skipped.
-        return ops.select(ops.isfinite(x), clipped, x)
+    def __init__(self, levels):
+        super().__init__()
+        self.levels = float(levels)
 
-    def bprop(self, x, threshold, levels, out, upstream):
-        return upstream, ops.zeros_like(threshold), ops.zeros_like(levels)
+    def construct(self, x, threshold):
+        scale = ops.select(threshold > 0, threshold / self.levels, ops.ones_like(threshold))
+        clipped = ops.clamp(ops.round(x / scale), -self.levels, self.levels)
+        # Clipping alone would hide an overflow, by which a step is to be skipped: x - x shows it.
+        return clipped * scale + (x - x)
+
+    def bprop(self, x, threshold, out, upstream):
+        return upstream, ops.zeros_like(threshold)
 
 
 @dataclasses.dataclass(frozen=True)
 class Operators:
-    """Constructors of what quantizers compute with: of cells as Largest (by_row) and FakeQuantize ()."""
+    """Constructors of what quantizers compute with: cells as Largest (by_row) and FakeQuantize (levels)."""
 
     largest: Callable = Largest
     fake_quantize: Callable = FakeQuantize
@@ -74,16 +75,15 @@ class Symmetric(nn.Cell):
 
     def __init__(self, bits, by_row=False, operators=PLAIN):
         super().__init__()
-        self.levels = Tensor(np.array([2 ** (bits - 1) - 1], np.float32))
         self.largest = operators.largest(by_row)
-        self.fake_quantize = operators.fake_quantize()
+        self.fake_quantize = operators.fake_quantize(2 ** (bits - 1) - 1)
 
     def measure(self, weight):
         """The threshold max|W|: weight [R, H] -> [1], by row [R, 1]."""
         return self.largest(ops.stop_gradient(weight))
 
     def construct(self, x, threshold):
-        return self.fake_quantize(x.astype(ms.float32), threshold, self.levels)
+        return self.fake_quantize(x.astype(ms.float32), threshold)
 
 
 # How weights are quantized, by name: constructors (bits, by_row, operators) of cells as Symmetric.

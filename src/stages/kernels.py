@@ -18,7 +18,8 @@ class EquippedDevice(Device):
     """A device and the layers, losses and operators of the train step that serve it best.
 
     What is empty or None means the plain operators of the room that takes it: `losses` by the names of
-    intermediate_rows, `optimizer` as in adam_weight_decay, `squared_norm` as in TrainStep.
+    intermediate_rows, `optimizer` as in adam_weight_decay, `squared_norm` as in TrainStep. `quantizers` are
+    what quantized layers compute with.
     """
 
     layers: Layers = FLOAT_LAYERS
@@ -73,4 +74,8 @@ def kernel_parts(built):
         },
         "optimizer": partial(operators.adam_weight_decay, built),
         "squared_norm": operators.squared_norm(built),
+        "quantizers": Operators(
+            largest=partial(operators.largest_magnitude, built),
+            fake_quantize=partial(kernels.FakeQuantize, built),
+        ),
     }

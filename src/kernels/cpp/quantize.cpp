@@ -1,0 +1,76 @@
+// Fake quantization: the largest magnitude of a tensor, and its numbers rounded to a grid. Letters: R rows,
+// H width.
+#include <cfloat>
+
+#include "functions.h"
+#include "kernel.h"
+
+namespace {
+
+// The bits of the largest |x|: compared as integers, infinity is above all numbers and NaN above infinity.
+uint32_t largest_bits(const float *x, int64_t count) {
+  uint32_t found = 0;
+#pragma omp simd reduction(max : found)
+  for (int64_t i = 0; i < count; ++i) {
+    const uint32_t bits = bits_as<uint32_t>(x[i]) & 0x7fffffffu;
+    found = bits > found ? bits : found;
+  }
+  return found;
+}
+
+struct Grid {
+  float scale, levels;
+
+  Grid(float threshold, float count) : scale(threshold > 0.0f ? threshold / count : 1.0f), levels(count) {}
+
+  void round(const float *x, int64_t count, float *to) const {
+    const float step = scale, highest = levels;
+#pragma omp simd
+    for (int64_t i = 0; i < count; ++i) {
+      float q = std::nearbyint(x[i] / step);  // ties to even
+      q = q < -highest ? -highest : q;
+      q = q > highest ? highest : q;
+      to[i] = std::fabs(x[i]) <= FLT_MAX ? q * step : x[i];
+    }
+  }
+};
+
+}  // namespace
+
+// x of any shape -> [1], the largest magnitude; not finite where one of the numbers is not
+KERNEL(largest_magnitude) {
+  const Arguments args{data, ranks, shapes};
+  const float *x = args.floats(0);
+  std::vector<uint32_t> found(omp_get_max_threads(), 0);
+  over_rows(args.count(0), 1, [&](int64_t first, int64_t last, int thread) {
+    found[thread] = largest_bits(x + first, last - first);
+  });
+  args.floats(1)[0] = bits_as<float>(*std::max_element(found.begin(), found.end()));
+  return 0;
+}
+
+// x [R, H] -> [R, 1], the largest magnitude of each row
+KERNEL(largest_of_rows) {
+  const Arguments args{data, ranks, shapes};
+  const float *x = args.floats(0);
+  float *out = args.floats(1);
+  const int64_t width = args.last(0), rows = args.count(0) / width;
+  over_rows(rows, width, [=](int64_t first, int64_t last, int) {
+    for (int64_t row = first; row < last; ++row) out[row] = bits_as<float>(largest_bits(x + row * width, width));
+  });
+  return 0;
+}
+
+// x [R, H], threshold [1] or [R, 1], levels [1] -> x on the grid of its threshold [R, H]; what is not finite
+// stays as it is
+KERNEL(fake_quantize) {
+  const Arguments args{data, ranks, shapes};
+  const float *x = args.floats(0), *threshold = args.floats(1), levels = args.floats(2)[0];
+  float *out = args.floats(3);
+  const int64_t width = args.last(0), rows = args.count(0) / width, step = args.count(1) > 1 ? 1 : 0;
+  over_rows(rows, width, [=](int64_t first, int64_t last, int) {
+    for (int64_t row = first; row < last; ++row)
+      Grid(threshold[row * step], levels).round(x + row * width, width, out + row * width);
+  });
+  return 0;
+}
