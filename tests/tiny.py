@@ -178,3 +178,19 @@ def token_batch(config=TINY, rows=3, length=8, seed=0):
     ids = draw.integers(5, config.vocab_size, (rows, length)).astype(np.int32) * mask
     segments = (np.arange(length) >= lengths[:, None] // 2).astype(np.int32) * mask
     return ids, segments, mask
+
+
+def random_masked_lm(config, seed=0, spread=0.2):
+    """A BertMaskedLM of normal weights, ready to predict."""
+    from mindspore import Tensor
+
+    from src.model.masked_lm import BertMaskedLM
+    from src.model.names import named_parameters
+
+    draw = np.random.default_rng(seed)
+    network = BertMaskedLM(config)
+    for name, parameter in named_parameters(network).items():
+        centre = 1.0 if name.endswith("LayerNorm.weight") else 0.0
+        values = centre + spread * draw.standard_normal(parameter.shape)
+        parameter.set_data(Tensor(values.astype(np.float32)))
+    return network.set_train(False)

@@ -18,6 +18,7 @@ from src.infer.zoo_ckpt import is_zoo, read_ckpt, weights_of_zoo
 
 BODY = ("embeddings.", "encoder.", "pooler.")
 PRETRAINING_HEADS = ("cls.",)
+MASKED_LM_HEAD = "cls.predictions."
 BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
 # What a folder may hold, in the order of preference.
 FOLDER_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
@@ -44,12 +45,12 @@ class Weights:
     ignored: int = 0
 
 
-def read_weights(path, part=None):
+def read_weights(path, part=None, keep=()):
     """Read a model folder or a single weight file.
 
     Parameters: `path` a folder (model.safetensors, pytorch_model.bin, their shards, a .ckpt), a file of one
     of these kinds, or the prefix of a TensorFlow checkpoint; `part` "student" or "teacher", needed only for a
-    .ckpt that holds both.
+    .ckpt that holds both; `keep` prefixes of pre-training heads that are not set aside (MASKED_LM_HEAD).
     Returns: Weights. Raises UserError when nothing is found, the file is broken or two names mean one weight.
     """
     path = Path(path)
@@ -57,7 +58,7 @@ def read_weights(path, part=None):
     config_file = next((file.parent / name for name in CONFIG_FILES if (file.parent / name).is_file()), None)
     config = read_json(config_file) if config_file else None
     raw, set_aside, ignored = _read_file(file, part)
-    arrays, more = canonical_arrays(raw, file)
+    arrays, more = canonical_arrays(raw, file, keep)
     return Weights(arrays, sorted(set_aside + more), config, config_file, file, ignored)
 
 
@@ -81,11 +82,11 @@ def find_weight_file(path):
     raise UserError(f"{path} does not exist; give a model folder or a weight file")
 
 
-def canonical_arrays(raw, source):
-    """({canonical name: float32 array}, names set aside) of {name in the file: array}."""
+def canonical_arrays(raw, source, keep=()):
+    """({canonical name: float32 array}, names set aside) of {name in the file: array}; `keep` as above."""
     arrays, origin, set_aside = {}, {}, []
     for name, array in raw.items():
-        canonical = canonical_name(name)
+        canonical = canonical_name(name, keep)
         if canonical is None:
             set_aside.append(name)
         elif canonical in arrays:
@@ -96,11 +97,11 @@ def canonical_arrays(raw, source):
     return arrays, set_aside
 
 
-def canonical_name(name):
+def canonical_name(name, keep=()):
     """Our name of a tensor of a Hugging Face file, or None when it is a buffer or a pre-training head."""
     name = name.removeprefix("module.")
     body = name.removeprefix("bert.")
-    if body in BUFFERS or name.startswith(PRETRAINING_HEADS):
+    if body in BUFFERS or name.startswith(PRETRAINING_HEADS) and not name.startswith(tuple(keep)):
         return None
     if body.startswith(BODY):
         name = "bert." + body

@@ -12,6 +12,9 @@ _TO_HF = (
     (r"(?<=\d\.)output_norm\.", "output.LayerNorm."),
     (r"\bembeddings\.norm\.", "embeddings.LayerNorm."),
     (r"\bpooler\.", "pooler.dense."),
+    (r"^predictions\.transform\.", "cls.predictions.transform.dense."),
+    (r"^predictions\.norm\.", "cls.predictions.transform.LayerNorm."),
+    (r"^predictions\.", "cls.predictions."),
     # What the operator of a dense layer keeps belongs to the layer.
     (r"\.product\.", "."),
 )

@@ -1,0 +1,54 @@
+"""BERT with the head of masked language modelling.
+
+Shape letters: B batch, S length, H hidden, P places asked for, V vocabulary.
+"""
+
+import mindspore as ms
+from mindspore import Parameter, nn, ops
+from mindspore.common.initializer import Zero, initializer
+
+from src.model.bert import BertModel
+from src.model.layers import FLOAT_LAYERS, NUMBERS
+
+
+class MaskedWordHead(nn.Cell):
+    """Dense, activation, LayerNorm, then the product with the word embeddings (Devlin et al. 2019, 3.1).
+
+    The output matrix is that of the embeddings and is passed in; only its bias belongs to the head.
+    Construct: hidden [P, H], word_embeddings [V, H] -> logits [P, V] float32.
+    """
+
+    def __init__(self, config, layers):
+        super().__init__()
+        size = config.hidden_size
+        self.transform = layers.dense(size, size, config)
+        self.activation = layers.activations[config.hidden_act]()
+        self.norm = layers.norm(size, config)
+        self.bias = Parameter(initializer(Zero(), (config.vocab_size,)))
+        self.matmul = ops.MatMul(transpose_b=True)
+        self.bias_add = ops.BiasAdd()
+        self.compute_type = NUMBERS[config.compute_type]
+
+    def construct(self, hidden, word_embeddings):
+        inner = self.norm(self.activation(self.transform.multiply(hidden), self.transform.bias))
+        product = self.matmul(inner.astype(self.compute_type), word_embeddings.astype(self.compute_type))
+        return self.bias_add(product.astype(ms.float32), self.bias)
+
+
+class BertMaskedLM(nn.Cell):
+    """BERT that predicts words, the counterpart of transformers' BertForMaskedLM.
+
+    Construct: input_ids, token_type_ids, attention_mask [B, S] int32; places [P] int32, each b * S + s
+    -> logits [P, V] float32. Only the places asked for go through the head: its product with the vocabulary
+    costs as much as a small encoder.
+    """
+
+    def __init__(self, config, layers=FLOAT_LAYERS):
+        super().__init__()
+        self.bert = BertModel(config, layers)
+        self.predictions = MaskedWordHead(config, layers)
+
+    def construct(self, input_ids, token_type_ids, attention_mask, places):
+        hidden_states = self.bert(input_ids, token_type_ids, attention_mask)[1]
+        hidden = ops.gather(hidden_states[-1], places, 0)
+        return self.predictions(hidden, self.bert.embeddings.word_embeddings.weight)
