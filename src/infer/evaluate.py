@@ -3,8 +3,9 @@
 import contextlib
 
 import mindspore as ms
-import numpy as np
 from mindspore import nn
+
+from src.infer.logits import collect_logits
 
 
 class LogitsCell(nn.Cell):
@@ -33,21 +34,18 @@ def evaluation_mode(network):
 def predict_logits(cell, batches):
     """Logits of every row by a LogitsCell; see `collect_logits`."""
     with evaluation_mode(cell.network):
-        return collect_logits(lambda *columns: cell(*map(ms.Tensor, columns)).asnumpy(), batches)
+        return collect_logits(on_arrays(cell), batches)
 
 
-def collect_logits(predict, batches):
-    """Logits of every row.
+def predictor(network):
+    """The network's logits as a function of one batch's NumPy arrays; no dropout from now on."""
+    network.set_train(False)
+    return on_arrays(LogitsCell(network))
 
-    Parameters: `predict` a function of input_ids, token_type_ids, attention_mask [B, S] that returns logits
-    [B, C]; `batches` one unshuffled pass (data.dataset.Batches or SortedBatches), whose fill rows have
-    weight 0 and are dropped here. Returns: float32 [rows, C] in the order of the table.
-    """
-    logits = None
-    for batch in batches.epoch(0):
-        values = predict(batch.input_ids, batch.token_type_ids, batch.attention_mask)
-        if logits is None:
-            logits = np.full((batches.table.rows, values.shape[1]), np.nan, np.float32)
-        real = batch.weights > 0
-        logits[batch.rows[real]] = values[real]
-    return logits
+
+def on_arrays(cell):
+    """A cell of tensors as a function of NumPy arrays."""
+    def call(*columns):
+        return cell(*map(ms.Tensor, columns)).asnumpy()
+
+    return call
