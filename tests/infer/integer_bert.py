@@ -29,7 +29,8 @@ class IntegerBert:
         weight, bias = self.arrays[f"{name}.weight"], self.arrays[f"{name}.bias"]
         if name == "classifier" and not self.scheme.quantize_classifier:
             return x @ weight.T.astype(float) + bias
-        largest = np.abs(weight).max(axis=1, keepdims=True) if self.scheme.per_channel else np.abs(weight).max()
+        axis = 1 if self.scheme.per_channel else None
+        largest = np.abs(weight).max(axis=axis, keepdims=True)
         weight, weight_scale = to_integers(weight, largest, self.scheme.weight_bits)
         threshold = self.arrays[f"{name}.input_threshold"].item()
         x, scale = to_integers(x, threshold, self.scheme.activation_bits)

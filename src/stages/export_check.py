@@ -1,0 +1,92 @@
+"""An exported file against the model it was made from: the same rows through both, logit by logit."""
+
+import dataclasses
+
+import numpy as np
+
+from src.data.table import RecordTable
+from src.errors import UserError
+from src.infer.evaluate import predictor
+from src.infer.logits import collect_logits
+from src.stages import load, tables
+from src.stages.kernels import equip_device
+from src.stages.open_model import OPENERS, own_task
+
+BATCH = 32
+RANDOM_ROWS, RANDOM_LENGTH = 32, 64
+# Float sums in another order move a logit by 1e-5 or so. In integers a number at the edge of rounding can
+# fall to the other side, and a step there moves all that follows: most rows agree as floats do, a few differ.
+LARGEST, TYPICAL_SHARE = 1e-3, 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Logits of file and model over some rows.
+
+    Of each row the largest difference of a logit: `largest` and `typical` are its maximum and median.
+    `changed` counts the predictions that differ, `margin` is the largest distance between the model's best
+    two logits among those rows; `scale` is the root mean square of the model's logits.
+    """
+
+    rows: int
+    largest: float
+    typical: float
+    changed: int
+    margin: float
+    scale: float
+
+    @classmethod
+    def of(cls, logits, expected):
+        """Compare logits [rows, C] with those expected."""
+        differences = np.abs(logits - expected).max(axis=1)
+        changed = logits.argmax(axis=1) != expected.argmax(axis=1)
+        best = np.sort(expected[changed], axis=1)
+        margin = (best[:, -1] - best[:, -2]).max() if changed.any() else 0.0
+        return cls(len(logits), float(differences.max()), float(np.median(differences)), int(changed.sum()),
+                   float(margin), float(np.sqrt(np.mean(expected**2))))
+
+    def agrees(self, precision):
+        """Whether the differences are those of rounding; never with NaN among the logits."""
+        if precision == "int8":
+            return self.typical <= TYPICAL_SHARE * self.scale and np.isfinite(self.largest)
+        return self.largest <= LARGEST
+
+    def __str__(self):
+        margin = f", by margins of up to {self.margin:.2g} in the model" if self.changed else ""
+        return (f"file and model over {self.rows} rows: logits differ by at most {self.largest:.2g}, in half "
+                f"of the rows by at most {self.typical:.2g}; {self.changed} predictions differ{margin}")
+
+
+def check(file, files, config):
+    """Reload an exported file and compare it with the network of `files` (load.ModelFiles).
+
+    Prints and returns the Comparison. Raises UserError when more than rounding lies between the two.
+    """
+    table = rows_to_compare(files, config)
+    device = equip_device(config, lambda remark: None)
+    network, _ = load.classifier_from(files, own_task(files), device, lambda remark: None)
+    batches = tables.make_batches(table, config, BATCH, shuffle=False)
+    exported = OPENERS[config.format](file, files.config, config, 0)
+    found = Comparison.of(collect_logits(exported.predict, batches),
+                          collect_logits(predictor(network), batches))
+    print(found)
+    if not found.agrees(config.precision):
+        raise UserError(f"the exported file does not compute what the model does (logits differ by up to "
+                        f"{found.largest:.3g}); it was not kept: please report this")
+    return found
+
+
+def rows_to_compare(files, config):
+    """The first rows of the evaluation records, or rows of random token ids of many lengths."""
+    bert, path = files.config, config.eval_data_dir
+    if path:
+        table = tables.read_split(config, path, "dev").head(config.compare_rows)
+        tables.check_table(table, bert, None, path)
+        tables.check_tokenizer(files.tokenizer_dir, table, path)
+        return table
+    draw = np.random.default_rng(0)
+    longest = min(RANDOM_LENGTH, bert.max_position_embeddings)
+    lengths = draw.integers(min(3, longest), longest + 1, RANDOM_ROWS)
+    tokens = draw.integers(0, bert.vocab_size, lengths.sum())
+    segments = draw.integers(0, bert.type_vocab_size, lengths.sum())
+    return RecordTable.from_flat(tokens, segments, lengths, None, longest)

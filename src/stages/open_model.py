@@ -1,0 +1,101 @@
+"""A model folder of any kind as a function from token ids to logits: weights, model.onnx, or model.mindir.
+
+What a kind does not need is not imported: an ONNX file is served without MindSpore.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from src.config.bert_config import BertConfig
+from src.data.dataset import Batches, SortedBatches
+from src.errors import UserError
+from src.files import read_json
+from src.tasks import TaskSpec
+
+CONFIG_FILE, EXPORT = "config.json", "export"   # the key of config.json that says what was exported
+FILES = {"onnx": "model.onnx", "mindir": "model.mindir"}
+BUCKETS = (16, 32, 64, 128, 256)
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenModel:
+    """A model ready to answer.
+
+    `predict` takes input_ids, token_type_ids, attention_mask [B, S] and returns logits [B, C]; `file` holds
+    the model; `any_shape` is False where each new shape of a batch first has to be compiled.
+    """
+
+    predict: Callable
+    config: BertConfig
+    file: Path
+    any_shape: bool
+
+    @property
+    def precision(self):
+        """`int8`, `fp32`, or what the weights of a checkpoint are computed in."""
+        return exported_as(self.file.parent).get("precision", self.config.compute_type)
+
+    def batches(self, table, batch_size):
+        """One pass over a table in the shapes that suit the model, for `collect_logits`."""
+        if self.any_shape:
+            return SortedBatches(table, batch_size)
+        longest = self.config.max_position_embeddings
+        lengths = [*(length for length in BUCKETS if length < longest), longest]
+        # One text alone is common, and is not worth a whole batch.
+        return Batches(table, min(table.rows, batch_size) if table.rows == 1 else batch_size, lengths,
+                       shuffle=False, seed=0)
+
+
+def open_model(model_dir, settings, threads=0, say=lambda remark: None):
+    """Open a model folder.
+
+    Parameters: `settings` a DeviceConfig for what MindSpore computes; `threads` of ONNX Runtime, 0: as many
+    as there are cores; `say` takes the remarks. Raises UserError for a folder that holds no classifier.
+    """
+    folder = Path(model_dir)
+    for kind, name in FILES.items():
+        if (folder / name).is_file() or exported_as(folder).get("format") == kind:
+            config = BertConfig.from_json(folder / CONFIG_FILE)
+            return OPENERS[kind](folder / name, config, settings, threads)
+    return _weights(folder, settings, say)
+
+
+def exported_as(folder):
+    """{format, precision} of a folder that `export` wrote, {} of any other."""
+    file = folder / CONFIG_FILE
+    return read_json(file).get(EXPORT, {}) if file.is_file() else {}
+
+
+def _onnx(file, config, settings, threads):
+    from src.infer.onnx_session import OnnxModel
+
+    return OpenModel(OnnxModel(file, threads), config, file, any_shape=True)
+
+
+def _mindir(file, config, settings, threads):
+    from src.infer.mindir import MindirModel
+    from src.train.device import set_up_device
+
+    set_up_device(settings)
+    return OpenModel(MindirModel(file), config, file, any_shape=True)
+
+
+OPENERS = {"onnx": _onnx, "mindir": _mindir}
+
+
+def _weights(folder, settings, say):
+    from src.infer.evaluate import predictor
+    from src.stages import load
+    from src.stages.kernels import equip_device
+
+    files = load.read_model(folder, say)
+    network, config = load.classifier_from(files, own_task(files), equip_device(settings, say), say)
+    return OpenModel(predictor(network), config, files.source, any_shape=False)
+
+
+def own_task(files):
+    """The task that a model's own labels describe. Raises UserError for a model without a head."""
+    if not files.config.num_labels:
+        raise UserError(f"{files.source} has no head; fine-tune it on a task first with run_finetune.py")
+    return TaskSpec("the model's own task", ("text",), labels=files.config.labels)

@@ -1,0 +1,151 @@
+"""Export from folder to folder: complete, minimal, checked against the model; refused in one sentence."""
+
+import json
+import os
+
+import numpy as np
+import onnx
+import pytest
+
+from src.config.quantization import Quantization
+from src.errors import UserError
+from src.infer.onnx_session import OnnxModel
+from src.stages import export_check
+from src.stages.export_check import Comparison
+from src.tools.export import main
+from tests import tiny
+
+TOKENIZER = ["tokenizer.json", "tokenizer_config.json", "vocab.txt"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, vocabulary):
+    return tiny.write_model(tmp_path_factory.mktemp("float"), vocabulary)
+
+
+def quantized(folder, vocabulary, scale=6.0, **scheme):
+    """A quantized model folder whose ranges are all `scale`."""
+    config = tiny.TINY.replace(quantization=Quantization(**scheme))
+    arrays = tiny.random_arrays(config)
+    arrays.update({name: np.full(1, scale, np.float32) for name in arrays if name.endswith("input_threshold")})
+    return tiny.write_model(folder, vocabulary, config, arrays)
+
+
+def run(model, out, *flags):
+    main(tiny.flags(model_dir=model, output_dir=out, kernels="off") + list(flags))
+    return json.loads((out / "config.json").read_text())
+
+
+def test_onnx_in_float(tmp_path, model, sst2, capsys):
+    values = run(model, tmp_path / "out", f"--eval_data_dir={sst2}")
+    assert sorted(os.listdir(tmp_path / "out")) == sorted(["config.json", "model.onnx", *TOKENIZER])
+    assert values["export"] == {"format": "onnx", "precision": "fp32"}
+    assert values["id2label"] == {"0": "0", "1": "1"} and "quantization" not in values
+    lines = capsys.readouterr().out
+    assert "file and model over 13 rows: logits differ by at most" in lines and "0 predictions differ" in lines
+    onnx.checker.check_model(tmp_path / "out" / "model.onnx", full_check=True)
+
+
+def test_mindir(tmp_path, model, capsys):
+    values = run(model, tmp_path / "out", "--format=mindir")
+    assert sorted(os.listdir(tmp_path / "out")) == sorted(["config.json", "model.mindir", *TOKENIZER])
+    assert values["export"] == {"format": "mindir", "precision": "fp32"}
+    assert "over 32 rows" in capsys.readouterr().out
+
+
+def test_a_float_model_in_integers(tmp_path, model, sst2, capsys):
+    flags = ["--precision=int8", f"--calibration_data={sst2}", f"--eval_data_dir={sst2}"]
+    values = run(model, tmp_path / "out", *flags, "--calibration_rows=20", "--per_channel")
+    assert values["quantization"]["weight_bits"] == 8 and values["quantization"]["per_channel"]
+    lines = capsys.readouterr().out
+    assert "the largest inputs of 14 layers over 20 rows" in lines
+    assert "matrix products in ONNX Runtime: 14 of integers, 4 of floats" in lines
+
+
+def test_a_quantized_model(tmp_path, vocabulary, capsys):
+    folder = quantized(tmp_path / "model", vocabulary)
+    assert run(folder, tmp_path / "int8", "--precision=int8")["quantization"]["activation_bits"] == 8
+    assert "quantization" not in run(folder, tmp_path / "fp32")
+    assert "fp32 leaves the quantization out" in capsys.readouterr().out
+    batch = tiny.token_batch(rows=8)
+    int8, fp32 = (OnnxModel(tmp_path / name / "model.onnx")(*batch) for name in ("int8", "fp32"))
+    assert 1e-3 < np.abs(int8 - fp32).max()
+
+
+def test_an_int8_file_is_a_quarter(tmp_path, vocabulary, sst2):
+    config = tiny.TINY.replace(vocab_size=8000, hidden_size=256, intermediate_size=1024)
+    folder = tiny.write_model(tmp_path / "model", vocabulary, config)
+    run(folder, tmp_path / "int8", "--precision=int8", f"--calibration_data={sst2}")
+    sizes = [path.stat().st_size for path in (tmp_path / "int8" / "model.onnx", folder / "model.safetensors")]
+    assert sizes[0] / sizes[1] < 0.26
+
+
+@pytest.mark.parametrize("logits, agrees", [
+    ([[1.0, -1.0], [2.0, 0.5]], True), ([[1.0, -1.0], [2.0, 0.4]], False), ([[np.nan, -1.0], [2.0, 0.5]], False),
+])
+def test_a_file_that_differs_is_noticed(logits, agrees):
+    expected = np.array([[1.0, -1.0], [2.0, 0.5]])
+    assert Comparison.of(np.array(logits), expected).agrees("fp32") is agrees
+
+
+def test_what_rounding_can_do_and_what_it_cannot():
+    expected = np.random.default_rng(0).standard_normal((100, 2))
+    one_row = expected.copy()
+    one_row[3] = expected[3, ::-1]
+    found = Comparison.of(one_row, expected)
+    assert found.agrees("int8") and not found.agrees("fp32")
+    assert found.changed == 1 and found.margin == pytest.approx(abs(expected[3, 0] - expected[3, 1]))
+    assert not Comparison.of(expected * 1.3, expected).agrees("int8")
+    assert not Comparison.of(expected * np.nan, expected).agrees("int8")
+
+
+def test_a_file_that_does_not_agree_is_not_kept(tmp_path, model, monkeypatch):
+    monkeypatch.setattr(export_check, "LARGEST", -1.0)
+    with pytest.raises(UserError, match="does not compute what the model does"):
+        run(model, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+REFUSED = {
+    "int8 without ranges": (["--precision=int8"], "give --calibration_data"),
+    "int8 as mindir": (["--precision=int8", "--format=mindir"], "needs --format onnx"),
+    "calibration in float": (["--calibration_data=x"], "for --precision int8"),
+    "calibration records absent": (["--precision=int8", "--calibration_data=none"], "none does not exist"),
+    "evaluation records absent": (["--eval_data_dir=none"], "none does not exist"),
+    "misspelt format": (["--format=onxx"], 'did you mean "onnx"'),
+}
+
+
+@pytest.mark.parametrize("flags, complaint", REFUSED.values(), ids=REFUSED)
+def test_wrong_flags(tmp_path, model, flags, complaint):
+    with pytest.raises(UserError, match=complaint):
+        run(model, tmp_path / "out", *flags)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_quantized_model_has_its_own_ranges(tmp_path, vocabulary):
+    folder = quantized(tmp_path / "model", vocabulary)
+    with pytest.raises(UserError, match="leave out --calibration_data"):
+        run(folder, tmp_path / "out", "--precision=int8", f"--calibration_data={tmp_path}")
+    unset = quantized(tmp_path / "unset", vocabulary, scale=0.0)
+    with pytest.raises(UserError, match="has no range of its input"):
+        run(unset, tmp_path / "out", "--precision=int8")
+    assert not (tmp_path / "out").exists()
+
+
+def test_folders_that_cannot_be_exported(tmp_path, vocabulary):
+    relative = tiny.write_model(tmp_path / "r", vocabulary, tiny.TINY.replace(use_relative_positions=True))
+    headless = tiny.write_model(tmp_path / "h", vocabulary, tiny.TINY.replace(labels=()))
+    without = tiny.write_model(tmp_path / "t", vocabulary)
+    for name in TOKENIZER:
+        (without / name).unlink()
+    for folder, complaint in ((relative, "--format mindir"), (headless, "has no head"),
+                              (without, "holds no tokenizer files"), (tmp_path / "none", "does not exist")):
+        with pytest.raises(UserError, match=complaint):
+            run(folder, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+    run(tiny.write_model(tmp_path / "good", vocabulary), tmp_path / "exported")
+    with pytest.raises(UserError, match="is an exported folder"):
+        run(tmp_path / "exported", tmp_path / "out")
+    with pytest.raises(UserError, match="is not empty"):
+        run(relative, tmp_path)
