@@ -117,6 +117,8 @@ def _add_flag(parser, field):
         parser.add_argument(
             *flags, dest=field.name, nargs="?", const=True, type=_boolean, help=text, metavar="true|false"
         )
+    elif kind is tuple:
+        parser.add_argument(*flags, dest=field.name, nargs="+", help=text, metavar="TEXT")
     else:
         parser.add_argument(
             *flags,
@@ -129,7 +131,7 @@ def _add_flag(parser, field):
 
 def _show(value):
     return (
-        {True: "true", False: "false", "": '""'}.get(value, value)
+        {True: "true", False: "false", "": '""', (): "none"}.get(value, value)
         if not isinstance(value, (int, float)) or isinstance(value, bool)
         else value
     )

@@ -1,35 +1,50 @@
-"""A model folder as a Python object: texts in, labels and probabilities out."""
+"""Texts in, labels and probabilities out: a model folder as a Python object, and the lines of the command."""
+
+import dataclasses
+import itertools
+import json
+import sys
+
 import numpy as np
 from scipy.special import softmax
 
-from src.config.train_config import RecordsConfig
+from src.config.train_config import DeviceConfig
 from src.data.features import encode_texts
+from src.data.text_lines import read_pairs
 from src.data.tokenization import load_tokenizer
 from src.errors import UserError
-from src.infer.evaluate import LogitsCell, predict_logits
-from src.stages import load, tables
-from src.stages.kernels import equip_device
-from src.tasks import TaskSpec
+from src.infer.logits import collect_logits
+from src.stages.open_model import open_model
+
+LINES = 8192   # read, answered and printed at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """`values` [rows, C] float32: probabilities of the labels, or scores (C = 1); `truncated` texts cut."""
+
+    values: np.ndarray
+    truncated: int
 
 
 class Classifier:
-    """Answers with a model folder (best/ or last/ of a run, or any Hugging Face BERT with a head).
+    """Answers with a model folder: best/ or last/ of a run, a Hugging Face BERT with a head, or an export.
 
-    `max_seq_length` cuts longer texts (0: the model's positions). Raises UserError for a folder that is none.
+    An exported ONNX file is run by ONNX Runtime with `threads` threads (0: one a core), all else by MindSpore
+    on `device_target`. `max_seq_length` cuts longer texts (0: the model's positions). Raises UserError for a
+    folder that is none of these.
     """
 
-    def __init__(self, model_dir, max_seq_length=0, batch_size=32, device_target="auto"):
-        self.settings = RecordsConfig(device_target=device_target, eval_batch_size=batch_size)
-        device = equip_device(self.settings, lambda remark: None)
-        files = load.read_model(model_dir, lambda remark: None)
-        if files.tokenizer_dir is None:
-            raise UserError(f"{model_dir} holds no tokenizer files; copy them beside the weights")
-        self.labels = files.config.labels
-        task = TaskSpec("the model's own task", ("text",), labels=self.labels)
-        self.network, config = load.classifier_from(files, task, device, lambda remark: None)
-        self.tokenizer = load_tokenizer(files.tokenizer_dir)
-        self.max_seq_length = max_seq_length or config.max_position_embeddings
-        self.cell = LogitsCell(self.network)
+    def __init__(self, model_dir, max_seq_length=0, batch_size=32, device_target="auto", threads=0):
+        settings = DeviceConfig(device_target=device_target)
+        self.model = open_model(model_dir, settings, threads)
+        self.labels, self.batch_size = self.model.config.labels, batch_size
+        positions = self.model.config.max_position_embeddings
+        if max_seq_length > positions:
+            raise UserError(f"max_seq_length {max_seq_length} is more than the {positions} positions of "
+                            f"{model_dir}")
+        self.max_seq_length = max_seq_length or positions
+        self.tokenizer = load_tokenizer(self.model.file.parent)
 
     def __call__(self, texts):
         """One answer for each text, in order.
@@ -37,12 +52,100 @@ class Classifier:
         `texts` are strings, or pairs (text_a, text_b). Returns (label, probability) for each; for a
         regression model the score alone.
         """
-        pairs = [(text, None) if isinstance(text, str) else tuple(text) for text in texts]
-        table, _ = encode_texts(pairs, self.tokenizer, self.max_seq_length)
-        batches = tables.make_batches(table, self.settings, self.settings.eval_batch_size, shuffle=False)
-        logits = predict_logits(self.cell, batches)
+        values = self.answer(texts).values
         if not self.labels:
-            return [float(score) for score in logits[:, 0]]
-        probabilities = softmax(logits, axis=-1)
-        return [(self.labels[best], float(row[best])) for row, best in
-                zip(probabilities, np.argmax(probabilities, axis=-1), strict=True)]
+            return [float(score) for score in values[:, 0]]
+        return [(self.labels[row.argmax()], float(row.max())) for row in values]
+
+    def answer(self, texts):
+        """The Answers to a list of texts as in a call."""
+        pairs = [(text, None) if isinstance(text, str) else tuple(text) for text in texts]
+        if not pairs:
+            return Answers(np.zeros((0, max(len(self.labels), 1)), np.float32), 0)
+        table, counts = encode_texts(pairs, self.tokenizer, self.max_seq_length)
+        logits = collect_logits(self.model.predict, self.model.batches(table, self.batch_size))
+        return Answers(softmax(logits, axis=-1) if self.labels else logits, counts.truncated)
+
+
+def predict(config):
+    """Answer the texts that a PredictConfig names, one line on standard output for each, in their order.
+
+    An empty text has an empty answer, so that line n still answers line n. How many were empty, and how many
+    were cut, is said on standard error.
+    """
+    pairs = texts_of(config)
+    classify = Classifier(config.model_dir, config.max_seq_length, config.batch_size, config.device_target,
+                          config.threads)
+    word = {"tsv": as_tsv, "json": as_json}[config.format]
+    rows = empty = truncated = 0
+    while chunk := list(itertools.islice(pairs, LINES)):
+        real = [pair for pair in chunk if pair]
+        found = classify.answer(real)
+        values = iter(found.values)
+        for pair in chunk:
+            print(word(pair, next(values) if pair else None, classify.labels))
+        sys.stdout.flush()
+        rows, empty, truncated = rows + len(real), empty + len(chunk) - len(real), truncated + found.truncated
+    if truncated:
+        _note(f"texts cut to {classify.max_seq_length} tokens: {truncated} of {rows}")
+    if empty:
+        _note(f"empty texts, whose answers are empty: {empty}")
+
+
+def texts_of(config):
+    """Iterate over the pairs, or None for an empty text, of the command line, a file or standard input."""
+    if config.text_b and len(config.text_b) != len(config.text):
+        raise UserError(f"--text_b has {len(config.text_b)} texts, --text {len(config.text)}; a pair needs "
+                        "one of each")
+    if config.text and config.input:
+        raise UserError("--text and --input are two sources of texts; give one")
+    if config.text:
+        seconds = config.text_b or [None] * len(config.text)
+        pairs = zip(config.text, seconds, strict=True)
+        return (pair if "".join(filter(None, pair)).strip() else None for pair in pairs)
+    if config.input and config.input != "-":
+        return _file_pairs(config.input)
+    if sys.stdin.isatty():
+        _note("reading texts from standard input, one a line; Ctrl+D ends")
+    return read_pairs(sys.stdin.buffer, "standard input")
+
+
+def _file_pairs(path):
+    try:
+        file = open(path, "rb")
+    except OSError as error:
+        raise UserError(f"--input {path} cannot be read: {error.strerror}") from None
+    return _closing(file, path)
+
+
+def _closing(file, path):
+    with file:
+        yield from read_pairs(file, path)
+
+
+def as_tsv(pair, values, labels):
+    """label, tab, probability; a score alone; nothing for an empty text."""
+    if values is None:
+        return ""
+    if not labels:
+        return f"{values[0]:.6f}"
+    return f"{labels[values.argmax()]}\t{values.max():.6f}"
+
+
+def as_json(pair, values, labels):
+    """One JSON object; label and score are null for an empty text."""
+    first, second = pair or ("", None)
+    answer = {"text": first} if second is None else {"text": first, "text_b": second}
+    if not labels:
+        answer["score"] = None if values is None else round(float(values[0]), 6)
+    elif values is None:
+        answer.update(label=None, probability=None, probabilities=None)
+    else:
+        probabilities = {label: round(float(value), 6) for label, value in zip(labels, values, strict=True)}
+        label = labels[values.argmax()]
+        answer.update(label=label, probability=probabilities[label], probabilities=probabilities)
+    return json.dumps(answer, ensure_ascii=False)
+
+
+def _note(text):
+    print(text, file=sys.stderr, flush=True)

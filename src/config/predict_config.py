@@ -1,0 +1,28 @@
+"""Flags of python -m src.tools.predict."""
+
+import dataclasses
+
+from src.config.options import NOT_NEGATIVE, POSITIVE, option, required
+from src.config.train_config import DeviceConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictConfig(DeviceConfig):
+    """Answer texts with a model: a label and its probability, or a score, for each line."""
+
+    model_dir: str = required("model folder: best/ or last/ of a run, a Hugging Face BERT, or an export")
+    text: tuple = option((), "texts to answer, one argument each")
+    text_b: tuple = option((), "the second texts of pairs, as many as --text has")
+    input: str = option("", "file of texts, one a line, a tab inside pairs (default: standard input)")
+    format: str = option(
+        "tsv",
+        "tsv: label, tab, probability; json: one object a line with text and all probabilities",
+        ("tsv", "json"),
+    )
+    max_seq_length: int = option(
+        0, "tokens to which a longer text is cut (0: the model's positions)", must=NOT_NEGATIVE
+    )
+    batch_size: int = option(32, "texts a batch", must=POSITIVE)
+    threads: int = option(
+        0, "threads of ONNX Runtime for an exported folder (0: one a core)", must=NOT_NEGATIVE
+    )
