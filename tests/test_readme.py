@@ -17,7 +17,6 @@ import pytest
 
 from src.__main__ import commands as listed_commands
 from src.config.cli import parse
-from src.config.td_config import resolve as resolve_task_distill
 from src.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -184,11 +183,14 @@ def test_commands_parse(page):
 
 
 def check_script(script, arguments):
-    """A script that is there, and flags that it reads or passes on to run_task_distill.py."""
+    """A script that is there, and flags that it reads or passes on to the stage that it launches."""
     text = (ROOT / script).read_text(encoding="utf-8")
-    if script.endswith("_td.sh"):
+    launched = re.search(r"""launch(?:\.sh")? \w+ (run_\w+\.py)""", text)
+    if launched:
+        config_class, resolve = PARSERS[f"python {launched[1]}"]
         passed = [word for word in arguments if word not in ("--background", "--dry_run")]
-        resolve_task_distill([*passed, *([] if "--task_name" in passed else ["--task_name", "SST-2"])])
+        unnamed = "task_name" in config_class.__dataclass_fields__ and "--task_name" not in passed
+        resolve([*passed, *(["--task_name", "SST-2"] if unnamed else [])])
         return
     for word in arguments:
         assert not word.startswith("--") or re.search(rf"{word}\b", text), f"{script} has no {word}"

@@ -4,7 +4,10 @@ import ast
 import json
 import os
 import re
+import shlex
 import signal
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from run_finetune import main as finetune
 from run_q8bert_train import main
 from run_task_distill import main as distill
 from src.config.bert_config import BertConfig
+from src.config.q8bert_config import resolve
 from src.config.quantization import Quantization
 from src.errors import Interrupted
 from src.infer.weight_files import read_weights
@@ -24,6 +28,7 @@ pytestmark = pytest.mark.usefixtures("graph_mode")
 # Compiling takes longer than anything else here, so what is trained is as shallow as can be.
 SHALLOW = tiny.TINY.replace(num_hidden_layers=1)
 FLAGS = "--length_buckets off --train_batch_size 8 --learning_rate 2e-3 --logging_step 2".split()
+LAUNCHER = Path(__file__).resolve().parents[1] / "scripts" / "run_q8bert_train.sh"
 NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]\d+)?"
 
 
@@ -213,6 +218,23 @@ def test_a_quantized_teacher_in_task_distillation(done, sst2, tmp_path, capsys):
     flags.update(student_init="general", load_gd_ckpt_path=done / "best", output_dir=tmp_path / "none")
     message = refused(distill, tiny.flags(**flags), capsys)
     assert "is quantized; train it on with run_q8bert_train.py" in message
+
+
+def test_the_launcher(tmp_path):
+    """Its variables are flags, the command line wins, and what is unset is an error that names the line."""
+    def launch(*flags):
+        return subprocess.run(["bash", LAUNCHER, *flags], cwd=tmp_path, capture_output=True, text=True)
+
+    paths = ("--load_ckpt_path", "m", "--train_data_dir", "r", "--eval_data_dir", "r")
+    words = shlex.split(launch("--dry_run", "--task_name", "CoLA", "--epoch_num", "0", *paths).stdout)
+    _, resolved = resolve(words[words.index(next(w for w in words if w.endswith("q8bert_train.py"))) + 1:])
+    config = resolved.config
+    assert (config.task_name, config.epoch_num, config.load_ckpt_path) == ("CoLA", 0, "m")
+    assert (config.batch_size, config.eval_ckpt_step, config.load_teacher_ckpt_path) == (16, 100, "")
+    refusal = launch("--task_name", "CoLA", *paths[2:])
+    number = re.search(r"load_ckpt_path is unset: edit line (\d+) of ", refusal.stderr)[1]
+    assert refusal.returncode == 2
+    assert LAUNCHER.read_text().splitlines()[int(number) - 1].startswith("load_ckpt_path=")
 
 
 # Wrong inputs

@@ -7,6 +7,8 @@ import pytest
 from src.config.bert_config import BertConfig
 from src.config.finetune_config import FinetuneConfig
 from src.config.finetune_config import resolve as resolve_finetune
+from src.config.q8bert_config import Q8BertConfig
+from src.config.q8bert_config import resolve as resolve_q8bert
 from src.config.td_config import STUDENT_NET, TEACHER_NET, TaskDistillConfig
 from src.config.td_config import resolve as resolve_distill
 from src.errors import UserError
@@ -93,6 +95,34 @@ OURS = (
 )
 
 
+# The model zoo's Q8BERT: flags and config.py. Its bits of 2 and first value of 2.5 are TernaryBERT's.
+Q8BERT_FLAGS = {
+    "device_target": "auto",
+    "do_eval": True,
+    "epoch_num": 3,
+    "device_id": 0,
+    "do_shuffle": True,
+    "enable_data_sink": "auto",
+    "save_ckpt_step": 50,
+    "eval_ckpt_step": 50,
+    "max_ckpt_num": 1,
+    "data_sink_steps": 1,
+    "load_ckpt_path": "",
+    "train_data_dir": "",
+    "eval_data_dir": "",
+    "task_name": "",
+    "dataset_type": "tfrecord",
+    "eval_batch_size": 32,
+    "logging_step": 100,
+    "do_quant": True,
+    "embedding_bits": 8,
+    "weight_bits": 8,
+    "activation_init": "none",
+    "is_lgt_fit": False,
+}
+Q8BERT_OURS = ("train_batch_size", "load_teacher_ckpt_path", "cls_dropout_prob", "ema_decay")
+
+
 def shown_by_help(resolve, capsys):
     with pytest.raises(SystemExit) as stop:
         resolve(["--help"])
@@ -122,6 +152,15 @@ def test_the_defaults_are_the_model_zoos():
     ours = defaults(TaskDistillConfig)
     for name, value in {**MODEL_ZOO_FLAGS, **MODEL_ZOO_OPTIONS}.items():
         assert ours[name] == value, name
+
+
+def test_q8bert(capsys):
+    ours, text = defaults(Q8BertConfig), shown_by_help(resolve_q8bert, capsys)
+    for name, value in {**Q8BERT_FLAGS, **MODEL_ZOO_OPTIONS}.items():
+        assert ours[name] == value, name
+    flags = {word for word in text.replace(",", "").split() if word.startswith("--")}
+    assert {f"--{name}" for name in (*Q8BERT_FLAGS, *MODEL_ZOO_OPTIONS, *Q8BERT_OURS)} <= flags
+    assert resolve_q8bert(["--task_name", "COLA", "--train_batch_size", "64"])[1].config.batch_size == 64
 
 
 def test_the_networks_of_the_config_module():
