@@ -1,5 +1,6 @@
 """Model folders in Hugging Face's layout: what they must hold, and how one is written whole or not at all."""
 import contextlib
+import math
 import os
 import shutil
 import tempfile
@@ -34,6 +35,11 @@ def expected_shapes(config):
     if config.num_labels:
         shapes.update(_dense("classifier", hidden, config.num_labels))
     return {**shapes, **_ranges(shapes, config.quantization)}
+
+
+def weight_count(config):
+    """Number of weights of a BertConfig, those of its head included."""
+    return sum(math.prod(shape) for name, shape in expected_shapes(config).items() if not is_range(name))
 
 
 def check_weights(arrays, config, source):

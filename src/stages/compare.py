@@ -1,18 +1,18 @@
 """Several models on the same records: quality, size and latency in one table, losses in one plot."""
+from functools import partial
 from pathlib import Path
-
-import mindspore as ms
 
 from src.errors import UserError
 from src.files import fresh_output_dir, write_json, write_text
-from src.infer.evaluate import evaluation_mode
+from src.infer.huggingface import weight_count
 from src.infer.latency import milliseconds_a_sentence
+from src.infer.logits import collect_logits
 from src.metrics import best_of
-from src.model.names import parameter_count
-from src.stages import load, tables
+from src.stages import tables
 from src.stages.evaluation import Evaluator
-from src.stages.kernels import equip_device
+from src.stages.open_model import open_model
 from src.tasks import find_task
+from src.train.device import set_up_device
 from src.train.plot import LOG_FILE, plot_losses, read_log
 
 COLUMNS = ("model", "{metric}", "of the first", "parameters", "MB", "ms a sentence")
@@ -24,9 +24,9 @@ def compare(config):
     Writes compare.json, table.md and, where a model's training left a log, losses.png.
     """
     task, folders = find_task(config.task_name), named_folders(config.models)
-    device = equip_device(config, print)
+    device = set_up_device(config)
     output_dir = fresh_output_dir(config.output_dir, config.overwrite_output_dir)
-    rows = [{"model": name, **measure(folder, task, device, config)} for name, folder in folders.items()]
+    rows = [{"model": name, **measure(folder, task, config)} for name, folder in folders.items()]
     for row in rows:
         first = best_of(task, rows[0])
         row["of_the_first"] = best_of(task, row) / first if first else 0.0
@@ -51,17 +51,16 @@ def named_folders(text):
     return folders
 
 
-def measure(folder, task, device, config):
+def measure(folder, task, config):
     """{eval_<metric>: value, ..., parameters, megabytes, milliseconds} of one model folder."""
-    files = load.read_model(folder, print)
-    network, bert_config = load.classifier_from(files, task, device, print)
-    evaluator = Evaluator(network, bert_config, task, config, files.tokenizer_dir)
+    model = open_model(folder, config, say=print, task=task)
+    logits = partial(collect_logits, model.predict)
+    evaluator = Evaluator(logits, model.config, task, config, model.tokenizer_dir)
     table = next(iter(evaluator.splits.values())).table
-    sentences = [tuple(map(ms.Tensor, batch[:3])) for batch in sentence_batches(table, config)]
-    with evaluation_mode(evaluator.cell):
-        milliseconds = milliseconds_a_sentence(lambda *batch: evaluator.cell(*batch).asnumpy(), sentences)
-    return {**evaluator.metrics(), "parameters": parameter_count(network), "milliseconds": milliseconds,
-            "megabytes": files.source.stat().st_size / 1e6, "timed_sentences": len(sentences)}
+    sentences = [batch[:3] for batch in sentence_batches(table, config)]
+    milliseconds = milliseconds_a_sentence(model.predict, sentences)
+    return {**evaluator.metrics(), "parameters": weight_count(model.config), "milliseconds": milliseconds,
+            "megabytes": model.file.stat().st_size / 1e6, "timed_sentences": len(sentences)}
 
 
 def sentence_batches(table, config):

@@ -1,12 +1,13 @@
 """Evaluation alone: a model folder over a task's evaluation records."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 from src.files import write_json
-from src.stages import load
+from src.infer.logits import collect_logits
 from src.stages.evaluation import Evaluator
-from src.stages.kernels import equip_device
+from src.stages.open_model import open_model
 from src.tasks import find_task
 
 
@@ -18,11 +19,9 @@ def evaluate(config, zoo_config=None, say=None):
     """
     say = say or (lambda text: None)
     task = find_task(config.task_name)
-    files = load.read_model(config.model_dir, say, zoo_config, None)
-    device = equip_device(config, say)
-    network, bert_config = load.classifier_from(files, task, device, say)
-    metrics = Evaluator(network, bert_config, task, config, files.tokenizer_dir).metrics()
+    model = open_model(config.model_dir, config, say=say, task=task, zoo_config=zoo_config)
+    logits = partial(collect_logits, model.predict)
+    metrics = Evaluator(logits, model.config, task, config, model.tokenizer_dir).metrics()
     print(json.dumps(metrics), flush=True)
-    folder = Path(config.output_dir or files.source.parent)
-    write_json(folder / "eval_results.json", metrics)
+    write_json(Path(config.output_dir or model.file.parent) / "eval_results.json", metrics)
     return metrics

@@ -1,6 +1,7 @@
-"""A network over the evaluation splits of a task: every row once, GLUE's metric names."""
+"""A model over the evaluation splits of a task: every row once, GLUE's metric names."""
 
 import json
+from functools import partial
 
 from src.infer.evaluate import LogitsCell, predict_logits
 from src.metrics import task_metrics
@@ -8,14 +9,15 @@ from src.stages import tables
 
 
 class Evaluator:
-    """Evaluates one network again and again on the evaluation records of a config.
+    """Evaluates one model again and again on the evaluation records of a config.
 
-    The first split has GLUE's plain names (eval_accuracy); a second one, MNLI's mismatched, the ending _mm.
+    `logits` is the model: a function of one pass over a table (data.dataset.Batches) to the logits of its
+    rows, in the order of the task's labels. The first split has GLUE's plain names (eval_accuracy); a second
+    one, MNLI's mismatched, the ending _mm.
     """
 
-    def __init__(self, network, bert_config, task, config, tokenizer_dir=None):
-        self.task, self.cell = task, LogitsCell(network)
-        self.splits = {}
+    def __init__(self, logits, bert_config, task, config, tokenizer_dir=None):
+        self.logits, self.task, self.splits = logits, task, {}
         for split in tables.eval_splits(task, config.eval_data_dir):
             table = tables.read_split(config, config.eval_data_dir, split)
             tables.check_table(table, bert_config, task, config.eval_data_dir)
@@ -23,11 +25,10 @@ class Evaluator:
             self.splits[split] = tables.make_batches(table, config, config.eval_batch_size, shuffle=False)
 
     def metrics(self):
-        """{eval_<metric>: value, eval_samples: rows} of the network as it is now."""
+        """{eval_<metric>: value, eval_samples: rows} of the model as it is now."""
         values = {}
         for place, batches in enumerate(self.splits.values()):
-            logits = predict_logits(self.cell, batches)
-            found = task_metrics(self.task, logits, batches.table.labels)
+            found = task_metrics(self.task, self.logits(batches), batches.table.labels)
             values.update({name + ("_mm" if place else ""): value for name, value in found.items()})
         return values
 
@@ -37,7 +38,8 @@ def epoch_evaluation(run, network, bert_config, tokenizer_dir, wording=json.dump
 
     `wording` makes the line of the log from the metrics.
     """
-    evaluator = Evaluator(network, bert_config, run.task, run.config, tokenizer_dir)
+    logits = partial(predict_logits, LogitsCell(network))
+    evaluator = Evaluator(logits, bert_config, run.task, run.config, tokenizer_dir)
 
     def evaluate(epoch, step):
         metrics = {**evaluator.metrics(), "epoch": epoch, "step": step}

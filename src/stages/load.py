@@ -119,14 +119,19 @@ def label_order(files, task, say):
 
     LABEL_0, LABEL_1 ... mean the task's labels by position, which is said aloud.
     """
-    labels, outputs = files.config.labels, max(len(task.labels), 1)
-    if f"{HEAD}weight" not in files.arrays or files.config.output_mode != task.output_mode:
+    return match_labels(files.config, task, files.source, say) if f"{HEAD}weight" in files.arrays else None
+
+
+def match_labels(config, task, source, say):
+    """`label_order` of a head that the BertConfig of the file `source` describes."""
+    labels, outputs = config.labels, max(len(task.labels), 1)
+    if config.output_mode != task.output_mode:
         return None
     if tuple(labels) == tuple(task.labels):
         return tuple(range(outputs))
     if len(labels) == outputs and all(str(name).upper() == f"LABEL_{i}" for i, name in enumerate(labels)):
         named = ", ".join(f"{name} = {label}" for name, label in zip(labels, task.labels, strict=True))
-        say(f"{files.source}: labels by position: {named}")
+        say(f"{source}: labels by position: {named}")
         return tuple(range(outputs))
     if sorted(labels) != sorted(task.labels):
         return None

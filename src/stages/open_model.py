@@ -11,6 +11,7 @@ from src.config.bert_config import BertConfig
 from src.data.dataset import Batches, SortedBatches
 from src.errors import UserError
 from src.files import read_json
+from src.infer.huggingface import tokenizer_files
 from src.tasks import TaskSpec
 
 CONFIG_FILE, EXPORT = "config.json", "export"   # the key of config.json that says what was exported
@@ -32,6 +33,12 @@ class OpenModel:
     any_shape: bool
 
     @property
+    def tokenizer_dir(self):
+        """The model's folder where it holds tokenizer files, else None."""
+        folder = self.file.parent
+        return folder if tokenizer_files(folder) else None
+
+    @property
     def precision(self):
         """`int8`, `fp32`, or what the weights of a checkpoint are computed in."""
         return exported_as(self.file.parent).get("precision", self.config.compute_type)
@@ -47,18 +54,20 @@ class OpenModel:
                        shuffle=False, seed=0)
 
 
-def open_model(model_dir, settings, threads=0, say=lambda remark: None):
+def open_model(model_dir, settings, threads=0, say=lambda remark: None, task=None, zoo_config=None):
     """Open a model folder.
 
     Parameters: `settings` a DeviceConfig for what MindSpore computes; `threads` of ONNX Runtime, 0: as many
-    as there are cores; `say` takes the remarks. Raises UserError for a folder that holds no classifier.
+    as there are cores; `say` takes the remarks; `task` the TaskSpec whose labels the logits follow (None: the
+    model's own); `zoo_config` describes a .ckpt without config.json. Raises UserError for a folder that holds
+    no classifier, or none of the task.
     """
     folder = Path(model_dir)
     for kind, name in FILES.items():
         if (folder / name).is_file() or exported_as(folder).get("format") == kind:
-            config = BertConfig.from_json(folder / CONFIG_FILE)
-            return OPENERS[kind](folder / name, config, settings, threads)
-    return _weights(folder, settings, say)
+            model = OPENERS[kind](folder / name, BertConfig.from_json(folder / CONFIG_FILE), settings, threads)
+            return _for_task(model, task, say) if task else model
+    return _weights(folder, settings, say, task, zoo_config)
 
 
 def exported_as(folder):
@@ -84,13 +93,25 @@ def _mindir(file, config, settings, threads):
 OPENERS = {"onnx": _onnx, "mindir": _mindir}
 
 
-def _weights(folder, settings, say):
+def _for_task(model, task, say):
+    """An exported model with its logits in the order of the task's labels."""
+    from src.stages.load import match_labels
+
+    order = match_labels(model.config, task, model.file, say)
+    if order is None:
+        raise UserError(f"{model.file} is not of {task.name}: it answers "
+                        f"{', '.join(model.config.labels) or 'a score'}")
+    return dataclasses.replace(model, predict=lambda *columns: model.predict(*columns)[:, list(order)])
+
+
+def _weights(folder, settings, say, task, zoo_config):
     from src.infer.evaluate import predictor
     from src.stages import load
     from src.stages.kernels import equip_device
 
-    files = load.read_model(folder, say)
-    network, config = load.classifier_from(files, own_task(files), equip_device(settings, say), say)
+    files = load.read_model(folder, say, zoo_config)
+    device = equip_device(settings, say)
+    network, config = load.classifier_from(files, task or own_task(files), device, say)
     return OpenModel(predictor(network), config, files.source, any_shape=False)
 
 

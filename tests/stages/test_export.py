@@ -12,6 +12,8 @@ from src.errors import UserError
 from src.infer.onnx_session import OnnxModel
 from src.stages import export_check
 from src.stages.export_check import Comparison
+from src.tools.compare import main as compare
+from src.tools.evaluate import main as evaluate
 from src.tools.export import main
 from tests import tiny
 
@@ -71,6 +73,24 @@ def test_a_quantized_model(tmp_path, vocabulary, capsys):
     batch = tiny.token_batch(rows=8)
     int8, fp32 = (OnnxModel(tmp_path / name / "model.onnx")(*batch) for name in ("int8", "fp32"))
     assert 1e-3 < np.abs(int8 - fp32).max()
+
+
+def test_an_export_is_evaluated_and_compared_like_its_model(tmp_path, vocabulary, sst2, capsys):
+    # Labels in the other order than the task's, and matched by name.
+    folder = tiny.write_model(tmp_path / "model", vocabulary, tiny.TINY.replace(labels=("1", "0")))
+    run(folder, tmp_path / "out")
+    flags = tiny.flags(task_name="SST-2", eval_data_dir=sst2, kernels="off")
+    for model_dir in (folder, tmp_path / "out"):
+        evaluate([*flags, f"--model_dir={model_dir}"])
+    results = [json.loads((path / "eval_results.json").read_text()) for path in (folder, tmp_path / "out")]
+    assert results[0] == results[1] and results[0]["eval_samples"] == 13
+    models = f"--models=model={folder},onnx={tmp_path / 'out'}"
+    compare([*flags, models, f"--output_dir={tmp_path / 'table'}", "--timed_sentences=3"])
+    rows = json.loads((tmp_path / "table" / "compare.json").read_text())
+    assert rows[0]["parameters"] == rows[1]["parameters"] == sum(
+        array.size for array in tiny.random_arrays(tiny.TINY).values())
+    with pytest.raises(UserError, match="is not of MNLI: it answers 1, 0"):
+        evaluate([f"--model_dir={tmp_path / 'out'}", "--task_name=MNLI", f"--eval_data_dir={sst2}"])
 
 
 def test_an_int8_file_is_a_quarter(tmp_path, vocabulary, sst2):
