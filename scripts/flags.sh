@@ -19,3 +19,29 @@ not_needed() {  # NAMES...
         [[ ${!name} != "<unset>" ]] || printf -v "$name" ""
     done
 }
+
+# Gives the first arguments of a script the names it asks for; the others are left in the array `rest`.
+take_arguments() {  # "NAME NAME ..." ARGUMENTS...
+    local name wanted=$1
+    local -a switches=()
+    shift
+    while [[ ${1:-} == --background || ${1:-} == --dry_run ]]; do
+        switches+=("$1")
+        shift
+    done
+    for name in $wanted; do
+        if (($# == 0)) || [[ $1 == --* ]]; then
+            printf 'error: %s is missing; usage: bash %s %s [--dry_run] [--background] [FLAGS]\n' \
+                "${name^^}" "$0" "${wanted^^}" >&2
+            exit 2
+        fi
+        printf -v "$name" '%s' "$1"
+        shift
+    done
+    rest=("${switches[@]}" "$@")
+}
+
+# Hands over to launch.sh, in which an unset variable is an error that names this script's line.
+launch() {  # ARGUMENTS...
+    LAUNCHED_FROM=$0 exec bash "$(dirname "${BASH_SOURCE[0]}")/launch.sh" "$@"
+}

@@ -1,11 +1,19 @@
 #!/usr/bin/env bash
-# Starts one training script, tees what it prints to ./log.txt and returns its exit code.
+# Starts a training script in one process or in several, and returns its exit code.
 #
 #   bash scripts/launch.sh standalone SCRIPT.py ARGUMENTS...
+#   bash scripts/launch.sh ascend DEVICE_NUM HCCL.json SCRIPT.py ARGUMENTS...   one process a device
+#   bash scripts/launch.sh ascend DEVICE_NUM msrun SCRIPT.py ARGUMENTS...       the newer way, without a table
+#   bash scripts/launch.sh gpu DEVICE_NUM SCRIPT.py ARGUMENTS...                mpirun and NCCL
+#   bash scripts/launch.sh cpu PROCESSES SCRIPT.py ARGUMENTS...                 as ascend with msrun
 #     --background   return at once; the pid and the log are printed, the exit code lands in log.txt.exit_code
-#     --dry_run      print the command, start nothing
-#     LOG=FILE       another log than ./log.txt
+#     --dry_run      print each process's environment and command, start nothing
+#     LOG=FILE       another log than ./log.txt (one process; several write LOG<rank>/log.txt)
 #     PYTHON=...     another interpreter than the project's .venv (or python3, where there is none)
+#     BIND_CORES=false  Ascend: leave the processes unbound; otherwise each gets an equal share of CORES
+#     SERVER_ID=...  which server of a rank table with several this one is
+#     MASTER_PORT=N  where the processes meet (default: the first free port from 8118 on)
+#     DEVICE_TARGET=CPU  with gpu: try the mpirun way on a machine without GPUs
 #
 # The run_*.sh scripts stand on top of this one. They pass "<unset>" for what their reader has yet to fill in,
 # and name themselves in LAUNCHED_FROM, so that the error can name the line to edit.
@@ -13,6 +21,10 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 log=${LOG:-log.txt}
+# Both are read before Python could set them.
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive} GLOG_v=${GLOG_v:-3}
+# shellcheck source=scripts/ranks.sh
+source "$root/scripts/ranks.sh"
 
 die() {
     printf 'error: %s\n' "$*" >&2
@@ -74,14 +86,9 @@ in_background() {  # COMMAND...
     echo "stop it with: kill -INT $pid"
 }
 
-main() {
-    local background=false dry_run=false script word
-    local -a arguments=()
-    case ${1:-} in
-        standalone) shift ;;
-        "" | -h | --help) usage; exit ;;
-        *) die "unknown way to launch '$1'; there is: standalone" ;;
-    esac
+# Takes --background and --dry_run out of the arguments; the others are left in `arguments`.
+read_switches() {  # ARGUMENTS...
+    local word
     for word in "$@"; do
         case $word in
             --background) background=true ;;
@@ -89,18 +96,67 @@ main() {
             *) arguments+=("$word") ;;
         esac
     done
-    script=${arguments[0]:-}
-    [[ $script == *.py ]] || die "expected a SCRIPT.py after standalone, found '$script'"
-    [[ -f $script ]] || script=$root/$script
-    [[ -f $script ]] || die "no such script: ${arguments[0]}"
-    local -a command=("$(find_interpreter)" -u "$script" "${arguments[@]:1}")
+}
 
-    if $dry_run; then
-        printf '%q ' "${command[@]}" | sed 's/\\<unset\\>/<unset>/g'
-        echo
+# Fills `command` with interpreter, script and arguments.
+read_command() {  # WORD_BEFORE SCRIPT.py ARGUMENTS...
+    local before=$1 script=${2:-}
+    [[ $script == *.py ]] || die "expected a SCRIPT.py after $before, found '$script'"
+    [[ -f $script ]] || script=$root/$script
+    [[ -f $script ]] || die "no such script: $2"
+    command=("$(find_interpreter)" -u "$script" "${@:3}")
+}
+
+# Adds the jobs of a run of several processes.
+plan_ranks() {  # ascend|gpu|cpu ARGUMENTS...
+    local way=$1 number=${2:-} table=""
+    [[ $number =~ ^[1-9][0-9]*$ ]] || die "expected a number of processes after $way, found '$number'"
+    shift 2
+    if [[ $way == ascend ]]; then
+        table=${1:-}
+        [[ $table == msrun || ($table != *.py && -f $table) ]] ||
+            die "expected HCCL.json (or msrun) after $number, found '$table'"
+        shift
+    fi
+    read_command "$way" "$@"
+    command+=(--distribute true --device_num "$number")
+    case $way,$table in
+        ascend,msrun) plan_cluster Ascend "$number" ;;
+        ascend,*) plan_rank_table "$number" "$table" ;;
+        gpu,*) plan_mpirun "${DEVICE_TARGET:-GPU}" "$number" ;;
+        cpu,*) plan_cluster CPU "$number" ;;
+    esac
+}
+
+main() {
+    local background=false dry_run=false way=${1:-}
+    local -a arguments=() command=()
+    case $way in
+        standalone | ascend | gpu | cpu) read_switches "${@:2}" ;;
+        "" | -h | --help) usage; exit ;;
+        *) die "unknown way to launch '$way'; there are: standalone, ascend, gpu, cpu" ;;
+    esac
+    if [[ $way == standalone ]]; then
+        read_command standalone "${arguments[@]}"
+        add_job "" "${command[@]}"
     else
-        refuse_unset "${arguments[@]}"
-        if $background; then in_background "${command[@]}"; else in_foreground "${command[@]}"; fi
+        plan_ranks "$way" "${arguments[@]}"
+    fi
+    if $dry_run; then
+        print_jobs
+        return
+    fi
+    refuse_unset "${arguments[@]}"
+    RESUME_COMMAND="bash ${BASH_SOURCE[0]} $way $(printf '%q ' "${arguments[@]}")"
+    export RESUME_COMMAND  # what an interrupted run tells its user to type, with --resume
+    if $background && [[ $way == standalone ]]; then
+        in_background "${command[@]}"
+    elif $background; then
+        in_background bash "${BASH_SOURCE[0]}" "$way" "${arguments[@]}"
+    elif [[ $way == standalone ]]; then
+        in_foreground "${command[@]}"
+    else
+        run_jobs
     fi
 }
 

@@ -2,7 +2,7 @@
 # Task distillation on one device. Fill in the variables, then: bash scripts/run_standalone_td.sh
 # --dry_run prints the command, --background returns at once; further arguments are passed on and win over
 # the variables. What is printed goes to ./log.txt too: grep "epoch" log.txt; grep "The best" log.txt
-# shellcheck disable=SC2034  # every variable becomes the flag of its name
+# shellcheck disable=SC2034,SC2154  # every variable becomes the flag of its name
 
 task_name="<unset>"               # CoLA | SST-2 | MRPC | STS-B | QQP | MNLI | QNLI | RTE | WNLI
 device_target="auto"              # Ascend | GPU | CPU | auto
@@ -25,12 +25,10 @@ save_ckpt_step=100
 max_ckpt_num=1
 
 set -euo pipefail
-flags=()
 # shellcheck source=scripts/flags.sh
 source "$(dirname "${BASH_SOURCE[0]}")/flags.sh"
 if [[ $do_train == false || " $* " == *" --do_train"[\ =]false* ]]; then
     not_needed load_teacher_ckpt_path load_gd_ckpt_path train_data_dir
 fi
-collect_flags "${BASH_SOURCE[0]}" "$@"
-LAUNCHED_FROM=${BASH_SOURCE[0]} exec bash \
-    "$(dirname "${BASH_SOURCE[0]}")/launch.sh" standalone run_task_distill.py "${flags[@]}" "$@"
+collect_flags "$0" "$@"
+launch standalone run_task_distill.py "${flags[@]}" "$@"

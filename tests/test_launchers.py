@@ -30,9 +30,9 @@ def launch(tmp_path):
     """A function that runs a launcher in an empty folder with job.py in it."""
     (tmp_path / "job.py").write_text(JOB)
 
-    def run(*arguments, script="launch.sh"):
-        return subprocess.run(["bash", SCRIPTS / script, *arguments], cwd=tmp_path, env=ENVIRONMENT,
-                              capture_output=True, text=True, timeout=60)
+    def run(*arguments, script="launch.sh", **environment):
+        return subprocess.run(["bash", SCRIPTS / script, *arguments], cwd=tmp_path, capture_output=True,
+                              env={**ENVIRONMENT, **environment}, text=True, timeout=60)
 
     run.folder = tmp_path
     return run
@@ -87,7 +87,10 @@ def test_dry_run_starts_nothing_and_quotes(launch):
 @pytest.mark.parametrize("arguments, complaint", [
     (["standalone", "absent.py"], "no such script: absent.py"),
     (["standalone"], "expected a SCRIPT.py"),
-    (["orbital", "job.py"], "unknown way to launch 'orbital'"),
+    (["orbital", "job.py"], "unknown way to launch 'orbital'; there are: standalone, ascend, gpu, cpu"),
+    (["cpu", "two", "job.py"], "expected a number of processes after cpu, found 'two'"),
+    (["cpu", "2"], "expected a SCRIPT.py after cpu, found ''"),
+    (["ascend", "8", "job.py"], "expected HCCL.json (or msrun) after 8, found 'job.py'"),
 ])
 def test_a_wrong_call_is_one_sentence(launch, arguments, complaint):
     refused = launch(*arguments)

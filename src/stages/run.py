@@ -1,5 +1,6 @@
 """What every training stage does first and last: output folder, log, config, device, best/ and last/."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from src.metrics import best_of, short_name
 from src.model.names import weight_arrays
 from src.stages.kernels import equip_device
 from src.train.checkpoint import Checkpoints
-from src.train.distributed import join_ranks
+from src.train.distributed import agreement, join_ranks
 from src.train.journal import Journal
 from src.train.loop import Loop
 
@@ -49,7 +50,8 @@ class Run:
         self.journal.say(f"{title} on {self.device.target}, compute_type {self.device.compute_type}")
         self.journal.say(resolved.table())
         self.checkpoints = Checkpoints(self.output_dir, self.config.max_ckpt_num, self.ranks.writes)
-        self.loop = Loop(self.journal, self.checkpoints, self.config, resume_command())
+        agree = agreement(self.ranks)
+        self.loop = Loop(self.journal, self.checkpoints, self.config, resume_command(), agree)
         self.best_value, self.last_metrics = None, None
         self._read_best()
 
@@ -120,13 +122,14 @@ class Run:
 
 
 def resume_command():
-    """The command line of this process with --resume, ready to be pasted."""
+    """The command line that started this process (a launcher's too) with --resume, ready to be pasted."""
     kept, skip_value = [], False
-    for argument in sys.argv:
+    launcher = os.environ.get("RESUME_COMMAND")
+    for argument in shlex.split(launcher) if launcher else ["python", *sys.argv]:
         if skip_value and argument.lower() in BOOLEAN:
             skip_value = False
             continue
         skip_value = argument in ("--overwrite_output_dir", "--resume")
         if not argument.startswith(("--overwrite_output_dir", "--resume")):
             kept.append(argument)
-    return shlex.join(["python", *kept, "--resume"])
+    return shlex.join([*kept, "--resume"])

@@ -57,6 +57,17 @@ def gradient_reducer(parameters, ranks):
     return nn.DistributedGradReducer(parameters, mean=True, degree=ranks.size)
 
 
+def agreement(ranks):
+    """A function from this rank's wish (a bool) to all ranks' decision: true when any of them wishes.
+
+    Every rank has to call it at the same step. None for a single process, which asks nobody.
+    """
+    if ranks.size == 1:
+        return None
+    total = ops.AllReduce()
+    return lambda wish: bool(total(ms.Tensor([float(wish)], ms.float32)).asnumpy()[0])
+
+
 def maximum_over_ranks(ranks):
     """The operator from a tensor to the largest values over all ranks, or None for a single process."""
     return None if ranks.size == 1 else ops.AllReduce(ops.ReduceOp.MAX)

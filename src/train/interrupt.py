@@ -1,4 +1,7 @@
-"""Ctrl+C and SIGTERM, noticed between two steps so that the state of the run can be saved."""
+"""Ctrl+C, SIGTERM and SIGUSR2, noticed between two steps so that the state of the run can be saved.
+
+SIGUSR2 is what mpirun passes on to its ranks, and what batch systems can send before the time is up.
+"""
 
 import signal
 
@@ -6,7 +9,7 @@ import signal
 class StopRequest:
     """Inside `with StopRequest() as stop`, the first signal sets `stop.asked`; a second one ends at once."""
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 
     def __init__(self):
         self.asked = False

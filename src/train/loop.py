@@ -11,6 +11,7 @@ from src.train.interrupt import StopRequest
 from src.train.journal import Speed
 
 LOWEST_SCALE = 1.0
+AGREED_EVERY = 10  # steps after which several ranks ask each other whether to stop
 
 
 @dataclasses.dataclass
@@ -46,34 +47,46 @@ def phase_steps(epochs, max_steps, steps_per_epoch):
 
 
 class Loop:
-    """Runs phases. `options` has logging_step and save_ckpt_step; `resume_command` is printed on Ctrl+C."""
+    """Runs phases. `options` has logging_step and save_ckpt_step; `resume_command` is printed on Ctrl+C.
 
-    def __init__(self, journal, checkpoints, options, resume_command):
+    `agree` makes one decision of several ranks' wishes (see distributed.agreement; None: a single process).
+    """
+
+    def __init__(self, journal, checkpoints, options, resume_command, agree=None):
         self.journal = journal
         self.checkpoints = checkpoints
         self.options = options
         self.resume_command = resume_command
+        self.agree = agree
         self._stopped = False  # Ctrl+C came too late for a phase to break off: the next one does not begin
 
     def run(self, phase, done=0):
         """Train from step `done` (where a resumed run stands) to the end. Raises Interrupted on Ctrl+C."""
         per_epoch, total, step = phase.batches.steps_per_epoch, phase.total_steps, done
+        stopping = False
         if self._stopped:
             raise self._interrupted(f"before {phase.title}")
         with StopRequest() as stop, self.journal.bar(total, done, phase.title) as bar:
             while step < total:
                 epoch, first, began = step // per_epoch, step, time.perf_counter()
                 for done_now in self._steps(phase, epoch, first, bar):
-                    step = done_now
-                    if stop.asked or step == total:
+                    before, step = step, done_now
+                    stopping = self._agreed(stop.asked, _crossed(before, step, AGREED_EVERY))
+                    if stopping or step == total:
                         break
                 # An epoch that is complete is evaluated before the run stops: resuming begins the next one.
                 if step % per_epoch == 0 or step == total:
                     self._end_of_epoch(phase, epoch, step, first, began)
-                if stop.asked and step < total:
+                if stopping and step < total:
                     self._save(phase, step)
                     raise self._interrupted(f"at step {step} of {phase.title}")
-            self._stopped = stop.asked
+            self._stopped = self._agreed(stop.asked)
+
+    def _agreed(self, wish, asking=True):
+        """Whether to stop: this process's wish, or what all ranks came to where they are asking."""
+        if self.agree is None:
+            return wish
+        return asking and self.agree(wish)
 
     def _interrupted(self, where):
         return Interrupted(f"interrupted {where}, state saved; to go on:\n  {self.resume_command}")

@@ -1,0 +1,314 @@
+"""Several processes by launch.sh: what each is given, how they end together, what Ctrl+C does."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from src.config.rank_table_config import RankTableConfig, local_places
+from src.errors import UserError
+from tests import tiny
+
+ROOT = Path(__file__).resolve().parents[1]
+LAUNCH = ROOT / "scripts/launch.sh"
+PYTHON = sys.executable
+
+# A rank that tells its place; it ends with the code that FAIL_<rank> gives, or at a signal as a run would.
+JOB = """
+import os, signal, sys, time
+def save(number, frame):
+    print("state saved", flush=True)
+    sys.exit(130)
+signal.signal(signal.SIGINT, save)
+place = [os.environ.get(name) for name in ("RANK_ID", "DEVICE_ID", "RANK_SIZE", "MS_ROLE")]
+print(*place, *sys.argv[1:], flush=True)
+if code := os.environ.get("FAIL_" + os.environ["RANK_ID"]):
+    print("something broke", flush=True)
+    sys.exit(int(code))
+time.sleep(float(os.environ.get("SECONDS_TO_RUN", "0")))
+"""
+
+
+def table(*devices, status="completed"):
+    """A rank table of (server, device_id, device_ip, rank_id)."""
+    servers = {}
+    for server, device, ip, rank in devices:
+        entry = {"device_id": str(device), "device_ip": ip, "rank_id": str(rank)}
+        servers.setdefault(server, []).append(entry)
+    listed = [
+        {"server_id": name, "device": found, "host_nic_ip": "reserve"} for name, found in servers.items()
+    ]
+    return {"version": "1.0", "server_count": str(len(listed)), "server_list": listed, "status": status}
+
+
+def eight():
+    return [("10.0.0.1", device, f"192.1.2.{device}", device) for device in range(8)]
+
+
+@pytest.fixture
+def launched(tmp_path):
+    """A function that runs launch.sh, or another script, in a folder with job.py and an hccl.json of two."""
+    (tmp_path / "job.py").write_text(JOB)
+    (tmp_path / "two.json").write_text(json.dumps(table(*eight()[:2])))
+    (tmp_path / "eight.json").write_text(json.dumps(table(*eight())))
+
+    def run(*arguments, script="launch.sh", **environment):
+        return subprocess.run(
+            ["bash", ROOT / "scripts" / script, *arguments],
+            cwd=tmp_path,
+            text=True,
+            env={**os.environ, "PYTHON": PYTHON, **environment},
+            capture_output=True,
+            timeout=60,
+        )
+
+    run.folder = tmp_path
+    return run
+
+
+def test_what_eight_ascend_processes_are_given(launched):
+    shown = launched(
+        "8",
+        "1",
+        "eight.json",
+        "--dry_run",
+        "--seed",
+        "7",
+        "--data_dir",
+        "records",
+        script="run_distributed_gd_ascend.sh",
+        CORES="96",
+    ).stdout.splitlines()
+    assert len(shown) == 8
+    for rank, line in enumerate(shown):
+        assert line.startswith(
+            f"LOG{rank}/log.txt: env -u MS_ROLE RANK_TABLE_FILE={launched.folder}/eight.json RANK_ID={rank} "
+            f"RANK_SIZE=8 DEVICE_ID={rank} taskset -c {12 * rank}-{12 * rank + 11} {PYTHON} -u "
+            f"{ROOT}/run_general_distill.py --epoch_size 1 --student_preset 4L-312 "
+            "--load_teacher_ckpt_path <unset> --schema_dir '' "
+        ), line
+        assert line.endswith(
+            "--seed 7 --data_dir records --distribute true --device_num 8 --device_target Ascend "
+            f"--device_id {rank}"
+        ), line
+        assert line.count("--data_dir") == 1
+
+
+def test_what_eight_gpu_processes_are_given(launched):
+    shown = launched(
+        "8",
+        "3",
+        "train",
+        "dev",
+        "schema.json",
+        "teacher",
+        "",
+        "SST-2",
+        "--dry_run",
+        script="run_distributed_td_gpu.sh",
+    ).stdout.splitlines()
+    as_root = " --allow-run-as-root" if os.geteuid() == 0 else ""
+    assert shown[0].startswith(
+        "mpirun/log.txt: env -u MS_ROLE -u RANK_TABLE_FILE RANK_SIZE=8 mpirun -n 8 --oversubscribe "
+        f"--bind-to none{as_root} bash {ROOT}/scripts/rank.sh GPU {PYTHON} -u {ROOT}/run_task_distill.py "
+        "--td_phase1_epoch_size 3 --train_data_dir train --eval_data_dir dev --schema_dir schema.json "
+        "--load_teacher_ckpt_path teacher --load_gd_ckpt_path '' --task_name SST-2 --td_phase2_epoch_size 3 "
+    )
+    assert shown[0].endswith("--distribute true --device_num 8 --device_target GPU")
+    expected = [f"LOG{rank}/log.txt: mpirun's rank {rank} with --device_id {rank}" for rank in range(8)]
+    assert shown[1:] == expected
+
+
+def test_what_the_processes_of_a_cluster_are_given(launched):
+    shown = launched(
+        "2",
+        "job.py",
+        "--seed",
+        "7",
+        "--dry_run",
+        script="run_distributed_cpu.sh",
+        CORES="8",
+        MASTER_PORT="9000",
+    ).stdout.splitlines()
+    meeting = "env -u RANK_TABLE_FILE MS_WORKER_NUM=2 MS_SCHED_HOST=127.0.0.1 MS_SCHED_PORT=9000 RANK_SIZE=2"
+    assert shown[0].startswith(f"scheduler/log.txt: {meeting} OMP_NUM_THREADS=4 MS_ROLE=MS_SCHED RANK_ID=0 ")
+    for rank, line in enumerate(shown[1:]):
+        assert line == (
+            f"LOG{rank}/log.txt: {meeting} OMP_NUM_THREADS=4 MS_ROLE=MS_WORKER MS_NODE_ID={rank} "
+            f"RANK_ID={rank} DEVICE_ID={rank} {PYTHON} -u job.py --seed 7 --distribute true --device_num 2 "
+            "--device_target CPU"
+        )
+    assert len(shown) == 3
+    newer = launched("ascend", "2", "msrun", "job.py", "--dry_run", CORES="8", BIND_CORES="false").stdout
+    assert "MS_ROLE=MS_WORKER MS_NODE_ID=1" in newer and "--device_target Ascend --device_id 1" in newer
+    assert "taskset" not in newer and "OMP_NUM_THREADS" not in newer
+
+
+def test_a_busy_port_is_passed_over(launched):
+    with socket.socket() as taken:
+        try:
+            taken.bind(("127.0.0.1", 8118))
+            taken.listen()
+        except OSError:
+            pass  # somebody else has it: busy all the same
+        shown = launched("cpu", "2", "job.py", "--dry_run").stdout
+    assert "MS_SCHED_PORT=81" in shown and "MS_SCHED_PORT=8118" not in shown
+
+
+def test_ranks_log_to_folders_of_their_own_and_the_first_is_shown(launched):
+    done = launched("ascend", "2", "two.json", "job.py", "--name", "two words", BIND_CORES="false")
+    assert done.returncode == 0, done.stderr
+    words = "--name two words --distribute true --device_num 2 --device_target Ascend --device_id"
+    for rank in range(2):
+        log = (launched.folder / f"LOG{rank}/log.txt").read_text()
+        assert log == f"{rank} {rank} 2 None {words} {rank}\n"
+    assert done.stdout == (launched.folder / "LOG0/log.txt").read_text()
+
+
+def test_one_rank_that_dies_ends_all(launched):
+    begun = time.monotonic()
+    done = launched("ascend", "2", "two.json", "job.py", FAIL_1="7", SECONDS_TO_RUN="50", BIND_CORES="false")
+    assert done.returncode == 7 and time.monotonic() - begun < 30
+    assert "LOG1 ended with exit code 7, and the run with it; the last lines of LOG1/log.txt:" in done.stderr
+    assert done.stderr.rstrip().endswith("something broke")
+
+
+def test_ctrl_c_reaches_every_rank(launched):
+    process = subprocess.Popen(
+        ["bash", LAUNCH, "ascend", "2", "two.json", "job.py"],
+        cwd=launched.folder,
+        start_new_session=True,
+        env={**os.environ, "PYTHON": PYTHON, "SECONDS_TO_RUN": "50", "BIND_CORES": "false"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    wait_for_text(launched.folder / "LOG1/log.txt", "Ascend")
+    wait_for_text(launched.folder / "LOG0/log.txt", "Ascend")
+    os.killpg(process.pid, signal.SIGINT)
+    printed, _ = process.communicate(timeout=20)
+    assert process.returncode == 130, printed
+    for rank in range(2):
+        assert (launched.folder / f"LOG{rank}/log.txt").read_text().endswith("state saved\n")
+
+
+def wait_for_text(path, text, seconds=60):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if path.exists() and text in path.read_text():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{text!r} never came in {path}: {path.read_text() if path.exists() else 'absent'}")
+
+
+@pytest.mark.parametrize("script, arguments, complaint", [
+    ("run_distributed_gd_ascend.sh", ["8", "1"], "HCCL is missing; usage: bash "),
+    ("run_distributed_gd_gpu.sh", ["--dry_run", "8"], "EPOCH_SIZE is missing"),
+    ("run_distributed_gd_ascend.sh", ["2", "1", "two.json"], "load_teacher_ckpt_path is unset: edit line "),
+    ("launch.sh", ["ascend", "8", "two.json", "job.py"], "two.json lists 2 devices, the run is for 8"),
+])  # fmt: skip
+def test_a_wrong_call_starts_nothing(launched, script, arguments, complaint):
+    refused = launched(*arguments, script=script)
+    assert refused.returncode == 2 and complaint in refused.stderr and refused.stderr.count("\n") == 1
+    assert not list(launched.folder.glob("LOG*"))
+
+
+@pytest.mark.parametrize("changed, complaint", [
+    ({0: ("10.0.0.1", 0, "192.1.2.1", 0)}, "device_ip 192.1.2.1 is there twice"),
+    ({0: ("10.0.0.1", 1, "192.1.2.0", 0)}, "device_id of one server 1 is there twice"),
+    ({7: ("10.0.0.1", 7, "192.1.2.7", 8)}, "rank_id has to count from 0 to 7"),
+    ({7: ("10.0.0.2", 7, "192.1.2.7", 7)}, "has 2 servers (10.0.0.1, 10.0.0.2); say which one this is"),
+    ({7: ("10.0.0.1", "seven", "192.1.2.7", 7)}, "is not a rank table of version 1.0 (ValueError"),
+])  # fmt: skip
+def test_a_wrong_rank_table_is_one_sentence(tmp_path, changed, complaint):
+    devices = eight()
+    for place, device in changed.items():
+        devices[place] = device
+    (tmp_path / "hccl.json").write_text(json.dumps(table(*devices)))
+    with pytest.raises(UserError) as refused:
+        local_places(RankTableConfig(str(tmp_path / "hccl.json"), 8))
+    assert complaint in str(refused.value)
+
+
+def test_a_rank_table_that_is_not_complete(tmp_path):
+    (tmp_path / "hccl.json").write_text(json.dumps(table(*eight(), status="initializing")))
+    with pytest.raises(UserError, match="status is 'initializing'"):
+        local_places(RankTableConfig(str(tmp_path / "hccl.json"), 8))
+    (tmp_path / "hccl.json").write_text("[]")
+    with pytest.raises(UserError, match="is not a rank table"):
+        local_places(RankTableConfig(str(tmp_path / "hccl.json"), 8))
+
+
+def test_a_table_of_two_servers_gives_the_local_ranks(tmp_path):
+    devices = [(f"10.0.0.{1 + rank // 2}", rank % 2, f"192.1.2.{rank}", rank) for rank in range(4)]
+    (tmp_path / "hccl.json").write_text(json.dumps(table(*devices)))
+    found = local_places(RankTableConfig(str(tmp_path / "hccl.json"), 4, "10.0.0.2"))
+    assert [(place.rank_id, place.device_id) for place in found] == [(2, 0), (3, 1)]
+    with pytest.raises(UserError, match="has no server 10.0.0.9"):
+        local_places(RankTableConfig(str(tmp_path / "hccl.json"), 4, "10.0.0.9"))
+
+
+def write_task(folder):
+    vocabulary = tiny.write_vocabulary(folder / "vocabulary")
+    tiny.write_model(folder / "model", vocabulary)
+    texts = {"train": tiny.single_rows(75, 1), "dev": tiny.single_rows(20, 2)}
+    tiny.prepare_task(folder / "task", vocabulary, "SST-2", texts)
+
+
+def start(folder, way, output, *flags):
+    records = str(folder / "task/records")
+    command = [
+        "bash",
+        LAUNCH,
+        way,
+        "2",
+        "run_finetune.py",
+        "--task_name",
+        "SST-2",
+        "--output_dir",
+        folder / output,
+    ]
+    command += ["--load_pretrained_path", folder / "model", "--train_data_dir", records, "--batch_size", "8"]
+    command += ["--eval_data_dir", records, "--learning_rate", "1e-3", "--length_buckets", "off", *flags]
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, "PYTHON": PYTHON, "DEVICE_TARGET": "CPU"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["cpu", "gpu"])
+def test_two_real_ranks_stop_together_and_go_on(tmp_path, way):
+    if way == "gpu" and not shutil.which("mpirun"):
+        pytest.skip("mpirun is not installed")
+    write_task(tmp_path)
+    flags = ["--epoch_size", "40", "--logging_step", "10"]
+    whole = start(tmp_path, way, "whole", *flags)
+    printed, _ = whole.communicate(timeout=300)
+    assert whole.returncode == 0, printed
+    shutil.rmtree(tmp_path / "LOG0")
+    broken = start(tmp_path, way, "broken", *flags)
+    wait_for_text(tmp_path / "LOG0/log.txt", "step: 30,", 300)
+    os.kill(broken.pid, signal.SIGINT)
+    printed, _ = broken.communicate(timeout=120)
+    assert broken.returncode == 130 and "state saved" in printed, printed
+    resumed = start(tmp_path, way, "broken", *flags, "--resume")
+    printed, _ = resumed.communicate(timeout=300)
+    assert resumed.returncode == 0 and "resumed from" in printed, printed
+    one, two = (load_file(tmp_path / name / "last/model.safetensors") for name in ("whole", "broken"))
+    for name in one:
+        np.testing.assert_array_equal(one[name], two[name], err_msg=name)
