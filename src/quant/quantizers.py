@@ -80,7 +80,7 @@ class Symmetric(nn.Cell):
 
     def measure(self, weight):
         """The threshold max|W|: weight [R, H] -> [1], by row [R, 1]."""
-        return self.largest(ops.stop_gradient(weight))
+        return self.largest(ops.stop_gradient(weight).astype(ms.float32))
 
     def construct(self, x, threshold):
         return self.fake_quantize(x.astype(ms.float32), threshold)

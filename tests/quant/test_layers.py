@@ -81,6 +81,19 @@ def test_a_dense_layer_in_evaluation(operators, bits, per_channel):
         np.testing.assert_allclose(found, whole * scale, atol=1e-5)
 
 
+def test_half_precision():
+    """Hidden states and products in float16: rounding and ranges stay in float32."""
+    config, bits = CONFIG.replace(dtype="float16", compute_type="float16"), Quantization()
+    layer = Dense(24, 10, config, operator=lambda config: QuantProduct(bits, Product(config)))
+    step, x = train_step(layer), normal(8, 24).astype(np.float16)
+    before = layer.weight.asnumpy().copy()
+    loss = step(Tensor(x))[0].asnumpy()
+    np.testing.assert_array_equal(range_of(layer), [np.abs(x).max().astype(np.float32)])
+    rounded = by_hand.fake_quantize(x.astype(np.float32), range_of(layer), 8)
+    expected = rounded @ by_hand.quantize_weight(before, 8).T
+    assert loss == pytest.approx((expected**2).mean(), rel=1e-2)
+
+
 def test_an_embedding(operators):
     """Rows as if the whole table had been rounded; the gradient reaches the rows that were looked up."""
     bits = Quantization(embedding_bits=4)
