@@ -21,6 +21,10 @@ class TaskDistillConfig(StudentConfig, TrainConfig):
     td_phase1_epoch_size: int = option(10, "epochs of intermediate-layer distillation", must=NOT_NEGATIVE)
     td_phase2_epoch_size: int = option(3, "epochs of prediction-layer distillation", must=NOT_NEGATIVE)
     phase2_learning_rate: float = option(3e-5, "peak learning rate of phase 2", must=POSITIVE)
+    augmented_data_dir: str = option(
+        "", "records of augmented rows: phase 1 trains on them, and not on train_data_dir"
+    )
+    phase2_augmented: bool = option(True, "phase 2 too trains on augmented_data_dir")
     load_teacher_ckpt_path: str = option(
         "", "fine-tuned teacher: a directory, or a .ckpt described by TEACHER_NET"
     )

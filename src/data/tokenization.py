@@ -46,6 +46,11 @@ class BertTokenizer:
         """Ids of each text of a list, without [CLS] and [SEP]."""
         return [encoding.ids for encoding in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
 
+    def encode_with_spans(self, texts):
+        """(ids, [(start, end)] of each piece in the text) for each text, without [CLS] and [SEP]."""
+        encodings = self._backend.encode_batch(texts, add_special_tokens=False)
+        return [(encoding.ids, encoding.offsets) for encoding in encodings]
+
     def encode_pairs(self, pairs, max_seq_length):
         """Ids of (text_a, text_b or None) as BERT takes them: [CLS] a [SEP] or [CLS] a [SEP] b [SEP].
 

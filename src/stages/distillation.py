@@ -10,14 +10,18 @@ from src.stages.training import PhasePlan, freeze, resumed_phase, train_phase
 
 
 class Distillation:
-    """One task distillation. Making it reads and checks everything and writes nothing."""
+    """One task distillation. Making it reads and checks everything and writes nothing.
 
-    def __init__(self, run, teacher_files, student_files, table):
-        self.run, self.config, self.table = run, run.config, table
-        task, say, records = run.task, run.journal.say, run.config.train_data_dir
+    `by_phase` holds for each phase the folder of its records and their table.
+    """
+
+    def __init__(self, run, teacher_files, student_files, by_phase):
+        self.run, self.config = run, run.config
+        task, say = run.task, run.journal.say
         for files in filter(None, (teacher_files, student_files)):
-            tables.check_tokenizer(files.tokenizer_dir, table, records)
-            tables.check_table(table, files.config, task, records)
+            for records, table in dict(by_phase).items():
+                tables.check_tokenizer(files.tokenizer_dir, table, records)
+                tables.check_table(table, files.config, task, records)
         teacher, self.teacher_config = load.classifier_from(teacher_files, task, run.device, say)
         self.teacher = freeze(teacher)
         ours = (
@@ -31,7 +35,8 @@ class Distillation:
         self.tokenizer_dir = teacher_files.tokenizer_dir
         # Each phase compiles graphs of its own, so that neither has both phases' epochs to pay for them.
         epochs = max(run.config.td_phase1_epoch_size, run.config.td_phase2_epoch_size)
-        self.batches = tables.train_batches(table, run, epochs)
+        made = {path: tables.train_batches(table, run, epochs) for path, table in dict(by_phase).items()}
+        self.batches = [made[path] for path, _ in by_phase]
         self.evaluate = None
         if self.config.do_eval:
             self.evaluate = epoch_evaluation(run, self.student, self.student_config, self.tokenizer_dir)
@@ -49,11 +54,11 @@ class Distillation:
             evaluate = self.evaluate if config.phase1_eval else None
             plan = PhasePlan(1, title, epochs, config.learning_rate)
             network = intermediate_network(run, self.student, self.teacher, self.layer_map, self.projection)
-            train_phase(run, plan, network, self.batches, evaluate)
+            train_phase(run, plan, network, self.batches[0], evaluate)
             run.write_model("phase1", self.student, self.student_config, self.tokenizer_dir)
         title, epochs = "phase 2 (prediction layer)", config.td_phase2_epoch_size
         plan = PhasePlan(2, title, epochs, config.phase2_learning_rate)
-        train_phase(run, plan, self._prediction(), self.batches, self.evaluate)
+        train_phase(run, plan, self._prediction(), self.batches[1], self.evaluate)
         run.write_model("last", self.student, self.student_config, self.tokenizer_dir, run.last_metrics)
 
     def _prediction(self):

@@ -27,8 +27,8 @@ def read_masked_lm(path):
     decoder = arrays.pop(f"{DECODER}weight", None)
     if decoder is not None and not np.array_equal(decoder, arrays.get(WORDS)):
         raise UserError(
-            f"{weights.source}: {DECODER}weight is not that of the word embeddings; give a model whose output "
-            "matrix is tied to them, as BERT's is"
+            f"{weights.source}: {DECODER}weight is not that of the word embeddings; give a model whose "
+            "output matrix is tied to them, as BERT's is"
         )
     bias = arrays.pop(f"{DECODER}bias", None)
     if bias is not None:

@@ -23,12 +23,20 @@ def task_distill(task, resolved):
     say = run.journal.say
     teacher_files = load.read_model(path, say, TEACHER_NET)
     student_files = student.read_student(config, STUDENT_NET, say)
-    table = tables.train_table(config, say)
-    distillation = Distillation(run, teacher_files, student_files, table)
+    distillation = Distillation(run, teacher_files, student_files, _tables(config, say))
     run.open()
     distillation.distil()
     run.finish()
     return run
+
+
+def _tables(config, say):
+    """(folder, table) of the training records of both phases; each folder is read once."""
+    given, more = config.train_data_dir, config.augmented_data_dir
+    if not more:
+        return [(given, tables.train_table(config, say))] * 2
+    augmented = more, tables.sample_rows(tables.read_split(config, more, "train"), config.max_rows, say)
+    return [augmented, augmented if config.phase2_augmented else (given, tables.train_table(config, say))]
 
 
 def _evaluate_alone(config):

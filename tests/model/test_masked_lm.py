@@ -47,7 +47,8 @@ def test_the_head_by_hand(network):
     weights = weight_arrays(network)
     inner = states @ weights[HEAD[4]].T + weights[HEAD[3]]
     inner = inner * (1 + erf(inner / np.sqrt(2))) / 2
-    inner = (inner - inner.mean(1, keepdims=True)) / np.sqrt(inner.var(1, keepdims=True) + CONFIG.layer_norm_eps)
+    inner = inner - inner.mean(1, keepdims=True)
+    inner = inner / np.sqrt(inner.var(1, keepdims=True) + CONFIG.layer_norm_eps)
     inner = inner * weights[HEAD[2]] + weights[HEAD[1]]
     expected = inner @ weights["bert.embeddings.word_embeddings.weight"].T + weights[HEAD[0]]
     places = np.array([9, 2, 2], np.int32)
@@ -86,7 +87,8 @@ def test_ours_opens_transformers(suffix, tmp_path):
     from transformers import BertForMaskedLM
 
     torch.manual_seed(3)
-    theirs = BertForMaskedLM(TheirConfig.from_dict({**CONFIG.to_json_dict(), "initializer_range": 0.3})).eval()
+    config = TheirConfig.from_dict({**CONFIG.to_json_dict(), "initializer_range": 0.3})
+    theirs = BertForMaskedLM(config).eval()
     torch.nn.init.normal_(theirs.cls.predictions.bias)
     theirs.save_pretrained(tmp_path)
     if suffix == "bin":

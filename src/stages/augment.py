@@ -1,0 +1,183 @@
+"""Task text -> more task text: rows, candidates, copies and filter, put together part by part."""
+
+import dataclasses
+import time
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from src.data.augment import Recipe, augment_rows
+from src.data.augment_parts import Parts
+from src.data.augment_rows import SeenTexts, header_lines, row_line, text_hash
+from src.data.readers import ExampleFile, find_file
+from src.errors import Interrupted, UserError
+from src.files import sha256
+from src.stages.augment_candidates import Candidates, Survey
+from src.stages.augment_filter import TeacherFilter
+from src.stages.augment_sources import Sources
+from src.stages.kernels import equip_device
+from src.tasks import find_task
+
+PART_ROWS = 512
+
+
+def augment(config):
+    """Write the augmented file of an AugmentConfig and return its counts {name: int}.
+
+    Parts that an interrupted run has finished are kept. Raises UserError for anything wrong with the input,
+    Interrupted on Ctrl+C.
+    """
+    begun = time.perf_counter()
+    task = find_task(config.task_name)
+    text = TaskText(config, task)
+    output = _output_file(config, text.source.path)
+    sources = Sources(config, task)
+    job = {"text": sha256(text.source.path), "part_rows": PART_ROWS, **sources.fingerprint()}
+    survey, seen = Survey(sources.pieces), SeenTexts()
+    rows = _read(text, survey, seen)
+    parts = Parts(output.with_name(f"{output.name}.parts"), job, config.overwrite_output_file)
+    device = equip_device(config, print) if sources.predicts or config.filter_with_teacher else None
+    candidates = sources.candidates(survey, device, output.parent)
+    recipe = Recipe(config.copies, config.probability, config.seed)
+    maker = Maker(text, recipe, candidates, sources.filter(device), seen)
+    try:
+        counts = _make_parts(text, maker, parts, rows)
+        parts.join(output, text.lines(), -(-rows // PART_ROWS))
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; the finished parts are kept: the same command goes on") from None
+    print(_summary(counts, output, time.perf_counter() - begun))
+    return counts
+
+
+class TaskText:
+    """The training rows of a task, read anew each time: (values, Example) of those that count."""
+
+    def __init__(self, config, task):
+        if not Path(config.data_dir).is_dir():
+            raise UserError(f"data_dir {config.data_dir} does not exist or is no folder")
+        found = find_file(config.data_dir, task.train_file)
+        if found is None:
+            raise UserError(f"{Path(config.data_dir) / task.train_file} does not exist; it should hold the "
+                            f"training rows of {task.name}")
+        self.source, self.task = ExampleFile(found, task), task
+        self.limit, self.on_bad_row = config.max_rows, config.on_bad_row
+        self.columns = [self.source.header.index(name) for name in task.text_columns]
+        self.bad_rows = []
+
+    def all_rows(self):
+        """Rows as they come, those without a gold label (Example None) too, at most `max_rows`."""
+        self.bad_rows = []
+        rows = self.source.rows(self.on_bad_row, self.bad_rows)
+        return rows if self.limit < 0 else islice(rows, self.limit)
+
+    def parts(self):
+        """Lists of PART_ROWS triples (row number, values, label); rows without a label have no copies."""
+        rows = ((number, values, example.label) for number, (values, example) in enumerate(self.all_rows())
+                if example is not None)
+        return iter(lambda: list(islice(rows, PART_ROWS)), [])
+
+    def lines(self):
+        """The lines of the original file: header and rows, without the bad ones."""
+        yield from header_lines(self.source)
+        for values, _ in self.all_rows():
+            yield self.line(values)
+
+    def line(self, values):
+        """A row as a line of the output."""
+        return row_line(values, self.source.header, self.source.path.suffix)
+
+    def texts(self, values):
+        """The texts among the values of a row."""
+        return [values[column] for column in self.columns]
+
+
+class Copy(NamedTuple):
+    """A row that was made: its values, the texts among them, and its label."""
+
+    values: list
+    texts: list
+    label: str
+
+
+@dataclasses.dataclass
+class Maker:
+    """Makes the copies of a part; `keep` is a TeacherFilter or None, `seen` knows every row before it."""
+
+    text: TaskText
+    recipe: Recipe
+    candidates: Candidates
+    keep: TeacherFilter | None
+    seen: SeenTexts
+
+    def make(self, rows):
+        """(lines, hashes, counts) of the part of `rows` (TaskText.parts)."""
+        numbered = [(number, values) for number, values, _ in rows]
+        groups = augment_rows(numbered, self.text.columns, self.recipe, self.candidates)
+        labels = [label for _, _, label in rows]
+        made = [Copy(values, self.text.texts(values), label)
+                for group, label in zip(groups, labels, strict=True) for values in group]
+        hashes = np.array([text_hash(copy.texts) for copy in made], np.uint64)
+        kept = self.seen.fresh(hashes)
+        duplicates = len(made) - int(kept.sum())
+        if self.keep is not None:
+            kept[kept] = self.keep([made[place] for place in np.flatnonzero(kept)])
+        lines = [self.text.line(made[place].values) for place in np.flatnonzero(kept)]
+        refused = len(made) - duplicates - len(lines)
+        counts = {"rows": len(rows), "copies": len(lines), "duplicates": duplicates, "refused": refused}
+        return lines, hashes[kept], counts
+
+
+def _output_file(config, source):
+    output = Path(config.output_file or source.with_name(f"train_aug{source.suffix}"))
+    if output.suffix != source.suffix:
+        raise UserError(f"output_file {output} takes the form of {source}; let its name end with "
+                        f"{source.suffix}")
+    if output.is_dir():
+        raise UserError(f"output_file {output} is a folder; give a file")
+    if output.exists() and output.samefile(source):
+        raise UserError(f"output_file {output} is the input; give another")
+    if output.exists() and not config.overwrite_output_file:
+        raise UserError(f"{output} exists; give another --output_file, or --overwrite_output_file")
+    return output
+
+
+def _read(text, survey, seen):
+    """Read the whole text once, so that what is wrong with it is said first; returns the rows to augment."""
+    count = 0
+    for part in text.parts():
+        texts = [text.texts(values) for _, values, _ in part]
+        seen.add([text_hash(each) for each in texts])
+        survey.add([each for row in texts for each in row])
+        count += len(part)
+    if not count:
+        raise UserError(f"{text.source.path} holds no usable row")
+    if text.bad_rows:
+        first = text.bad_rows[0]
+        print(f"{len(text.bad_rows)} malformed rows are left out (the first: line {first['line']}, "
+              f"{first['reason']})")
+    return count
+
+
+def _make_parts(text, maker, parts, rows):
+    counts = Counter()
+    # disable=None: tqdm is silent where the output is not a terminal.
+    with tqdm(total=rows, desc="augment", unit=" rows", disable=None, leave=False) as bar:
+        for number, part in enumerate(text.parts()):
+            if not parts.finished(number):
+                parts.write(number, *maker.make(part))
+            hashes, found = parts.note(number)
+            maker.seen.add(hashes)
+            counts.update(found)
+            bar.update(len(part))
+    return dict(counts)
+
+
+def _summary(counts, output, seconds):
+    refused = f", {counts['refused']:,} refused by the teacher" if counts["refused"] else ""
+    return (f"{output}: {counts['rows']:,} rows and {counts['copies']:,} copies of them "
+            f"({counts['duplicates']:,} duplicates left out{refused}), {counts['copies'] / seconds:,.0f} "
+            f"copies a second in {seconds:,.1f} s")

@@ -1,0 +1,107 @@
+"""The files that augmentation asks for other words: a masked language model, a teacher, GloVe."""
+
+from src.config.options import to_dict
+from src.data.augment_contexts import ContextForm
+from src.data.augment_glove import load_glove
+from src.data.dataset import choose_buckets
+from src.data.features import MIN_LENGTH
+from src.data.tokenization import load_tokenizer
+from src.errors import UserError
+from src.files import sha256
+from src.infer.masked_words import MaskedWords
+from src.stages import load
+from src.stages.augment_candidates import SPARE, Candidates, Pieces, allowed_pieces, neighbour_words
+from src.stages.augment_filter import TeacherFilter
+from src.stages.masked_lm import WORDS, has_head, masked_lm_from, read_masked_lm
+
+# Flags that decide the output: with the contents of the files they are what a resumed run has to share.
+DECIDING = ("task_name", "copies", "probability", "candidates", "mlm_context", "max_seq_length", "seed",
+            "filter_with_teacher", "max_rows", "on_bad_row", "dtype", "compute_type", "kernels")
+
+
+class Sources:
+    """Everything that an AugmentConfig names, read and checked; no graph is built yet."""
+
+    def __init__(self, config, task):
+        self.config, self.task = config, task
+        _check(config, task)
+        self.mlm = read_masked_lm(config.mlm_model) if config.mlm_model else None
+        teacher = config.load_teacher_ckpt_path
+        self.teacher = load.read_model(teacher, print) if teacher else None
+        self.predicts = self.mlm is not None and has_head(self.mlm)
+        if self.mlm is not None and not self.predicts:
+            print(f"{self.mlm.source} has no masked language modelling head: neighbours alone")
+        self.embedded = self.teacher or self.mlm
+        tokenizer = _tokenizer(self.mlm) if self.predicts else None
+        self.pieces = Pieces(tokenizer, self._form(tokenizer) if self.predicts else None)
+
+    def fingerprint(self):
+        """{name: value} of all that decides the output, but for the text."""
+        files = {"mlm_model": self.mlm, "load_teacher_ckpt_path": self.teacher}
+        values = {name: sha256(files[name].source) if files[name] else "" for name in files}
+        glove = self.config.glove_file
+        deciding = {name: to_dict(self.config)[name] for name in DECIDING}
+        return {**values, "glove_file": sha256(glove) if glove else "", **deciding}
+
+    def candidates(self, survey, device, spare_folder):
+        """The Candidates of texts that `survey` has read; `spare_folder` may take a copy of GloVe."""
+        config = self.config
+        glove = load_glove(config.glove_file, spare_folder) if config.glove_file else None
+        model = None
+        if glove is None:
+            model = _tokenizer(self.embedded), self.embedded.arrays[WORDS]
+        neighbours = neighbour_words(survey.words, config.candidates, glove, model)
+        print(self._description(survey, neighbours))
+        masked_words = self._masked_words(survey, device) if self.predicts and survey.lengths else None
+        return Candidates(self.pieces, masked_words, neighbours, config.candidates)
+
+    def filter(self, device):
+        """The TeacherFilter, or None."""
+        minimum = self.config.filter_with_teacher
+        if not minimum:
+            return None
+        return TeacherFilter(self.teacher, self.task, device, minimum, self.config.batch_size)
+
+    def _form(self, tokenizer):
+        if "[MASK]" not in tokenizer.vocab:
+            raise UserError(f"the vocabulary of {self.config.mlm_model} has no [MASK]")
+        longest = min(self.config.max_seq_length, self.mlm.config.max_position_embeddings)
+        ids = tokenizer.cls_id, tokenizer.sep_id, tokenizer.vocab["[MASK]"]
+        return ContextForm(*ids, longest, self.config.mlm_context == "pair")
+
+    def _masked_words(self, survey, device):
+        form, config = self.pieces.form, self.config
+        buckets = choose_buckets(survey.context_lengths(), form.max_seq_length, passes=1)
+        vocab_size = self.mlm.config.vocab_size
+        allowed = allowed_pieces(self.pieces.tokenizer.vocab, vocab_size)
+        network = masked_lm_from(self.mlm, device)
+        return MaskedWords(network, allowed, buckets, config.batch_size, config.candidates + SPARE)
+
+    def _description(self, survey, neighbours):
+        place = self.config.glove_file or f"the word embeddings of {self.embedded.source}"
+        lines = [f"{len(survey.words):,} different words take neighbours in {place}; "
+                 f"{len(survey.words) - len(neighbours):,} of them have none and stay"]
+        if self.predicts:
+            lines.insert(0, f"{sum(survey.lengths.values()):,} words of one piece are predicted by "
+                            f"{self.mlm.source}")
+        return "\n".join(lines)
+
+
+def _check(config, task):
+    if not (config.mlm_model or config.glove_file or config.load_teacher_ckpt_path):
+        raise UserError("no source of other words: give --mlm_model, --glove_file or "
+                        "--load_teacher_ckpt_path")
+    if config.max_seq_length < MIN_LENGTH:
+        raise UserError(f"--max_seq_length {config.max_seq_length} is too short; give at least {MIN_LENGTH}")
+    if not config.filter_with_teacher:
+        return
+    if not config.load_teacher_ckpt_path:
+        raise UserError("--filter_with_teacher needs --load_teacher_ckpt_path: the teacher to ask")
+    if task.output_mode == "regression":
+        raise UserError(f"--filter_with_teacher compares class labels; {task.name} has scores")
+
+
+def _tokenizer(files):
+    if files.tokenizer_dir is None:
+        raise UserError(f"{files.source.parent} holds no tokenizer files; copy them beside the weights")
+    return load_tokenizer(files.tokenizer_dir)
