@@ -1,11 +1,13 @@
 """Errors that a user can mend: one sentence on stderr, exit code 2, no traceback."""
 
 import difflib
+import errno
 import os
 import sys
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk full, quota used up, file larger than allowed
 
 
 class UserError(Exception):
@@ -14,6 +16,13 @@ class UserError(Exception):
 
 class Interrupted(Exception):
     """A stage stopped on Ctrl+C after it had saved its state; the message says how to go on."""
+
+
+def is_no_room(error):
+    """Whether an exception says that a file could not grow; libraries in Rust tell it in their text."""
+    if isinstance(error, OSError):
+        return error.errno in NO_ROOM
+    return any(f"(os error {number})" in str(error) for number in NO_ROOM)
 
 
 def did_you_mean(name, known):
@@ -41,6 +50,11 @@ def run_main(main):
         # The reader of our output (head, less) went away: not an error of this program.
         sys.stdout = None
         sys.exit(EXIT_INTERRUPTED)
+    except OSError as error:
+        if not is_no_room(error):
+            raise
+        place = f" for {error.filename}" if error.filename else ""
+        sys.exit(_say(f"error: no room on the disk{place} ({error.strerror})", EXIT_USER_ERROR))
 
 
 def _say(message, code):

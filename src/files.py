@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from src.errors import UserError
+from src.errors import UserError, is_no_room
 
 
 @contextlib.contextmanager
@@ -16,6 +16,7 @@ def atomic_path(path):
     """Yield a temporary path in the folder of `path`; on success it is synced and takes the name `path`.
 
     A reader sees the old file or the new one, never a part. On any error the temporary file is removed.
+    Raises UserError when there is no room on the disk.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,6 +29,12 @@ def atomic_path(path):
         _sync(temporary)
         os.replace(temporary, path)
         _sync(path.parent)
+    except Exception as error:
+        if not is_no_room(error):
+            raise
+        raise UserError(
+            f"{path} could not be written, there is no room on the disk; what was there before is untouched"
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -93,6 +93,7 @@ class Run:
     def keep_best(self, network, bert_config, metrics, tokenizer_dir):
         """Write best/ when `metrics` beat what is there (strictly), and say `The best acc is ...`."""
         self.last_metrics, value = metrics, best_of(self.task, metrics)
+        self.journal.measured(metrics)
         if self.best_value is None or value > self.best_value:
             self.best_value = value
             self.write_model("best", network, bert_config, tokenizer_dir, metrics)

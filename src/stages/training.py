@@ -70,6 +70,7 @@ def _resume(run, number, step):
     if not found or found[0]["phase"] != number:
         return 0
     restore(step, found[1])
+    run.journal.rewind(number, found[0]["step"])
     run.journal.say(f"resumed from {found[1]} (step {found[0]['step']})")
     return found[0]["step"]
 

@@ -1,4 +1,4 @@
-"""What a run says: lines in log.txt and on the console, a progress bar, losses.jsonl for plots."""
+"""What a run says: lines in log.txt and on the console, a progress bar, curves for plots and TensorBoard."""
 
 import json
 import logging
@@ -7,7 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+from tensorboardX import SummaryWriter
 from tqdm import tqdm
+
+from src.files import write_text
+
+OF_THE_AXIS = ("phase", "epoch", "step")  # places on a curve, not curves
 
 
 class Journal:
@@ -15,14 +20,15 @@ class Journal:
 
     def __init__(self, quiet=False):
         self.quiet = quiet
-        self._early, self._log, self._losses = [], None, None
+        self._early, self._log, self._losses, self._events = [], None, None, None
         # What the libraries of this project warn about is for people too.
         logging.basicConfig(level=logging.WARNING, format="warning: %(message)s", stream=sys.stderr)
 
     def open(self, folder):
-        """Begin log.txt and losses.jsonl in `folder`."""
+        """Begin log.txt, losses.jsonl and events/ (for TensorBoard) in `folder`."""
         self._log = open(Path(folder) / "log.txt", "a", encoding="utf-8", buffering=1)
         self._losses = open(Path(folder) / "losses.jsonl", "a", encoding="utf-8", buffering=1)
+        self._events = SummaryWriter(str(Path(folder) / "events"), flush_secs=10)
         for text in self._early:
             self._log.write(text + "\n")
 
@@ -37,9 +43,28 @@ class Journal:
             sys.stdout.flush()
 
     def record(self, **values):
-        """One line of losses.jsonl."""
+        """One line of losses.jsonl, and its numbers as curves: `phase1/loss`, `phase1/parts/hidden` ..."""
         if self._losses:
             self._losses.write(json.dumps(values) + "\n")
+            for name, value in _numbers(values, OF_THE_AXIS):
+                self._events.add_scalar(f"phase{values['phase']}/{name}", value, values["step"])
+
+    def rewind(self, phase, step):
+        """Forget what losses.jsonl tells of later steps: a run that was killed goes on from this one."""
+        if not self._losses:
+            return
+        path = Path(self._losses.name)
+        entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if _whole(line)]
+        kept = [entry for entry in entries if (entry["phase"], entry["step"]) <= (phase, step)]
+        self._losses.close()
+        write_text(path, "".join(json.dumps(entry) + "\n" for entry in kept))
+        self._losses = open(path, "a", encoding="utf-8", buffering=1)
+
+    def measured(self, metrics):
+        """An evaluation's numbers as curves: `eval/eval_accuracy` ..."""
+        if self._events:
+            for name, value in _numbers(metrics, OF_THE_AXIS):
+                self._events.add_scalar(f"eval/{name}", value, metrics["step"])
 
     def bar(self, total, start, title):
         """A progress bar with ETA on a terminal; nothing where output goes to a file."""
@@ -55,9 +80,22 @@ class Journal:
         )
 
     def close(self):
-        """Close both files."""
-        for file in filter(None, (self._log, self._losses)):
+        """Close the files."""
+        for file in filter(None, (self._log, self._losses, self._events)):
             file.close()
+
+
+def _whole(line):
+    return line.endswith("}")  # a killed run may leave half a line
+
+
+def _numbers(values, without):
+    """(name, number) of a dict and the dicts in it, their names joined by /."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}/{inner}", number) for inner, number in _numbers(value, ()))
+        elif isinstance(value, (int, float)) and name not in without:
+            yield name, value
 
 
 class Speed:

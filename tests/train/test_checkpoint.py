@@ -1,6 +1,7 @@
 """Resume checkpoints: whole files, the newest kept, a torn one passed over, another run's refused."""
 
 import logging
+import resource
 
 import numpy as np
 import pytest
@@ -108,3 +109,17 @@ def test_another_run_s_checkpoint_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"student.weight has shape \(3,\) instead of \(5,\)"):
         restore(wide, path)
     assert wide.network.student.weight.asnumpy().tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_full_disk_costs_no_earlier_checkpoint(tmp_path):
+    step, checkpoints = Holder(size=30_000), Checkpoints(tmp_path, 1)
+    checkpoints.save(step, {"phase": 1, "step": 20})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))  # bytes a file may have
+    try:
+        with pytest.raises(UserError, match="step_40.safetensors could not be written, there is no room"):
+            checkpoints.save(step, {"phase": 1, "step": 40})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert names(tmp_path) == ["phase1_step_20.safetensors"]
+    assert checkpoints.last()[0] == {"phase": 1, "step": 20}

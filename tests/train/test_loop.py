@@ -9,6 +9,8 @@ import types
 import numpy as np
 import pytest
 from mindspore import Tensor
+from tensorboardX.proto.event_pb2 import Event
+from tfrecord import tfrecord_iterator
 
 from src.data.dataset import Batches
 from src.data.table import RecordTable
@@ -97,6 +99,35 @@ def test_two_epochs(journal, tmp_path):
     entries = [json.loads(line) for line in (tmp_path / "losses.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in entries] == [2, 4, 6]
     assert entries[0]["parts"] == {"hidden": 0.25, "attention": 0.5} and entries[0]["phase"] == 1
+    journal.measured({"eval_accuracy": 0.75, "eval_samples": 20, "epoch": 2, "step": 6})
+    journal.close()
+    curves = read_curves(tmp_path / "events")
+    assert curves["phase1/loss"] == [(2, 0.5), (4, 0.25), (6, pytest.approx(1 / 6))]
+    assert curves["phase1/parts/hidden"] == [(2, 0.25), (4, 0.25), (6, 0.25)]
+    assert curves["eval/eval_accuracy"] == [(6, 0.75)] and "phase1/step" not in curves
+
+
+def read_curves(folder):
+    """{tag: [(step, value), ...]} of TensorBoard's event files, read as the TFRecord files they are."""
+    curves = {}
+    for path in sorted(folder.iterdir()):
+        for record in tfrecord_iterator(str(path)):
+            event = Event.FromString(bytes(record))
+            for value in event.summary.value:
+                curves.setdefault(value.tag, []).append((event.step, value.simple_value))
+    return curves
+
+
+def test_a_killed_run_forgets_what_it_did_after_its_checkpoint(journal, tmp_path):
+    for phase, step in [(1, 2), (1, 4), (2, 2), (2, 4)]:
+        journal.record(phase=phase, step=step, loss=step / 10)
+    with open(tmp_path / "losses.jsonl", "a") as log:
+        log.write('{"phase": 2, "st')
+    journal.rewind(2, 3)
+    journal.record(phase=2, step=4, loss=9.0)
+    entries = [json.loads(line) for line in (tmp_path / "losses.jsonl").read_text().splitlines()]
+    assert [(entry["phase"], entry["step"]) for entry in entries] == [(1, 2), (1, 4), (2, 2), (2, 4)]
+    assert entries[-1]["loss"] == 9.0
 
 
 @pytest.mark.parametrize("max_steps, count", [(2, 2), (3, 3), (5, 5), (-1, 6)])
