@@ -26,9 +26,7 @@ max_ckpt_num=1
 logging_step=100
 
 set -euo pipefail
-flags=()
 # shellcheck source=scripts/flags.sh
 source "$(dirname "${BASH_SOURCE[0]}")/flags.sh"
-collect_flags "${BASH_SOURCE[0]}" "$@"
-LAUNCHED_FROM=${BASH_SOURCE[0]} exec bash \
-    "$(dirname "${BASH_SOURCE[0]}")/launch.sh" standalone run_q8bert_train.py "${flags[@]}" "$@"
+collect_flags "$0" "$@"
+launch standalone run_q8bert_train.py "${flags[@]}" "$@"

@@ -185,9 +185,12 @@ def test_commands_parse(page):
 def check_script(script, arguments):
     """A script that is there, and flags that it reads or passes on to the stage that it launches."""
     text = (ROOT / script).read_text(encoding="utf-8")
-    launched = re.search(r"""launch(?:\.sh")? \w+ (run_\w+\.py)""", text)
+    launched = re.search(r'''^launch \w+ (?:"\$\w+" )*(run_\w+\.py|"\$script")''', text, re.MULTILINE)
     if launched:
-        config_class, resolve = PARSERS[f"python {launched[1]}"]
+        named = re.search(r'take_arguments "([^"]+)"', text)
+        values = dict(zip(named[1].split() if named else (), arguments, strict=False))
+        arguments = arguments[len(values) :]
+        config_class, resolve = PARSERS[f"python {values.get('script', launched[1])}"]
         passed = [word for word in arguments if word not in ("--background", "--dry_run")]
         unnamed = "task_name" in config_class.__dataclass_fields__ and "--task_name" not in passed
         resolve([*passed, *(["--task_name", "SST-2"] if unnamed else [])])
