@@ -24,8 +24,6 @@ def load_glove(path, spare_folder):
     a file that is none, with its line.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"glove_file {path} does not exist; give a text file of word vectors")
     stamp = {"bytes": path.stat().st_size, "modified": path.stat().st_mtime_ns}
     folders = [path.parent, Path(spare_folder)]
     for folder in folders:

@@ -82,8 +82,8 @@ def neighbours_by_pieces(vocab, embeddings, words, count):
     """As `neighbours_in`, by the word embeddings [pieces, D] of a model.
 
     `words` {key: the ids of its pieces}. A word of one piece is sought among the whole words of the
-    vocabulary {piece: id}. A word of several, for which a model has no vector, has the mean of its pieces' and
-    is sought among the other `words` of several: in a vocabulary the nearest is its own beginning.
+    vocabulary {piece: id}. A word of several, for which a model has no vector, has the mean of its pieces
+    and is sought among the other `words` of several: in a vocabulary the nearest is its own beginning.
     """
     table = table_of_pieces(vocab, embeddings)
     single = [key for key, ids in words.items() if len(ids) == 1]

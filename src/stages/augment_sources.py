@@ -1,5 +1,7 @@
 """The files that augmentation asks for other words: a masked language model, a teacher, GloVe."""
 
+from pathlib import Path
+
 from src.config.options import to_dict
 from src.data.augment_contexts import ContextForm
 from src.data.augment_glove import load_glove
@@ -91,6 +93,8 @@ def _check(config, task):
     if not (config.mlm_model or config.glove_file or config.load_teacher_ckpt_path):
         raise UserError("no source of other words: give --mlm_model, --glove_file or "
                         "--load_teacher_ckpt_path")
+    if config.glove_file and not Path(config.glove_file).is_file():
+        raise UserError(f"glove_file {config.glove_file} does not exist; give a text file of word vectors")
     if config.max_seq_length < MIN_LENGTH:
         raise UserError(f"--max_seq_length {config.max_seq_length} is too short; give at least {MIN_LENGTH}")
     if not config.filter_with_teacher:
