@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 PACKAGES = ("mindspore", "numpy", "scipy", "scikit-learn", "tokenizers", "safetensors", "tfrecord",
-            "matplotlib", "torch", "transformers")
+            "matplotlib", "onnx", "onnxruntime", "torch", "transformers")
 # Instructions that decide the speed of matrix products, of x86-64 and of 64-bit Arm.
 INSTRUCTIONS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_bf16",
                 "amx_int8", "asimddp", "sve", "bf16", "i8mm")

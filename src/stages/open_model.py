@@ -24,12 +24,14 @@ class OpenModel:
     """A model ready to answer.
 
     `predict` takes input_ids, token_type_ids, attention_mask [B, S] and returns logits [B, C]; `file` holds
-    the model; `any_shape` is False where each new shape of a batch first has to be compiled.
+    the model, computed in `precision`; `any_shape` is False where each new shape of a batch first has to be
+    compiled.
     """
 
     predict: Callable
     config: BertConfig
     file: Path
+    precision: str
     any_shape: bool
 
     @property
@@ -37,11 +39,6 @@ class OpenModel:
         """The model's folder where it holds tokenizer files, else None."""
         folder = self.file.parent
         return folder if tokenizer_files(folder) else None
-
-    @property
-    def precision(self):
-        """`int8`, `fp32`, or what the weights of a checkpoint are computed in."""
-        return exported_as(self.file.parent).get("precision", self.config.compute_type)
 
     def batches(self, table, batch_size):
         """One pass over a table in the shapes that suit the model, for `collect_logits`."""
@@ -65,7 +62,8 @@ def open_model(model_dir, settings, threads=0, say=lambda remark: None, task=Non
     folder = Path(model_dir)
     for kind, name in FILES.items():
         if (folder / name).is_file() or exported_as(folder).get("format") == kind:
-            model = OPENERS[kind](folder / name, BertConfig.from_json(folder / CONFIG_FILE), settings, threads)
+            config = BertConfig.from_json(folder / CONFIG_FILE)
+            model = OPENERS[kind](folder / name, config, settings, threads)
             return _for_task(model, task, say) if task else model
     return _weights(folder, settings, say, task, zoo_config)
 
@@ -79,7 +77,8 @@ def exported_as(folder):
 def _onnx(file, config, settings, threads):
     from src.infer.onnx_session import OnnxModel
 
-    return OpenModel(OnnxModel(file, threads), config, file, any_shape=True)
+    precision = exported_as(file.parent).get("precision", "unknown")
+    return OpenModel(OnnxModel(file, threads), config, file, precision, any_shape=True)
 
 
 def _mindir(file, config, settings, threads):
@@ -87,7 +86,7 @@ def _mindir(file, config, settings, threads):
     from src.train.device import set_up_device
 
     set_up_device(settings)
-    return OpenModel(MindirModel(file), config, file, any_shape=True)
+    return OpenModel(MindirModel(file), config, file, "fp32", any_shape=True)
 
 
 OPENERS = {"onnx": _onnx, "mindir": _mindir}
@@ -112,7 +111,9 @@ def _weights(folder, settings, say, task, zoo_config):
     files = load.read_model(folder, say, zoo_config)
     device = equip_device(settings, say)
     network, config = load.classifier_from(files, task or own_task(files), device, say)
-    return OpenModel(predictor(network), config, files.source, any_shape=False)
+    bits = config.compute_type.replace("float", "fp")
+    precision = f"integers simulated in {bits}" if config.quantization else bits
+    return OpenModel(predictor(network), config, files.source, precision, any_shape=False)
 
 
 def own_task(files):
