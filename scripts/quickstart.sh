@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# From nothing to a distilled BERT: makes .venv, installs, fine-tunes a teacher on a built-in task, distils it
-# into a small student, trains the same student on labels alone, compares the three.
+# From nothing to a small BERT: makes .venv, installs, fine-tunes a teacher on a built-in task, distils it
+# into a small student, writes that as a file of 8-bit integers, trains the same student on labels alone,
+# and compares the four.
 #
 #   bash scripts/quickstart.sh
 #     --smoke                            a slice of everything, to see that it runs (under two minutes)
@@ -130,12 +131,15 @@ run_stages() {
         --td_phase1_epoch_size "$phase1_epochs" --td_phase2_epoch_size "$phase2_epochs" \
         --learning_rate "$student_rate" --phase2_learning_rate "$student_rate" \
         --output_dir "$work_dir/student"
+    step "write the student as 8-bit integers" "$python" -m src.tools.export \
+        --model_dir "$work_dir/student/best" --precision int8 --calibration_data "$work_dir/records" \
+        --eval_data_dir "$work_dir/records" --output_dir "$work_dir/student_int8" "${replace[@]}"
     step "train the same student on labels alone" "$python" run_finetune.py "${stage[@]}" \
         --init fresh --student_preset "$STUDENT" --epoch_size "$((phase1_epochs + phase2_epochs))" \
         --learning_rate "$student_rate" --output_dir "$work_dir/label_only"
-    local name models=""
-    for name in teacher student label_only; do models+="$name=$work_dir/$name/best,"; done
-    step "compare" "$python" -m src.tools.compare "${task[@]}" --models "${models%,}" \
+    local models="teacher=$work_dir/teacher/best,student=$work_dir/student/best,"
+    models+="student_int8=$work_dir/student_int8,label_only=$work_dir/label_only/best"
+    step "compare" "$python" -m src.tools.compare "${task[@]}" --models "$models" \
         --eval_data_dir "$work_dir/records" --output_dir "$work_dir/compare" "${replace[@]}"
 }
 
@@ -145,6 +149,7 @@ say_where() {
 table         $work_dir/compare/table.md
 loss curves   $work_dir/compare/losses.png
 models        $work_dir/{teacher,student,label_only}/best   (Hugging Face's layout)
+              $work_dir/student_int8   (ONNX; python -m src.tools.predict answers with any of them)
 to delete     rm -r $work_dir   and, for the packages too,   rm -r $root/.venv
 END
 }

@@ -85,16 +85,15 @@ def kill_after(process, output, steps):
         time.sleep(0.01)
     if process.poll() is not None:
         return False
-    if "launch.sh" in " ".join(map(str, process.args)):
-        # A rank, not the launcher: that has to notice and end the others.
-        rank = subprocess.run(
-            ["pgrep", "-f", "-n", f"run_task_distill.py.*{output}"], capture_output=True, text=True
-        )
-        os.kill(int(rank.stdout), signal.SIGKILL)
-    else:
-        os.kill(process.pid, signal.SIGKILL)
+    # Of several ranks the first, not the launcher: that has to notice, and to end the others.
+    os.kill(first_rank(output) if "bash" in process.args else process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
     return True
+
+
+def first_rank(output):
+    found = subprocess.run(["pgrep", "-o", "-f", f"python -u .*{output}"], capture_output=True, text=True)
+    return int(found.stdout)
 
 
 def losses(output):

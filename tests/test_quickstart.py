@@ -31,6 +31,8 @@ def test_the_whole_job_on_a_slice(tmp_path):
     done = quickstart("--smoke", "--work_dir", tmp_path / "work")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     rows = json.loads((tmp_path / "work" / "compare" / "compare.json").read_text())
-    assert [row["model"] for row in rows] == ["teacher", "student", "label_only"]
-    assert rows[1]["parameters"] == rows[2]["parameters"] == 13208690
+    assert [row["model"] for row in rows] == ["teacher", "student", "student_int8", "label_only"]
+    assert rows[1]["parameters"] == rows[3]["parameters"] == 13208690
+    file = tmp_path / "work" / "student_int8" / "model.onnx"
+    assert file.stat().st_size < 0.26 * 4 * 13208690
     assert (tmp_path / "work" / "compare" / "losses.png").is_file() and "to delete" in done.stdout
