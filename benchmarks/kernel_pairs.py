@@ -17,6 +17,7 @@ from src.kernels.layers import bind_dropout
 from src.model.attention import SelfAttention
 from src.model.bert import BertClassifier
 from src.model.layers import Dense
+from src.quant.quantizers import Symmetric
 from src.stages.kernels import equip_device
 from src.stages.training import freeze
 from src.train.optimizer import adam_weight_decay, polynomial_schedule
@@ -73,6 +74,17 @@ class Attend(nn.Cell):
         return self.attention(hidden, self.mask_bias, self.shape)
 
 
+class Rounded(nn.Cell):
+    """A tensor on an 8-bit grid of its own largest magnitude."""
+
+    def __init__(self, operators):
+        super().__init__()
+        self.quantizer = Symmetric(8, operators=operators)
+
+    def construct(self, x):
+        return self.quantizer(x, self.quantizer.measure(x))
+
+
 class Compare(nn.Cell):
     """A loss as a cell."""
 
@@ -106,6 +118,7 @@ class Parts:
                                              (hidden, vector, hidden)),
             "self-attention with its dense layers": (
                 lambda d: Attend(config, d.layers, self.rows, self.length), (hidden,)),
+            "fake quantization": (lambda d: Rounded(d.quantizers), (normal(tokens, inner),)),
             "loss of hidden states": (lambda d: Compare(self._loss(d, 0), mask), (hidden, hidden + 1)),
             "loss of attention scores": (lambda d: Compare(self._loss(d, 1), mask),
                                          (normal(*square), normal(*square) + 1)),

@@ -2,7 +2,7 @@
 # Quantization-aware training (Q8BERT). Fill in the variables, then: bash scripts/run_q8bert_train.sh
 # --dry_run prints the command, --background returns at once; further arguments are passed on and win over
 # the variables. What is printed goes to ./log.txt too: grep "epoch\|current result\|best" log.txt
-# shellcheck disable=SC2034  # every variable becomes the flag of its name
+# shellcheck disable=SC2034,SC2154  # every variable becomes the flag of its name
 
 task_name="<unset>"           # SST-2 | QNLI | MNLI | CoLA | QQP | STS-B | RTE | MRPC | WNLI
 device_target="auto"          # Ascend | GPU | CPU | auto

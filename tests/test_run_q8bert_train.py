@@ -6,7 +6,9 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +30,8 @@ pytestmark = pytest.mark.usefixtures("graph_mode")
 # Compiling takes longer than anything else here, so what is trained is as shallow as can be.
 SHALLOW = tiny.TINY.replace(num_hidden_layers=1)
 FLAGS = "--length_buckets off --train_batch_size 8 --learning_rate 2e-3 --logging_step 2".split()
-LAUNCHER = Path(__file__).resolve().parents[1] / "scripts" / "run_q8bert_train.sh"
+ROOT = Path(__file__).resolve().parents[1]
+LAUNCHER = ROOT / "scripts" / "run_q8bert_train.sh"
 NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]\d+)?"
 
 
@@ -167,6 +170,33 @@ def test_ctrl_c_and_resuming_end_where_an_unbroken_run_ends(done, float_model, s
         assert_same_weights(weights_of(out / name), weights_of(done / name))
         assert metrics_of(out / name) == metrics_of(done / name)
     assert log.count("The current result is") == log_of(done).count("The current result is")
+
+
+@pytest.mark.slow
+def test_two_ranks_equal_one_of_twice_the_batch(tmp_path, float_model, sst2):
+    """Ranges are those of all ranks. A number may be rounded to its other side, so that not all is equal."""
+    folder = Path(sys.executable).parent
+    environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+
+    def train(name, launcher, **flags):
+        values = {"epoch_num": 2, "eval_ckpt_step": 1000, "calibration_steps": 2, "ema_decay": 0.9, **flags}
+        flags = arguments(sst2, tmp_path / name, float_model, **values)
+        command = [*launcher, "run_q8bert_train.py", *flags]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        return weights_of(tmp_path / name / "last")
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    msrun = [str(folder / "msrun"), "--worker_num=2", "--local_worker_num=2", "--join=True",
+             f"--master_port={port}", f"--log_dir={tmp_path / 'logs'}"]
+    one = train("one", [sys.executable], batch_size=16)
+    two = train("two", msrun, batch_size=8, distribute="true", device_num=2)
+    for name, array in one.items():
+        np.testing.assert_allclose(two[name], array, atol=2e-3, err_msg=name)
+        if name.endswith("input_threshold"):
+            np.testing.assert_allclose(two[name], array, rtol=2e-3, err_msg=name)
 
 
 def test_calibration_alone(float_model, sst2, tmp_path):

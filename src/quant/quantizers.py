@@ -5,7 +5,7 @@
 Ties round to even; a threshold of zero has the scale 1, so that zeros stay zeros. The gradient passes
 straight through, d x_q / d x = 1 everywhere: also where x was clipped, as in the paper's section 2.2.
 
-Shape letters: R rows, H width, O output width.
+Shape letters: R rows, H width.
 """
 
 import dataclasses
