@@ -23,9 +23,9 @@ def plot_quality(points, path):
         for point in points:
             panel.annotate(point["name"], (point[key], point["quality"]), xytext=(4, 4),
                            textcoords="offset points", fontsize="small")
-        # Sizes and times are compared as ratios.
-        panel.set(xlabel=title, xscale="log")
+        panel.set(xlabel=title)
         panel.margins(x=0.3, y=0.2)
+        panel.set_xlim(left=0)
         panel.grid(alpha=0.3)
     panels[0].set_ylabel(points[0]["metric"])
     with atomic_path(path) as temporary:
