@@ -96,10 +96,9 @@ class Int8Layers(FloatLayers):
         return value.item()
 
     def _dequantize(self, integers, weight, step, name, **axis):
-        zeros = np.zeros(step.shape, np.int8)
-        zero = self.graph.constant(f"zero.{step.size}" if step.shape else "zero", zeros)
-        return self.graph.add("DequantizeLinear", integers, self.graph.constant(f"{weight}.step", step), zero,
-                              name=name, **axis)
+        # A zero point left out is zero.
+        scale = self.graph.constant(f"{weight}.step", step)
+        return self.graph.add("DequantizeLinear", integers, scale, name=name, **axis)
 
 
 def layers_of(quantization):

@@ -31,13 +31,13 @@ class Classifier:
     """Answers with a model folder: best/ or last/ of a run, a Hugging Face BERT with a head, or an export.
 
     An exported ONNX file is run by ONNX Runtime with `threads` threads (0: one a core), all else by MindSpore
-    on `device_target`. `max_seq_length` cuts longer texts (0: the model's positions). Raises UserError for a
-    folder that is none of these.
+    on `device_target`, or as `settings`, a DeviceConfig, say. `max_seq_length` cuts longer texts (0: the
+    model's positions). Raises UserError for a folder that is none of these.
     """
 
-    def __init__(self, model_dir, max_seq_length=0, batch_size=32, device_target="auto", threads=0):
-        settings = DeviceConfig(device_target=device_target)
-        self.model = open_model(model_dir, settings, threads)
+    def __init__(self, model_dir, max_seq_length=0, batch_size=32, device_target="auto", threads=0,
+                 settings=None):
+        self.model = open_model(model_dir, settings or DeviceConfig(device_target=device_target), threads)
         self.labels, self.batch_size = self.model.config.labels, batch_size
         positions = self.model.config.max_position_embeddings
         if max_seq_length > positions:
@@ -74,8 +74,8 @@ def predict(config):
     were cut, is said on standard error.
     """
     pairs = texts_of(config)
-    classify = Classifier(config.model_dir, config.max_seq_length, config.batch_size, config.device_target,
-                          config.threads)
+    classify = Classifier(config.model_dir, config.max_seq_length, config.batch_size, threads=config.threads,
+                          settings=config)
     word = {"tsv": as_tsv, "json": as_json}[config.format]
     rows = empty = truncated = 0
     while chunk := list(itertools.islice(pairs, LINES)):

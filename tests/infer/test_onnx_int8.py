@@ -6,6 +6,7 @@ from onnx import TensorProto
 
 from src.config.quantization import Quantization
 from src.errors import UserError
+from src.infer import onnx_session
 from src.infer.input_ranges import measure_ranges
 from src.infer.onnx_bert import bert_model
 from src.infer.onnx_int8 import layers_of
@@ -58,6 +59,14 @@ def test_every_dense_layer_multiplies_integers(tmp_path, name, ranges):
     file = write(tmp_path, SCHEMES[name], ranges)[2]
     # What is left are the two products inside the attention of each layer.
     assert count_products(file) == (DENSE, 2 * tiny.TINY.num_hidden_layers)
+
+
+@pytest.mark.parametrize("name", ["8 bits", "per channel"])
+def test_a_processor_that_cannot_sum_byte_products(tmp_path, name, ranges, monkeypatch):
+    file, batch = write(tmp_path, SCHEMES[name], ranges)[2], tiny.token_batch(rows=24, length=16, seed=2)
+    expected = OnnxModel(file, 1)(*batch)
+    monkeypatch.setattr(onnx_session, "instructions", lambda: ["avx2"])
+    np.testing.assert_array_equal(OnnxModel(file, 1)(*batch), expected)
 
 
 def test_weights_are_stored_once_in_int8(ranges):
