@@ -68,6 +68,20 @@ def agreement(ranks):
     return lambda wish: bool(total(ms.Tensor([float(wish)], ms.float32)).asnumpy()[0])
 
 
+class MaximumOverRanks(nn.Cell):
+    """The largest of the ranks' numbers. Construct: x [1] -> [1], not finite where one of them is not."""
+
+    def __init__(self, ranks):
+        super().__init__()
+        self.own_place = ms.Tensor([float(rank == ranks.rank) for rank in range(ranks.size)], ms.float32)
+        self.total = ops.AllReduce()  # the sum is the only reduction on a CPU
+
+    def construct(self, x):
+        numbers = self.total(x * self.own_place)
+        # The maximum alone passes over NaN; a difference with itself is zero for numbers only.
+        return ops.ReduceMax(keep_dims=True)(numbers) + (numbers - numbers).sum()
+
+
 def maximum_over_ranks(ranks):
-    """The operator from a tensor to the largest values over all ranks, or None for a single process."""
-    return None if ranks.size == 1 else ops.AllReduce(ops.ReduceOp.MAX)
+    """A MaximumOverRanks, or None for a single process."""
+    return None if ranks.size == 1 else MaximumOverRanks(ranks)
