@@ -10,8 +10,8 @@ import numpy as np
 
 from src.data.augment_words import STOP_WORDS, is_word
 
-# Words asked for and words of the table in one matrix product: 64 MB of similarities.
-QUERIES, BLOCK = 512, 32768
+# Words asked for and words of the table in one matrix product: 16 MB of similarities.
+QUERIES, BLOCK = 128, 32768
 
 
 def is_candidate(word):

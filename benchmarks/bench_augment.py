@@ -1,0 +1,181 @@
+"""python -m benchmarks.bench_augment: rows a second of augmentation, in batches against one word at a time.
+
+Three ways over the same rows, with the same model, draws and candidates (which is checked):
+  batches     what src.tools.augment does
+  one         one sentence, one masked word, one word's neighbours at a time
+  published   as one, and as TinyBERT's script: predictions at every token of the sentence, similarities with
+              the whole table sorted in full, for each word anew
+Each way is run --repeats times, in turn, after its graphs are built; medians are printed. A ratio holds for
+the machine it was measured on, and for a machine that does nothing else.
+"""
+
+import argparse
+import dataclasses
+import json
+import statistics
+import time
+from itertools import islice
+
+import mindspore as ms
+import numpy as np
+
+from src.config.augment_config import resolve
+from src.data.augment import Recipe, augment_rows
+from src.data.augment_glove import load_glove
+from src.data.augment_neighbours import WordTable, neighbours_in, unit_rows
+from src.errors import UserError, run_main
+from src.infer.masked_words import MaskedWords, largest
+from src.stages.augment import TaskText
+from src.stages.augment_candidates import Candidates, Survey
+from src.stages.augment_sources import Sources
+from src.stages.kernels import equip_device
+from src.stages.masked_lm import WORDS
+from src.tasks import find_task
+
+
+class EveryToken(MaskedWords):
+    """MaskedWords whose network predicts at every token, of which one is kept."""
+
+    def _ask(self, contexts, length):
+        ((ids, first, place),) = contexts
+        columns = np.zeros((3, 1, length), np.int32)
+        columns[0, 0, : len(ids)], columns[1, 0, first : len(ids)], columns[2, 0, : len(ids)] = ids, 1, 1
+        logits = self.network(*map(ms.Tensor, (*columns, np.arange(length, dtype=np.int32)))).asnumpy()
+        row = logits[place : place + 1]
+        row[:, self.refused] = -np.inf
+        return largest(row, self.count)
+
+
+class OneByOne(Candidates):
+    """Candidates that are asked for a single word each time; nothing is kept from one to the next."""
+
+    def __init__(self, whole, masked_words, neighbour):
+        super().__init__(whole.pieces, masked_words, {}, whole.count)
+        self.neighbour = neighbour
+
+    def __call__(self, wanted):
+        return [[self._single(text, word) for word in words] for text, words in wanted]
+
+    def _single(self, text, word):
+        ((context,),) = self.pieces.contexts([(text, [word])])
+        if context is None:
+            return self.neighbour(word).get(word.key, ())
+        return self._others(word, self.masked_words([context])[0])
+
+
+def sorted_in_full(table, count):
+    """The neighbours of one word by the whole list of similarities."""
+
+    def neighbour(word):
+        own = table.place.get(word.key)
+        if own is None:
+            return {}
+        similar = table.vectors @ table.vectors[own]
+        similar[own] = -np.inf
+        return {word.key: tuple(table.words[place] for place in np.argsort(-similar, kind="stable")[:count])}
+
+    return neighbour
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What every way gets: rows [(number, values)] with texts in `columns`, the draws' Recipe, the models."""
+
+    rows: list
+    columns: list
+    recipe: Recipe
+    whole: Candidates
+    table: WordTable
+
+
+def main(argv=None):
+    """Measure and print; --json also writes the figures. Further flags are those of src.tools.augment."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=200, help="rows of the task's file")
+    parser.add_argument("--repeats", type=int, default=3, help="timed runs of each way")
+    parser.add_argument("--json", default="", help="file for the figures")
+    own, others = parser.parse_known_args(argv)
+    work = read(resolve(others), own.rows)
+    found = measure(work, ways_of(work), own.repeats)
+    if own.json:
+        with open(own.json, "w", encoding="utf-8") as file:
+            json.dump(found, file, indent=2)
+
+
+def read(config, count):
+    """The Work of the first `count` rows."""
+    task = find_task(config.task_name)
+    text, sources = TaskText(config, task), Sources(config, task)
+    if not sources.predicts:
+        raise UserError("the benchmark needs --mlm_model with a masked language modelling head")
+    rows = [(number, values) for number, (values, _) in enumerate(islice(text.all_rows(), count))]
+    survey = Survey(sources.pieces)
+    survey.add([each for _, values in rows for each in text.texts(values)])
+    whole = sources.candidates(survey, equip_device(config, print), config.data_dir)
+    if config.glove_file:
+        table = load_glove(config.glove_file, config.data_dir)
+    else:
+        table = words_of_several_pieces(sources, survey)
+    recipe = Recipe(config.copies, config.probability, config.seed)
+    return Work(rows, text.columns, recipe, whole, table)
+
+
+def words_of_several_pieces(sources, survey):
+    """The table that neighbours_by_pieces searches for these words."""
+    tokenizer, embeddings = sources.pieces.tokenizer, sources.embedded.arrays[WORDS]
+    encoded = zip(survey.words, tokenizer.encode(list(survey.words.values())), strict=True)
+    means = {key: embeddings[ids].mean(axis=0) for key, ids in encoded if tokenizer.unk_id not in ids}
+    return WordTable(list(means), unit_rows(np.stack(list(means.values()))))
+
+
+def ways_of(work):
+    """{name: function that makes the Candidates of that way}; what the function does is part of its time."""
+    asked, count = work.whole.masked_words, work.whole.count
+    allowed = np.ones(asked.network.bert.embeddings.word_embeddings.weight.shape[0], bool)
+    allowed[asked.refused] = False
+    alone = asked.network, allowed, asked.buckets, 1, asked.count
+
+    def batches():
+        neighbours = neighbours_in(work.table, list(work.whole.neighbours), count)
+        return Candidates(work.whole.pieces, asked, neighbours, count)
+
+    def one():
+        return OneByOne(work.whole, MaskedWords(*alone), lambda w: neighbours_in(work.table, [w.key], count))
+
+    def published():
+        return OneByOne(work.whole, EveryToken(*alone), sorted_in_full(work.table, count))
+
+    return {"batches": batches, "one": one, "published": published}
+
+
+def measure(work, ways, repeats):
+    """Run every way in turn; prints and returns {way: {seconds, copies a second, ratio, same}}."""
+    seconds, made = {name: [] for name in ways}, {}
+    for way in ways.values():
+        # The graph of each length, and the processor awake.
+        for size in work.whole.masked_words.buckets * 3:
+            way().masked_words([((1,) * size, size, 1)])
+    for _ in range(repeats):
+        for name, way in ways.items():
+            begun = time.perf_counter()
+            made[name] = augment_rows(work.rows, work.columns, work.recipe, way())
+            seconds[name].append(time.perf_counter() - begun)
+    fastest = statistics.median(seconds["batches"])
+    return {name: report(name, made, statistics.median(seconds[name]), fastest) for name in ways}
+
+
+def report(name, made, seconds, fastest):
+    """Print and return what one way came to."""
+    copies = [len(each) for each in made[name]]
+    same = [one == other for one, other in zip(made[name], made["batches"], strict=True)]
+    found = {"seconds": seconds, "rows_a_second": len(copies) / seconds,
+             "copies_a_second": sum(copies) / seconds, "ratio": seconds / fastest,
+             "rows_with_the_same_copies": sum(same) / len(same)}
+    print(f"{name:<10} {found['rows_a_second']:8.1f} rows a second, {found['copies_a_second']:9.1f} copies a "
+          f"second, {found['ratio']:6.2f} times the time of batches; the same copies of "
+          f"{found['rows_with_the_same_copies']:.1%} of {len(copies)} rows", flush=True)
+    return found
+
+
+if __name__ == "__main__":
+    run_main(main)
