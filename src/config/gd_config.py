@@ -6,11 +6,12 @@ from src.config.bert_config import BertConfig
 from src.config.cli import parse
 from src.config.options import NOT_NEGATIVE, POSITIVE, option
 from src.config.student_config import StudentConfig
+from src.config.teacher_cache_config import TeacherCacheConfig
 from src.config.train_config import LoopConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class GeneralDistillConfig(StudentConfig, LoopConfig):
+class GeneralDistillConfig(TeacherCacheConfig, StudentConfig, LoopConfig):
     """run_general_distill.py: a pretrained teacher and raw text as records -> a general student."""
 
     load_teacher_ckpt_path: str = option(

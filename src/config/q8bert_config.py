@@ -6,6 +6,7 @@ from src.config.bert_config import BertConfig
 from src.config.cli import parse
 from src.config.options import DROPOUT, NOT_NEGATIVE, POSITIVE, SHARE, option
 from src.config.quantization import BITS, Quantization
+from src.config.teacher_cache_config import TeacherCacheConfig
 from src.config.train_config import TrainConfig
 from src.errors import UserError
 from src.tasks import find_task
@@ -24,7 +25,7 @@ INIT = (f"{NO_INIT} or a number above 0", _is_init)
 
 
 @dataclasses.dataclass(frozen=True)
-class Q8BertConfig(TrainConfig):
+class Q8BertConfig(TeacherCacheConfig, TrainConfig):
     """run_q8bert_train.py: a BERT or a task student -> the same trained to work in 8 bits."""
 
     load_ckpt_path: str = option("", "model to quantize: a directory, or a .ckpt described by STUDENT_NET")

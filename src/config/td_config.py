@@ -6,12 +6,13 @@ from src.config.bert_config import BertConfig, preset
 from src.config.cli import parse
 from src.config.options import NOT_NEGATIVE, POSITIVE, option
 from src.config.student_config import StudentConfig
+from src.config.teacher_cache_config import TeacherCacheConfig
 from src.config.train_config import TrainConfig
 from src.tasks import find_task
 
 
 @dataclasses.dataclass(frozen=True)
-class TaskDistillConfig(StudentConfig, TrainConfig):
+class TaskDistillConfig(TeacherCacheConfig, StudentConfig, TrainConfig):
     """run_task_distill.py: a fine-tuned teacher and a general student -> a task student, in two phases."""
 
     do_train: bool = option(True, "distil")

@@ -25,6 +25,11 @@ class DeviceConfig:
         "auto computes with C++ kernels on a CPU, built with g++ at first use; off with plain operators",
         ("auto", "off"),
     )
+    matmul_precision: str = option(
+        "fp32",
+        "bf16 rounds the inputs of matrix products on a CPU that has bf16 instructions",
+        ("fp32", "bf16"),
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,35 @@ from mindspore import nn, ops
 TEACHER_FEATURES = ("embedding", "hidden", "attention", "logits")
 
 
+class TeacherAnswers(nn.Cell):
+    """Of a teacher's outputs those that `features` ask for, in the order of TEACHER_FEATURES.
+
+    Construct: logits, hidden_states, attention_scores -> states [B*S, H] (the embedding output, then the
+    layers of the map) and scores [B, N, S, S] of the given type, logits [B, C]; no gradient goes through.
+    """
+
+    def __init__(self, features, layer_map, number_type=ms.float32):
+        super().__init__()
+        self.features = tuple(feature for feature in TEACHER_FEATURES if feature in features)
+        self.layer_map, self.number_type = tuple(layer_map), number_type
+
+    def construct(self, logits, hidden_states, attention_scores):
+        answers = ()
+        for feature in self.features:
+            if feature == "embedding":
+                answers = answers + (self._kept(hidden_states[0]),)
+            elif feature == "logits":
+                answers = answers + (ops.stop_gradient(logits),)
+            else:
+                for layer in self.layer_map:
+                    of_layer = hidden_states[layer] if feature == "hidden" else attention_scores[layer - 1]
+                    answers = answers + (self._kept(of_layer),)
+        return answers
+
+    def _kept(self, tensor):
+        return ops.stop_gradient(tensor.astype(self.number_type))
+
+
 class DistillNetwork(nn.Cell):
     """A batch -> its loss and the parts of it.
 
@@ -18,6 +47,8 @@ class DistillNetwork(nn.Cell):
     divides the logits of both sides; `include_padding` counts padded positions.
     Construct: input_ids, token_type_ids, attention_mask [B, S] int32, labels [B], weights [B] float32 (0 for
     the fill of an odd tail; they average to 1 over the ranks) -> loss (scalar), parts [P] (unweighted).
+    Where a row asks for a teacher and there is none in here, a batch brings its answers along: further
+    columns, as of TeacherAnswers.
     """
 
     def __init__(
@@ -35,19 +66,20 @@ class DistillNetwork(nn.Cell):
         self.features = tuple(row.feature for row in rows)
         self.losses = tuple(row.loss for row in rows)
         self.row_weights = tuple(float(row.weight) for row in rows)
-        self.taught = any(feature in TEACHER_FEATURES for feature in self.features)
-        self.teacher = teacher if self.taught else nn.Identity()
         self.layer_map = tuple(layer_map)
+        self.places = answer_places(self.features, len(self.layer_map))
+        self.taught = teacher is not None and any(feature in TEACHER_FEATURES for feature in self.features)
+        self.teacher = teacher if self.taught else nn.Identity()
+        self.answers = TeacherAnswers(self.features, self.layer_map) if self.taught else nn.Identity()
         self.projected = projection is not None
         self.hidden_projection = projection if self.projected else nn.Identity()
         self.inverse_temperature = 1.0 / temperature
         self.include_padding = include_padding
 
-    def construct(self, input_ids, token_type_ids, attention_mask, labels, weights):
+    def construct(self, input_ids, token_type_ids, attention_mask, labels, weights, *answers):
         student = self.student(input_ids, token_type_ids, attention_mask)
-        teacher = student
         if self.taught:
-            teacher = self.teacher(input_ids, token_type_ids, attention_mask)
+            answers = self.answers(*self.teacher(input_ids, token_type_ids, attention_mask))
         mask = attention_mask.astype(ms.float32)
         if self.include_padding:
             mask = ops.ones_like(mask)
@@ -55,32 +87,28 @@ class DistillNetwork(nn.Cell):
         parts = ()
         for i in range(len(self.features)):
             by_row = ops.zeros_like(weights)
-            for pair in self._pairs(self.features[i], student, teacher, labels):
+            for pair in self._pairs(i, student, answers, labels):
                 by_row = by_row + self.losses[i](pair[0], pair[1], mask)
             part = (by_row * weights).mean()
             loss = loss + part * self.row_weights[i]
             parts = parts + (ops.stop_gradient(part),)
         return loss, ops.stack(parts)
 
-    def _pairs(self, feature, student, teacher, labels):
-        # The tensors that a row compares: ((student, target), ...)
+    def _pairs(self, i, student, answers, labels):
+        # The tensors that row i compares: ((student, target), ...)
+        feature, first = self.features[i], self.places[i]
         logits, states, scores = student
         if feature == "labels":
             return ((logits, labels),)
-        teacher_logits, teacher_states, teacher_scores = teacher
         if feature == "logits":
-            target = ops.stop_gradient(teacher_logits * self.inverse_temperature)
-            return ((logits * self.inverse_temperature, target),)
+            return ((logits * self.inverse_temperature, answers[first] * self.inverse_temperature),)
         if feature == "embedding":
-            return ((self._fit(states[0]), ops.stop_gradient(teacher_states[0].astype(ms.float32))),)
+            return ((self._fit(states[0]), answers[first].astype(ms.float32)),)
         pairs = ()
         for m in range(len(self.layer_map)):
-            layer = self.layer_map[m]
-            if feature == "hidden":
-                target = ops.stop_gradient(teacher_states[layer].astype(ms.float32))
-                pairs = pairs + ((self._fit(states[m + 1]), target),)
-            else:
-                pairs = pairs + ((scores[m], ops.stop_gradient(teacher_scores[layer - 1])),)
+            target = answers[first + m].astype(ms.float32)
+            ours = self._fit(states[m + 1]) if feature == "hidden" else scores[m]
+            pairs = pairs + ((ours, target),)
         return pairs
 
     def _fit(self, states):
@@ -88,3 +116,14 @@ class DistillNetwork(nn.Cell):
         if self.projected:
             states = self.hidden_projection(states)
         return states.astype(ms.float32)
+
+
+def answer_places(features, layers):
+    """For each feature of an objective the place of its first tensor among TeacherAnswers' (0 for labels)."""
+    counts = {"embedding": 1, "hidden": layers, "attention": layers, "logits": 1}
+    places, next_place = {}, 0
+    for feature in TEACHER_FEATURES:
+        if feature in features:
+            places[feature] = next_place
+            next_place += counts[feature]
+    return tuple(places.get(feature, 0) for feature in features)

@@ -10,9 +10,9 @@ from src.infer.logits import collect_logits
 from src.metrics import best_of
 from src.stages import tables
 from src.stages.evaluation import Evaluator
+from src.stages.kernels import equip_device
 from src.stages.open_model import open_model
 from src.tasks import find_task
-from src.train.device import set_up_device
 from src.train.plot import LOG_FILE, plot_losses, read_log
 
 COLUMNS = ("model", "{metric}", "of the first", "parameters", "MB", "ms a sentence")
@@ -24,7 +24,7 @@ def compare(config):
     Writes compare.json, table.md and, where a model's training left a log, losses.png.
     """
     task, folders = find_task(config.task_name), named_folders(config.models)
-    device = set_up_device(config)
+    device = equip_device(config, lambda remark: None)
     output_dir = fresh_output_dir(config.output_dir, config.overwrite_output_dir)
     rows = [{"model": name, **measure(folder, task, config)} for name, folder in folders.items()]
     for row in rows:

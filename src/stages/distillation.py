@@ -5,7 +5,8 @@ from src.distill.objective import prediction_rows
 from src.model.names import parameter_count
 from src.stages import load, student, tables
 from src.stages.evaluation import epoch_evaluation
-from src.stages.intermediate import check_objective, intermediate_network, layer_map_of, projection_for
+from src.stages.intermediate import check_objective, layer_map_of, projection_for, train_intermediate
+from src.stages.teacher_cache import Teacher, place_teacher
 from src.stages.training import PhasePlan, freeze, resumed_phase, train_phase
 
 
@@ -23,7 +24,7 @@ class Distillation:
                 tables.check_tokenizer(files.tokenizer_dir, table, records)
                 tables.check_table(table, files.config, task, records)
         teacher, self.teacher_config = load.classifier_from(teacher_files, task, run.device, say)
-        self.teacher = freeze(teacher)
+        self.teacher = Teacher(freeze(teacher), self.teacher_config, teacher_files.source)
         ours = (
             student_files.config if student_files else student.fresh_config(run.config, self.teacher_config)
         )
@@ -53,18 +54,20 @@ class Distillation:
             title, epochs = "phase 1 (intermediate layers)", config.td_phase1_epoch_size
             evaluate = self.evaluate if config.phase1_eval else None
             plan = PhasePlan(1, title, epochs, config.learning_rate)
-            network = intermediate_network(run, self.student, self.teacher, self.layer_map, self.projection)
-            train_phase(run, plan, network, self.batches[0], evaluate)
+            taught = self.student, self.layer_map, self.projection
+            train_intermediate(run, plan, self.batches[0], taught, self.teacher, evaluate)
             run.write_model("phase1", self.student, self.student_config, self.tokenizer_dir)
         title, epochs = "phase 2 (prediction layer)", config.td_phase2_epoch_size
         plan = PhasePlan(2, title, epochs, config.phase2_learning_rate)
-        train_phase(run, plan, self._prediction(), self.batches[1], self.evaluate)
+        self._train_prediction(plan)
         run.write_model("last", self.student, self.student_config, self.tokenizer_dir, run.last_metrics)
 
-    def _prediction(self):
+    def _train_prediction(self, plan):
         config, regression = self.config, self.run.task.output_mode == "regression"
         rows = prediction_rows(regression, config.label_weight, config.regression_target == "label")
-        return DistillNetwork(self.student, rows, self.teacher, temperature=config.temperature)
+        inside, lesson = place_teacher(self.run, plan, self.batches[1], rows, self.teacher)
+        network = DistillNetwork(self.student, rows, inside, temperature=config.temperature)
+        train_phase(self.run, plan, network, self.batches[1], self.evaluate, lesson)
 
     def _projection(self, student_files):
         configs = self.student_config, self.teacher_config

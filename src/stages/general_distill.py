@@ -8,12 +8,13 @@ from src.stages import load, student, tables
 from src.stages.intermediate import (
     PROJECTION,
     check_objective,
-    intermediate_network,
     layer_map_of,
     projection_for,
+    train_intermediate,
 )
 from src.stages.run import Run
-from src.stages.training import PhasePlan, freeze, train_phase
+from src.stages.teacher_cache import Teacher
+from src.stages.training import PhasePlan, freeze
 
 
 def general_distill(resolved):
@@ -43,8 +44,8 @@ def general_distill(resolved):
     batches = tables.train_batches(table, run, config.epoch_size)
     run.open()
     plan = PhasePlan(1, "general distillation", config.epoch_size, config.learning_rate)
-    taught = intermediate_network(run, network, freeze(teacher), layer_map, projection)
-    train_phase(run, plan, taught, batches)
+    taught_by = Teacher(freeze(teacher), teacher_config, files.source)
+    train_intermediate(run, plan, batches, (network, layer_map, projection), taught_by)
     carried = weight_arrays(projection) if projection else {}
     extra = {PROJECTION + name: array for name, array in carried.items()}
     run.write_model("last", network, student_config, files.tokenizer_dir, extra=extra)

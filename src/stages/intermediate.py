@@ -6,6 +6,8 @@ from src.distill.objective import intermediate_rows
 from src.errors import UserError
 from src.model.layers import Dense
 from src.model.loading import load_strict
+from src.stages.teacher_cache import place_teacher
+from src.stages.training import train_phase
 
 PROJECTION = "hidden_projection."
 
@@ -47,10 +49,16 @@ def projection_for(student_config, teacher_config, carried=None, source="", say=
     return projection
 
 
-def intermediate_network(run, student, teacher, layer_map, projection):
-    """The network of phase 1: embedding, hidden-state and attention losses over the layer map."""
+def train_intermediate(run, plan, batches, student, teacher, evaluate=None):
+    """Phase 1: embedding, hidden-state and attention losses over the layer map.
+
+    `student` is its network, the layer map and the projection; `teacher` a teacher_cache.Teacher.
+    """
+    network, layer_map, projection = student
     config = run.config
     weights = config.embedding_weight, config.hidden_weight, config.attention_weight
     rows = intermediate_rows(*weights, **run.device.losses)
     padded = config.loss_padding == "include"
-    return DistillNetwork(student, rows, teacher, layer_map, projection, include_padding=padded)
+    inside, lesson = place_teacher(run, plan, batches, rows, teacher, layer_map)
+    taught = DistillNetwork(network, rows, inside, layer_map, projection, include_padding=padded)
+    train_phase(run, plan, taught, batches, evaluate, lesson)

@@ -10,6 +10,7 @@ from src.kernels import operators
 from src.kernels.build import NoKernels, library
 from src.model.layers import FLOAT_LAYERS, LayerNorm, Layers, ResidualNorm
 from src.quant.quantizers import PLAIN, Operators
+from src.stages.matmul_precision import set_matmul_precision
 from src.train.device import Device, set_up_device
 
 
@@ -35,6 +36,7 @@ def equip_device(config, say):
     Why there are no kernels, where they were asked for, is said aloud.
     """
     device = set_up_device(config)
+    set_matmul_precision(config, device.target)
     built = choose_library(config, device, say)
     return EquippedDevice(**vars(device), **(kernel_parts(built) if built else {}))
 

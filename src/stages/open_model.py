@@ -77,15 +77,17 @@ def exported_as(folder):
 def _onnx(file, config, settings, threads):
     from src.infer.onnx_session import OnnxModel
 
+    if settings.matmul_precision != "fp32":
+        raise UserError(f"--matmul_precision {settings.matmul_precision} is not for {file}: leave it out")
     precision = exported_as(file.parent).get("precision", "unknown")
     return OpenModel(OnnxModel(file, threads), config, file, precision, any_shape=True)
 
 
 def _mindir(file, config, settings, threads):
     from src.infer.mindir import MindirModel
-    from src.train.device import set_up_device
+    from src.stages.kernels import equip_device
 
-    set_up_device(settings)
+    equip_device(settings, lambda remark: None)
     return OpenModel(MindirModel(file), config, file, "fp32", any_shape=True)
 
 

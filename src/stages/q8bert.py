@@ -14,6 +14,7 @@ from src.stages import load, tables
 from src.stages.evaluation import epoch_evaluation
 from src.stages.quantization import calibrate, start_ranges
 from src.stages.run import Run
+from src.stages.teacher_cache import Teacher, place_teacher
 from src.stages.training import PhasePlan, freeze, resumed_phase, train_phase
 from src.train.distributed import maximum_over_ranks
 from src.train.loop import phase_steps
@@ -28,7 +29,7 @@ def q8bert(task, resolved):
     run.log_name = "loss"
     table = tables.train_table(config, run.journal.say)
     network, bert_config, tokenizer_dir = _student(run, table)
-    objective = _objective(run, network, table)
+    teacher = _teacher(run, table)
     evaluate = None
     if config.do_eval:
         evaluate = epoch_evaluation(run, network, bert_config, tokenizer_dir, _wording)
@@ -39,7 +40,8 @@ def q8bert(task, resolved):
         _set_ranges(run, network, batches)
     title = "quantization-aware training" if config.do_quant else "training in float"
     plan = PhasePlan(1, title, config.epoch_num, config.learning_rate, config.eval_ckpt_step)
-    train_phase(run, plan, objective, batches, evaluate)
+    objective, lesson = _objective(run, plan, batches, network, teacher)
+    train_phase(run, plan, objective, batches, evaluate, lesson)
     if evaluate and not phase_steps(config.epoch_num, config.train_steps, batches.steps_per_epoch):
         evaluate(0, 0)
     run.write_model("last", network, bert_config, tokenizer_dir, run.last_metrics)
@@ -81,16 +83,28 @@ def _described(quantization):
     )
 
 
-def _objective(run, network, table):
-    """The network with its losses: to the labels, or to a teacher (and the labels with is_lgt_fit)."""
-    config, regression = run.config, run.task.output_mode == "regression"
-    if not config.load_teacher_ckpt_path:
-        return DistillNetwork(network, label_rows(regression))
-    files = _read(run, table, config.load_teacher_ckpt_path, TEACHER_NET, "teacher")
-    teacher, _ = load.classifier_from(files, run.task, run.device, run.journal.say)
+def _teacher(run, table):
+    """The Teacher to distil from, or None."""
+    path = run.config.load_teacher_ckpt_path
+    if not path:
+        return None
+    files = _read(run, table, path, TEACHER_NET, "teacher")
+    teacher, bert_config = load.classifier_from(files, run.task, run.device, run.journal.say)
     run.journal.say(f"teacher from {files.source}, {parameter_count(teacher):,} parameters")
+    return Teacher(freeze(teacher), bert_config, files.source)
+
+
+def _objective(run, plan, batches, network, teacher):
+    """The network with its losses: to the labels, or to a teacher (and the labels with is_lgt_fit).
+
+    Returns the DistillNetwork and the Lesson of a teacher that is not in it.
+    """
+    config, regression = run.config, run.task.output_mode == "regression"
+    if teacher is None:
+        return DistillNetwork(network, label_rows(regression)), None
     rows = prediction_rows(regression, label_weight=float(config.is_lgt_fit))
-    return DistillNetwork(network, rows, freeze(teacher), temperature=config.temperature)
+    inside, lesson = place_teacher(run, plan, batches, rows, teacher)
+    return DistillNetwork(network, rows, inside, temperature=config.temperature), lesson
 
 
 def _set_ranges(run, network, batches):

@@ -28,6 +28,9 @@ FREE_ON_RESUME = (
     "save_ckpt_step",
     "max_ckpt_num",
     "device_id",
+    "teacher_cache",
+    "teacher_cache_dir",
+    "teacher_cache_limit_gb",
 )
 
 

@@ -31,10 +31,10 @@ def freeze(network):
     return network
 
 
-def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None):
+def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None, lesson=None):
     """Train what is trainable in `network`; goes on from the run's checkpoint when that is of this phase.
 
-    `evaluate(epoch, step)` is called after each epoch, and as `plan.eval_steps` says.
+    `evaluate(epoch, step)` is called after each epoch, and as `plan.eval_steps` says; `lesson` as in Phase.
     """
     config = run.config
     total = phase_steps(plan.epochs, config.train_steps, batches.steps_per_epoch)
@@ -60,8 +60,14 @@ def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None):
         f"{'/'.join(map(str, batches.buckets))}, {batches.steps_per_epoch} steps an epoch, {total} in all"
     )
     names = (plan.number, plan.title, step, batches, plan.epochs, config.train_steps, network.features)
-    sunk = sink_steps(config, run.device, batches.buckets)
-    rest = {"log_name": run.log_name, "sink_steps": sunk, "eval_steps": plan.eval_steps}
+    # What a teacher answers comes from the host, step by step.
+    sunk = 0 if lesson else sink_steps(config, run.device, batches.buckets)
+    rest = {
+        "log_name": run.log_name,
+        "sink_steps": sunk,
+        "eval_steps": plan.eval_steps,
+        "lesson": lesson,
+    }
     run.loop.run(Phase(*names, evaluate=evaluate, **rest), done)
 
 

@@ -1,15 +1,18 @@
 """Batches into the train step: one by one, or in stretches through the device's queue (data sink)."""
+from itertools import islice
+
 import mindspore as ms
 import mindspore.dataset as ds
 
 COLUMNS = ("input_ids", "token_type_ids", "attention_mask", "labels", "weights")
 
 
-def fed_steps(step, batches, epoch, skip, most, sink_steps=0):
+def fed_steps(step, batches, epoch, skip, most, sink_steps=0, lesson=None):
     """Run an epoch's batches from step `skip` on, at the most `most` of them.
 
     `sink_steps` 0 feeds each batch from the host; N hands stretches of N to the device, which needs batches
-    of one length. Yields (result of the last step run, number of steps run, examples in them).
+    of one length. `lesson` gives further columns, as
+    in Phase. Yields (result of the last step run, number of steps run, examples in them).
     """
     left = min(batches.steps_per_epoch - skip, most)
     sunk = left // sink_steps * sink_steps if sink_steps else 0
@@ -19,8 +22,10 @@ def fed_steps(step, batches, epoch, skip, most, sink_steps=0):
         for _ in range(sunk // sink_steps):
             yield run_stretch(), sink_steps, sink_steps * batches.batch_size
     # Without a sink all of them; with one, those that fill no whole stretch.
-    for _, batch in zip(range(left - sunk), batches.epoch(epoch, skip=skip + sunk), strict=False):
-        yield step(*(ms.Tensor(column) for column in _columns(batch))), 1, int((batch.weights > 0).sum())
+    rest = islice(batches.epoch(epoch, skip=skip + sunk), left - sunk)
+    for batch, answers in lesson.answered(rest) if lesson else ((batch, ()) for batch in rest):
+        columns = [ms.Tensor(column) for column in _columns(batch)]
+        yield step(*columns, *answers), 1, int((batch.weights > 0).sum())
 
 
 def _columns(batch):

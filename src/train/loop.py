@@ -20,7 +20,8 @@ class Phase:
 
     `parts` names the values that the step's network returns beside the loss; `evaluate(epoch, step)` runs
     after each epoch (None: never), and every `eval_steps` steps where that is not 0; `number` is 1 or 2 in
-    checkpoints and log; `sink_steps` as in fed_steps.
+    checkpoints and log; `sink_steps` as in fed_steps. `lesson` gives each batch the answers of a teacher that
+    is not in the network (distill.lesson.Lesson); it is told where epochs begin and end.
     """
 
     number: int
@@ -34,6 +35,7 @@ class Phase:
     log_name: str = "outputs"
     sink_steps: int = 0
     eval_steps: int = 0
+    lesson: object = None
 
     @property
     def total_steps(self):
@@ -69,11 +71,15 @@ class Loop:
         with StopRequest() as stop, self.journal.bar(total, done, phase.title) as bar:
             while step < total:
                 epoch, first, began = step // per_epoch, step, time.perf_counter()
+                if phase.lesson:
+                    phase.lesson.begin(whole=step % per_epoch == 0)
                 for done_now in self._steps(phase, epoch, first, bar):
                     before, step = step, done_now
                     stopping = self._agreed(stop.asked, _crossed(before, step, AGREED_EVERY))
                     if stopping or step == total:
                         break
+                if phase.lesson:
+                    phase.lesson.end(whole=step % per_epoch == 0)
                 # An epoch that is complete is evaluated before the run stops: resuming begins the next one.
                 if step % per_epoch == 0 or step == total:
                     self._end_of_epoch(phase, epoch, step, first, began)
@@ -95,7 +101,7 @@ class Loop:
         """Run the rest of an epoch from `step` on; yields the number of steps done after each."""
         speed, skip = Speed(), step % phase.batches.steps_per_epoch
         most = phase.total_steps - step
-        fed = fed_steps(phase.step, phase.batches, epoch, skip, most, phase.sink_steps)
+        fed = fed_steps(phase.step, phase.batches, epoch, skip, most, phase.sink_steps, phase.lesson)
         for result, count, examples in fed:
             before, step = step, step + count
             bar.update(count)
@@ -112,8 +118,13 @@ class Loop:
 
     def _end_of_epoch(self, phase, epoch, step, first, began):
         milliseconds = (time.perf_counter() - began) * 1000
+        waited = ""
+        if phase.lesson and phase.lesson.reads:
+            share = phase.lesson.waited * 1e5 / milliseconds
+            waited = f", waited for the teacher cache {share:.2f} % of it"
         self.journal.say(
             f"epoch time: {milliseconds:.3f} ms, per step time: {milliseconds / max(step - first, 1):.3f} ms"
+            + waited
         )
         if phase.evaluate:
             phase.evaluate(epoch + 1, step)
