@@ -45,6 +45,7 @@ def set_matmul_precision(config, target):
         return
     os.environ[VARIABLE] = wanted
     if products_are_rounded() != (wanted == "BF16"):
+        os.environ[VARIABLE] = MODES["fp32" if wanted == "BF16" else "bf16"]
         raise UserError(
             f"--matmul_precision {config.matmul_precision}: this process has computed products in the other "
             "precision before; start a new one"
