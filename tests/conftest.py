@@ -1,12 +1,18 @@
 """What every test needs: the skip of tests whose reference is absent, and the tiny models they share."""
 
 import importlib.util
+import signal
 
 import pytest
 
 from tests import tiny
 
 REFERENCES = ("torch", "transformers")
+
+
+def pytest_configure():
+    # Started in the background of a script the tests, and all that they start, would be deaf to Ctrl+C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
