@@ -12,6 +12,7 @@ from mindspore import Tensor, nn
 
 from src.distill.network import TeacherAnswers
 from src.distill.teacher_cache import CacheReader, CacheWriter
+from src.errors import UserError
 
 AHEAD = 3  # batches read, or waiting to be written, beside the one that is trained on
 
@@ -54,7 +55,7 @@ class Lesson:
         """An epoch begins, at its first step if `whole`."""
         self.waited = 0.0
         if not self.reads and self._agreed(self.cache.is_complete()):
-            self._reader = CacheReader(self.cache)
+            self._reader = self._shared(CacheReader)
         if not self.reads and whole:
             self._writer = self._make_writer()
 
@@ -72,7 +73,16 @@ class Lesson:
                 )
         if not self._agreed(writer is not None):
             return None
-        return writer or CacheWriter(self.cache, leads=False)
+        return writer or self._shared(lambda cache: CacheWriter(cache, leads=False))
+
+    def _shared(self, opener):
+        try:
+            return opener(self.cache)
+        except FileNotFoundError:
+            raise UserError(
+                f"the teacher cache {self.cache.folder} is seen by rank 0 but not by this one; give "
+                "--teacher_cache_dir a folder that all machines share, or add --teacher_cache off"
+            ) from None
 
     def end(self, whole):
         """The epoch ended, with its last step if `whole`; what it wrote is kept or abandoned accordingly."""

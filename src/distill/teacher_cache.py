@@ -158,7 +158,7 @@ class CacheWriter:
         try:
             # Room for all of it is taken now: a disk that is too small is not found out after hours.
             for name, size in ((ROWS, int(cache.ends[-1])), (SUMS, len(cache.ends) * SUM.itemsize)):
-                self._handles.append(_opened(cache.part / name))
+                self._handles.append(_opened(cache.part / name, os.O_CREAT if leads else 0))
                 if leads:
                     os.ftruncate(self._handles[-1], 0)
                     os.posix_fallocate(self._handles[-1], 0, size)
@@ -210,7 +210,7 @@ class CacheWriter:
 
 def locked(folder):
     """The handle of the lock of a folder in the making. Raises BlockingIOError while another has it."""
-    handle = _opened(folder / LOCK)
+    handle = _opened(folder / LOCK, os.O_CREAT)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -219,5 +219,5 @@ def locked(folder):
     return handle
 
 
-def _opened(path):
-    return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+def _opened(path, creating):
+    return os.open(path, os.O_RDWR | creating, 0o666)

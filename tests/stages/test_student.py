@@ -57,9 +57,10 @@ def start_of(tmp_path, records, teacher, *more, **values):
 def networks(monkeypatch):
     """The networks of both phases, caught where their training would begin."""
     caught = []
-    monkeypatch.setattr(
-        "src.stages.distillation.train_phase", lambda run, plan, network, *others: caught.append(network)
-    )
+    for place in ("intermediate", "distillation"):
+        monkeypatch.setattr(
+            f"src.stages.{place}.train_phase", lambda run, plan, network, *others: caught.append(network)
+        )
     return caught
 
 
