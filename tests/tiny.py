@@ -42,6 +42,8 @@ WORDS = [
 ]
 VOCABULARY = SPECIAL + WORDS  # 100 pieces
 MARKS = {"0": "bade", "1": "deki"}
+# What a training run on a task leaves in its output folder.
+LEFT = {"best", "last", "checkpoints", "events", "log.txt", "losses.jsonl", "losses.png", "run_config.json"}
 TINY = BertConfig(
     vocab_size=len(VOCABULARY),
     hidden_size=32,

@@ -18,6 +18,7 @@ from src.train.checkpoint import Checkpoints
 from src.train.distributed import agreement, join_ranks
 from src.train.journal import Journal
 from src.train.loop import Loop
+from src.train.plot import LOG_FILE, plot_losses, read_log
 
 CONFIG_FILE = "run_config.json"
 # Flags that may differ between an interrupted run and the one that resumes it.
@@ -41,8 +42,8 @@ class Run:
 
     def __init__(self, stage, task, resolved):
         self.task, self.config, self.resolved = task, resolved.config, resolved
-        title = f"{stage} {task.name}" if task else stage
-        self.output_dir = Path(self.config.output_dir or f"output/{title.replace(' ', '_')}")
+        self.name = f"{stage} {task.name}" if task else stage
+        self.output_dir = Path(self.config.output_dir or f"output/{self.name.replace(' ', '_')}")
         self.resumed = self.config.resume and self._check_same_config()
         if not self.resumed:
             check_output_dir(self.output_dir, self.config.overwrite_output_dir, self._inputs())
@@ -50,7 +51,7 @@ class Run:
         self.journal = Journal()
         self.device = equip_device(self.config, self.journal.say)
         self.ranks = join_ranks(self.config)
-        self.journal.say(f"{title} on {self.device.target}, compute_type {self.device.compute_type}")
+        self.journal.say(f"{self.name} on {self.device.target}, compute_type {self.device.compute_type}")
         self.journal.say(resolved.table())
         self.checkpoints = Checkpoints(self.output_dir, self.config.max_ckpt_num, self.ranks.writes)
         agree = agreement(self.ranks)
@@ -118,11 +119,14 @@ class Run:
         )
 
     def finish(self):
-        """The last lines of a run."""
+        """The last lines of a run, and its loss curves."""
         for name in ("best", "last"):
             if (self.output_dir / name).is_dir():
                 self.journal.say(f"{name} model: {self.output_dir / name}")
         self.journal.close()
+        log = self.output_dir / LOG_FILE
+        if self.ranks.writes and log.is_file():
+            plot_losses({self.name: read_log(log)}, self.output_dir / "losses.png")
 
 
 def resume_command():
