@@ -23,8 +23,7 @@ def load_glove(path, spare_folder):
     be written; later ones take it for as long as the text file keeps its size and time. Raises UserError for
     a file that is none, with its line.
     """
-    path = Path(path)
-    stamp = {"bytes": path.stat().st_size, "modified": path.stat().st_mtime_ns}
+    path, stamp = Path(path), stamp_of(path)
     folders = [path.parent, Path(spare_folder)]
     for folder in folders:
         copy = folder / path.name
@@ -35,6 +34,12 @@ def load_glove(path, spare_folder):
     _convert(path, copy)
     write_json(_with(copy, NOTE), stamp)
     return _open(copy)
+
+
+def stamp_of(path):
+    """Size and time of a file: what tells it from another, where its bytes are too many to read again."""
+    status = Path(path).stat()
+    return {"bytes": status.st_size, "modified": status.st_mtime_ns}
 
 
 def _with(path, suffix):

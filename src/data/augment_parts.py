@@ -5,6 +5,7 @@ last and whole: where they are, the part is finished.
 """
 
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,33 +17,36 @@ JOB_FILE = "job.json"
 
 
 class Parts:
-    """The folder of the parts of one job.
+    """The folder of the parts of one job; the first part that is written makes it.
 
-    `job` {name: value} is all that decides the output. Parts of another job are deleted with `overwrite`,
+    `job` {name: value} is all that decides the output. Parts of another job are replaced with `overwrite`,
     else a UserError.
     """
 
     def __init__(self, folder, job, overwrite=False):
-        self.folder = Path(folder)
+        self.folder, self.job = Path(folder), job
         begun = read_json(self.folder / JOB_FILE) if (self.folder / JOB_FILE).is_file() else None
         differing = [name for name in job if begun is not None and begun.get(name) != job[name]]
+        self.begun = begun is not None and not differing
+        if begun is None and self.folder.exists() and _holds_files(self.folder):
+            raise UserError(f"{self.folder}, the place for the parts, holds other files; move them away")
         if differing and not overwrite:
             name = differing[0]
             raise UserError(
                 f"{self.folder} holds parts that an interrupted run made with {name} {begun.get(name)}, not "
                 f"{job[name]}; give its flags to go on, or --overwrite_output_file to delete them"
             )
-        if differing:
-            shutil.rmtree(self.folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.folder / JOB_FILE, job)
 
     def finished(self, number):
         """True when part `number` is there."""
-        return self._lines(number).is_file()
+        return self.begun and self._lines(number).is_file()
 
     def write(self, number, lines, hashes, counts):
         """Keep a part: its lines of text, the hashes of its rows and its counts {name: int}."""
+        if not self.begun:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            write_json(self.folder / JOB_FILE, self.job)
+            self.begun = True
         with atomic_path(self._note(number)) as path, open(path, "wb") as file:
             np.savez(file, hashes=np.asarray(hashes, np.uint64), **counts)
         with atomic_path(self._lines(number)) as path, open(path, "w", encoding="utf-8", newline="") as file:
@@ -53,7 +57,7 @@ class Parts:
         try:
             with np.load(self._note(number), allow_pickle=False) as note:
                 values = {name: note[name] for name in note.files}
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise UserError(f"{self._note(number)} cannot be read ({error}); delete {self.folder}") from None
         return values.pop("hashes"), {name: int(value) for name, value in values.items()}
 
@@ -73,3 +77,8 @@ class Parts:
 
     def _note(self, number):
         return self.folder / f"part-{number:05d}.npz"
+
+
+def _holds_files(folder):
+    # A hidden file is a job.json that a killed run was just writing.
+    return not folder.is_dir() or any(path.name[0] != "." for path in folder.iterdir())

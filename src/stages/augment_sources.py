@@ -4,7 +4,7 @@ from pathlib import Path
 
 from src.config.options import to_dict
 from src.data.augment_contexts import ContextForm
-from src.data.augment_glove import load_glove
+from src.data.augment_glove import load_glove, stamp_of
 from src.data.dataset import choose_buckets
 from src.data.features import MIN_LENGTH
 from src.data.tokenization import load_tokenizer
@@ -43,7 +43,7 @@ class Sources:
         values = {name: sha256(files[name].source) if files[name] else "" for name in files}
         glove = self.config.glove_file
         deciding = {name: to_dict(self.config)[name] for name in DECIDING}
-        return {**values, "glove_file": sha256(glove) if glove else "", **deciding}
+        return {**values, "glove_file": stamp_of(glove) if glove else "", **deciding}
 
     def candidates(self, survey, device, spare_folder):
         """The Candidates of texts that `survey` has read; `spare_folder` may take a copy of GloVe."""

@@ -202,7 +202,19 @@ def test_parts_of_another_job_are_refused_or_deleted(tmp_path):
     Parts(tmp_path / "p", {"seed": 1}).write(0, ["a\n"], [1], {})
     with pytest.raises(UserError, match="made with seed 1, not 2"):
         Parts(tmp_path / "p", {"seed": 2})
-    assert not Parts(tmp_path / "p", {"seed": 2}, overwrite=True).finished(0)
+    other = Parts(tmp_path / "p", {"seed": 2}, overwrite=True)
+    # Nothing is deleted before there is something to keep.
+    assert not other.finished(0) and (tmp_path / "p" / "part-00000.txt").is_file()
+    other.write(1, ["b\n"], [1], {})
+    assert other.finished(1) and not other.finished(0)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "mine.txt").write_text("kept")
+    with pytest.raises(UserError, match="holds other files"):
+        Parts(tmp_path / "p", {}, overwrite=True)
+    assert os.listdir(tmp_path / "p") == ["mine.txt"]
 
 
 def test_a_part_without_its_lines_is_not_finished(tmp_path):
@@ -211,6 +223,7 @@ def test_a_part_without_its_lines_is_not_finished(tmp_path):
     (tmp_path / "p" / "part-00000.txt").unlink()
     assert not Parts(tmp_path / "p", {}).finished(0)
     (tmp_path / "p" / "part-00000.txt").write_text("a\n")
-    (tmp_path / "p" / "part-00000.npz").write_bytes(b"broken")
-    with pytest.raises(UserError, match="part-00000.npz cannot be read"):
-        parts.note(0)
+    for content in (b"broken", (tmp_path / "p" / "part-00000.npz").read_bytes()[:40]):
+        (tmp_path / "p" / "part-00000.npz").write_bytes(content)
+        with pytest.raises(UserError, match="part-00000.npz cannot be read"):
+            parts.note(0)

@@ -322,6 +322,14 @@ def test_wrong_input_is_said_and_nothing_written(tmp_path, values, complaint):
     assert sorted(os.listdir(data)) == ["glove.txt", "old.tsv", "sub.tsv", "train.tsv"]
 
 
+def test_a_broken_glove_file_leaves_nothing(tmp_path):
+    data = sst2(tmp_path)
+    (tmp_path / "glove.txt").write_text("film 1 2\nshow 2\n")
+    with pytest.raises(UserError, match="glove.txt, line 2: 1 numbers after the word where 2 belong"):
+        run(data, glove_file=tmp_path / "glove.txt")
+    assert sorted(os.listdir(data)) == ["glove.txt", "train.tsv"]
+
+
 def test_a_broken_row_is_said_before_anything_is_made(tmp_path, mlm):
     data = write_text(tmp_path, ["sentence\tlabel", "bade\t1", "kina\t7"])
     with pytest.raises(UserError, match=r"train.tsv, line 3: label \"7\" is unknown"):
