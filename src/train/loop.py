@@ -118,14 +118,12 @@ class Loop:
 
     def _end_of_epoch(self, phase, epoch, step, first, began):
         milliseconds = (time.perf_counter() - began) * 1000
-        waited = ""
-        if phase.lesson and phase.lesson.reads:
-            share = phase.lesson.waited * 1e5 / milliseconds
-            waited = f", waited for the teacher cache {share:.2f} % of it"
         self.journal.say(
             f"epoch time: {milliseconds:.3f} ms, per step time: {milliseconds / max(step - first, 1):.3f} ms"
-            + waited
         )
+        if phase.lesson and phase.lesson.reads:
+            share = phase.lesson.waited * 1e5 / milliseconds
+            self.journal.say(f"waited for the teacher cache: {share:.2f} % of the epoch")
         if phase.evaluate:
             phase.evaluate(epoch + 1, step)
         self._save(phase, step)
