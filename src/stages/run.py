@@ -126,7 +126,7 @@ class Run:
         self.journal.close()
         log = self.output_dir / LOG_FILE
         if self.ranks.writes and log.is_file():
-            plot_losses({self.name: read_log(log)}, self.output_dir / "losses.png")
+            plot_losses({"": read_log(log)}, self.output_dir / "losses.png")
 
 
 def resume_command():

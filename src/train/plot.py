@@ -25,11 +25,11 @@ def read_log(path):
 
 
 def panels_of(logs):
-    """{title: entries}: one panel for each phase of each model."""
+    """{title: entries}: one panel for each phase of each model, whose name may be empty."""
     panels = {}
     for name, entries in logs.items():
         for entry in entries:
-            panels.setdefault(f"{name}, {entry['title']}", []).append(entry)
+            panels.setdefault(", ".join(filter(None, (name, entry["title"]))), []).append(entry)
     return panels
 
 
@@ -48,7 +48,8 @@ def plot_losses(logs, path):
         axis.plot(steps, [entry["loss"] for entry in entries], color="black", label="loss")
         for part in parts_of(entries):
             axis.plot(steps, [entry["parts"].get(part) for entry in entries], linewidth=1, label=part)
-        axis.set(title=title, xlabel="step", ylim=(0, None))
+        axis.set(xlabel="step", ylim=(0, None))
+        axis.set_title(title, fontsize="medium")
         axis.grid(alpha=0.3)
         axis.legend(fontsize="small")
     with atomic_path(path) as temporary:
