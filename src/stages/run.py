@@ -42,8 +42,8 @@ class Run:
 
     def __init__(self, stage, task, resolved):
         self.task, self.config, self.resolved = task, resolved.config, resolved
-        self.name = f"{stage} {task.name}" if task else stage
-        self.output_dir = Path(self.config.output_dir or f"output/{self.name.replace(' ', '_')}")
+        title = f"{stage} {task.name}" if task else stage
+        self.output_dir = Path(self.config.output_dir or f"output/{title.replace(' ', '_')}")
         self.resumed = self.config.resume and self._check_same_config()
         if not self.resumed:
             check_output_dir(self.output_dir, self.config.overwrite_output_dir, self._inputs())
@@ -51,7 +51,7 @@ class Run:
         self.journal = Journal()
         self.device = equip_device(self.config, self.journal.say)
         self.ranks = join_ranks(self.config)
-        self.journal.say(f"{self.name} on {self.device.target}, compute_type {self.device.compute_type}")
+        self.journal.say(f"{title} on {self.device.target}, compute_type {self.device.compute_type}")
         self.journal.say(resolved.table())
         self.checkpoints = Checkpoints(self.output_dir, self.config.max_ckpt_num, self.ranks.writes)
         agree = agreement(self.ranks)
