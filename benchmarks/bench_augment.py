@@ -5,8 +5,8 @@ Three ways over the same rows, with the same model, draws and candidates (which 
   one         one sentence, one masked word, one word's neighbours at a time
   published   as one, and as TinyBERT's script: predictions at every token of the sentence, similarities with
               the whole table sorted in full, for each word anew
-Each way is run --repeats times, in turn, after its graphs are built; medians are printed. A ratio holds for
-the machine it was measured on, and for a machine that does nothing else.
+Each way is run --repeats times, in turn, after its graphs are built; medians are printed, of the time that
+passed and of the processor's time, which other jobs of the machine disturb less.
 """
 
 import argparse
@@ -149,31 +149,33 @@ def ways_of(work):
 
 
 def measure(work, ways, repeats):
-    """Run every way in turn; prints and returns {way: {seconds, copies a second, ratio, same}}."""
-    seconds, made = {name: [] for name in ways}, {}
+    """Run every way in turn; prints and returns {way: figures}, as `report` names them."""
+    times, made = {name: [] for name in ways}, {}
     for way in ways.values():
         # The graph of each length, and the processor awake.
         for size in work.whole.masked_words.buckets * 3:
             way().masked_words([((1,) * size, size, 1)])
     for _ in range(repeats):
         for name, way in ways.items():
-            begun = time.perf_counter()
+            begun = time.perf_counter(), time.process_time()
             made[name] = augment_rows(work.rows, work.columns, work.recipe, way())
-            seconds[name].append(time.perf_counter() - begun)
-    fastest = statistics.median(seconds["batches"])
-    return {name: report(name, made, statistics.median(seconds[name]), fastest) for name in ways}
+            times[name].append((time.perf_counter() - begun[0], time.process_time() - begun[1]))
+    medians = {name: [statistics.median(column) for column in zip(*rows, strict=True)]
+               for name, rows in times.items()}
+    return {name: report(name, made, medians[name], medians["batches"]) for name in ways}
 
 
-def report(name, made, seconds, fastest):
-    """Print and return what one way came to."""
+def report(name, made, taken, fastest):
+    """Print and return what one way came to; `taken`, `fastest`: (seconds, seconds of the processor)."""
+    seconds, ratios = taken[0], [own / best for own, best in zip(taken, fastest, strict=True)]
     copies = [len(each) for each in made[name]]
     same = [one == other for one, other in zip(made[name], made["batches"], strict=True)]
-    found = {"seconds": seconds, "rows_a_second": len(copies) / seconds,
-             "copies_a_second": sum(copies) / seconds, "ratio": seconds / fastest,
+    found = {"seconds": seconds, "processor_seconds": taken[1], "rows_a_second": len(copies) / seconds,
+             "copies_a_second": sum(copies) / seconds, "ratio": ratios[0], "processor_ratio": ratios[1],
              "rows_with_the_same_copies": sum(same) / len(same)}
     print(f"{name:<10} {found['rows_a_second']:8.1f} rows a second, {found['copies_a_second']:9.1f} copies a "
-          f"second, {found['ratio']:6.2f} times the time of batches; the same copies of "
-          f"{found['rows_with_the_same_copies']:.1%} of {len(copies)} rows", flush=True)
+          f"second; {ratios[0]:6.2f} times the time of batches, {ratios[1]:6.2f} times the processor's; the "
+          f"same copies of {found['rows_with_the_same_copies']:.1%} of {len(copies)} rows", flush=True)
     return found
 
 
