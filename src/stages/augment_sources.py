@@ -18,7 +18,8 @@ from src.stages.masked_lm import WORDS, has_head, masked_lm_from, read_masked_lm
 
 # Flags that decide the output: with the contents of the files they are what a resumed run has to share.
 DECIDING = ("task_name", "copies", "probability", "candidates", "mlm_context", "max_seq_length", "seed",
-            "filter_with_teacher", "max_rows", "on_bad_row", "dtype", "compute_type", "kernels")
+            "filter_with_teacher", "max_rows", "on_bad_row", "dtype", "compute_type", "kernels",
+            "matmul_precision")
 
 
 class Sources:
