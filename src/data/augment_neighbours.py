@@ -48,27 +48,27 @@ def nearest(table, queries, own, count):
 
 
 def _nearest(vectors, queries, own, count):
-    scores = np.empty((len(queries), 0), np.float32)
-    rows = np.empty((len(queries), 0), np.int64)
+    scores = np.full((len(queries), count), -np.inf, np.float32)
+    rows = np.zeros((len(queries), count), np.int64)
     asked = np.arange(len(queries))
     for start in range(0, len(vectors), BLOCK):
         block = queries @ vectors[start : start + BLOCK].T
         inside = (own >= start) & (own < start + block.shape[1])
         block[asked[inside], own[inside] - start] = -np.inf
-        best = _best(block, min(count, block.shape[1]))
-        scores = np.concatenate([scores, np.take_along_axis(block, best, 1)], 1)
-        rows = np.concatenate([rows, best + start], 1)
-        # Stable, and the rows of earlier blocks come first: equal scores stay in the order of the table.
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
-        scores, rows = np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)
+        # After the first block few words are nearer than those found: a comparison, and no sort, finds them.
+        nearer = block > scores[:, -1:]
+        for query in np.flatnonzero(nearer.any(axis=1)):
+            places = np.flatnonzero(nearer[query])
+            values = block[query, places]
+            if len(places) > count:
+                kept = values >= np.partition(values, -count)[-count]
+                places, values = places[kept], values[kept]
+            values = np.concatenate([scores[query], values])
+            # Stable, and earlier rows come first: equal scores stay in the order of the table.
+            order = np.argsort(-values, kind="stable")[:count]
+            scores[query] = values[order]
+            rows[query] = np.concatenate([rows[query], places + start])[order]
     return rows
-
-
-def _best(block, count):
-    # The set of the best, then in ascending order of place, which a stable sort by score keeps among equals.
-    if count == block.shape[1]:
-        return np.broadcast_to(np.arange(count), block.shape)
-    return np.sort(np.argpartition(block, -count, axis=1)[:, -count:], axis=1)
 
 
 def neighbours_in(table, keys, count):

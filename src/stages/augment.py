@@ -22,7 +22,7 @@ from src.stages.augment_sources import Sources
 from src.stages.kernels import equip_device
 from src.tasks import find_task
 
-PART_ROWS = 512
+PART_ROWS = 1024
 
 
 def augment(config):

@@ -21,6 +21,8 @@ DECIDING = ("task_name", "copies", "probability", "candidates", "mlm_context", "
             "filter_with_teacher", "max_rows", "on_bad_row", "dtype", "compute_type", "kernels",
             "matmul_precision")
 
+MOST_LENGTHS = 12  # graphs built at most; padding is half of what a model computes with one
+
 
 class Sources:
     """Everything that an AugmentConfig names, read and checked; no graph is built yet."""
@@ -74,7 +76,7 @@ class Sources:
 
     def _masked_words(self, survey, device):
         form, config = self.pieces.form, self.config
-        buckets = choose_buckets(survey.context_lengths(), form.max_seq_length, passes=1)
+        buckets = choose_buckets(survey.context_lengths(), form.max_seq_length, MOST_LENGTHS, passes=1)
         vocab_size = self.mlm.config.vocab_size
         allowed = allowed_pieces(self.pieces.tokenizer.vocab, vocab_size)
         network = masked_lm_from(self.mlm, device)
