@@ -1,0 +1,20 @@
+"""Flags of `python -m src.tools.download`."""
+
+import dataclasses
+
+from src.config.options import option, required
+
+
+@dataclasses.dataclass(frozen=True)
+class DownloadConfig:
+    """Fetch the data of tasks from their owners, into the folders that `prepare` and `augment` read."""
+
+    tasks: str = required(
+        "comma list of CoLA, SST-2, MRPC, STS-B, QQP, MNLI, QNLI, RTE, WNLI, diagnostic, SNLI, GloVe; glue: "
+        "the first ten; all"
+    )
+    data_dir: str = option("data", "folder in which each of them gets its own")
+    mirror: str = option(
+        "", "another place of the same files: http(s)://HOST/FOLDER, in which they have their owners' names"
+    )
+    overwrite: bool = option(False, "fetch and replace files that are there already")

@@ -1,0 +1,14 @@
+"""python -m src.tools.download: GLUE's tasks, its diagnostic set, SNLI and GloVe, from their owners."""
+from src.config.cli import parse
+from src.config.download_config import DownloadConfig
+from src.errors import run_main
+from src.stages.download import download
+
+
+def main(argv=None):
+    """Parse the command line and fetch."""
+    download(parse(DownloadConfig, argv, prog="python -m src.tools.download").config)
+
+
+if __name__ == "__main__":
+    run_main(main)
