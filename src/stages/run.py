@@ -8,31 +8,17 @@ from pathlib import Path
 import mindspore as ms
 
 from src.config.options import BOOLEAN, to_dict
-from src.errors import UserError
 from src.files import check_output_dir, fresh_output_dir, read_json, write_json
 from src.infer.huggingface import write_directory
 from src.metrics import best_of, short_name
 from src.model.names import weight_arrays
 from src.stages.kernels import equip_device
+from src.stages.run_folder import CONFIG_FILE, check_same_config, inputs_of
 from src.train.checkpoint import Checkpoints
 from src.train.distributed import agreement, join_ranks
 from src.train.journal import Journal
 from src.train.loop import Loop
 from src.train.plot import LOG_FILE, plot_losses, read_log
-
-CONFIG_FILE = "run_config.json"
-# Flags that may differ between an interrupted run and the one that resumes it.
-FREE_ON_RESUME = (
-    "resume",
-    "overwrite_output_dir",
-    "logging_step",
-    "save_ckpt_step",
-    "max_ckpt_num",
-    "device_id",
-    "teacher_cache",
-    "teacher_cache_dir",
-    "teacher_cache_limit_gb",
-)
 
 
 class Run:
@@ -44,9 +30,11 @@ class Run:
         self.task, self.config, self.resolved = task, resolved.config, resolved
         title = f"{stage} {task.name}" if task else stage
         self.output_dir = Path(self.config.output_dir or f"output/{title.replace(' ', '_')}")
-        self.resumed = self.config.resume and self._check_same_config()
-        if not self.resumed:
-            check_output_dir(self.output_dir, self.config.overwrite_output_dir, self._inputs())
+        self.resumed = self.config.resume
+        if self.resumed:
+            check_same_config(self.output_dir, self.config)
+        else:
+            check_output_dir(self.output_dir, self.config.overwrite_output_dir, inputs_of(self.config))
         ms.set_seed(self.config.seed)
         self.journal = Journal()
         self.device = equip_device(self.config, self.journal.say)
@@ -64,30 +52,10 @@ class Run:
         if not self.ranks.writes:
             return
         if not self.resumed:
-            fresh_output_dir(self.output_dir, self.config.overwrite_output_dir, self._inputs())
+            fresh_output_dir(self.output_dir, self.config.overwrite_output_dir, inputs_of(self.config))
         self.journal.open(self.output_dir)
         values = {"values": to_dict(self.config), "origins": self.resolved.origins}
         write_json(self.output_dir / CONFIG_FILE, values)
-
-    def _inputs(self):
-        values = to_dict(self.config)
-        paths = [str(values[name]) for name in values if name.endswith(("_path", "data_dir", "vocab_dir"))]
-        return [part for path in paths for part in path.split(",")]
-
-    def _check_same_config(self):
-        file = self.output_dir / CONFIG_FILE
-        if not file.is_file():
-            raise UserError(
-                f"--resume: {self.output_dir} holds no run to go on with ({CONFIG_FILE} is missing)"
-            )
-        before, now = read_json(file)["values"], to_dict(self.config)
-        changed = [k for k in now if k not in FREE_ON_RESUME and before.get(k) != now[k]]
-        if changed:
-            raise UserError(
-                f"--resume: {changed[0]} was {before.get(changed[0])!r} in the interrupted run and is "
-                f"{now[changed[0]]!r} now; resume with the flags of that run"
-            )
-        return True
 
     def _read_best(self):
         file = self.output_dir / "best" / "metrics.json"

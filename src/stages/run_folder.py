@@ -1,0 +1,51 @@
+"""The folder of a training run: the config kept in it, and whether a resumed run is still the same one."""
+
+import dataclasses
+from pathlib import Path
+
+from src.config.options import to_dict
+from src.errors import UserError
+from src.files import read_json
+
+CONFIG_FILE = "run_config.json"
+# Flags that may differ between an interrupted run and the one that resumes it.
+FREE_ON_RESUME = (
+    "resume",
+    "overwrite_output_dir",
+    "logging_step",
+    "save_ckpt_step",
+    "max_ckpt_num",
+    "device_id",
+    "teacher_cache",
+    "teacher_cache_dir",
+    "teacher_cache_limit_gb",
+)
+
+
+def inputs_of(config):
+    """Every path that a run with this config reads, as text."""
+    values = to_dict(config)
+    paths = [str(values[name]) for name in values if name.endswith(("_path", "data_dir", "vocab_dir"))]
+    return [part for path in paths for part in path.split(",")]
+
+
+def check_same_config(folder, config, free=FREE_ON_RESUME):
+    """Refuse to go on in `folder` with other flags than its run began with, those in `free` apart.
+
+    A flag that did not exist then had its default. Raises UserError, also when the folder holds no run.
+    """
+    file = Path(folder) / CONFIG_FILE
+    if not file.is_file():
+        raise UserError(f"--resume: {folder} holds no run to go on with ({CONFIG_FILE} is missing)")
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    before, now = {**defaults, **read_json(file)["values"]}, to_dict(config)
+    changed = [name for name in now if name not in free and _plain(before[name]) != _plain(now[name])]
+    if changed:
+        raise UserError(
+            f"--resume: {changed[0]} was {before[changed[0]]!r} in the interrupted run and is "
+            f"{now[changed[0]]!r} now; resume with the flags of that run"
+        )
+
+
+def _plain(value):
+    return list(value) if isinstance(value, tuple) else value  # JSON has lists alone
