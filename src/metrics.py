@@ -5,6 +5,8 @@ import numpy as np
 from scipy import stats
 from sklearn import metrics as sk
 
+from src.tasks import for_mode
+
 
 def _accuracy(predictions, labels):
     return sk.accuracy_score(labels, predictions)
@@ -13,6 +15,11 @@ def _accuracy(predictions, labels):
 def _f1(predictions, labels):
     # Of the positive class, index 1 (a paraphrase, a duplicate), as GLUE counts it.
     return sk.f1_score(labels, predictions, pos_label=1, average="binary", zero_division=0.0)
+
+
+def _f1_of_all(average):
+    # A label that is neither there nor predicted counts 0 among several of a row, and not among classes.
+    return lambda predictions, labels: sk.f1_score(labels, predictions, average=average, zero_division=0.0)
 
 
 def _matthews(predictions, labels):
@@ -47,11 +54,21 @@ def _mean_of(first, second):
 METRICS = {
     "accuracy": _accuracy,
     "f1": _f1,
+    "f1_macro": _f1_of_all("macro"),
+    "f1_micro": _f1_of_all("micro"),
+    "subset_accuracy": _accuracy,
     "matthews_correlation": _matthews,
     "pearson": _pearson,
     "spearmanr": _spearmanr,
     "acc_and_f1": _mean_of(_accuracy, _f1),
     "corr": _mean_of(_pearson, _spearmanr),
+}
+
+# Output mode -> what logits [rows, outputs] predict, in the form of the labels.
+PREDICTIONS = {
+    "classification": lambda logits: logits.argmax(axis=-1),
+    "multi_label": lambda logits: (logits > 0).astype(np.float32),
+    "regression": lambda logits: logits.reshape(len(logits)).astype(np.float64),
 }
 
 # As the log names them: "The best acc is 0.9".
@@ -61,14 +78,12 @@ SHORT_NAMES = {"accuracy": "acc", "f1": "f1", "matthews_correlation": "matthews"
 def task_metrics(task, logits, labels):
     """Evaluate a task.
 
-    logits [rows, labels] (regression: [rows, 1] or [rows]), labels [rows] class indices or scores.
+    logits [rows, labels] (regression: [rows, 1] or [rows]); labels [rows] class indices or scores, of a
+    multi-label task [rows, labels] of 0 and 1, where a label is predicted above a probability of one half.
     Returns {"eval_<metric>": float, ..., "eval_samples": rows}.
     """
     logits, labels = np.asarray(logits), np.asarray(labels)
-    if task.output_mode == "regression":
-        predictions = logits.reshape(len(labels)).astype(np.float64)
-    else:
-        predictions = logits.argmax(axis=-1)
+    predictions = for_mode(PREDICTIONS, task.output_mode, "prediction")(logits)
     values = {f"eval_{name}": float(METRICS[name](predictions, labels)) for name in task.metrics}
     return {**values, "eval_samples": len(labels)}
 
@@ -79,5 +94,5 @@ def best_of(task, metrics):
 
 
 def short_name(task):
-    """The name of the best metric as the log prints it: acc, f1, matthews or pearson."""
-    return SHORT_NAMES[task.best_metric]
+    """The name of the best metric as the log prints it: acc, f1, matthews, pearson, else its own."""
+    return SHORT_NAMES.get(task.best_metric, task.best_metric)

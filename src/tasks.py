@@ -9,6 +9,8 @@ import dataclasses
 from src.errors import UserError, did_you_mean
 
 SINGLE_LENGTH, PAIR_LENGTH = 64, 128
+# What a model says of a row: one label of several, any number of them, a score, or a label for each token.
+OUTPUT_MODES = ("classification", "multi_label", "regression", "token_classification")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +19,8 @@ class TaskSpec:
 
     text_columns    one or two column names, found in the header of the file
     label_column    the column of the label (class name, or a number for regression)
+    output_mode     one of OUTPUT_MODES
+    label_separator what stands between the labels of a multi-label row; an empty cell is no label
     columns         the column names of train and dev files without a header (CoLA); empty: there is a header.
                     Test files always have one.
     labels          class names, in the order of the class indices; empty for regression
@@ -28,6 +32,8 @@ class TaskSpec:
     name: str
     text_columns: tuple
     label_column: str = "label"
+    output_mode: str = "classification"
+    label_separator: str = "|"
     columns: tuple = ()
     labels: tuple = ("0", "1")
     unlabelled: str | None = None
@@ -44,10 +50,9 @@ class TaskSpec:
         """True when train and dev files begin with a line of column names."""
         return not self.columns
 
-    @property
-    def output_mode(self):
-        """`classification`, or `regression` for a task without classes."""
-        return "classification" if self.labels else "regression"
+    def names_in(self, label):
+        """The label names in the cell of a multi-label row."""
+        return [name.strip() for name in label.split(self.label_separator)] if label else []
 
     @property
     def files(self):
@@ -79,7 +84,7 @@ _ROWS = (
           metrics=("accuracy", "f1", "acc_and_f1")),
     # The paper's phase 2 of STS-B learns from the original rows alone.
     _pair("STS-B", ("sentence1", "sentence2"), _recipe(20, copies=30, phase2_augmented=False),
-          label_column="score", labels=(),
+          label_column="score", output_mode="regression", labels=(),
           metrics=("pearson", "spearmanr", "corr"), best_metric="pearson"),
     _pair("QQP", ("question1", "question2"), _recipe(10, copies=10), label_column="is_duplicate",
           metrics=("accuracy", "f1", "acc_and_f1")),
@@ -108,6 +113,13 @@ def find_task(name):
         return by_key[_key(name)]
     known = ", ".join(TASKS)
     raise UserError(f'task_name "{name}" is not one of {known}{did_you_mean(name, TASKS)}')
+
+
+def for_mode(table, output_mode, what):
+    """The entry of a table {output mode: value}; a UserError says that there is no `what` of that mode."""
+    if output_mode in table:
+        return table[output_mode]
+    raise UserError(f"a {output_mode} task has no {what} here; there is one for {', '.join(table)}")
 
 
 def _key(name):

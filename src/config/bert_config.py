@@ -1,10 +1,12 @@
 """The architecture of one BERT, kept in config.json beside its weights under Hugging Face's key names."""
 
 import dataclasses
+from typing import NamedTuple
 
 from src.config.quantization import Quantization
 from src.errors import UserError, did_you_mean
 from src.files import read_json
+from src.tasks import for_mode
 
 PRESETS = {
     # name: (layers, hidden, inner, heads); TinyBERT, Jiao et al. 2020, 4.1; the model zoo's student
@@ -13,6 +15,21 @@ PRESETS = {
     "4L-384": (4, 384, 1536, 12),
     "3L-312": (3, 312, 1200, 12),
     "3L-384": (3, 384, 1536, 12),
+}
+
+
+class Head(NamedTuple):
+    """What config.json says of an output mode; `labelled`: an output for each label, else a single one."""
+
+    architecture: str
+    problem_type: str | None
+    labelled: bool = True
+
+
+HEADS = {
+    "classification": Head("BertForSequenceClassification", "single_label_classification"),
+    "multi_label": Head("BertForSequenceClassification", "multi_label_classification"),
+    "regression": Head("BertForSequenceClassification", "regression", labelled=False),
 }
 
 
@@ -64,7 +81,7 @@ class BertConfig:
     @property
     def num_labels(self):
         """Width of the head: one output for regression, else one a label; 0 without a head."""
-        return 1 if self.output_mode == "regression" else len(self.labels)
+        return len(self.labels) if for_mode(HEADS, self.output_mode, "head").labelled else 1
 
     @property
     def head_size(self):
@@ -84,21 +101,19 @@ class BertConfig:
         }
         if self.quantization:
             values["quantization"] = dataclasses.asdict(self.quantization)
-        head = bool(self.num_labels)
+        head = HEADS[self.output_mode] if self.num_labels else None
         values.update(
             model_type="bert",
             position_embedding_type="absolute",
             pad_token_id=0,
-            architectures=["BertForSequenceClassification" if head else "BertModel"],
+            architectures=[head.architecture if head else "BertModel"],
         )
         if head:
             labels = self.labels or ("LABEL_0",)
             values.update(
                 id2label={str(i): name for i, name in enumerate(labels)},
                 label2id={name: i for i, name in enumerate(labels)},
-                problem_type="regression"
-                if self.output_mode == "regression"
-                else "single_label_classification",
+                problem_type=head.problem_type,
             )
         return values
 
@@ -119,16 +134,25 @@ class BertConfig:
             raise UserError(
                 f"{path}: not a BERT config, key {missing[0]} is missing{did_you_mean(missing[0], values)}"
             )
-        head = "BertForSequenceClassification" in (values.get("architectures") or [])
+        named = values.get("architectures") or []
+        heads = {mode: head for mode, head in HEADS.items() if head.architecture in named}
         id2label = values.get("id2label") or {}
-        labels = tuple(id2label[k] for k in sorted(id2label, key=int)) if head else ()
-        regression = values.get("problem_type") == "regression" or (head and len(labels) == 1)
+        labels = tuple(id2label[k] for k in sorted(id2label, key=int)) if heads else ()
+        output_mode = _output_mode(heads or HEADS, values.get("problem_type"), len(labels))
         values["quantization"] = Quantization.from_json(values.get("quantization"), path)
         return cls(
             **{k: v for k, v in values.items() if k in known and v is not None},
-            labels=() if regression else labels,
-            output_mode="regression" if regression else "classification",
+            labels=labels if HEADS[output_mode].labelled else (),
+            output_mode=output_mode,
         )
+
+
+def _output_mode(heads, problem_type, count):
+    """The output mode among `heads`, found as transformers does: by problem_type, else by how many labels."""
+    named = [mode for mode, head in heads.items() if problem_type and head.problem_type == problem_type]
+    mode = named[0] if named else next(iter(heads))
+    # No class can be told from itself: one output without a better word for it is a score.
+    return "regression" if mode == "classification" and count == 1 else mode
 
 
 def preset(name, **changes):

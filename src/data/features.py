@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from src.data.table import RecordTable
 from src.errors import UserError
+from src.tasks import for_mode
 
 CHUNK = 1024
 MIN_LENGTH = 8
@@ -26,15 +27,15 @@ class EncodingCounts:
         return self.unknown / max(self.tokens, 1)
 
 
-def encode_examples(examples, tokenizer, labels, max_seq_length, title=""):
-    """Turn examples into a table.
+def encode_examples(examples, tokenizer, task, max_seq_length, title=""):
+    """Turn examples of `task` (TaskSpec) into a table.
 
-    `labels` is the task's tuple of class names, () for a score. Returns (RecordTable, EncodingCounts).
-    A progress bar called `title` is shown on a terminal.
+    Returns (RecordTable, EncodingCounts). A progress bar called `title` is shown on a terminal.
     """
     table, counts = encode_texts([(e.text_a, e.text_b) for e in examples], tokenizer, max_seq_length, title)
     if examples[0].label is not None:
-        table.labels = _label_array([e.label for e in examples], labels)
+        label_array = for_mode(LABEL_ARRAYS, task.output_mode, "form of labels")
+        table.labels = label_array([e.label for e in examples], task)
     return table, counts
 
 
@@ -58,8 +59,23 @@ def encode_texts(pairs, tokenizer, max_seq_length, title=""):
     return RecordTable.from_flat(*flat, lengths, None, max_seq_length), counts
 
 
-def _label_array(values, labels):
-    if not labels:
-        return np.array([float(value) for value in values], np.float32)
-    index = {label: i for i, label in enumerate(labels)}
+def _class_indices(values, task):
+    index = {label: i for i, label in enumerate(task.labels)}
     return np.array([index[value] for value in values], np.int32)
+
+
+def _marks(values, task):
+    index = {label: i for i, label in enumerate(task.labels)}
+    marks = np.zeros((len(values), len(task.labels)), np.float32)
+    for row, value in enumerate(values):
+        marks[row, [index[name] for name in task.names_in(value)]] = 1
+    return marks
+
+
+def _scores(values, task):
+    return np.array([float(value) for value in values], np.float32)
+
+
+# Output mode -> function of (labels as written, task) -> [rows] int32, [rows, C] float32 of 0 and 1, [rows]
+# float32.
+LABEL_ARRAYS = {"classification": _class_indices, "multi_label": _marks, "regression": _scores}

@@ -98,6 +98,8 @@ def _labels(batch, real, path):
     if LABEL_COLUMN not in batch:
         return None
     labels = batch[LABEL_COLUMN].reshape(len(real), -1)
-    if labels.shape[1] != 1:
+    if labels.shape[1] == 1:
+        return labels[real, 0]
+    if labels.dtype.kind != "f":
         raise UserError(f"{path}: label_ids holds {labels.shape[1]} values a row; one belongs there")
-    return labels[real, 0]
+    return labels[real]

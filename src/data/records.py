@@ -1,6 +1,8 @@
 """Record files <-> RecordTable: int64 columns of fixed length, as BERT's run_classifier.py makes them."""
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -10,6 +12,7 @@ from src.data.record_paths import MANIFEST_FILE, SCHEMA_FILE, record_files
 from src.data.table import RecordTable
 from src.errors import UserError
 from src.files import read_json
+from src.tasks import for_mode
 
 LOG = logging.getLogger(__name__)
 WRITE_CHUNK = 1024
@@ -19,7 +22,7 @@ def write_records(path, table, dataset_type):
     """Write a table as one record file, atomically, its rows padded to `table.max_seq_length`.
 
     Columns input_ids, input_mask, segment_ids [S] int64 and, where the table has labels, label_ids (int64
-    class index or float score).
+    class index, float score, or [C] floats of 0 and 1).
     """
     FORMATS[dataset_type].write(path, _padded_chunks(table, Path(path).name))
 
@@ -43,7 +46,8 @@ def schema_of(table):
     columns = {name: dict(tokens) for name in TOKEN_COLUMNS}
     if table.labels is not None:
         kind = "float32" if table.labels.dtype.kind == "f" else "int64"
-        columns[LABEL_COLUMN] = {"type": kind, "rank": 0, "shape": []}
+        shape = list(table.labels.shape[1:])
+        columns[LABEL_COLUMN] = {"type": kind, "rank": len(shape), "shape": shape}
     return {"datasetType": "TF", "numRows": table.rows, "columns": columns}
 
 
@@ -69,17 +73,52 @@ def read_records(paths, dataset_type="tfrecord", schema="", split=None):
     return table
 
 
+class LabelForm(NamedTuple):
+    """How a table holds the labels of an output mode: kind of number (as NumPy's dtype.kind), dimensions.
+
+    `complaint` is a function of (labels, task): what is wrong with them in words, or None.
+    """
+
+    name: str
+    kind: str
+    dimensions: int
+    complaint: Callable
+
+
+def _beyond_classes(labels, task):
+    if 0 <= labels.min() <= labels.max() < len(task.labels):
+        return None
+    return f"labels from {labels.min()} to {labels.max()}, but {task.name} has {len(task.labels)} classes"
+
+
+def _other_width(labels, task):
+    if labels.shape[1] == len(task.labels):
+        return None
+    return f"{labels.shape[1]} labels a row, but {task.name} has {len(task.labels)}"
+
+
+LABEL_FORMS = {
+    "classification": LabelForm("class indices", "i", 1, _beyond_classes),
+    "multi_label": LabelForm("a mark for each label", "f", 2, _other_width),
+    "regression": LabelForm("scores", "f", 1, lambda labels, task: None),
+}
+
+
+def _form_name(labels):
+    return next((form.name for form in LABEL_FORMS.values()
+                 if (form.kind, form.dimensions) == (labels.dtype.kind, labels.ndim)), "other labels")
+
+
 def check_labels(table, task, where):
     """Refuse a table (read from `where`) whose labels are absent or cannot be those of `task`."""
     if table.labels is None:
         raise UserError(f"{where} has no {LABEL_COLUMN}: its rows can only be predicted")
-    scores = table.labels.dtype.kind == "f"
-    if scores != (task.output_mode == "regression"):
-        raise UserError(f"{where} holds {'scores' if scores else 'class indices'}, "
-                        f"but {task.name} is a {task.output_mode} task")
-    if not scores and not 0 <= table.labels.min() <= table.labels.max() < len(task.labels):
-        raise UserError(f"{where} holds labels from {table.labels.min()} to {table.labels.max()}, "
-                        f"but {task.name} has {len(task.labels)} classes")
+    form, found = for_mode(LABEL_FORMS, task.output_mode, "form of labels"), _form_name(table.labels)
+    if found != form.name:
+        raise UserError(f"{where} holds {found}, but {task.name} is a {task.output_mode} task")
+    complaint = form.complaint(table.labels, task)
+    if complaint:
+        raise UserError(f"{where} holds {complaint}")
     made_for = (table.manifest or {}).get("labels")
     if made_for is not None and list(task.labels) != made_for:
         raise UserError(f"{where} was prepared for {table.manifest.get('task')} with the labels "
@@ -98,7 +137,8 @@ def _check_alike(files, tables):
     if len({table.max_seq_length for table in tables}) > 1:
         lengths = (f"{path.name} {table.max_seq_length}" for path, table in zip(files, tables, strict=True))
         raise UserError(f"the record files have rows of different lengths: {', '.join(lengths)}")
-    if len({None if table.labels is None else table.labels.dtype for table in tables}) > 1:
+    kinds = {None if t.labels is None else (t.labels.dtype, t.labels.shape[1:]) for t in tables}
+    if len(kinds) > 1:
         names = ", ".join(path.name for path in files)
         raise UserError(f"the record files differ in the kind of their {LABEL_COLUMN}: {names}")
 

@@ -14,7 +14,8 @@ class RecordTable:
     tokens    [T] uint16 (int32 for a vocabulary beyond 65,536), [CLS] and [SEP] included
     segments  [T] uint8, 0 for the first text and 1 for the second
     offsets   [rows + 1] int64: row r is tokens[offsets[r]:offsets[r + 1]]
-    labels    [rows] int32 class indices, float32 scores, or None for rows without labels
+    labels    [rows] int32 class indices or float32 scores, [rows, C] float32 of 0 and 1 (several labels a
+              row), or None for rows without labels
     max_seq_length  the fixed length that the rows have, or will have, in a record file
     manifest  what `prepare` wrote about these rows, where it is known
     """

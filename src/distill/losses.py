@@ -41,6 +41,20 @@ def label_cross_entropy(logits, labels, mask):
     return -picked.reshape(-1)
 
 
+def binary_cross_entropy(logits, targets, mask):
+    """Mean over labels of -t log(s(z)) - (1 - t) log(1 - s(z)), s the sigmoid: [B, C] twice -> [B].
+
+    `targets` t are 0 or 1, or probabilities. Written as softplus(z) - t z, which is the same and never
+    takes the logarithm of 0; the mean is transformers' (BCEWithLogitsLoss).
+    """
+    return (ops.softplus(logits) - targets * logits).mean(-1)
+
+
+def soft_binary_cross_entropy(student, teacher, mask):
+    """`binary_cross_entropy` to the teacher's sigmoid: [B, C] twice (divided by T) -> [B]."""
+    return binary_cross_entropy(student, ops.sigmoid(teacher), mask)
+
+
 def score_mse(scores, targets, mask):
     """Squared error of a regression: [B, 1] and [B] or [B, 1] -> [B]."""
     difference = scores.reshape(-1) - targets.reshape(-1)

@@ -6,8 +6,21 @@ sides divided by T) and `labels` (logits against the label).
 
 from typing import NamedTuple
 
-from src.distill.losses import attention_mse, hidden_mse, label_cross_entropy, score_mse, soft_cross_entropy
+from src.distill import losses
 from src.errors import UserError
+from src.tasks import for_mode
+
+# Output mode -> loss of a row of feature `logits`, of a row of feature `labels`.
+TEACHER_LOSSES = {
+    "classification": losses.soft_cross_entropy,
+    "multi_label": losses.soft_binary_cross_entropy,
+    "regression": losses.score_mse,
+}
+LABEL_LOSSES = {
+    "classification": losses.label_cross_entropy,
+    "multi_label": losses.binary_cross_entropy,
+    "regression": losses.score_mse,
+}
 
 
 class Row(NamedTuple):
@@ -19,7 +32,11 @@ class Row(NamedTuple):
 
 
 def intermediate_rows(
-    embedding_weight, hidden_weight, attention_weight, hidden_loss=hidden_mse, attention_loss=attention_mse
+    embedding_weight,
+    hidden_weight,
+    attention_weight,
+    hidden_loss=losses.hidden_mse,
+    attention_loss=losses.attention_mse,
 ):
     """Phase 1 and general distillation: the terms of equation 11 below the prediction layer.
 
@@ -38,17 +55,17 @@ def intermediate_rows(
     return kept
 
 
-def prediction_rows(regression, label_weight=0.0, fit_labels=False):
+def prediction_rows(output_mode, label_weight=0.0, fit_labels=False):
     """Phase 2: the teacher's logits (or score), and the label where it has a weight.
 
     `fit_labels` makes a regression fit the label alone, as the original did for STS-B.
     """
-    if regression and fit_labels:
-        return label_rows(regression)
-    rows = (Row("logits", score_mse if regression else soft_cross_entropy, 1.0),)
-    return rows + (label_rows(regression, label_weight) if label_weight else ())
+    if output_mode == "regression" and fit_labels:
+        return label_rows(output_mode)
+    rows = (Row("logits", for_mode(TEACHER_LOSSES, output_mode, "loss to a teacher"), 1.0),)
+    return rows + (label_rows(output_mode, label_weight) if label_weight else ())
 
 
-def label_rows(regression, weight=1.0):
-    """Training on labels alone: cross-entropy, or squared error for regression."""
-    return (Row("labels", score_mse if regression else label_cross_entropy, weight),)
+def label_rows(output_mode, weight=1.0):
+    """Training on labels alone: cross-entropy, one yes or no a label, or squared error, by output mode."""
+    return (Row("labels", for_mode(LABEL_LOSSES, output_mode, "loss to its labels"), weight),)

@@ -63,8 +63,8 @@ class Distillation:
         run.write_model("last", self.student, self.student_config, self.tokenizer_dir, run.last_metrics)
 
     def _train_prediction(self, plan):
-        config, regression = self.config, self.run.task.output_mode == "regression"
-        rows = prediction_rows(regression, config.label_weight, config.regression_target == "label")
+        config, mode = self.config, self.run.task.output_mode
+        rows = prediction_rows(mode, config.label_weight, config.regression_target == "label")
         inside, lesson = place_teacher(self.run, plan, self.batches[1], rows, self.teacher)
         network = DistillNetwork(self.student, rows, inside, temperature=config.temperature)
         train_phase(self.run, plan, network, self.batches[1], self.evaluate, lesson)

@@ -32,8 +32,7 @@ def finetune(task, resolved):
     batches = tables.train_batches(table, run, config.epoch_size)
     run.open()
     plan = PhasePlan(1, "finetune", config.epoch_size, config.learning_rate)
-    rows = label_rows(task.output_mode == "regression")
-    train_phase(run, plan, DistillNetwork(network, rows), batches, evaluate)
+    train_phase(run, plan, DistillNetwork(network, label_rows(task.output_mode)), batches, evaluate)
     run.write_model("last", network, bert_config, tokenizer_dir, run.last_metrics)
     run.finish()
     return run

@@ -122,4 +122,5 @@ def own_task(files):
     """The task that a model's own labels describe. Raises UserError for a model without a head."""
     if not files.config.num_labels:
         raise UserError(f"{files.source} has no head; fine-tune it on a task first with run_finetune.py")
-    return TaskSpec("the model's own task", ("text",), labels=files.config.labels)
+    return TaskSpec("the model's own task", ("text",), output_mode=files.config.output_mode,
+                    labels=files.config.labels)

@@ -6,7 +6,6 @@ import json
 import sys
 
 import numpy as np
-from scipy.special import softmax
 
 from src.config.train_config import DeviceConfig
 from src.data.features import encode_texts
@@ -14,7 +13,9 @@ from src.data.text_lines import read_pairs
 from src.data.tokenization import load_tokenizer
 from src.errors import UserError
 from src.infer.logits import collect_logits
+from src.stages.answers import ANSWERS
 from src.stages.open_model import open_model
+from src.tasks import for_mode
 
 LINES = 8192   # read, answered and printed at a time
 
@@ -38,8 +39,9 @@ class Classifier:
     def __init__(self, model_dir, max_seq_length=0, batch_size=32, device_target="auto", threads=0,
                  settings=None):
         self.model = open_model(model_dir, settings or DeviceConfig(device_target=device_target), threads)
-        self.labels, self.batch_size = self.model.config.labels, batch_size
-        positions = self.model.config.max_position_embeddings
+        config, self.batch_size = self.model.config, batch_size
+        self.form = for_mode(ANSWERS, config.output_mode, "answer")(config.labels)
+        positions = config.max_position_embeddings
         if max_seq_length > positions:
             raise UserError(f"max_seq_length {max_seq_length} is more than the {positions} positions of "
                             f"{model_dir}")
@@ -50,21 +52,18 @@ class Classifier:
         """One answer for each text, in order.
 
         `texts` are strings, or pairs (text_a, text_b). Returns (label, probability) for each; for a
-        regression model the score alone.
+        multi-label model {label: probability}, for a regression model the score alone.
         """
-        values = self.answer(texts).values
-        if not self.labels:
-            return [float(score) for score in values[:, 0]]
-        return [(self.labels[row.argmax()], float(row.max())) for row in values]
+        return [self.form.plain(row) for row in self.answer(texts).values]
 
     def answer(self, texts):
         """The Answers to a list of texts as in a call."""
         pairs = [(text, None) if isinstance(text, str) else tuple(text) for text in texts]
         if not pairs:
-            return Answers(np.zeros((0, max(len(self.labels), 1)), np.float32), 0)
+            return Answers(np.zeros((0, self.model.config.num_labels), np.float32), 0)
         table, counts = encode_texts(pairs, self.tokenizer, self.max_seq_length)
         logits = collect_logits(self.model.predict, self.model.batches(table, self.batch_size))
-        return Answers(softmax(logits, axis=-1) if self.labels else logits, counts.truncated)
+        return Answers(self.form.values(logits), counts.truncated)
 
 
 def predict(config):
@@ -83,7 +82,7 @@ def predict(config):
         found = classify.answer(real)
         values = iter(found.values)
         for pair in chunk:
-            print(word(pair, next(values) if pair else None, classify.labels))
+            print(word(pair, next(values) if pair else None, classify.form))
         sys.stdout.flush()
         rows, empty, truncated = rows + len(real), empty + len(chunk) - len(real), truncated + found.truncated
     if truncated:
@@ -123,28 +122,16 @@ def _closing(file, path):
         yield from read_pairs(file, path)
 
 
-def as_tsv(pair, values, labels):
-    """label, tab, probability; a score alone; nothing for an empty text."""
-    if values is None:
-        return ""
-    if not labels:
-        return f"{values[0]:.6f}"
-    return f"{labels[values.argmax()]}\t{values.max():.6f}"
+def as_tsv(pair, values, form):
+    """The answer to a pair as tab-separated cells; nothing for an empty text."""
+    return "" if values is None else "\t".join(form.cells(values))
 
 
-def as_json(pair, values, labels):
-    """One JSON object; label and score are null for an empty text."""
+def as_json(pair, values, form):
+    """One JSON object of texts and answer; the answer is null for an empty text."""
     first, second = pair or ("", None)
-    answer = {"text": first} if second is None else {"text": first, "text_b": second}
-    if not labels:
-        answer["score"] = None if values is None else round(float(values[0]), 6)
-    elif values is None:
-        answer.update(label=None, probability=None, probabilities=None)
-    else:
-        probabilities = {label: round(float(value), 6) for label, value in zip(labels, values, strict=True)}
-        label = labels[values.argmax()]
-        answer.update(label=label, probability=probabilities[label], probabilities=probabilities)
-    return json.dumps(answer, ensure_ascii=False)
+    texts = {"text": first} if second is None else {"text": first, "text_b": second}
+    return json.dumps({**texts, **form.fields(values)}, ensure_ascii=False)
 
 
 def _note(text):

@@ -67,7 +67,7 @@ def _write_all(config, task, tokenizer, sources, folder):
     files, schema = {}, None
     for split, source in sources.items():
         text = read_examples(source, task, config.on_bad_row, config.max_rows, split)
-        table, counts = encode_examples(text.examples, tokenizer, task.labels, length, f"{task.name} {split}")
+        table, counts = encode_examples(text.examples, tokenizer, task, length, f"{task.name} {split}")
         _check_unknown(counts, source, config.vocab_file)
         name = f"{split}.{config.dataset_type}"
         write_records(folder / name, table, config.dataset_type)

@@ -99,10 +99,10 @@ def _objective(run, plan, batches, network, teacher):
 
     Returns the DistillNetwork and the Lesson of a teacher that is not in it.
     """
-    config, regression = run.config, run.task.output_mode == "regression"
+    config, mode = run.config, run.task.output_mode
     if teacher is None:
-        return DistillNetwork(network, label_rows(regression)), None
-    rows = prediction_rows(regression, label_weight=float(config.is_lgt_fit))
+        return DistillNetwork(network, label_rows(mode)), None
+    rows = prediction_rows(mode, label_weight=float(config.is_lgt_fit))
     inside, lesson = place_teacher(run, plan, batches, rows, teacher)
     return DistillNetwork(network, rows, inside, temperature=config.temperature), lesson
 

@@ -38,7 +38,7 @@ def trial_step(device):
     """A TrainStep of a fresh small classifier."""
     values = TrainConfig()
     bert = BertConfig(**BERT, dtype=device.dtype, compute_type=device.compute_type)
-    network = DistillNetwork(BertClassifier(bert, device.layers), label_rows(regression=False))
+    network = DistillNetwork(BertClassifier(bert, device.layers), label_rows("classification"))
     schedule = polynomial_schedule(1 + STEPS, 1e-3, 0.0, 1.0, 0.0)
     optimizer = adam_weight_decay(network.trainable_params(), schedule, values, device.optimizer)
     scale = LossScale(values.loss_scale_value, values.scale_factor, values.scale_window)

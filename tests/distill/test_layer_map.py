@@ -63,11 +63,11 @@ def test_the_objective_of_phase_2():
     def names(rows):
         return [(row.feature, row.loss, row.weight) for row in rows]
 
-    assert names(prediction_rows(False)) == [("logits", soft_cross_entropy, 1.0)]
-    assert names(prediction_rows(False, 0.3)) == [
+    assert names(prediction_rows("classification")) == [("logits", soft_cross_entropy, 1.0)]
+    assert names(prediction_rows("classification", 0.3)) == [
         ("logits", soft_cross_entropy, 1.0),
         ("labels", label_cross_entropy, 0.3),
     ]
-    assert names(prediction_rows(True)) == [("logits", score_mse, 1.0)]
-    assert names(prediction_rows(True, fit_labels=True)) == [("labels", score_mse, 1.0)]
-    assert names(label_rows(False)) == [("labels", label_cross_entropy, 1.0)]
+    assert names(prediction_rows("regression")) == [("logits", score_mse, 1.0)]
+    assert names(prediction_rows("regression", fit_labels=True)) == [("labels", score_mse, 1.0)]
+    assert names(label_rows("classification")) == [("labels", label_cross_entropy, 1.0)]

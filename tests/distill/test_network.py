@@ -181,7 +181,7 @@ def softmax(x):
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 def test_soft_cross_entropy_with_temperature(student, teacher, temperature):
-    network = DistillNetwork(student, prediction_rows(False), teacher, temperature=temperature)
+    network = DistillNetwork(student, prediction_rows("classification"), teacher, temperature=temperature)
     loss, parts, gradients = run(network)
     target = teacher.logits.asnumpy() / temperature
     ours = student.logits.asnumpy() / temperature
@@ -192,14 +192,14 @@ def test_soft_cross_entropy_with_temperature(student, teacher, temperature):
 
 
 def test_the_label_beside_the_teacher(student, teacher):
-    loss, parts, _ = run(DistillNetwork(student, prediction_rows(False, 0.3), teacher))
+    loss, parts, _ = run(DistillNetwork(student, prediction_rows("classification", 0.3), teacher))
     labelled = over_rows(-np.log(softmax(student.logits.asnumpy()))[np.arange(B), LABELS])
     assert parts[1] == pytest.approx(labelled, rel=1e-5)
     assert loss == pytest.approx(parts[0] + 0.3 * parts[1], rel=1e-5)
 
 
 def test_labels_alone_need_no_teacher(student):
-    network = DistillNetwork(student, label_rows(False))
+    network = DistillNetwork(student, label_rows("classification"))
     assert not network.taught
     loss, _, gradients = run(network)
     slope = (softmax(student.logits.asnumpy()) - np.eye(C)[LABELS]) * WEIGHTS[:, None] / 2
@@ -211,7 +211,7 @@ def test_labels_alone_need_no_teacher(student):
 def test_regression(target):
     student, teacher = Given(1, WIDTH, 1, seed=1), Given(1, WIDTH, 1, seed=2)
     scores = np.array([4.5, 1.0, 2.0], np.float32)
-    network = DistillNetwork(student, prediction_rows(True, fit_labels=target == "label"), teacher)
+    network = DistillNetwork(student, prediction_rows("regression", fit_labels=target == "label"), teacher)
     assert network.taught == (target == "teacher")
     loss, _, _ = run(network, scores)
     aim = scores if target == "label" else teacher.logits.asnumpy()[:, 0]
@@ -219,7 +219,7 @@ def test_regression(target):
 
 
 def test_a_batch_without_odd_tail_is_a_plain_mean(student):
-    loss, _, _ = run(DistillNetwork(student, label_rows(False)), weights=np.ones(B, np.float32))
+    loss, _, _ = run(DistillNetwork(student, label_rows("classification")), weights=np.ones(B, np.float32))
     assert loss == pytest.approx(
         np.mean(-np.log(softmax(student.logits.asnumpy()))[np.arange(B), LABELS]), rel=1e-5
     )
