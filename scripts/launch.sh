@@ -114,8 +114,9 @@ plan_ranks() {  # ascend|gpu|cpu ARGUMENTS...
     shift 2
     if [[ $way == ascend ]]; then
         table=${1:-}
-        [[ $table == msrun || ($table != *.py && -f $table) ]] ||
+        [[ $table == msrun || $table == *.json || ($table != *.py && -f $table) ]] ||
             die "expected HCCL.json (or msrun) after $number, found '$table'"
+        [[ $table == msrun || -f $table ]] || die "no such rank table: $table"
         shift
     fi
     read_command "$way" "$@"

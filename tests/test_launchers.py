@@ -91,6 +91,7 @@ def test_dry_run_starts_nothing_and_quotes(launch):
     (["cpu", "two", "job.py"], "expected a number of processes after cpu, found 'two'"),
     (["cpu", "2"], "expected a SCRIPT.py after cpu, found ''"),
     (["ascend", "8", "job.py"], "expected HCCL.json (or msrun) after 8, found 'job.py'"),
+    (["ascend", "8", "hccl.json", "job.py"], "no such rank table: hccl.json"),
 ])
 def test_a_wrong_call_is_one_sentence(launch, arguments, complaint):
     refused = launch(*arguments)
