@@ -1,11 +1,17 @@
 """python run_finetune.py: a pretrained BERT becomes the teacher of a task."""
 from src.config.finetune_config import resolve
+from src.config.seeds import over_seeds
 from src.errors import run_main
 
 
 def main(argv=None):
-    """Resolve the command line and run the stage."""
+    """Resolve the command line and run the stage, once or over several seeds."""
     task, resolved = resolve(argv)
+    if over_seeds(resolved):
+        from src.stages.seeds import repeat
+
+        repeat("finetune", __file__, argv, task, resolved)
+        return
     # MindSpore takes seconds to load: a wrong flag is answered before.
     from src.stages.finetune import finetune
 

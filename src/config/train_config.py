@@ -3,6 +3,7 @@
 import dataclasses
 
 from src.config.options import GROWING, NOT_NEGATIVE, POSITIVE, SHARE, option
+from src.config.seeds import SeedsConfig
 
 DATASET_TYPES = ("tfrecord", "mindrecord")
 DTYPES = ("auto", "float32", "float16")
@@ -102,7 +103,7 @@ class LoopConfig(FormatConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig(LoopConfig, RecordsConfig):
+class TrainConfig(SeedsConfig, LoopConfig, RecordsConfig):
     """Training on a task."""
 
     train_data_dir: str = option("", "training records: a file, a comma list or a folder that prepare wrote")

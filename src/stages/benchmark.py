@@ -17,6 +17,7 @@ from src.infer.machine import describe_machine
 from src.infer.serving_plot import plot_quality
 from src.stages.open_model import open_model
 from src.stages.random_model import RANDOM, random_model
+from src.stages.text_table import aligned
 
 RESULT_FILES = ("eval_results.json", "metrics.json")
 FACTS = ("processor", "instructions", "cores", "platform", "packages")
@@ -172,13 +173,7 @@ def render(rows):
                       f"{row['of_the_first']:.3f}", str(row["length"]), f"{row['p50_ms']:.2f}",
                       f"{row['p95_ms']:.2f}", f"{row['times_faster']:.2f}", f"{row['texts_per_second']:.0f}",
                       f"{row['times_more']:.2f}"])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    words = 3   # columns of words, the rest are numbers
-    lines.insert(1, ["-" * width if place < words else "-" * (width - 1) + ":"
-                     for place, width in enumerate(widths)])
-    return "\n".join("| " + " | ".join(cell.ljust(width) if place < words else cell.rjust(width)
-                                       for place, (cell, width) in enumerate(zip(line, widths, strict=True)))
-                     + " |" for line in lines)
+    return aligned(lines, words=3)
 
 
 def quality_points(subjects, rows, lengths):

@@ -12,6 +12,7 @@ from src.stages import tables
 from src.stages.evaluation import Evaluator
 from src.stages.kernels import equip_device
 from src.stages.open_model import open_model
+from src.stages.text_table import aligned
 from src.tasks import find_task
 from src.train.plot import LOG_FILE, plot_losses, read_log
 
@@ -80,10 +81,4 @@ def render(rows, task):
     for row in rows:
         lines.append([row["model"], f"{best_of(task, row):.4f}", f"{row['of_the_first']:.1%}",
                       f"{row['parameters']:,}", f"{row['megabytes']:.1f}", f"{row['milliseconds']:.2f}"])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
-    return "\n".join(f"| {' | '.join(map(_aligned, line, widths, range(len(line))))} |" for line in lines)
-
-
-def _aligned(cell, width, column):
-    return cell.rjust(width) if column else cell.ljust(width)
+    return aligned(lines)
