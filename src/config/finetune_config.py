@@ -6,11 +6,12 @@ from src.config.cli import parse
 from src.config.options import NOT_NEGATIVE, option
 from src.config.student_config import StudentConfig
 from src.config.train_config import TrainConfig
+from src.config.transfer_config import TransferConfig
 from src.tasks import find_task
 
 
 @dataclasses.dataclass(frozen=True)
-class FinetuneConfig(StudentConfig, TrainConfig):
+class FinetuneConfig(TransferConfig, StudentConfig, TrainConfig):
     """run_finetune.py: a pretrained directory and records -> a fine-tuned directory."""
 
     load_pretrained_path: str = option("", "pretrained directory or weight file; empty with --init fresh")

@@ -8,11 +8,12 @@ from src.config.options import NOT_NEGATIVE, POSITIVE, option
 from src.config.student_config import StudentConfig
 from src.config.teacher_cache_config import TeacherCacheConfig
 from src.config.train_config import TrainConfig
+from src.config.transfer_config import TransferConfig
 from src.tasks import find_task
 
 
 @dataclasses.dataclass(frozen=True)
-class TaskDistillConfig(TeacherCacheConfig, StudentConfig, TrainConfig):
+class TaskDistillConfig(TeacherCacheConfig, TransferConfig, StudentConfig, TrainConfig):
     """run_task_distill.py: a fine-tuned teacher and a general student -> a task student, in two phases."""
 
     do_train: bool = option(True, "distil")

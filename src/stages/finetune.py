@@ -23,6 +23,8 @@ def finetune(task, resolved):
             if config.load_pretrained_path
             else "--load_pretrained_path is required: a pretrained directory (or --init fresh)"
         )
+    if config.new_head and not config.load_pretrained_path:
+        raise UserError("--new_head replaces that of a given model; give one with --load_pretrained_path")
     run = Run("finetune", task, resolved)
     table = tables.train_table(config, run.journal.say)
     network, bert_config, tokenizer_dir = _network(run, table)
@@ -44,6 +46,8 @@ def _network(run, table):
     if config.load_pretrained_path:
         files = load.read_model(config.load_pretrained_path, say)
         refuse_quantized(files)
+        if config.new_head:
+            files = load.without_head(files, say)
         tables.check_tokenizer(files.tokenizer_dir, table, config.train_data_dir)
         rates = load.dropout_rates(files.config, config)
         network, bert_config = load.classifier_from(files, task, run.device, say, True, **rates)

@@ -16,11 +16,13 @@ def read_student(config, zoo_config, say):
             "--load_gd_ckpt_path and --student_init teacher_layers are two different starts; give one"
         )
     path = config.load_td1_ckpt_path or config.load_gd_ckpt_path
+    if not path and config.new_head:
+        raise UserError("--new_head replaces that of a given student; give one with --load_gd_ckpt_path")
     if not path:
         return None
     files = load.read_model(path, say, zoo_config, "student")
     refuse_quantized(files)
-    return files
+    return load.without_head(files, say) if config.new_head else files
 
 
 def fresh_config(config, teacher):
