@@ -11,6 +11,8 @@ from src.errors import UserError, did_you_mean
 SINGLE_LENGTH, PAIR_LENGTH = 64, 128
 # What a model says of a row: one label of several, any number of them, a score, or a label for each token.
 OUTPUT_MODES = ("classification", "multi_label", "regression", "token_classification")
+# The label of a token that is not counted: [CLS], [SEP], padding, all pieces of a word but its first.
+NOT_COUNTED = -100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +27,7 @@ class TaskSpec:
                     Test files always have one.
     labels          class names, in the order of the class indices; empty for regression
     unlabelled      a label value that means "no gold label": such rows are left out and counted
+    score_range     lowest and highest score of a regression; GLUE's submission files are kept within it
     metrics         names of `src.metrics.METRICS`; `best_metric` decides which checkpoint is best
     recipe          stage -> {config field: value}, used where neither command line nor config module speaks
     """
@@ -37,6 +40,7 @@ class TaskSpec:
     columns: tuple = ()
     labels: tuple = ("0", "1")
     unlabelled: str | None = None
+    score_range: tuple = ()
     max_seq_length: int = SINGLE_LENGTH
     metrics: tuple = ("accuracy",)
     best_metric: str = "accuracy"
@@ -84,7 +88,7 @@ _ROWS = (
           metrics=("accuracy", "f1", "acc_and_f1")),
     # The paper's phase 2 of STS-B learns from the original rows alone.
     _pair("STS-B", ("sentence1", "sentence2"), _recipe(20, copies=30, phase2_augmented=False),
-          label_column="score", output_mode="regression", labels=(),
+          label_column="score", output_mode="regression", labels=(), score_range=(0.0, 5.0),
           metrics=("pearson", "spearmanr", "corr"), best_metric="pearson"),
     _pair("QQP", ("question1", "question2"), _recipe(10, copies=10), label_column="is_duplicate",
           metrics=("accuracy", "f1", "acc_and_f1")),
@@ -92,7 +96,8 @@ _ROWS = (
           unlabelled="-",
           labels=("contradiction", "entailment", "neutral"),
           dev_files={"dev_matched": "dev_matched.tsv", "dev_mismatched": "dev_mismatched.tsv"},
-          test_files={"test_matched": "test_matched.tsv", "test_mismatched": "test_mismatched.tsv"}),
+          test_files={"test_matched": "test_matched.tsv", "test_mismatched": "test_mismatched.tsv",
+                      "test_diagnostic": "diagnostic.tsv"}),
     _pair("QNLI", ("question", "sentence"), _recipe(10), labels=("entailment", "not_entailment")),
     _pair("RTE", ("sentence1", "sentence2"), _recipe(20, copies=30), labels=("entailment", "not_entailment")),
     _pair("WNLI", ("sentence1", "sentence2"), _recipe(20, copies=30)),
@@ -108,9 +113,9 @@ def find_task(name):
 
     Raises UserError with the nearest name when there is none.
     """
-    by_key = {_key(task.name): task for task in _ROWS}
-    if _key(name) in by_key:
-        return by_key[_key(name)]
+    by_key = {task_key(task.name): task for task in _ROWS}
+    if task_key(name) in by_key:
+        return by_key[task_key(name)]
     known = ", ".join(TASKS)
     raise UserError(f'task_name "{name}" is not one of {known}{did_you_mean(name, TASKS)}')
 
@@ -122,5 +127,6 @@ def for_mode(table, output_mode, what):
     raise UserError(f"a {output_mode} task has no {what} here; there is one for {', '.join(table)}")
 
 
-def _key(name):
+def task_key(name):
+    """What names of a task have in common, whatever their case, hyphens and underscores."""
     return str(name).lower().replace("-", "").replace("_", "")

@@ -16,3 +16,6 @@ class EvaluateConfig(RecordsConfig):
     task_name: str = required("GLUE task, or sample")
     eval_data_dir: str = required("evaluation records: a file, a comma list or a folder that prepare wrote")
     output_dir: str = option("", "where eval_results.json goes (default: model_dir)")
+    write_predictions: str = option(
+        "", "folder for GLUE's submission files, one for each test file of the records (empty: none)"
+    )

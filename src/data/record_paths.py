@@ -11,8 +11,8 @@ JOB_FILE = "job.json"
 TFRECORD_NAME = re.compile(r"\.?tf_?records?", re.IGNORECASE)
 # Google BERT's run_classifier.py calls its files train, eval and predict.
 OTHER_NAMES = {"dev": ("eval",), "test": ("predict",)}
-SPLITS = ("train", "dev", "dev_matched", "dev_mismatched", "test", "test_matched", "test_mismatched", "eval",
-          "predict")
+SPLITS = ("train", "dev", "dev_matched", "dev_mismatched", "test", "test_matched", "test_mismatched",
+          "test_diagnostic", "eval", "predict")
 
 
 def record_files(paths, dataset_type, split=None):

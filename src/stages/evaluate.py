@@ -1,27 +1,37 @@
 """Evaluation alone: a model folder over a task's evaluation records."""
 
 import json
+import sys
 from functools import partial
 from pathlib import Path
 
 from src.files import write_json
 from src.infer.logits import collect_logits
+from src.stages import submission
 from src.stages.evaluation import Evaluator
 from src.stages.open_model import open_model
+from src.stages.throughput import Meter
 from src.tasks import find_task
 
 
 def evaluate(config, zoo_config=None, say=None):
     """Evaluate `config.model_dir`, print one JSON line, write eval_results.json and return the metrics.
 
+    With `write_predictions` GLUE's submission files too; what was written is said on standard error.
     `zoo_config` describes a .ckpt; `say` takes the remarks (default: none of them, the JSON line stands
     alone).
     """
     say = say or (lambda text: None)
     task = find_task(config.task_name)
-    model = open_model(config.model_dir, config, say=say, task=task, zoo_config=zoo_config)
-    logits = partial(collect_logits, model.predict)
+    tests = submission.read_tests(config, task) if config.write_predictions else ()
+    note = partial(print, file=sys.stderr)
+    meter = Meter(note)
+    model = open_model(config.model_dir, config, say=say, task=task, zoo_config=zoo_config, meter=meter)
+    logits = partial(meter.answered, partial(collect_logits, model.predict))
     metrics = Evaluator(logits, model.config, task, config, model.tokenizer_dir).metrics()
     print(json.dumps(metrics), flush=True)
+    for line in meter.lines():
+        note(line)
     write_json(Path(config.output_dir or model.file.parent) / "eval_results.json", metrics)
+    submission.write_submission(config, task, model, tests, partial(print, file=sys.stderr))
     return metrics

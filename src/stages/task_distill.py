@@ -47,7 +47,7 @@ def _evaluate_alone(config):
         **{
             field.name: getattr(config, field.name)
             for field in fields(EvaluateConfig)
-            if field.name != "model_dir"
+            if hasattr(config, field.name)
         },
         model_dir=path,
     )
