@@ -90,8 +90,8 @@ class Pair:
         if lesson:
             lesson.begin(whole=True)
         fed = fed_steps(step, self.batches, self._epoch, 0, self.batches.steps_per_epoch, lesson=lesson)
-        for result, _, _ in fed:
-            result[0].asnumpy()
+        for done in fed:
+            done.result[0].asnumpy()
         if lesson:
             lesson.end(whole=True)
 

@@ -96,7 +96,7 @@ def done(tmp_path_factory, teacher, sst2):
     run = Loop.run
 
     def watching(loop, phase, done=0):
-        network, teacher = phase.step.network, phase.lesson.teacher
+        network, teacher = phase.step.network, phase.lesson.teacher.cell
         teacher_cells = [cell for _, cell in teacher.cells_and_names()]
         before = {p.name: p.asnumpy().copy() for p in teacher.get_parameters()}
         run(loop, phase, done)

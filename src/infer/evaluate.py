@@ -31,16 +31,19 @@ def evaluation_mode(network):
         network.set_train(before)
 
 
-def predict_logits(cell, batches):
-    """Logits of every row by a LogitsCell; see `collect_logits`."""
+def predict_logits(cell, batches, graph=None):
+    """Logits of every row by a LogitsCell, called as `graph` where that is given; see `collect_logits`."""
     with evaluation_mode(cell.network):
-        return collect_logits(on_arrays(cell), batches)
+        return collect_logits(on_arrays(graph or cell), batches)
 
 
-def predictor(network):
-    """The network's logits as a function of one batch's NumPy arrays; no dropout from now on."""
+def predictor(network, graph_of=lambda cell: cell):
+    """The network's logits as a function of one batch's NumPy arrays; no dropout from now on.
+
+    `graph_of(cell)` is what calls the cell.
+    """
     network.set_train(False)
-    return on_arrays(LogitsCell(network))
+    return on_arrays(graph_of(LogitsCell(network)))
 
 
 def on_arrays(cell):

@@ -78,6 +78,7 @@ class BertModel(nn.Cell):
 
     def __init__(self, config, layers=FLOAT_LAYERS):
         super().__init__()
+        self.config = config
         self.embeddings = BertEmbeddings(config, layers)
         self.encoder = nn.CellList([BertLayer(config, layers) for _ in range(config.num_hidden_layers)])
         self.pooler = layers.dense(config.hidden_size, config.hidden_size, config)

@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections import Counter
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from src.stages.augment_candidates import Candidates, Survey
 from src.stages.augment_filter import TeacherFilter
 from src.stages.augment_sources import Sources
 from src.stages.kernels import equip_device
+from src.stages.matmul_precision import matmul_rate
 from src.tasks import find_task
 
 PART_ROWS = 1024
@@ -41,15 +43,18 @@ def augment(config):
     rows = _read(text, survey, seen)
     parts = Parts(output.with_name(f"{output.name}.parts"), job, config.overwrite_output_file)
     device = equip_device(config, print) if sources.predicts or config.filter_with_teacher else None
+    meter = sources.meter
+    meter.rate = device and partial(matmul_rate, device.compute_type)
     candidates = sources.candidates(survey, device, output.parent)
     recipe = Recipe(config.copies, config.probability, config.seed)
     maker = Maker(text, recipe, candidates, sources.filter(device), seen)
     try:
-        counts = _make_parts(text, maker, parts, rows)
+        with meter.working():
+            counts = _make_parts(text, maker, parts, rows, meter)
         parts.join(output, text.lines(), -(-rows // PART_ROWS))
     except KeyboardInterrupt:
         raise Interrupted("interrupted; the finished parts are kept: the same command goes on") from None
-    print(_summary(counts, output, time.perf_counter() - begun))
+    print(_summary(counts, output, time.perf_counter() - begun), *meter.lines(), sep="\n")
     return counts
 
 
@@ -162,13 +167,15 @@ def _read(text, survey, seen):
     return count
 
 
-def _make_parts(text, maker, parts, rows):
+def _make_parts(text, maker, parts, rows, meter):
     counts = Counter()
     # disable=None: tqdm is silent where the output is not a terminal.
     with tqdm(total=rows, desc="augment", unit=" rows", disable=None, leave=False) as bar:
         for number, part in enumerate(text.parts()):
             if not parts.finished(number):
-                parts.write(number, *maker.make(part))
+                made = maker.make(part)
+                parts.write(number, *made)
+                meter.add(made[2]["copies"], 0)  # the models' tokens are counted where they are asked
             hashes, found = parts.note(number)
             maker.seen.add(hashes)
             counts.update(found)

@@ -1,5 +1,6 @@
 """The files that augmentation asks for other words: a masked language model, a teacher, GloVe."""
 
+from functools import partial
 from pathlib import Path
 
 from src.config.options import to_dict
@@ -15,6 +16,7 @@ from src.stages import load
 from src.stages.augment_candidates import SPARE, Candidates, Pieces, allowed_pieces, neighbour_words
 from src.stages.augment_filter import TeacherFilter
 from src.stages.masked_lm import WORDS, has_head, masked_lm_from, read_masked_lm
+from src.stages.throughput import Meter, masked_lm_operations
 
 # Flags that decide the output: with the contents of the files they are what a resumed run has to share.
 DECIDING = ("task_name", "copies", "probability", "candidates", "mlm_context", "max_seq_length", "seed",
@@ -37,6 +39,7 @@ class Sources:
         if self.mlm is not None and not self.predicts:
             print(f"{self.mlm.source} has no masked language modelling head: neighbours alone")
         self.embedded = self.teacher or self.mlm
+        self.meter = Meter(print)
         tokenizer = _tokenizer(self.mlm) if self.predicts else None
         self.pieces = Pieces(tokenizer, self._form(tokenizer) if self.predicts else None)
 
@@ -65,7 +68,7 @@ class Sources:
         minimum = self.config.filter_with_teacher
         if not minimum:
             return None
-        return TeacherFilter(self.teacher, self.task, device, minimum, self.config.batch_size)
+        return TeacherFilter(self.teacher, self.task, device, minimum, self.config.batch_size, self.meter)
 
     def _form(self, tokenizer):
         if "[MASK]" not in tokenizer.vocab:
@@ -77,10 +80,15 @@ class Sources:
     def _masked_words(self, survey, device):
         form, config = self.pieces.form, self.config
         buckets = choose_buckets(survey.context_lengths(), form.max_seq_length, MOST_LENGTHS, passes=1)
-        vocab_size = self.mlm.config.vocab_size
-        allowed = allowed_pieces(self.pieces.tokenizer.vocab, vocab_size)
-        network = masked_lm_from(self.mlm, device)
-        return MaskedWords(network, allowed, buckets, config.batch_size, config.candidates + SPARE)
+        allowed = allowed_pieces(self.pieces.tokenizer.vocab, self.mlm.config.vocab_size)
+        operations = partial(masked_lm_operations, self.mlm.config)
+        graph = self.meter.graph(masked_lm_from(self.mlm, device), "masked words", operations)
+
+        def ask(input_ids, token_type_ids, attention_mask, places):
+            self.meter.add(0, attention_mask.asnumpy().sum())
+            return graph(input_ids, token_type_ids, attention_mask, places)
+
+        return MaskedWords(ask, allowed, buckets, config.batch_size, config.candidates + SPARE)
 
     def _description(self, survey, neighbours):
         place = self.config.glove_file or f"the word embeddings of {self.embedded.source}"

@@ -38,7 +38,8 @@ def epoch_evaluation(run, network, bert_config, tokenizer_dir, wording=json.dump
 
     `wording` makes the line of the log from the metrics.
     """
-    logits = partial(predict_logits, LogitsCell(network))
+    cell = LogitsCell(network)
+    logits = partial(predict_logits, cell, graph=run.meter.graph(cell, "evaluation"))
     evaluator = Evaluator(logits, bert_config, run.task, run.config, tokenizer_dir)
 
     def evaluate(epoch, step):

@@ -1,9 +1,11 @@
 """--matmul_precision: oneDNN's own switch between float32 and bfloat16 inputs of matrix products.
 
-oneDNN reads the variable when the process computes its first product; what came before decides for good.
+And how fast these are. oneDNN reads the variable when the process computes its first product; what came
+before decides for good.
 """
 
 import os
+import time
 
 import mindspore as ms
 import numpy as np
@@ -18,6 +20,7 @@ NEEDED = ("avx512_bf16", "amx_bf16")
 SIZE = 256  # smaller products may stay in float32 whatever the mode
 # Of a product of 8-bit mantissas some entry is off by more than this, of one of 24 bits none is.
 ROUNDED = 1e-3
+RATED_SIZE, RATED_PRODUCTS, RATED_SECONDS = 1024, 4, 0.5
 
 
 def check_matmul_precision(config, computes_with="CPU"):
@@ -59,3 +62,21 @@ def products_are_rounded():
     product = ops.MatMul()(ms.Tensor(left), ms.Tensor(right)).asnumpy()
     exact = left.astype(np.float64) @ right.astype(np.float64)
     return bool(np.abs(product - exact).max() > ROUNDED * np.abs(exact).max())
+
+
+def matmul_rate(number_type="float32"):
+    """Operations a second of the framework's matrix products, in the precision that this process computes in.
+
+    The best of a few rounds of square products, with as many threads as everything else here has.
+    """
+    draw = np.random.default_rng(0)
+    numbers = draw.standard_normal((2, RATED_SIZE, RATED_SIZE)).astype(number_type)
+    left, right, product = ms.Tensor(numbers[0]), ms.Tensor(numbers[1]), ops.MatMul(transpose_b=True)
+    product(left, right)[:1].asnumpy()
+    best, end = float("inf"), time.perf_counter() + RATED_SECONDS
+    while (began := time.perf_counter()) < end:
+        for _ in range(RATED_PRODUCTS):
+            result = product(left, right)
+        result[:1].asnumpy()  # a device that works in the background is waited for
+        best = min(best, time.perf_counter() - began)
+    return RATED_PRODUCTS * 2 * RATED_SIZE**3 / best

@@ -5,6 +5,7 @@ What a kind does not need is not imported: an ONNX file is served without MindSp
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from src.config.bert_config import BertConfig
@@ -12,6 +13,7 @@ from src.data.dataset import Batches, SortedBatches
 from src.errors import UserError
 from src.files import read_json
 from src.infer.huggingface import tokenizer_files
+from src.stages.throughput import forward_operations
 from src.tasks import TaskSpec
 
 CONFIG_FILE, EXPORT = "config.json", "export"   # the key of config.json that says what was exported
@@ -51,12 +53,14 @@ class OpenModel:
                        shuffle=False, seed=0)
 
 
-def open_model(model_dir, settings, threads=0, say=lambda remark: None, task=None, zoo_config=None):
+def open_model(model_dir, settings, threads=0, say=lambda remark: None, task=None, zoo_config=None,
+               meter=None):
     """Open a model folder.
 
     Parameters: `settings` a DeviceConfig for what MindSpore computes; `threads` of ONNX Runtime, 0: as many
     as there are cores; `say` takes the remarks; `task` the TaskSpec whose labels the logits follow (None: the
-    model's own); `zoo_config` describes a .ckpt without config.json. Raises UserError for a folder that holds
+    model's own); `zoo_config` describes a .ckpt without config.json; `meter` (throughput.Meter) counts
+    what is computed. Raises UserError for a folder that holds
     no classifier, or none of the task.
     """
     folder = Path(model_dir)
@@ -64,8 +68,15 @@ def open_model(model_dir, settings, threads=0, say=lambda remark: None, task=Non
         if (folder / name).is_file() or exported_as(folder).get("format") == kind:
             config = BertConfig.from_json(folder / CONFIG_FILE)
             model = OPENERS[kind](folder / name, config, settings, threads)
-            return _for_task(model, task, say) if task else model
-    return _weights(folder, settings, say, task, zoo_config)
+            return _counted(_for_task(model, task, say) if task else model, meter)
+    return _counted(_weights(folder, settings, say, (task, zoo_config), meter), meter)
+
+
+def _counted(model, meter):
+    if meter is None:
+        return model
+    operations = partial(forward_operations, model.config)
+    return dataclasses.replace(model, predict=meter.counted(model.predict, operations))
 
 
 def exported_as(folder):
@@ -105,17 +116,24 @@ def _for_task(model, task, say):
     return dataclasses.replace(model, predict=lambda *columns: model.predict(*columns)[:, list(order)])
 
 
-def _weights(folder, settings, say, task, zoo_config):
+def _weights(folder, settings, say, task_and_zoo_config, meter):
     from src.infer.evaluate import predictor
     from src.stages import load
     from src.stages.kernels import equip_device
+    from src.stages.matmul_precision import matmul_rate
 
+    task, zoo_config = task_and_zoo_config
     files = load.read_model(folder, say, zoo_config)
     device = equip_device(settings, say)
     network, config = load.classifier_from(files, task or own_task(files), device, say)
     bits = config.compute_type.replace("float", "fp")
     precision = f"integers simulated in {bits}" if config.quantization else bits
-    return OpenModel(predictor(network), config, files.source, precision, any_shape=False)
+    if meter is None:
+        predict = predictor(network)
+    else:
+        predict = predictor(network, partial(meter.graph, name="evaluation"))
+        meter.rate = partial(matmul_rate, device.compute_type)
+    return OpenModel(predict, config, files.source, precision, any_shape=False)
 
 
 def own_task(files):

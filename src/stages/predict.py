@@ -15,6 +15,7 @@ from src.errors import UserError
 from src.infer.logits import collect_logits
 from src.stages.answers import ANSWERS
 from src.stages.open_model import open_model
+from src.stages.throughput import Meter
 from src.tasks import for_mode
 
 LINES = 8192   # read, answered and printed at a time
@@ -38,7 +39,9 @@ class Classifier:
 
     def __init__(self, model_dir, max_seq_length=0, batch_size=32, device_target="auto", threads=0,
                  settings=None):
-        self.model = open_model(model_dir, settings or DeviceConfig(device_target=device_target), threads)
+        settings = settings or DeviceConfig(device_target=device_target)
+        self.meter = Meter()
+        self.model = open_model(model_dir, settings, threads, meter=self.meter)
         config, self.batch_size = self.model.config, batch_size
         self.form = for_mode(ANSWERS, config.output_mode, "answer")(config.labels)
         positions = config.max_position_embeddings
@@ -61,8 +64,10 @@ class Classifier:
         pairs = [(text, None) if isinstance(text, str) else tuple(text) for text in texts]
         if not pairs:
             return Answers(np.zeros((0, self.model.config.num_labels), np.float32), 0)
-        table, counts = encode_texts(pairs, self.tokenizer, self.max_seq_length)
-        logits = collect_logits(self.model.predict, self.model.batches(table, self.batch_size))
+        with self.meter.working():
+            table, counts = encode_texts(pairs, self.tokenizer, self.max_seq_length)
+            logits = collect_logits(self.model.predict, self.model.batches(table, self.batch_size))
+        self.meter.add(table.rows, table.lengths.sum())
         return Answers(self.form.values(logits), counts.truncated)
 
 
@@ -70,7 +75,7 @@ def predict(config):
     """Answer the texts that a PredictConfig names, one line on standard output for each, in their order.
 
     An empty text has an empty answer, so that line n still answers line n. How many were empty, and how many
-    were cut, is said on standard error.
+    were cut, is said on standard error; after more texts than a batch, how fast it went too.
     """
     pairs = texts_of(config)
     classify = Classifier(config.model_dir, config.max_seq_length, config.batch_size, threads=config.threads,
@@ -89,6 +94,9 @@ def predict(config):
         _note(f"texts cut to {classify.max_seq_length} tokens: {truncated} of {rows}")
     if empty:
         _note(f"empty texts, whose answers are empty: {empty}")
+    if rows > config.batch_size:
+        for line in classify.meter.lines():
+            _note(line)
 
 
 def texts_of(config):

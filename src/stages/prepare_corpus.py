@@ -22,6 +22,7 @@ from src.data.tokenization import load_tokenizer
 from src.errors import Interrupted, UserError
 from src.files import fresh_output_dir, read_json, write_json
 from src.stages.prepare import UNK_LIMIT
+from src.stages.throughput import throughput_line
 
 # What decides the records beside the text and the tokenizer.
 SETTINGS = ("dataset_type", "max_seq_length", "short_seq_prob", "masked_lm_prob", "epochs_to_generate",
@@ -51,8 +52,11 @@ def prepare_corpus(config):
     missing = [number for number in own if not finished(job, number)]
     if len(missing) < len(own):
         print(f"{len(own) - len(missing)} of {len(own)} shards are finished already and are kept")
-    _make(job, missing, config.workers or len(os.sched_getaffinity(0)))
+    seconds = _make(job, missing, config.workers or len(os.sched_getaffinity(0)))
     notes = [finished(job, number) for number in range(config.num_shards)]
+    made = [notes[number] for number in missing]
+    if made:
+        print(throughput_line(_sum(made, "rows"), _sum(made, "tokens"), 0, seconds))
     if None in notes:
         print(f"{len(notes) - notes.count(None)} of {len(notes)} shards are finished; {MANIFEST_FILE} is "
               "written by the process that makes the last one")
@@ -142,10 +146,15 @@ def _make(job, numbers, workers):
     if made:
         print(f"{progress.total / 1e6:,.1f} MB of text in {progress.seconds:,.1f} s: "
               f"{progress.rate / 1e6:.2f} MB/s, workers: {min(workers, made)}")
+    return progress.seconds
+
+
+def _sum(notes, name):
+    return sum(note[name] for note in notes)
 
 
 def _write_manifest(job, config, notes):
-    totals = {name: sum(note[name] for note in notes) for name in FACTS}
+    totals = {name: _sum(notes, name) for name in FACTS}
     if not totals["rows"]:
         raise UserError(f"{config.input} holds no text")
     share = unk_share(totals)

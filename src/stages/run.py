@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 
 import mindspore as ms
@@ -13,9 +14,11 @@ from src.infer.huggingface import write_directory
 from src.metrics import best_of, short_name
 from src.model.names import weight_arrays
 from src.stages.kernels import equip_device
+from src.stages.matmul_precision import matmul_rate
 from src.stages.run_folder import CONFIG_FILE, check_same_config, inputs_of
+from src.stages.throughput import Meter
 from src.train.checkpoint import Checkpoints
-from src.train.distributed import agreement, join_ranks
+from src.train.distributed import agreement, join_ranks, sum_over_ranks
 from src.train.journal import Journal
 from src.train.loop import Loop
 from src.train.plot import LOG_FILE, plot_losses, read_log
@@ -44,6 +47,7 @@ class Run:
         self.checkpoints = Checkpoints(self.output_dir, self.config.max_ckpt_num, self.ranks.writes)
         agree = agreement(self.ranks)
         self.loop = Loop(self.journal, self.checkpoints, self.config, resume_command(), agree)
+        self.meter = Meter(self.journal.say, partial(matmul_rate, self.device.compute_type))
         self.best_value, self.last_metrics = None, None
         self._read_best()
 
@@ -88,6 +92,8 @@ class Run:
 
     def finish(self):
         """The last lines of a run, and its loss curves."""
+        for line in self.meter.lines(sum_over_ranks(self.ranks)):
+            self.journal.say(line)
         for name in ("best", "last"):
             if (self.output_dir / name).is_dir():
                 self.journal.say(f"{name} model: {self.output_dir / name}")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from src.distill.lesson import AnsweringTeacher, Lesson
 from src.distill.network import TEACHER_FEATURES
 from src.distill.teacher_cache import Layout, TeacherCache, digest_of
 from src.model.names import weight_arrays
+from src.stages.throughput import depth_of, forward_operations
 from src.train.loop import phase_steps
 
 GB = 1e9
@@ -44,6 +46,8 @@ def place_teacher(run, plan, batches, rows, teacher, layer_map=()):
     if not _is_worth_it(run, plan, batches, cache):
         return teacher.network, None
     answering = AnsweringTeacher(teacher.network, features, layer_map).set_train(False)
+    operations = partial(forward_operations, teacher.config, layers=depth_of(features, layer_map))
+    answering = run.meter.graph(answering, "teacher", operations)
     return None, Lesson(answering, cache, _agreed(run), run.ranks.writes, run.journal.say)
 
 
@@ -53,7 +57,8 @@ def cache_of(run, table, features, teacher, layer_map):
     scores = list(layer_map) if "attention" in features else []
     config = teacher.config
     logits = max(len(config.labels), 1) if "logits" in features else 0
-    layout = Layout(len(states), config.hidden_size, len(scores), config.num_attention_heads, logits)
+    heads, by_token = config.num_attention_heads, config.by_token and bool(logits)
+    layout = Layout(len(states), config.hidden_size, len(scores), heads, logits, by_token)
     described = {name: value for name, value in dataclasses.asdict(config).items() if name not in SILENT}
     columns = {"tokens": table.tokens, "segments": table.segments, "offsets": table.offsets}
     facts = {

@@ -4,6 +4,7 @@ import dataclasses
 
 from src.distill.network import DistillNetwork
 from src.kernels.layers import bind_dropout
+from src.stages.throughput import step_operations
 from src.train.checkpoint import restore
 from src.train.device import sink_steps
 from src.train.distributed import gradient_reducer
@@ -67,6 +68,8 @@ def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None, less
         "sink_steps": sunk,
         "eval_steps": plan.eval_steps,
         "lesson": lesson,
+        "graph": None if sunk else run.meter.graph(step, "train step", step_operations(network)),
+        "meter": run.meter,
     }
     run.loop.run(Phase(*names, evaluate=evaluate, **rest), done)
 

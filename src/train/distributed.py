@@ -68,6 +68,17 @@ def agreement(ranks):
     return lambda wish: bool(total(ms.Tensor([float(wish)], ms.float32)).asnumpy()[0])
 
 
+def sum_over_ranks(ranks):
+    """A function from this rank's numbers to the sums of all ranks', in float32; every rank has to call it.
+
+    None for a single process.
+    """
+    if ranks.size == 1:
+        return None
+    total = ops.AllReduce()
+    return lambda numbers: total(ms.Tensor(numbers, ms.float32)).asnumpy().tolist()
+
+
 class MaximumOverRanks(nn.Cell):
     """The largest of the ranks' numbers. Construct: x [1] -> [1], not finite where one of them is not."""
 

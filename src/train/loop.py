@@ -1,5 +1,6 @@
 """The one training loop: epochs of batches through the train step, with log, checkpoints and evaluation."""
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -21,7 +22,9 @@ class Phase:
     `parts` names the values that the step's network returns beside the loss; `evaluate(epoch, step)` runs
     after each epoch (None: never), and every `eval_steps` steps where that is not 0; `number` is 1 or 2 in
     checkpoints and log; `sink_steps` as in fed_steps. `lesson` gives each batch the answers of a teacher that
-    is not in the network (distill.lesson.Lesson); it is told where epochs begin and end.
+    is not in the network (distill.lesson.Lesson); it is told where epochs begin and end. `graph`
+    is what runs the step where that is not the step itself; `meter` (stages.throughput.Meter) counts what is
+    done.
     """
 
     number: int
@@ -36,6 +39,8 @@ class Phase:
     sink_steps: int = 0
     eval_steps: int = 0
     lesson: object = None
+    graph: Callable | None = None
+    meter: object = None
 
     @property
     def total_steps(self):
@@ -101,13 +106,14 @@ class Loop:
         """Run the rest of an epoch from `step` on; yields the number of steps done after each."""
         speed, skip = Speed(), step % phase.batches.steps_per_epoch
         most = phase.total_steps - step
-        fed = fed_steps(phase.step, phase.batches, epoch, skip, most, phase.sink_steps, phase.lesson)
-        for result, count, examples in fed:
-            before, step = step, step + count
-            bar.update(count)
-            speed.add(count, examples)
+        run_step = phase.graph or phase.step
+        fed = fed_steps(run_step, phase.batches, epoch, skip, most, phase.sink_steps, phase.lesson)
+        for done in measured(fed, phase):
+            before, step = step, step + done.steps
+            bar.update(done.steps)
+            speed.add(done.steps, done.examples)
             if _crossed(before, step, self.options.logging_step) or step >= phase.total_steps:
-                self._log(phase, epoch, step, result, speed)
+                self._log(phase, epoch, step, done.result, speed)
             if phase.evaluate and phase.eval_steps and _crossed(before, step, phase.eval_steps):
                 # What ends an epoch is evaluated there.
                 if step % phase.batches.steps_per_epoch and step < phase.total_steps:
@@ -157,6 +163,19 @@ class Loop:
             skipped=skipped,
             examples_per_second=rate,
         )
+
+
+def measured(fed, phase):
+    """The steps of `fed`, each counted and its time taken by the phase's meter where it has one."""
+    meter, steps = phase.meter, iter(fed)
+    while True:
+        with meter.working() if meter else contextlib.nullcontext():
+            done = next(steps, None)
+        if done is None:
+            return
+        if meter:
+            meter.add(done.examples, done.tokens)
+        yield done
 
 
 def _crossed(before, after, every):
