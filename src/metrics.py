@@ -5,7 +5,8 @@ import numpy as np
 from scipy import stats
 from sklearn import metrics as sk
 
-from src.tasks import for_mode
+from src import entities
+from src.tasks import NOT_COUNTED, for_mode
 
 
 def _accuracy(predictions, labels):
@@ -62,17 +63,30 @@ METRICS = {
     "spearmanr": _spearmanr,
     "acc_and_f1": _mean_of(_accuracy, _f1),
     "corr": _mean_of(_pearson, _spearmanr),
+    "entity_precision": entities.precision,
+    "entity_recall": entities.recall,
+    "entity_f1": entities.f1,
 }
 
-# Output mode -> what logits [rows, outputs] predict, in the form of the labels.
-PREDICTIONS = {
-    "classification": lambda logits: logits.argmax(axis=-1),
-    "multi_label": lambda logits: (logits > 0).astype(np.float32),
-    "regression": lambda logits: logits.reshape(len(logits)).astype(np.float64),
+
+def _tag_rows(task, logits, labels):
+    counted = [of_row != NOT_COUNTED for of_row in labels]
+    predicted = [of_row[real].argmax(axis=-1) for of_row, real in zip(logits, counted, strict=True)]
+    true = [of_row[real] for of_row, real in zip(labels, counted, strict=True)]
+    return tuple([[task.labels[index] for index in row] for row in rows] for rows in (predicted, true))
+
+
+# Output mode -> function of (task, logits, labels): predictions and labels as the metrics take them.
+COMPARED = {
+    "classification": lambda task, logits, labels: (logits.argmax(axis=-1), labels),
+    "multi_label": lambda task, logits, labels: ((logits > 0).astype(np.float32), labels),
+    "regression": lambda task, logits, labels: (logits.reshape(len(logits)).astype(np.float64), labels),
+    "token_classification": _tag_rows,
 }
 
 # As the log names them: "The best acc is 0.9".
-SHORT_NAMES = {"accuracy": "acc", "f1": "f1", "matthews_correlation": "matthews", "pearson": "pearson"}
+SHORT_NAMES = {"accuracy": "acc", "f1": "f1", "matthews_correlation": "matthews", "pearson": "pearson",
+               "entity_f1": "f1"}
 
 
 def task_metrics(task, logits, labels):
@@ -80,11 +94,11 @@ def task_metrics(task, logits, labels):
 
     logits [rows, labels] (regression: [rows, 1] or [rows]); labels [rows] class indices or scores, of a
     multi-label task [rows, labels] of 0 and 1, where a label is predicted above a probability of one half.
+    Of a task with a label for each token they are lists of the rows' own, [tokens, labels] and [tokens].
     Returns {"eval_<metric>": float, ..., "eval_samples": rows}.
     """
-    logits, labels = np.asarray(logits), np.asarray(labels)
-    predictions = for_mode(PREDICTIONS, task.output_mode, "prediction")(logits)
-    values = {f"eval_{name}": float(METRICS[name](predictions, labels)) for name in task.metrics}
+    predictions, true = for_mode(COMPARED, task.output_mode, "prediction")(task, logits, labels)
+    values = {f"eval_{name}": float(METRICS[name](predictions, true)) for name in task.metrics}
     return {**values, "eval_samples": len(labels)}
 
 

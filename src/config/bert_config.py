@@ -19,17 +19,22 @@ PRESETS = {
 
 
 class Head(NamedTuple):
-    """What config.json says of an output mode; `labelled`: an output for each label, else a single one."""
+    """What config.json says of an output mode, and the form of its head.
+
+    `labelled`: an output for each label, else a single one; `by_token`: an answer for each token.
+    """
 
     architecture: str
     problem_type: str | None
     labelled: bool = True
+    by_token: bool = False
 
 
 HEADS = {
     "classification": Head("BertForSequenceClassification", "single_label_classification"),
     "multi_label": Head("BertForSequenceClassification", "multi_label_classification"),
     "regression": Head("BertForSequenceClassification", "regression", labelled=False),
+    "token_classification": Head("BertForTokenClassification", None, by_token=True),
 }
 
 
@@ -77,11 +82,19 @@ class BertConfig:
                 raise UserError(f"{name} {rate} has to be from 0 to below 1")
         if self.head_activation not in ("none", "relu"):
             raise UserError(f'head_activation "{self.head_activation}" is not known; use none or relu')
+        if self.head_activation != "none" and self.by_token:
+            raise UserError("head_activation relu is for a head on the pooled output; a token_classification "
+                            "model has none, leave it out")
 
     @property
     def num_labels(self):
         """Width of the head: one output for regression, else one a label; 0 without a head."""
         return len(self.labels) if for_mode(HEADS, self.output_mode, "head").labelled else 1
+
+    @property
+    def by_token(self):
+        """Whether the head answers for each token, and there is no pooler."""
+        return for_mode(HEADS, self.output_mode, "head").by_token
 
     @property
     def head_size(self):
@@ -93,7 +106,7 @@ class BertConfig:
         return dataclasses.replace(self, **changes)
 
     def to_json_dict(self):
-        """config.json's content; transformers reads it as a BertForSequenceClassification (or BertModel)."""
+        """config.json's content; transformers reads it as the model of its head (or BertModel)."""
         values = {
             f.name: getattr(self, f.name)
             for f in dataclasses.fields(self)

@@ -18,7 +18,7 @@ class Batch(NamedTuple):
     """input_ids, token_type_ids, attention_mask [B, S'] int32; labels, weights (float32), rows (int64) [B].
 
     A row of weight 0 only fills the batch: it repeats a row that is elsewhere in the epoch. `labels` are
-    int32 or float32, zeros where the table has none; `rows` are the rows' numbers in the table.
+    int32 or float32 as of RecordTable.labels_of; `rows` are the rows' numbers in the table.
     """
 
     input_ids: np.ndarray
@@ -79,8 +79,9 @@ class SortedBatches:
                 yield self._batch(group[start:start + self.batch_size])
 
     def _batch(self, rows):
-        columns = self.table.padded(rows, self.table.lengths[rows].max())
-        return Batch(*columns, self.table.labels_of(rows), np.ones(len(rows), np.float32), rows)
+        length = self.table.lengths[rows].max()
+        columns = self.table.padded(rows, length)
+        return Batch(*columns, self.table.labels_of(rows, length), np.ones(len(rows), np.float32), rows)
 
 
 class Batches:
@@ -117,7 +118,7 @@ class Batches:
         """Iterate over the batches of epoch number `epoch`, from step `skip` on (to resume inside one)."""
         for length, rows, weights in self._plan(epoch)[skip:]:
             ids, segments, mask = self.table.padded(rows, length)
-            yield Batch(ids, segments, mask, self.table.labels_of(rows), weights, rows)
+            yield Batch(ids, segments, mask, self.table.labels_of(rows, length), weights, rows)
 
     def _plan(self, epoch):
         """This rank's steps: (length, rows [B], weights [B]), without any token touched yet."""

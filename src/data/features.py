@@ -15,11 +15,15 @@ MIN_LENGTH = 8
 
 @dataclasses.dataclass
 class EncodingCounts:
-    """What happened on the way: rows shortened, tokens of the texts, and how many of these were [UNK]."""
+    """What happened on the way: rows shortened, tokens of the texts, and how many of these were [UNK].
+
+    `cut_words` are the words with a tag of their own that a shortened row has lost.
+    """
 
     truncated: int = 0
     tokens: int = 0
     unknown: int = 0
+    cut_words: int = 0
 
     @property
     def unk_share(self):
@@ -41,8 +45,7 @@ def encode_examples(examples, tokenizer, task, max_seq_length, title=""):
 
 def encode_texts(pairs, tokenizer, max_seq_length, title=""):
     """As `encode_examples`, for pairs (text_a, text_b or None) without labels."""
-    if max_seq_length < MIN_LENGTH:
-        raise UserError(f"max_seq_length {max_seq_length} is too short; give at least {MIN_LENGTH}")
+    check_length(max_seq_length)
     ids, segments, counts = [], [], EncodingCounts()
     # disable=None: tqdm is silent where the output is not a terminal.
     starts = range(0, len(pairs), CHUNK)
@@ -57,6 +60,12 @@ def encode_texts(pairs, tokenizer, max_seq_length, title=""):
     lengths = np.fromiter(map(len, ids), np.int64, len(ids))
     flat = (np.fromiter(chain.from_iterable(rows), np.int32, lengths.sum()) for rows in (ids, segments))
     return RecordTable.from_flat(*flat, lengths, None, max_seq_length), counts
+
+
+def check_length(max_seq_length):
+    """Raise UserError for rows so short that hardly a word fits."""
+    if max_seq_length < MIN_LENGTH:
+        raise UserError(f"max_seq_length {max_seq_length} is too short; give at least {MIN_LENGTH}")
 
 
 def _class_indices(values, task):

@@ -24,13 +24,17 @@ class Example:
 
 @dataclasses.dataclass
 class TextFile:
-    """What a file held: the good rows, the complaints about bad ones, and how many had no gold label."""
+    """What a file held: the good rows, the complaints about bad ones, and how many had no gold label.
+
+    `repaired` are complaints too, about rows that were mended and kept.
+    """
 
     path: Path
     examples: list
     bad_rows: list
     unlabelled: int
     labelled: bool
+    repaired: list = dataclasses.field(default_factory=list)
 
 
 class _BadRow(Exception):

@@ -90,16 +90,20 @@ def _compact(batch, path):
     tokens, segments = ids[kept], segments[kept]
     if tokens.size and (tokens.min() < 0 or segments.min() < 0 or segments.max() > MAX_SEGMENT):
         raise UserError(f"{path}: input_ids or segment_ids are out of range")
-    table = RecordTable.from_flat(tokens, segments, lengths, _labels(batch, real, path), ids.shape[1])
+    table = RecordTable.from_flat(tokens, segments, lengths, _labels(batch, real, kept, path), ids.shape[1])
     return _Part(table, len(real))
 
 
-def _labels(batch, real, path):
+def _labels(batch, real, kept, path):
+    """The labels of a batch's real rows, whose real tokens `kept` [rows, S] says."""
     if LABEL_COLUMN not in batch:
         return None
-    labels = batch[LABEL_COLUMN].reshape(len(real), -1)
+    labels = batch[LABEL_COLUMN].reshape(len(real), -1)[real]
     if labels.shape[1] == 1:
-        return labels[real, 0]
-    if labels.dtype.kind != "f":
-        raise UserError(f"{path}: label_ids holds {labels.shape[1]} values a row; one belongs there")
-    return labels[real]
+        return labels[:, 0]
+    if labels.dtype.kind == "f":
+        return labels
+    if labels.shape != kept.shape:
+        raise UserError(f"{path}: label_ids holds {labels.shape[1]} values a row; one belongs there, or one "
+                        f"for each of its {kept.shape[1]} tokens")
+    return labels[kept]

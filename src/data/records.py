@@ -12,7 +12,7 @@ from src.data.record_paths import MANIFEST_FILE, SCHEMA_FILE, record_files
 from src.data.table import RecordTable
 from src.errors import UserError
 from src.files import read_json
-from src.tasks import for_mode
+from src.tasks import NOT_COUNTED, for_mode
 
 LOG = logging.getLogger(__name__)
 WRITE_CHUNK = 1024
@@ -22,7 +22,7 @@ def write_records(path, table, dataset_type):
     """Write a table as one record file, atomically, its rows padded to `table.max_seq_length`.
 
     Columns input_ids, input_mask, segment_ids [S] int64 and, where the table has labels, label_ids (int64
-    class index, float score, or [C] floats of 0 and 1).
+    class index, float score, [C] floats of 0 and 1, or [S] int64 class indices of the tokens).
     """
     FORMATS[dataset_type].write(path, _padded_chunks(table, Path(path).name))
 
@@ -35,7 +35,7 @@ def _padded_chunks(table, title):
         chunk = {name: values.astype(np.int64)
                  for name, values in zip(TOKEN_COLUMNS, (ids, mask, segments), strict=True)}
         if table.labels is not None:
-            labels = table.labels[rows]
+            labels = table.labels_of(rows, table.max_seq_length)
             chunk[LABEL_COLUMN] = labels if labels.dtype.kind == "f" else labels.astype(np.int64)
         yield chunk
 
@@ -46,7 +46,7 @@ def schema_of(table):
     columns = {name: dict(tokens) for name in TOKEN_COLUMNS}
     if table.labels is not None:
         kind = "float32" if table.labels.dtype.kind == "f" else "int64"
-        shape = list(table.labels.shape[1:])
+        shape = list(table.labels_of(np.arange(1), table.max_seq_length).shape[1:])
         columns[LABEL_COLUMN] = {"type": kind, "rank": len(shape), "shape": shape}
     return {"datasetType": "TF", "numRows": table.rows, "columns": columns}
 
@@ -74,7 +74,7 @@ def read_records(paths, dataset_type="tfrecord", schema="", split=None):
 
 
 class LabelForm(NamedTuple):
-    """How a table holds the labels of an output mode: kind of number (as NumPy's dtype.kind), dimensions.
+    """How a batch holds the labels of an output mode: kind of number (as NumPy's dtype.kind), dimensions.
 
     `complaint` is a function of (labels, task): what is wrong with them in words, or None.
     """
@@ -97,23 +97,30 @@ def _other_width(labels, task):
     return f"{labels.shape[1]} labels a row, but {task.name} has {len(task.labels)}"
 
 
+def _beyond_tags(labels, task):
+    counted = labels[labels != NOT_COUNTED]
+    return _beyond_classes(counted, task) if counted.size else "no label that counts"
+
+
 LABEL_FORMS = {
     "classification": LabelForm("class indices", "i", 1, _beyond_classes),
     "multi_label": LabelForm("a mark for each label", "f", 2, _other_width),
     "regression": LabelForm("scores", "f", 1, lambda labels, task: None),
+    "token_classification": LabelForm("a label for each token", "i", 2, _beyond_tags),
 }
 
 
-def _form_name(labels):
-    return next((form.name for form in LABEL_FORMS.values()
-                 if (form.kind, form.dimensions) == (labels.dtype.kind, labels.ndim)), "other labels")
+def _form_name(table):
+    found = table.labels.dtype.kind, 2 if table.labels_by_token else table.labels.ndim
+    return next((form.name for form in LABEL_FORMS.values() if (form.kind, form.dimensions) == found),
+                "other labels")
 
 
 def check_labels(table, task, where):
     """Refuse a table (read from `where`) whose labels are absent or cannot be those of `task`."""
     if table.labels is None:
         raise UserError(f"{where} has no {LABEL_COLUMN}: its rows can only be predicted")
-    form, found = for_mode(LABEL_FORMS, task.output_mode, "form of labels"), _form_name(table.labels)
+    form, found = for_mode(LABEL_FORMS, task.output_mode, "form of labels"), _form_name(table)
     if found != form.name:
         raise UserError(f"{where} holds {found}, but {task.name} is a {task.output_mode} task")
     complaint = form.complaint(table.labels, task)
@@ -137,7 +144,8 @@ def _check_alike(files, tables):
     if len({table.max_seq_length for table in tables}) > 1:
         lengths = (f"{path.name} {table.max_seq_length}" for path, table in zip(files, tables, strict=True))
         raise UserError(f"the record files have rows of different lengths: {', '.join(lengths)}")
-    kinds = {None if t.labels is None else (t.labels.dtype, t.labels.shape[1:]) for t in tables}
+    kinds = {None if t.labels is None else (t.labels.dtype, t.labels.shape[1:], t.labels_by_token)
+             for t in tables}
     if len(kinds) > 1:
         names = ", ".join(path.name for path in files)
         raise UserError(f"the record files differ in the kind of their {LABEL_COLUMN}: {names}")

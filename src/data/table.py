@@ -5,6 +5,7 @@ import functools
 import numpy as np
 
 from src.errors import UserError
+from src.tasks import NOT_COUNTED
 
 
 @dataclasses.dataclass
@@ -15,7 +16,8 @@ class RecordTable:
     segments  [T] uint8, 0 for the first text and 1 for the second
     offsets   [rows + 1] int64: row r is tokens[offsets[r]:offsets[r + 1]]
     labels    [rows] int32 class indices or float32 scores, [rows, C] float32 of 0 and 1 (several labels a
-              row), or None for rows without labels
+              row), [T] int32 class indices or NOT_COUNTED (a label for each token), or None for rows without
+              labels
     max_seq_length  the fixed length that the rows have, or will have, in a record file
     manifest  what `prepare` wrote about these rows, where it is known
     """
@@ -58,19 +60,40 @@ class RecordTable:
         """[rows] int64: real tokens of each row."""
         return np.diff(self.offsets)
 
+    @property
+    def labels_by_token(self):
+        """Whether there is a label for each token, and not for each row."""
+        return self.labels is not None and len(self.labels) > self.rows
+
+    def by_row(self, values):
+        """Values of all tokens, [T, ...], as a list of the rows' own."""
+        return np.split(values, self.offsets[1:-1])
+
     def take(self, indices):
         """A table of the rows `indices`, in that order."""
         indices = np.asarray(indices, dtype=np.int64)
         lengths = self.lengths[indices]
         ends = np.cumsum(lengths)
         places = np.arange(lengths.sum()) + np.repeat(self.offsets[indices] - (ends - lengths), lengths)
-        labels = None if self.labels is None else self.labels[indices]
+        labels = self.labels
+        if labels is not None:
+            labels = labels[places if self.labels_by_token else indices]
         return RecordTable.from_flat(self.tokens[places], self.segments[places], lengths, labels,
                                      self.max_seq_length, self.manifest)
 
-    def labels_of(self, rows):
-        """The labels of the rows, int32 zeros where the table has none."""
-        return np.zeros(len(rows), np.int32) if self.labels is None else self.labels[rows]
+    def labels_of(self, rows, length):
+        """The labels of the rows, as a batch of `length` has them; int32 zeros [B] where the table has none.
+
+        [B], [B, C], or a label for each token: [B, length], NOT_COUNTED in the padding.
+        """
+        if self.labels is None:
+            return np.zeros(len(rows), np.int32)
+        if not self.labels_by_token:
+            return self.labels[rows]
+        real, places = self.places(rows, length)
+        labels = np.full(real.shape, NOT_COUNTED, np.int32)
+        labels[real] = self.labels[places]
+        return labels
 
     def head(self, rows):
         """The first `rows` rows (all of them when there are fewer, or when `rows` is negative)."""
@@ -82,15 +105,23 @@ class RecordTable:
         Returns input_ids, segment_ids, input_mask, each [len(indices), length] int32.
         Raises UserError when one of the rows is longer.
         """
+        real, places = self.places(indices, length)
+        ids = np.zeros(real.shape, np.int32)
+        segments = np.zeros(real.shape, np.int32)
+        ids[real] = self.tokens[places]
+        segments[real] = self.segments[places]
+        return ids, segments, real.astype(np.int32)
+
+    def places(self, indices, length):
+        """The real tokens of the rows `indices`, padded to `length`: which they are, and where they stand.
+
+        Returns bool [len(indices), length] and, for each True in it, the place in `tokens`. Raises UserError
+        when one of the rows is longer.
+        """
         lengths = self.lengths[indices]
         if lengths.size and lengths.max() > length:
             raise UserError(f"a row of {lengths.max()} tokens does not fit the length {length}; "
                             "prepare the records again with a smaller --max_seq_length")
         columns = np.arange(length)
         real = columns < lengths[:, None]
-        places = (self.offsets[indices][:, None] + columns)[real]
-        ids = np.zeros(real.shape, np.int32)
-        segments = np.zeros(real.shape, np.int32)
-        ids[real] = self.tokens[places]
-        segments[real] = self.segments[places]
-        return ids, segments, real.astype(np.int32)
+        return real, (self.offsets[indices][:, None] + columns)[real]

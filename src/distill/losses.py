@@ -1,7 +1,8 @@
 """TinyBERT's losses (Jiao et al. 2020, equations 7 to 10), one value a row: padding and tails never count.
 
-All take (student, teacher, mask) so that they fit the rows of an objective; those on logits have no use for
-the mask. Shape letters: B batch, S length, H hidden, N heads, C labels.
+All take (student, teacher, mask) so that they fit the rows of an objective. Those on logits of a row have no
+use for the mask; those on logits of tokens are given the tokens that count, [B, S] float32.
+Shape letters: B batch, S length, H hidden, N heads, C labels.
 """
 
 import mindspore as ms
@@ -53,6 +54,27 @@ def binary_cross_entropy(logits, targets, mask):
 def soft_binary_cross_entropy(student, teacher, mask):
     """`binary_cross_entropy` to the teacher's sigmoid: [B, C] twice (divided by T) -> [B]."""
     return binary_cross_entropy(student, ops.sigmoid(teacher), mask)
+
+
+def token_soft_cross_entropy(student, teacher, counted):
+    """Mean over a row's counted tokens of their `soft_cross_entropy`: [B, S, C] twice -> [B]."""
+    by_token = -(ops.softmax(teacher, -1) * ops.log_softmax(student, -1)).sum(-1)
+    return _mean(by_token, counted)
+
+
+def token_cross_entropy(logits, labels, counted):
+    """Mean over a row's counted tokens of the cross-entropy to their label.
+
+    logits [B, S, C], labels [B, S] int32 (anything where a token is not counted) -> [B].
+    """
+    classes = ops.maximum(labels.astype(ms.int32), 0).reshape(-1, 1)
+    by_class = ops.log_softmax(logits, -1).reshape(-1, logits.shape[-1])
+    return _mean(-ops.gather_elements(by_class, 1, classes).reshape(counted.shape), counted)
+
+
+def _mean(by_token, counted):
+    # A row without any counted token weighs nothing, where a division by zero would spoil the batch.
+    return (by_token * counted).sum(-1) / ops.maximum(counted.sum(-1), 1.0)
 
 
 def score_mse(scores, targets, mask):

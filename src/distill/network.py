@@ -6,6 +6,8 @@ Shape letters: B batch, S length, H hidden, N heads, C labels, P rows of the obj
 import mindspore as ms
 from mindspore import nn, ops
 
+from src.tasks import NOT_COUNTED
+
 TEACHER_FEATURES = ("embedding", "hidden", "attention", "logits")
 
 
@@ -13,7 +15,8 @@ class TeacherAnswers(nn.Cell):
     """Of a teacher's outputs those that `features` ask for, in the order of TEACHER_FEATURES.
 
     Construct: logits, hidden_states, attention_scores -> states [B*S, H] (the embedding output, then the
-    layers of the map) and scores [B, N, S, S] of the given type, logits [B, C]; no gradient goes through.
+    layers of the map) and scores [B, N, S, S] of the given type, logits as they are; no gradient goes
+    through.
     """
 
     def __init__(self, features, layer_map, number_type=ms.float32):
@@ -45,8 +48,9 @@ class DistillNetwork(nn.Cell):
     where a row asks for them; `projection` the dense layer from the student's to the teacher's width (W_h
     and W_e of the paper, one matrix as in the original code), None where the widths agree; `temperature` T
     divides the logits of both sides; `include_padding` counts padded positions.
-    Construct: input_ids, token_type_ids, attention_mask [B, S] int32, labels [B], weights [B] float32 (0 for
-    the fill of an odd tail; they average to 1 over the ranks) -> loss (scalar), parts [P] (unweighted).
+    Construct: input_ids, token_type_ids, attention_mask [B, S] int32, labels [B] ([B, C], or [B, S] for each
+    token), weights [B] float32 (0 for the fill of an odd tail; they average to 1 over the ranks) -> loss
+    (scalar), parts [P] (unweighted). Losses on logits of tokens are told which of these have a label.
     Where a row asks for a teacher and there is none in here, a batch brings its answers along: further
     columns, as of TeacherAnswers.
     """
@@ -83,12 +87,16 @@ class DistillNetwork(nn.Cell):
         mask = attention_mask.astype(ms.float32)
         if self.include_padding:
             mask = ops.ones_like(mask)
+        counted = mask
+        if student[0].ndim == 3:
+            counted = (labels != NOT_COUNTED).astype(ms.float32)
         loss = ms.Tensor(0.0, ms.float32)
         parts = ()
         for i in range(len(self.features)):
             by_row = ops.zeros_like(weights)
+            real = counted if self.features[i] in ("logits", "labels") else mask
             for pair in self._pairs(i, student, answers, labels):
-                by_row = by_row + self.losses[i](pair[0], pair[1], mask)
+                by_row = by_row + self.losses[i](pair[0], pair[1], real)
             part = (by_row * weights).mean()
             loss = loss + part * self.row_weights[i]
             parts = parts + (ops.stop_gradient(part),)

@@ -15,11 +15,13 @@ TEACHER_LOSSES = {
     "classification": losses.soft_cross_entropy,
     "multi_label": losses.soft_binary_cross_entropy,
     "regression": losses.score_mse,
+    "token_classification": losses.token_soft_cross_entropy,
 }
 LABEL_LOSSES = {
     "classification": losses.label_cross_entropy,
     "multi_label": losses.binary_cross_entropy,
     "regression": losses.score_mse,
+    "token_classification": losses.token_cross_entropy,
 }
 
 

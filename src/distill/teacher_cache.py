@@ -31,25 +31,31 @@ KEY_LETTERS = 20
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """What is kept of a row, in this order: `states` of [n, H], `scores` of [N, n, n], C `logits`."""
+    """What is kept of a row, in this order: `states` of [n, H], `scores` of [N, n, n], C `logits`.
+
+    `by_token`: C logits of each token, [n, C].
+    """
 
     states: int = 0
     hidden: int = 0
     scores: int = 0
     heads: int = 0
     logits: int = 0
+    by_token: bool = False
 
     def sizes(self, lengths):
         """[rows] int64: the bytes of rows of `lengths` tokens."""
         lengths = np.asarray(lengths, np.int64)
         numbers = self.states * self.hidden * lengths + self.scores * self.heads * lengths**2
-        return numbers * STORED.itemsize + self.logits * LOGITS.itemsize
+        return numbers * STORED.itemsize + self.logits * LOGITS.itemsize * (lengths if self.by_token else 1)
 
     def empty(self, rows, length):
-        """Zeros for a batch: states [B, S, H] and scores [B, N, S, S] float16, logits [B, C] float32."""
+        """Zeros for a batch: states [B, S, H] and scores [B, N, S, S] float16, logits [B, C] float32 (or
+        [B, S, C])."""
         states = [np.zeros((rows, length, self.hidden), STORED) for _ in range(self.states)]
         scores = [np.zeros((rows, self.heads, length, length), STORED) for _ in range(self.scores)]
-        logits = [np.zeros((rows, self.logits), LOGITS)] if self.logits else []
+        shape = (rows, length, self.logits) if self.by_token else (rows, self.logits)
+        logits = [np.zeros(shape, LOGITS)] if self.logits else []
         return [*states, *scores, *logits]
 
     def real(self, arrays, place, length):
@@ -57,7 +63,7 @@ class Layout:
         ends = self.states + self.scores
         yield from (state[place, :length] for state in arrays[: self.states])
         yield from (score[place, :, :length, :length] for score in arrays[self.states : ends])
-        yield from (logits[place] for logits in arrays[ends:])
+        yield from (logits[place, :length] if self.by_token else logits[place] for logits in arrays[ends:])
 
 
 def key_of(facts):

@@ -31,7 +31,8 @@ def expected_shapes(config):
         shapes["bert.embeddings.position_embeddings.weight"] = (config.max_position_embeddings, hidden)
     for layer in range(config.num_hidden_layers):
         shapes.update(_layer_shapes(f"bert.encoder.layer.{layer}.", config))
-    shapes.update(_dense("bert.pooler.dense", hidden, hidden))
+    if not config.by_token:
+        shapes.update(_dense("bert.pooler.dense", hidden, hidden))
     if config.num_labels:
         shapes.update(_dense("classifier", hidden, config.num_labels))
     return {**shapes, **_ranges(shapes, config.quantization)}
@@ -73,10 +74,19 @@ def fit_head(config, arrays):
     if head is None or config.num_labels:
         return config, ""
     rows = head.shape[0]
-    if rows == 1:
+    if rows == 1 and not config.by_token:
         return config.replace(output_mode="regression"), "one output: taken as a regression"
     labels = tuple(f"LABEL_{i}" for i in range(rows))
     return config.replace(labels=labels), f"the config names no labels: taken as LABEL_0 .. LABEL_{rows - 1}"
+
+
+def fit_pooler(config, arrays):
+    """`arrays` as a BertConfig has them: without a pooler where the head answers for each token.
+
+    Returns (arrays, the names left out).
+    """
+    left_out = sorted(name for name in arrays if config.by_token and name.startswith("bert.pooler."))
+    return {name: array for name, array in arrays.items() if name not in left_out}, left_out
 
 
 def refuse_what_transformers_lacks(config, source):

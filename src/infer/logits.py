@@ -7,14 +7,22 @@ def collect_logits(predict, batches):
     """Logits of every row.
 
     Parameters: `predict` a function of input_ids, token_type_ids, attention_mask [B, S] that returns logits
-    [B, C]; `batches` one unshuffled pass (data.dataset.Batches or SortedBatches), whose fill rows have
-    weight 0 and are dropped here. Returns: float32 [rows, C] in the order of the table.
+    [B, C], or [B, S, C] of each token; `batches` one unshuffled pass (data.dataset.Batches or SortedBatches),
+    whose fill rows have weight 0 and are dropped here. Returns: float32 [rows, C], or [T, C] of the real
+    tokens of all rows, in the order of the table.
     """
-    logits = None
+    logits, table = None, batches.table
     for batch in batches.epoch(0):
         values = predict(batch.input_ids, batch.token_type_ids, batch.attention_mask)
+        by_token = values.ndim == 3
         if logits is None:
-            logits = np.full((batches.table.rows, values.shape[1]), np.nan, np.float32)
+            count = len(table.tokens) if by_token else table.rows
+            logits = np.full((count, values.shape[-1]), np.nan, np.float32)
         real = batch.weights > 0
-        logits[batch.rows[real]] = values[real]
+        rows, values = batch.rows[real], values[real]
+        if by_token:
+            tokens, places = table.places(rows, values.shape[1])
+            logits[places] = values[tokens]
+        else:
+            logits[rows] = values
     return logits

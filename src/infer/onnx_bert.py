@@ -1,9 +1,9 @@
 """A BERT classifier as an ONNX graph, written from its weights.
 
 The framework's own ONNX export has neither Erf nor a dynamic length. Both axes of the batch are dynamic here,
-and GELU is the exact one. The last layer is computed for [CLS] alone, as nothing else of it reaches the
-logits. Shape letters: B batch, S length, Q queries (S, or 1 in the last layer), H hidden, N heads, D head
-width, C labels.
+and GELU is the exact one. Where the logits are those of a row, the last layer is computed for [CLS] alone, as
+nothing else of it reaches them. Shape letters: B batch, S length, Q queries (S, or 1 in that last layer), H
+hidden, N heads, D head width, C labels.
 """
 
 import math
@@ -41,7 +41,7 @@ class FloatLayers:
 
 
 def bert_graph(config, arrays, make_layers=FloatLayers):
-    """The Graph of a BertConfig's classifier: token ids to `logits` [B, C].
+    """The Graph of a BertConfig's classifier: token ids to `logits` [B, C], or [B, S, C] of each token.
 
     Parameters: `arrays` {Hugging Face name: float32 array}; `make_layers` a constructor as FloatLayers.
     Raises UserError for relative positions and for a model without a head.
@@ -72,8 +72,13 @@ class _Writer:
         graph, config = self.graph, self.config
         hidden, bias = self.embeddings(), self.mask_bias()
         for layer in range(config.num_hidden_layers):
-            last = layer == config.num_hidden_layers - 1
+            last = layer == config.num_hidden_layers - 1 and not config.by_token
             hidden = self.layer(f"bert.encoder.layer.{layer}", hidden, bias, last)
+        if config.by_token:
+            logits, = self.layers.dense(hidden, "classifier")
+            graph.add("Identity", logits, name="logits")
+            graph.output("logits", ("batch", "length", config.num_labels))
+            return
         # Two-dimensional products would become Gemm, which runtimes do not multiply in integers.
         pooled = graph.add("Tanh", *self.layers.dense(hidden, "bert.pooler.dense"), name="pooled")
         if config.head_activation == "relu":

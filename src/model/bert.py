@@ -72,7 +72,8 @@ class BertModel(nn.Cell):
     """Embeddings, L layers and the pooler (Devlin et al. 2019).
 
     Construct: input_ids, token_type_ids, attention_mask [B, S] int32
-    -> pooled [B, H]; hidden_states, L+1 tensors [B*S, H], the embedding output first;
+    -> pooled [B, H], or, where the head answers for each token, the last hidden state [B*S, H];
+       hidden_states, L+1 tensors [B*S, H], the embedding output first;
        attention_scores, L tensors [B, N, S, S] before mask and softmax.
     """
 
@@ -81,7 +82,9 @@ class BertModel(nn.Cell):
         self.config = config
         self.embeddings = BertEmbeddings(config, layers)
         self.encoder = nn.CellList([BertLayer(config, layers) for _ in range(config.num_hidden_layers)])
-        self.pooler = layers.dense(config.hidden_size, config.hidden_size, config)
+        self.pools = not config.by_token
+        if self.pools:
+            self.pooler = layers.dense(config.hidden_size, config.hidden_size, config)
 
     def construct(self, input_ids, token_type_ids, attention_mask):
         batch, length = input_ids.shape
@@ -92,8 +95,9 @@ class BertModel(nn.Cell):
             hidden, scores = layer(hidden, mask_bias, (batch, length))
             hidden_states = hidden_states + (hidden,)
             attention_scores = attention_scores + (scores,)
-        first = hidden.reshape(batch, length, -1)[:, 0]
-        return ops.tanh(self.pooler(first)), hidden_states, attention_scores
+        if self.pools:
+            hidden = ops.tanh(self.pooler(hidden.reshape(batch, length, -1)[:, 0]))
+        return hidden, hidden_states, attention_scores
 
 
 class BertBody(nn.Cell):
@@ -110,7 +114,8 @@ class BertBody(nn.Cell):
 class BertClassifier(nn.Cell):
     """BERT with a classification or regression head.
 
-    Construct: as BertModel -> logits [B, C] (C = 1 for regression), hidden_states, attention_scores.
+    Construct: as BertModel -> logits [B, C] (C = 1 for regression), or [B, S, C] of each token;
+    hidden_states, attention_scores.
     `config.head_activation: relu` puts the original TinyBERT's ReLU between pooler and classifier.
     """
 
@@ -121,10 +126,13 @@ class BertClassifier(nn.Cell):
         self.dropout = layers.dropout(config.classifier_dropout if own else config.hidden_dropout_prob)
         self.classifier = layers.classifier(config.hidden_size, config.num_labels, config)
         self.relu_head = config.head_activation == "relu"
+        self.by_token = config.by_token
 
     def construct(self, input_ids, token_type_ids, attention_mask):
-        pooled, hidden_states, attention_scores = self.bert(input_ids, token_type_ids, attention_mask)
+        top, hidden_states, attention_scores = self.bert(input_ids, token_type_ids, attention_mask)
         if self.relu_head:
-            pooled = ops.relu(pooled)
-        logits = self.classifier(self.dropout(pooled)).astype(ms.float32)
+            top = ops.relu(top)
+        logits = self.classifier(self.dropout(top)).astype(ms.float32)
+        if self.by_token:
+            logits = logits.reshape(*input_ids.shape, -1)
         return logits, hidden_states, attention_scores

@@ -8,7 +8,7 @@ from src.infer import huggingface
 from src.infer.weight_files import read_weights
 
 WEIGHT_FILE = {"project": "model.safetensors", "hf": "model.safetensors", "ckpt": "model.ckpt"}
-OTHER_HEADS = ("BertForTokenClassification", "BertForMultipleChoice")
+OTHER_HEADS = ("BertForMultipleChoice",)
 
 
 def convert(config):
@@ -19,8 +19,10 @@ def convert(config):
     _refuse_output_over_input(config.input, config.output_dir)
     weights = read_weights(config.input, config.part or None)
     bert = _bert_config(config, weights)
-    huggingface.check_weights(weights.arrays, bert, weights.source)
-    arrays, values = weights.arrays, bert.to_json_dict()
+    arrays, left_out = huggingface.fit_pooler(bert, weights.arrays)
+    weights.set_aside.extend(left_out)
+    huggingface.check_weights(arrays, bert, weights.source)
+    values = bert.to_json_dict()
     if config.to == "hf":
         huggingface.refuse_what_transformers_lacks(bert, weights.source)
         arrays, values = huggingface.without_extras(arrays), huggingface.plain_config(bert)
@@ -67,8 +69,8 @@ def _sizes(arrays):
 def _refuse_other_heads(weights):
     for name in (weights.config or {}).get("architectures") or ():
         if name in OTHER_HEADS:
-            raise UserError(f"{weights.source} is a {name}; only BertModel, pre-training models and "
-                            "BertForSequenceClassification can be converted")
+            raise UserError(f"{weights.source} is a {name}; only BertModel, pre-training models, "
+                            "BertForSequenceClassification and BertForTokenClassification can be converted")
 
 
 def _refuse_output_over_input(source, output):

@@ -28,7 +28,11 @@ class Evaluator:
         """{eval_<metric>: value, eval_samples: rows} of the model as it is now."""
         values = {}
         for place, batches in enumerate(self.splits.values()):
-            found = task_metrics(self.task, self.logits(batches), batches.table.labels)
+            table, logits = batches.table, self.logits(batches)
+            labels = table.labels
+            if table.labels_by_token:
+                logits, labels = table.by_row(logits), table.by_row(labels)
+            found = task_metrics(self.task, logits, labels)
             values.update({name + ("_mm" if place else ""): value for name, value in found.items()})
         return values
 

@@ -21,14 +21,14 @@ LARGEST, TYPICAL_SHARE = 1e-3, 0.05
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Logits of file and model over some rows.
+    """Logits of file and model over some rows, or over their tokens where each has an answer.
 
-    Of each row the largest difference of a logit: `largest` and `typical` are its maximum and median.
+    Of each row (token) the largest difference of a logit: `largest` and `typical` are its maximum and median.
     `changed` counts the predictions that differ, `margin` is the largest distance between the model's best
     two logits among those rows; `scale` is the root mean square of the model's logits.
     """
 
-    rows: int
+    count: int
     largest: float
     typical: float
     changed: int
@@ -37,7 +37,7 @@ class Comparison:
 
     @classmethod
     def of(cls, logits, expected):
-        """Compare logits [rows, C] with those expected."""
+        """Compare logits [rows, C], or [tokens, C], with those expected."""
         differences = np.abs(logits - expected).max(axis=1)
         changed = logits.argmax(axis=1) != expected.argmax(axis=1)
         best = np.sort(expected[changed], axis=1)
@@ -53,8 +53,8 @@ class Comparison:
 
     def __str__(self):
         margin = f", by margins of up to {self.margin:.2g} in the model" if self.changed else ""
-        return (f"file and model over {self.rows} rows: logits differ by at most {self.largest:.2g}, in half "
-                f"of the rows by at most {self.typical:.2g}; {self.changed} predictions differ{margin}")
+        return (f"file and model over {self.count} predictions: logits differ by at most {self.largest:.2g}, "
+                f"in half of them by at most {self.typical:.2g}; {self.changed} differ{margin}")
 
 
 def check(file, files, config):

@@ -7,7 +7,7 @@ from src.config.bert_config import BertConfig
 from src.config.quantization import is_range
 from src.config.student_config import RATES, with_rates
 from src.errors import UserError
-from src.infer.huggingface import fit_head, tokenizer_files, without_extras
+from src.infer.huggingface import fit_head, fit_pooler, tokenizer_files, without_extras
 from src.infer.weight_files import read_weights
 from src.model.bert import BertBody, BertClassifier
 from src.model.loading import load_strict
@@ -47,11 +47,15 @@ def read_model(path, say, zoo_config=None, part=None):
     config, note = fit_head(config, weights.arrays)
     if note:
         say(f"{weights.source}: {note}")
-    if weights.set_aside:
-        names = sorted(weights.set_aside)
+    arrays, left_out = fit_pooler(config, weights.arrays)
+    _say_set_aside([*weights.set_aside, *left_out], weights.source, say)
+    return ModelFiles(config, arrays, weights.source)
+
+
+def _say_set_aside(names, source, say):
+    if names:
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        say(f"{weights.source}: set aside {', '.join(names[:SHOWN])}{more}")
-    return ModelFiles(config, weights.arrays, weights.source)
+        say(f"{source}: set aside {', '.join(sorted(names)[:SHOWN])}{more}")
 
 
 def classifier_from(files, task, device, say, fresh_head=False, **changes):
@@ -70,7 +74,9 @@ def classifier_from(files, task, device, say, fresh_head=False, **changes):
         compute_type=device.compute_type,
         **changes,
     )
-    arrays, order = without_extras(files.arrays), label_order(files, task, say)
+    order = label_order(files, task, say)
+    arrays, left_out = fit_pooler(config, without_extras(files.arrays))
+    _say_set_aside(left_out, files.source, say)
     if order is None and not fresh_head:
         raise UserError(
             f"{files.source} has no head for {task.name} ({', '.join(task.labels) or 'a score'}) but "

@@ -25,9 +25,9 @@ BUCKETS = (16, 32, 64, 128, 256)
 class OpenModel:
     """A model ready to answer.
 
-    `predict` takes input_ids, token_type_ids, attention_mask [B, S] and returns logits [B, C]; `file` holds
-    the model, computed in `precision`; `any_shape` is False where each new shape of a batch first has to be
-    compiled.
+    `predict` takes input_ids, token_type_ids, attention_mask [B, S] and returns logits [B, C], or [B, S, C] of
+    each token; `file` holds the model, computed in `precision`; `any_shape` is False where each new shape of a
+    batch first has to be compiled.
     """
 
     predict: Callable
@@ -113,7 +113,7 @@ def _for_task(model, task, say):
     if order is None:
         raise UserError(f"{model.file} is not of {task.name}: it answers "
                         f"{', '.join(model.config.labels) or 'a score'}")
-    return dataclasses.replace(model, predict=lambda *columns: model.predict(*columns)[:, list(order)])
+    return dataclasses.replace(model, predict=lambda *columns: model.predict(*columns)[..., list(order)])
 
 
 def _weights(folder, settings, say, task_and_zoo_config, meter):

@@ -187,8 +187,8 @@ MISFITS = {
     "blank": ({"input_ids": [1, 2], "input_mask": [0, 0], "segment_ids": [0, 0]}, "not ones followed by"),
     "shape": ({"input_ids": [1, 2], "input_mask": [1], "segment_ids": [0, 0]}, "differ in shape"),
     "ids": ({"input_ids": [1, -2], "input_mask": [1, 1], "segment_ids": [0, 0]}, "out of range"),
-    "label": ({"input_ids": [1, 2], "input_mask": [1, 1], "segment_ids": [0, 0], "label_ids": [0, 1]},
-              "label_ids holds 2 values a row"),
+    "label": ({"input_ids": [1, 2], "input_mask": [1, 1], "segment_ids": [0, 0], "label_ids": [0, 1, 0]},
+              "label_ids holds 3 values a row"),
 }
 
 

@@ -173,10 +173,10 @@ def test_from_transformers_and_back(tmp_path, classifier):
 
 
 @pytest.mark.reference
-def test_a_head_for_tokens_is_refused(tmp_path):
+def test_a_head_of_another_kind_is_refused(tmp_path):
     transformers = pytest.importorskip("transformers")
-    transformers.BertForTokenClassification(transformers_model().config).save_pretrained(tmp_path / "hf")
-    with pytest.raises(UserError, match="BertForTokenClassification"):
+    transformers.BertForMultipleChoice(transformers_model().config).save_pretrained(tmp_path / "hf")
+    with pytest.raises(UserError, match="is a BertForMultipleChoice"):
         run(tmp_path / "hf", tmp_path / "out")
 
 
