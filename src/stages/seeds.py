@@ -5,6 +5,7 @@ Each is the very run that `--seed` alone would have made, begun on clean memory.
 
 import dataclasses
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -16,9 +17,10 @@ from src.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError
 from src.files import check_output_dir, read_json, write_json, write_text
 from src.stages.child import run_to_end
 from src.stages.run_folder import CONFIG_FILE, FREE_ON_RESUME, check_same_config, inputs_of
-from src.stages.seed_table import check_comparable, paired, read_summary, summary, written
+from src.stages.seed_table import SPEEDS, check_comparable, paired, read_summary, summary, written
 
 SEEDS_FILE, TABLE_FILE = "seeds.json", "seeds.txt"
+THROUGHPUT = re.compile(r"^throughput: ([\d.]+) examples/s, (\d+) real tokens/s", re.MULTILINE)
 # Flags that each run gets from here.
 OF_A_RUN = ("seed", "seeds", "seeds_against", "output_dir", *FREE_ON_RESUME)
 EXPLAINED = (EXIT_USER_ERROR, EXIT_INTERRUPTED)  # codes of a run that has said why, and how to go on
@@ -143,11 +145,14 @@ def _run(repeated, seed):
 
 
 def _result(repeated, seed):
-    """The metrics of the best model of a run, and where it is."""
+    """The metrics of the best model of a run and where it is, and the speed that the run's log ends with."""
     folder = repeated.folder_of(seed) / "best"
     if not folder.is_dir():
         raise UserError(f"seed {seed} was never evaluated: there is no {folder} and nothing to compare")
-    return {**read_json(folder / "metrics.json"), "folder": str(folder)}
+    log = repeated.folder_of(seed) / "log.txt"
+    told = THROUGHPUT.findall(log.read_text(encoding="utf-8")) if log.is_file() else []
+    speed = dict(zip(SPEEDS, map(float, told[-1]), strict=True)) if told else {}
+    return {**read_json(folder / "metrics.json"), **speed, "folder": str(folder)}
 
 
 def _keep(repeated, result):

@@ -6,6 +6,7 @@ Most of it runs on a script that trains nothing and leaves what a training stage
 import json
 import math
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -53,6 +54,9 @@ if seed == 77 and given["resume"] == "false":
     time.sleep(60)
 metrics = {"eval_accuracy": round(0.5 + seed ** 2 / 1000, 4), "eval_samples": 13, "epoch": 1, "step": 5}
 (out / "best" / "metrics.json").write_text(json.dumps(metrics))
+speeds = [(1.0, 7), (seed * 10 + 0.5, seed * 100)]  # it was resumed
+(out / "log.txt").write_text("".join(f"throughput: {each} examples/s, {tokens} real tokens/s, 3.1 GFLOP/s\\n"
+                                     for each, tokens in speeds))
 """
 
 
@@ -88,7 +92,9 @@ def test_mean_spread_and_best(stage, capsys):
     assert json.loads(Path("out/seeds.json").read_text()) == result
     table = Path("out/seeds.txt").read_text()
     assert table.strip() in capsys.readouterr().out
-    assert "| 2                  |   0.5040 |" in table and "| standard deviation |   0.0040 |" in table
+    assert "| 2                  |   0.5040 |       20.5 |         200.0 |" in table
+    assert "| standard deviation |   0.0040 |       10.0 |         100.0 |" in table
+    assert result["mean"]["examples_per_second"] == pytest.approx(20.5)
     assert "best seed: 3, out/seed_3/best" in table
     assert [calls(seed) for seed in (1, 2, 3)] == [["false"]] * 3
 
@@ -215,6 +221,37 @@ def test_contradictions(main, flags, complaint):
 def test_without_evaluation_there_is_nothing_to_compare(main, flag):
     with pytest.raises(UserError, match=f"leave --{flag} true"):
         main(["--task_name=SST-2", "--seeds=1,2", f"--{flag}=false"])
+
+
+@pytest.fixture
+def demo(tmp_path):
+    """A function that runs scripts/repeat_demo.sh in an empty folder."""
+
+    def run(*arguments):
+        command = ["bash", ROOT / "scripts" / "repeat_demo.sh", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True,
+                              env={**os.environ, "PYTHON": sys.executable})
+
+    return run
+
+
+def test_the_launcher_repeats_a_short_distillation(demo):
+    shown = demo("20", "--dry_run", "--task_name", "SST-2", "--train_steps=50").stdout
+    seeds = ",".join(str(seed) for seed in range(1, 21))
+    words = shlex.split(shown)
+    assert words[words.index("--seeds") + 1] == seeds and shown.count("--train_steps") == 1
+    assert "--load_teacher_ckpt_path <unset>" in shown and shown.strip().endswith("--train_steps=50")
+    assert "--train_steps 1000" in demo("3", "--dry_run").stdout
+
+
+@pytest.mark.parametrize("arguments, complaint", [
+    ([], "REPEATS is missing"),
+    (["many"], "expected a number of runs, found 'many'"),
+    (["3", "--task_name", "SST-2"], "load_teacher_ckpt_path is unset: edit line"),
+])
+def test_a_wrong_call_of_the_launcher(demo, arguments, complaint):
+    refused = demo(*arguments)
+    assert refused.returncode == 2 and complaint in refused.stderr
 
 
 @pytest.mark.slow
