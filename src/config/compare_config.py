@@ -11,7 +11,6 @@ class CompareConfig(RecordsConfig):
     """Several models on the same records: quality, size and speed in one table, losses in one plot."""
 
     models: str = required("model folders by name, the reference first: teacher=DIR,student=DIR")
-    task_name: str = required("GLUE task, or sample")
     eval_data_dir: str = required("evaluation records: a file, a comma list or a folder that prepare wrote")
     output_dir: str = option("output/compare", "where compare.json, table.md and losses.png go")
     timed_sentences: int = option(200, "sentences timed, one at a time")

@@ -13,7 +13,6 @@ class EvaluateConfig(RecordsConfig):
     model_dir: str = required(
         "model folder (best/ or last/ of a run, or any Hugging Face folder with a head)"
     )
-    task_name: str = required("GLUE task, or sample")
     eval_data_dir: str = required("evaluation records: a file, a comma list or a folder that prepare wrote")
     output_dir: str = option("", "where eval_results.json goes (default: model_dir)")
     write_predictions: str = option(

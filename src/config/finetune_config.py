@@ -3,11 +3,11 @@
 import dataclasses
 
 from src.config.cli import parse
-from src.config.options import NOT_NEGATIVE, option
+from src.config.options import NOT_NEGATIVE, option, to_dict
+from src.config.own_task import task_for
 from src.config.student_config import StudentConfig
 from src.config.train_config import TrainConfig
 from src.config.transfer_config import TransferConfig
-from src.tasks import find_task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +31,8 @@ SETTINGS = {}
 def resolve(argv=None):
     """The command line of run_finetune.py -> (TaskSpec, Resolved)."""
     resolved = parse(FinetuneConfig, argv, SETTINGS, _recipe)
-    return find_task(resolved.config.task_name), resolved
+    return task_for(to_dict(resolved.config)), resolved
 
 
 def _recipe(known):
-    return find_task(known.get("task_name", "")).recipe["finetune"]
+    return task_for(known).recipe["finetune"]

@@ -4,12 +4,12 @@ import dataclasses
 
 from src.config.bert_config import BertConfig
 from src.config.cli import parse
-from src.config.options import DROPOUT, NOT_NEGATIVE, POSITIVE, SHARE, option
+from src.config.options import DROPOUT, NOT_NEGATIVE, POSITIVE, SHARE, option, to_dict
+from src.config.own_task import task_for
 from src.config.quantization import BITS, Quantization
 from src.config.teacher_cache_config import TeacherCacheConfig
 from src.config.train_config import TrainConfig
 from src.errors import UserError
-from src.tasks import find_task
 
 NO_INIT = "none"
 
@@ -95,4 +95,4 @@ def resolve(argv=None):
         raise UserError(
             "--epoch_num 0 only sets the input ranges: give --calibration_steps above 0, or --activation_init"
         )
-    return find_task(config.task_name), resolved
+    return task_for(to_dict(config)), resolved

@@ -4,12 +4,12 @@ import dataclasses
 
 from src.config.bert_config import BertConfig, preset
 from src.config.cli import parse
-from src.config.options import NOT_NEGATIVE, POSITIVE, option
+from src.config.options import NOT_NEGATIVE, POSITIVE, option, to_dict
+from src.config.own_task import task_for
 from src.config.student_config import StudentConfig
 from src.config.teacher_cache_config import TeacherCacheConfig
 from src.config.train_config import TrainConfig
 from src.config.transfer_config import TransferConfig
-from src.tasks import find_task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +70,8 @@ STUDENT_NET = preset("4L-384")
 def resolve(argv=None):
     """The command line of run_task_distill.py -> (TaskSpec, Resolved)."""
     resolved = parse(TaskDistillConfig, argv, SETTINGS, _recipe)
-    return find_task(resolved.config.task_name), resolved
+    return task_for(to_dict(resolved.config)), resolved
 
 
 def _recipe(known):
-    return find_task(known.get("task_name", "")).recipe["task_distill"]
+    return task_for(known).recipe["task_distill"]

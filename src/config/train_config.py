@@ -55,7 +55,9 @@ class FormatConfig(DeviceConfig):
 class RecordsConfig(FormatConfig):
     """Which task to evaluate, on which records."""
 
-    task_name: str = option("", "GLUE task, or sample for the built-in one")
+    task_name: str = option(
+        "", "GLUE task, or sample for the built-in one (empty: a task of your own, as its records say)"
+    )
     eval_data_dir: str = option("", "evaluation records: a file, a comma list or a folder that prepare wrote")
     eval_batch_size: int = option(32, "rows a batch in evaluation", must=POSITIVE)
 

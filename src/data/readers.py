@@ -7,6 +7,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from src.errors import UserError
+from src.tasks import for_mode
 
 SUFFIXES = (".tsv", ".csv", ".jsonl", ".json")
 BOM = b"\xef\xbb\xbf"
@@ -61,7 +62,7 @@ class ExampleFile:
         is_test = split.startswith("test")
         # Only GLUE's own CoLA files have no header; a CSV or JSONL file names its columns.
         self.headerless = bool(task.columns) and self.path.suffix == ".tsv" and not is_test
-        rows = _numbered_rows(self.path)
+        rows = _numbered_rows(self.path, task)
         self.header = list(task.columns) if self.headerless else _header(rows, self.path)
         self.labelled = not is_test or task.label_column in self.header
         label = [task.label_column] if self.labelled else []
@@ -72,7 +73,7 @@ class ExampleFile:
 
         Raises UserError for a bad row; with on_bad_row "skip" it is noted in the list `bad_rows` instead.
         """
-        rows = _numbered_rows(self.path)
+        rows = _numbered_rows(self.path, self.task)
         for line, row in rows if self.headerless else islice(rows, 1, None):
             try:
                 example = _example(self.task, self.header, row, line, self.labelled)
@@ -136,16 +137,28 @@ def _example(task, header, row, line, labelled):
         if not text:
             raise _BadRow(f"the text in column {name} is empty")
     if labelled:
-        _check_label(task, label)
+        for_mode(LABEL_CHECKS, task.output_mode, "rows of text")(task, label)
     return Example(texts[0], texts[1] if len(texts) > 1 else None, label, line)
 
 
-def _check_label(task, label):
-    if task.labels:
-        if label not in task.labels:
-            raise _BadRow(f'label "{label[:40]}" is unknown to {task.name}, '
-                          f'whose labels are {", ".join(task.labels)}')
-        return
+def _check_class(task, label):
+    if not label:
+        raise _BadRow(f"the label in column {task.label_column} is empty")
+    # A task whose labels are still to be found takes any.
+    if task.labels and label not in task.labels:
+        raise _BadRow(f'label "{label[:40]}" is unknown to {task.name}, '
+                      f'whose labels are {", ".join(task.labels)}')
+
+
+def _check_classes(task, label):
+    names = task.names_in(label)
+    for name in names:
+        _check_class(task, name)
+    if len(set(names)) < len(names):
+        raise _BadRow(f'"{label[:40]}" names a label twice')
+
+
+def _check_score(task, label):
     try:
         finite = math.isfinite(float(label))
     except ValueError:
@@ -154,10 +167,13 @@ def _check_label(task, label):
         raise _BadRow(f'label "{label[:40]}" is not a number')
 
 
-def _numbered_rows(path):
+LABEL_CHECKS = {"classification": _check_class, "multi_label": _check_classes, "regression": _check_score}
+
+
+def _numbered_rows(path, task):
     """Pairs (line number, values), header first; an unreadable row is given as the _BadRow that says why."""
     if path.suffix in (".jsonl", ".json"):
-        return _json_rows(path)
+        return _json_rows(path, task)
     return _csv_rows(path) if path.suffix == ".csv" else _tsv_rows(path)
 
 
@@ -208,7 +224,7 @@ def _csv_lines(path):
             raise UserError(f"{path}, line {number}: not UTF-8 (byte {error.start + 1})") from None
 
 
-def _json_rows(path):
+def _json_rows(path, task):
     header = None
     for number, line in _lines(path):
         row = line if isinstance(line, _BadRow) else _json_object(line)
@@ -216,9 +232,20 @@ def _json_rows(path):
             if header is None:
                 header = list(row)
                 yield 0, header
-            lacking = [name for name in header if row.get(name) is None]
-            row = _BadRow(f"lacks {', '.join(lacking)}") if lacking else [str(row[name]) for name in header]
+            needed = (*task.text_columns, task.label_column)
+            lacking = [name for name in header if row.get(name) is None and name in needed]
+            row = _BadRow(f"lacks {', '.join(lacking)}") if lacking else _json_values(row, header, task)
         yield number, row
+
+
+def _json_values(row, header, task):
+    values = {name: "" if row.get(name) is None else row[name] for name in header}
+    names = values.get(task.label_column)
+    if task.output_mode == "multi_label" and isinstance(names, list):
+        if any(task.label_separator in str(name) for name in names):
+            return _BadRow(f"a label holds the label_separator {task.label_separator}")
+        values[task.label_column] = task.label_separator.join(map(str, names))
+    return [str(value) for value in values.values()]
 
 
 def _json_object(line):

@@ -2,6 +2,8 @@
 from functools import partial
 from pathlib import Path
 
+from src.config.options import to_dict
+from src.config.own_task import task_for
 from src.errors import UserError
 from src.files import fresh_output_dir, write_json, write_text
 from src.infer.huggingface import weight_count
@@ -13,7 +15,6 @@ from src.stages.evaluation import Evaluator
 from src.stages.kernels import equip_device
 from src.stages.open_model import open_model
 from src.stages.text_table import aligned
-from src.tasks import find_task
 from src.train.plot import LOG_FILE, plot_losses, read_log
 
 COLUMNS = ("model", "{metric}", "of the first", "parameters", "MB", "ms a sentence")
@@ -24,7 +25,7 @@ def compare(config):
 
     Writes compare.json, table.md and, where a model's training left a log, losses.png.
     """
-    task, folders = find_task(config.task_name), named_folders(config.models)
+    task, folders = task_for(to_dict(config)), named_folders(config.models)
     device = equip_device(config, lambda remark: None)
     output_dir = fresh_output_dir(config.output_dir, config.overwrite_output_dir)
     rows = [{"model": name, **measure(folder, task, config)} for name, folder in folders.items()]

@@ -5,13 +5,14 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from src.config.options import to_dict
+from src.config.own_task import task_for
 from src.files import write_json
 from src.infer.logits import collect_logits
 from src.stages import submission
 from src.stages.evaluation import Evaluator
 from src.stages.open_model import open_model
 from src.stages.throughput import Meter
-from src.tasks import find_task
 
 
 def evaluate(config, zoo_config=None, say=None):
@@ -22,7 +23,7 @@ def evaluate(config, zoo_config=None, say=None):
     alone).
     """
     say = say or (lambda text: None)
-    task = find_task(config.task_name)
+    task = task_for(to_dict(config))
     tests = submission.read_tests(config, task) if config.write_predictions else ()
     note = partial(print, file=sys.stderr)
     meter = Meter(note)

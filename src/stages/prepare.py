@@ -11,47 +11,65 @@ from src.data.sample_task import write_sample_task
 from src.data.tokenization import load_tokenizer
 from src.errors import UserError
 from src.files import fresh_output_dir, write_json
+from src.stages.own_data import OwnData, own_task_of
 from src.tasks import find_task
 
 UNK_LIMIT = 0.2
 SAMPLE_TASK = "sample"
 
 
-def prepare(config):
-    """Run the whole of `prepare` (src/config/prepare_config.py) and return the manifest.
+def prepare(resolved):
+    """Run the whole of `prepare` (a Resolved of PrepareConfig) and return the manifest.
 
     output_dir is filled only when all has been written. Raises UserError for anything wrong with the input.
     """
-    task = find_task(config.task_name)
+    config, own = resolved.config, own_task_of(resolved)
+    data = OwnData(config, own) if own else TaskFolder(config)
     tokenizer = load_tokenizer(config.vocab_file, {"true": True, "false": False}.get(config.do_lower_case))
-    built_in = task.name == SAMPLE_TASK and not config.data_dir
-    sources = None if built_in else _sources(config, task, config.data_dir)
-    _refuse_to_overwrite(config.output_dir, [config.vocab_file, config.train_file, config.data_dir])
+    _refuse_to_overwrite(config.output_dir, [config.vocab_file, config.train_file, *data.inputs])
     output_dir = fresh_output_dir(config.output_dir, config.overwrite_output_dir)
     place = output_dir.resolve()
     with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as folder:
-        folder = Path(folder)
-        sources = sources or _sources(config, task, write_sample_task(folder))
-        manifest = _write_all(config, task, tokenizer, sources, folder)
-        _move(folder, output_dir)
+        manifest = _write_all(config, data, tokenizer, Path(folder))
+        _move(Path(folder), output_dir)
     print(_summary(manifest, output_dir))
+    for line in data.remarks:
+        print(line)
     return manifest
 
 
-def _sources(config, task, data_dir):
-    """Split name -> text file. Train and dev files must exist, test files may."""
-    if not data_dir:
-        raise UserError(f"--data_dir is required: the folder with the files of {task.name}")
-    if not Path(data_dir).is_dir():
-        raise UserError(f"data_dir {data_dir} does not exist or is no folder")
-    sources = {split: find_file(data_dir, name) for split, name in task.files.items()}
-    if config.train_file:
-        sources["train"] = Path(config.train_file)
-    for split, source in sources.items():
-        if source is None and split not in task.test_files:
-            raise UserError(f"{Path(data_dir) / task.files[split]} does not exist; "
-                            f"it should hold the {split} rows of {task.name}")
-    return {split: source for split, source in sources.items() if source is not None}
+class TaskFolder:
+    """The text files of a GLUE task in data_dir, or those of the built-in task."""
+
+    remarks, notes = (), {}
+
+    def __init__(self, config):
+        self.config, self.task = config, find_task(config.task_name)
+        self.inputs = [config.data_dir]
+        built_in = self.task.name == SAMPLE_TASK and not config.data_dir
+        self.sources = None if built_in else self._found_in(config.data_dir)
+
+    def texts(self, folder):
+        """Iterate over pairs (split, TextFile), one file in memory; `folder` takes files made on the way."""
+        config, sources = self.config, self.sources or self._found_in(write_sample_task(folder))
+        for split, source in sources.items():
+            yield split, read_examples(source, self.task, config.on_bad_row, config.max_rows, split)
+
+    def _found_in(self, data_dir):
+        """Split name -> text file. Train and dev files must exist, test files may."""
+        task = self.task
+        if not data_dir:
+            raise UserError(f"--data_dir is required: the folder with the files of {task.name}")
+        if not Path(data_dir).is_dir():
+            raise UserError(f"data_dir {data_dir} does not exist or is no folder")
+        sources = {split: find_file(data_dir, name) for split, name in task.files.items()}
+        if self.config.train_file:
+            sources["train"] = Path(self.config.train_file)
+        for split, source in sources.items():
+            if source is None and split not in task.test_files:
+                raise UserError(f"{Path(data_dir) / task.files[split]} does not exist; "
+                                f"it should hold the {split} rows of {task.name}")
+        return {split: source for split, source in sources.items() if source is not None}
 
 
 def _refuse_to_overwrite(output_dir, inputs):
@@ -62,20 +80,20 @@ def _refuse_to_overwrite(output_dir, inputs):
             raise UserError(f"output_dir {output_dir} holds the input {path}; give a folder of its own")
 
 
-def _write_all(config, task, tokenizer, sources, folder):
+def _write_all(config, data, tokenizer, folder):
+    task = data.task
     length = config.max_seq_length or task.max_seq_length
     files, schema = {}, None
-    for split, source in sources.items():
-        text = read_examples(source, task, config.on_bad_row, config.max_rows, split)
+    for split, text in data.texts(folder):
         table, counts = encode_examples(text.examples, tokenizer, task, length, f"{task.name} {split}")
-        _check_unknown(counts, source, config.vocab_file)
+        _check_unknown(counts, text.path, config.vocab_file)
         name = f"{split}.{config.dataset_type}"
         write_records(folder / name, table, config.dataset_type)
         schema = schema or schema_of(table)
         files[split] = _entry(name, text, table, counts)
     manifest = {"task": task.name, "output_mode": task.output_mode, "labels": list(task.labels),
                 "dataset_type": config.dataset_type, "max_seq_length": length, "max_rows": config.max_rows,
-                "files": files, "tokenizer": tokenizer.settings}
+                "files": files, "tokenizer": tokenizer.settings, **data.notes}
     tokenizer.save(folder)
     write_json(folder / SCHEMA_FILE, schema)
     write_json(folder / MANIFEST_FILE, manifest)

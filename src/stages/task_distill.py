@@ -3,6 +3,8 @@
 from dataclasses import fields
 
 from src.config.evaluate_config import EvaluateConfig
+from src.config.options import to_dict
+from src.config.own_task import task_for
 from src.config.td_config import STUDENT_NET, TEACHER_NET
 from src.errors import UserError
 from src.metrics import best_of, short_name
@@ -10,7 +12,6 @@ from src.stages import load, student, tables
 from src.stages.distillation import Distillation
 from src.stages.evaluate import evaluate
 from src.stages.run import Run
-from src.tasks import find_task
 
 
 def task_distill(task, resolved):
@@ -51,7 +52,7 @@ def _evaluate_alone(config):
         },
         model_dir=path,
     )
-    metrics, task = evaluate(evaluated, STUDENT_NET, print), find_task(config.task_name)
+    metrics, task = evaluate(evaluated, STUDENT_NET, print), task_for(to_dict(config))
     print(f"The best {short_name(task)} is {best_of(task, metrics):.6f}")
     return metrics
 

@@ -7,7 +7,7 @@ from src.stages.prepare import prepare
 
 def main(argv=None):
     """Parse the command line and prepare the records."""
-    prepare(parse(PrepareConfig, argv, prog="python -m src.tools.prepare").config)
+    prepare(parse(PrepareConfig, argv, prog="python -m src.tools.prepare"))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,81 @@
+"""The files of a task of your own, from flags or a task file to rows, and what is to be said of them."""
+
+from src.config.own_task import FIELDS, MANIFEST_KEY, own_task
+from src.data.own_rows import check_suffix, counts_of, read_own
+from src.data.readers import read_examples
+from src.errors import UserError
+
+# Flags that GLUE's tasks have too.
+SHARED = ("task_name", "train_file", "max_seq_length")
+SHOWN = 20  # labels counted in words; the rest are in the manifest
+
+
+def own_task_of(resolved):
+    """The OwnTask that a Resolved of PrepareConfig describes, None for a GLUE task."""
+    config, origins = resolved.config, resolved.origins
+    given = {name: getattr(config, name) for name in FIELDS if origins[name] == "command line"}
+    if config.task_file or config.text_columns:
+        if config.data_dir:
+            raise UserError("--data_dir is for GLUE's tasks; yours names its files")
+        return own_task(config.task_file, given)
+    strange = [name for name in given if name not in SHARED]
+    if strange:
+        raise UserError(f"--{strange[0]} is for a task of your own, which begins with --text_columns or "
+                        "--task_file")
+    if not config.task_name:
+        raise UserError("--task_name is required: a GLUE task or sample; or --text_columns or --task_file, "
+                        "for a task of your own")
+    return None
+
+
+class OwnData:
+    """The rows of an OwnTask, all read; `task` knows its labels.
+
+    Where the task file names the training rows, another train_file on the command line (an augmented one)
+    takes their place in training, and the dev rows stay those of the first.
+    """
+
+    def __init__(self, config, own):
+        self.own, self._texts = read_own(own, config.on_bad_row, config.max_rows)
+        self.task = self.own.spec()
+        self.inputs = [config.task_file, own.train_file, own.dev_file, own.test_file]
+        if config.train_file and config.train_file != own.train_file:
+            check_suffix(config.train_file)
+            others = read_examples(config.train_file, self.task, config.on_bad_row, config.max_rows)
+            self._texts["train"] = others
+        self.counts = {}
+        if self.task.labels:
+            self.counts = {split: counts_of(text.examples, self.task) for split, text in self._texts.items()
+                           if text.labelled}
+
+    @property
+    def notes(self):
+        """What the manifest says of the task: what later stages take from it, and counts of its labels."""
+        split = {"dev_share": self.own.dev_share, "split_seed": self.own.split_seed}
+        return {MANIFEST_KEY: self.own.carried(), "label_counts": self.counts,
+                **({"split": split} if self.own.makes_dev else {})}
+
+    @property
+    def remarks(self):
+        """Lines about split and labels."""
+        lines = []
+        if self.own.makes_dev:
+            train, dev = (len(self._texts[split].examples) for split in ("train", "dev"))
+            lines.append(f"dev: no dev_file was given; {dev} rows of {self.own.train_file} were split off, "
+                         f"{train} rows are left to train on (dev_share {self.own.dev_share:g}, split_seed "
+                         f"{self.own.split_seed}, stratified)")
+        for split, counts in self.counts.items():
+            lines.append(f"labels of {split}: {_listed([f'{name} {n:,}' for name, n in counts.items()])}")
+            absent = [name for name, n in counts.items() if not n]
+            if absent:
+                lines.append(f"note: {split} has no row of {_listed(absent)}")
+        return lines
+
+    def texts(self, folder):
+        """Iterate over pairs (split, TextFile); `folder` is not needed."""
+        return iter(self._texts.items())
+
+
+def _listed(words):
+    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
+    return ", ".join(words[:SHOWN]) + more
