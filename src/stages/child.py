@@ -3,7 +3,7 @@
 import signal
 import subprocess
 
-# Ctrl+C, and what ends or stops a job; those that this process was told to ignore stay ignored.
+# Ctrl+C, and what ends or stops a job: those that the run listens to, and the end of its terminal.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
 
 
@@ -17,7 +17,8 @@ def run_to_end(command, environment):
         else:
             process.send_signal(number)
 
-    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    heard = [number for number in SIGNALS if not (nohup and number == signal.SIGHUP)]
     before = {number: signal.signal(number, pass_on) for number in heard}
     try:
         # A session of its own: a terminal's Ctrl+C reaches it through this process, and so once.
