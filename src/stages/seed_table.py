@@ -20,8 +20,8 @@ def summary(stage, task, results):
     The standard deviation is that of a sample (n - 1); None for a single seed.
     """
     metric = f"eval_{task.best_metric}"
-    # MNLI has each metric twice (_mm); a speed counts only where every run has told one.
-    known = next(iter(results.values()))
+    # The deciding metric first; MNLI has each twice (_mm). A speed counts only where every run has told one.
+    known = sorted(next(iter(results.values())), key=lambda name: name != metric)
     names = [name for name in known if name.startswith("eval_") and "samples" not in name]
     names += [name for name in SPEEDS if all(name in each for each in results.values())]
     columns = {name: np.array([each[name] for each in results.values()]) for name in names}

@@ -156,6 +156,14 @@ run_main(lambda: repeat("finetune", "stage.py", None, *resolve()))
     assert not (tmp_path / "out" / "seed_78").exists()
 
 
+def test_the_deciding_metric_stands_first_and_mnli_s_second_set_beside_it():
+    runs = {seed: {"eval_f1": 0.1, "eval_accuracy": value, "eval_samples": 9, "eval_accuracy_mm": 0.2,
+                   "eval_samples_mm": 4, "folder": "f"} for seed, value in ((3, 0.5), (1, 0.7))}
+    found = summary("x", find_task("MNLI"), runs)
+    assert list(found["mean"]) == ["eval_accuracy", "eval_f1", "eval_accuracy_mm"]
+    assert list(found["seeds"]) == ["3", "1"] and found["best"]["seed"] == 1
+
+
 def test_paired_differences_against_the_formula_of_student():
     task = find_task("CoLA")
     ours, theirs = ([0.31, 0.36, 0.33, 0.41], [0.28, 0.35, 0.25, 0.30])
