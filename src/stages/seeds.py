@@ -80,7 +80,8 @@ def repeat(stage, script, argv, task, resolved):
     aside = None if config.resume else _make_room(repeated)
     try:
         for place, seed in enumerate(seeds, 1):
-            _say_where(repeated, f"== seed {seed} ({place} of {len(seeds)})", seed, seed in results)
+            known = " is finished, skipped" if seed in results else ""
+            print(f"== seed {seed} ({place} of {len(seeds)}): {repeated.folder_of(seed)}{known}", flush=True)
             if seed not in results:
                 _run(repeated, seed)
                 results[seed] = _result(repeated, seed)
@@ -94,10 +95,6 @@ def repeat(stage, script, argv, task, resolved):
         _keep(repeated, result)
     print(f"\n{written(result)}")
     return result
-
-
-def _say_where(repeated, title, seed, finished):
-    print(f"{title}: {repeated.folder_of(seed)}{' is finished, skipped' * finished}", flush=True)
 
 
 def _finished(repeated, seeds):
@@ -119,7 +116,7 @@ def _make_room(repeated):
     folder, config = repeated.folder, repeated.config
     inputs = [*inputs_of(config), config.seeds_against]
     check_output_dir(folder, config.overwrite_output_dir, inputs)
-    if not folder.is_dir():
+    if not folder.is_dir() or not any(folder.iterdir()):
         return None
     aside = folder.with_name(f"{folder.name}.before")
     shutil.rmtree(aside, ignore_errors=True)
