@@ -105,6 +105,12 @@ _ROWS = (
     _pair("WNLI", ("sentence1", "sentence2"), _recipe(20, copies=30)),
     # The built-in task of src/data/sample_task.py, in SST-2's format.
     TaskSpec("sample", ("sentence",), recipe=_recipe(20, 5)),
+    # The built-in task of src/data/sample_ner.py, in CoNLL's format.
+    TaskSpec("sample-ner", ("word",), label_column="tag", output_mode="token_classification",
+             labels=("O", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-PER", "I-PER"),
+             metrics=("entity_f1", "entity_precision", "entity_recall"), best_metric="entity_f1",
+             train_file="train.txt", dev_files={"dev": "dev.txt"}, test_files={"test": "test.txt"},
+             recipe=_recipe(10, 5)),
 )
 
 TASKS = {task.name: task for task in _ROWS}

@@ -40,8 +40,10 @@ def test_every_row_is_whole(task):
     assert len(task.text_columns) in (1, 2)
     assert task.max_seq_length == {1: 64, 2: 128}[len(task.text_columns)]
     assert task.best_metric in task.metrics and set(task.metrics) <= set(METRICS)
-    assert task.output_mode == ("regression" if task.name == "STS-B" else "classification")
-    assert list(task.files)[0] == "train" and all(name.endswith(".tsv") for name in task.files.values())
+    others = {"STS-B": "regression", "sample-ner": "token_classification"}
+    assert task.output_mode == others.get(task.name, "classification")
+    suffix = ".txt" if task.output_mode == "token_classification" else ".tsv"
+    assert list(task.files)[0] == "train" and all(name.endswith(suffix) for name in task.files.values())
 
 
 def test_what_is_special():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from src.config.options import NOT_NEGATIVE, option
 from src.config.task_file import TaskFile, read_task_file
+from src.entities import OUTSIDE, is_tag
 from src.errors import UserError, did_you_mean
 from src.files import read_json
 from src.tasks import PAIR_LENGTH, SINGLE_LENGTH, TASKS, TaskSpec, find_task, task_key
@@ -19,7 +20,10 @@ METRICS_OF = {
     "classification": ("accuracy", "f1_macro", "matthews_correlation", "f1"),
     "multi_label": ("f1_micro", "f1_macro", "subset_accuracy"),
     "regression": ("pearson", "spearmanr", "corr"),
+    "token_classification": ("entity_f1", "entity_precision", "entity_recall"),
 }
+# What the columns of a CoNLL file, which have no names, are called.
+WORD, TAG = ("word",), "tag"
 PART = ("above 0 and below 1", lambda value: 0 < value < 1)
 MANIFEST_FILE, MANIFEST_KEY = "manifest.json", "own_task"
 # What a manifest carries; the rest is of use to prepare alone.
@@ -33,23 +37,23 @@ class OwnTask:
     """A task of your own, as a task file and flags describe it."""
 
     task_name: str = option("", "the task's name (default: that of the task file, else of train_file)")
-    train_file: str = option("", "file with the training rows: .tsv, .csv or .jsonl")
+    train_file: str = option("", "file with the training rows: .tsv, .csv or .jsonl; CoNLL for tags")
     dev_file: str = option("", "file with the evaluation rows (default: a share of train_file is split off)")
     test_file: str = option("", "file with further rows, with or without labels")
     text_columns: tuple = option((), "names of the one or two columns of text")
     label_column: str = option("label", "name of the column of the label, or of the score")
     output_mode: str = option(
         "classification",
-        "what a row is given: one label, any number of labels, or a score",
+        "what a row is given: one label, any number of labels, a score, or a tag for each word (CoNLL files)",
         tuple(METRICS_OF),
     )
     labels: tuple = option((), "the labels in the model's order (default: those of train_file, sorted)")
     label_separator: str = option("|", "what stands between the labels of one row in multi_label")
     best_metric: str = option(
-        "", "the metric that chooses the best model (default: accuracy, f1_micro or pearson)"
+        "", "the metric that chooses the best model (default: accuracy, f1_micro, pearson or entity_f1)"
     )
     max_seq_length: int = option(
-        0, "tokens a row, with [CLS] and [SEP]; 0: the task's own (64, pairs 128)", must=NOT_NEGATIVE
+        0, "tokens a row, with [CLS] and [SEP]; 0: the task's own (64; pairs and tags 128)", must=NOT_NEGATIVE
     )
     dev_share: float = option(0.1, "share of train_file split off where no dev_file is given", must=PART)
     split_seed: int = option(1, "of that split", must=NOT_NEGATIVE)
@@ -58,6 +62,11 @@ class OwnTask:
     def makes_dev(self):
         """Whether the evaluation rows are split off the training rows."""
         return not self.dev_file
+
+    @property
+    def by_word(self):
+        """Whether each word has a tag, and the files are in CoNLL's form."""
+        return self.output_mode == "token_classification"
 
     def with_labels(self, labels):
         """A copy whose labels are known. Raises UserError where they do not suit the task."""
@@ -72,14 +81,15 @@ class OwnTask:
     def spec(self):
         """The TaskSpec of this task; its recipe is SST-2's."""
         best = self.best_metric or METRICS_OF[self.output_mode][0]
+        long = self.by_word or len(self.text_columns) > 1
         return TaskSpec(
             self.task_name,
-            self.text_columns,
-            label_column=self.label_column,
+            WORD if self.by_word else self.text_columns,
+            label_column=TAG if self.by_word else self.label_column,
             output_mode=self.output_mode,
             label_separator=self.label_separator,
             labels=self.labels,
-            max_seq_length=self.max_seq_length or (SINGLE_LENGTH, PAIR_LENGTH)[len(self.text_columns) - 1],
+            max_seq_length=self.max_seq_length or (PAIR_LENGTH if long else SINGLE_LENGTH),
             metrics=self._metrics(best),
             best_metric=best,
             recipe=TASKS["SST-2"].recipe,
@@ -129,6 +139,9 @@ def _no_rows(own, given):
 
 def _other_columns(own, given):
     columns = own.text_columns
+    if own.by_word:
+        wrong = "text_columns are those of a table, a CoNLL file has words and tags; leave it out"
+        return wrong if columns else None
     if len(columns) in (1, 2) and len(set(columns)) == len(columns):
         return None
     return f"text_columns names {' and '.join(columns) or 'nothing'}; give one column of text, or two"
@@ -137,6 +150,8 @@ def _other_columns(own, given):
 def _text_as_label(own, given):
     if own.label_column in own.text_columns:
         return f"label_column {own.label_column} is a column of text too"
+    if own.by_word and "label_column" in given:
+        return "label_column is that of a table, the tags of a CoNLL file are its last column; leave it out"
     return None
 
 
@@ -197,6 +212,9 @@ def _complaint_of_labels(own, labels):
     parted = [label for label in labels if own.label_separator in label]
     if parted and own.output_mode == "multi_label":
         return f'the label "{parted[0]}" holds the label_separator {own.label_separator}'
+    strange = [label for label in labels if not is_tag(label)]
+    if own.by_word and (strange or OUTSIDE not in labels):
+        return f"{strange[0] if strange else 'without O the labels'} is no BIO; write O, B-type and I-type"
     if len(labels) < 2:
         return f"there is {'only the label ' + labels[0] if labels else 'no label'}; two or more are needed"
     return None

@@ -32,20 +32,20 @@ class _BadLine(Exception):
         self.number = number
 
 
-def read_sentences(path, labels=(), on_bad_row="error", max_rows=-1, split="train"):
+def read_sentences(path, task, on_bad_row="error", max_rows=-1, split="train"):
     """Read a CoNLL file: a TextFile whose examples are Sentences.
 
-    `labels` are the tags that may stand there, empty: any BIO tag. A file of a "test..." split may have words
+    A tag has to be among the labels of `task`, where it has any. A file of a "test..." split may have words
     alone. Raises UserError for a missing file and, with on_bad_row "error", for the first bad line. With
     "skip" a sentence with a bad line is left out, and an I- tag that continues nothing is read as the B- that
     it should be, as in files of the older IOB1; both are noted.
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path} does not exist; it should hold the {split} sentences")
+        raise UserError(f"{path} does not exist; it should hold the {split} sentences of {task.name}")
     with open(path, "rb") as file:
         tagged = None if split.startswith("test") else True
-        reader = _Reader(path, labels, on_bad_row == "skip", tagged)
+        reader = _Reader(path, task.labels, on_bad_row == "skip", tagged)
         found = TextFile(path, [], reader.bad_rows, 0, True, reader.repaired)
         for block in _blocks(file):
             if len(found.examples) == max_rows:
@@ -67,11 +67,6 @@ def read_words(lines: Iterable[bytes], source):
     reader = _Reader(source, (), skip=False, tagged=False)
     for block in _blocks(lines):
         yield reader.sentence(block).words
-
-
-def found_labels(sentences):
-    """The tags of all `sentences`, those of a TextFile."""
-    return {tag for sentence in sentences for tag in sentence.tags}
 
 
 def _blocks(lines):

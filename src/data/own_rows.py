@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.readers import SUFFIXES, read_examples
+from src.data.readers import SUFFIXES
+from src.data.task_rows import read_rows
+from src.entities import tag_set
 from src.errors import UserError
 
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
@@ -21,8 +23,8 @@ def read_own(own, on_bad_row="error", max_rows=-1):
     do not hold what the task says.
     """
     for path in filter(None, (own.train_file, own.dev_file, own.test_file)):
-        check_suffix(path)
-    train = read_examples(own.train_file, own.spec(), on_bad_row, max_rows, "train")
+        check_suffix(path, own)
+    train = read_rows(own.train_file, own.spec(), on_bad_row, max_rows, "train")
     labels = own.labels
     if not labels and own.output_mode != "regression":
         labels = labels_of(train.examples, own.spec())
@@ -30,26 +32,30 @@ def read_own(own, on_bad_row="error", max_rows=-1):
     texts = {"train": train}
     if own.makes_dev:
         kept, held = split_rows(train, own)
-        texts = {"train": _part(train, kept), "dev": dataclasses.replace(_part(train, held), bad_rows=[])}
+        texts = {"train": _part(train, kept), "dev": dataclasses.replace(_part(train, held), bad_rows=[], repaired=[])}
     for split, path in (("dev", own.dev_file), ("test", own.test_file)):
         if path:
-            texts[split] = read_examples(path, own.spec(), on_bad_row, max_rows, split)
+            texts[split] = read_rows(path, own.spec(), on_bad_row, max_rows, split)
     return own, texts
 
 
-def check_suffix(path):
-    """Refuse a file whose form is not known by its name."""
-    if Path(path).suffix not in SUFFIXES:
+def check_suffix(path, own):
+    """Refuse a file whose form is not known by its name; sentences of tagged words have but one form."""
+    if Path(path).suffix not in SUFFIXES and not own.by_word:
         raise UserError(f"{path} does not end with {', '.join(SUFFIXES[:-1])}; its form is known by its name")
 
 
 def labels_of(examples, task):
-    """Every label of the examples, numbers by value and before words, words by their characters."""
-    return sorted({name for example in examples for name in _names(example, task)}, key=_order)
+    """Every label of the examples, numbers by value and before words, words by their characters.
+
+    Of tags all those of their types, as in src.entities.
+    """
+    found = {name for example in examples for name in _names(example, task)}
+    return tag_set(found) if task.output_mode == "token_classification" else sorted(found, key=_order)
 
 
 def counts_of(examples, task):
-    """{label: rows that have it} of labelled examples, in the order of the task's labels."""
+    """{label: rows (or words) that have it} of labelled examples, in the order of the task's labels."""
     found = Counter(name for example in examples for name in _names(example, task))
     return {label: found[label] for label in task.labels}
 
@@ -59,12 +65,16 @@ def split_rows(text, own):
 
     Stratified: of every label about `dev_share` of its rows, of a regression's scores, sorted, one row of
     every so many neighbours. A row with several labels counts for its rarest one, a row with none for
-    itself. The draw depends on the rows, dev_share and split_seed alone. Raises UserError for a class whose
-    only row would have to be on both sides.
+    itself; sentences of tagged words are drawn as they come. The draw depends on the rows, dev_share and
+    split_seed alone. Raises UserError for a class whose only row would have to be on both sides.
     """
     task, rows = own.spec(), text.examples
-    scores = task.output_mode == "regression"
-    strata = _strata_of_scores(rows, own.dev_share) if scores else _strata(rows, task)
+    if own.by_word:
+        strata = {None: range(len(rows))}
+    elif task.output_mode == "regression":
+        strata = _strata_of_scores(rows, own.dev_share)
+    else:
+        strata = _strata(rows, task)
     draw, held = np.random.default_rng(own.split_seed), []
     for label, places in strata.items():
         if len(places) == 1 and task.output_mode == "classification":
@@ -79,6 +89,8 @@ def split_rows(text, own):
 
 
 def _names(example, task):
+    if task.output_mode == "token_classification":
+        return example.tags
     return task.names_in(example.label) if task.output_mode == "multi_label" else [example.label]
 
 

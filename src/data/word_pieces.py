@@ -10,8 +10,8 @@ from src.data.table import RecordTable
 from src.tasks import NOT_COUNTED
 
 
-def encode_sentences(sentences, tokenizer, labels, max_seq_length, title=""):
-    """Turn Sentences (data.conll) into a table; `labels` are the tags in the order of their indices.
+def encode_sentences(sentences, tokenizer, task, max_seq_length, title=""):
+    """Turn Sentences (data.conll) of `task` into a table; without tags the task may be None.
 
     A word's label stands at its first piece. Its other pieces, [CLS] and [SEP] are NOT_COUNTED, and so is
     nothing else: a word that the tokenizer leaves nothing of becomes [UNK]. Without tags every word has the
@@ -19,7 +19,8 @@ def encode_sentences(sentences, tokenizer, labels, max_seq_length, title=""):
     Returns (RecordTable, EncodingCounts). A progress bar called `title` is shown on a terminal.
     """
     check_length(max_seq_length)
-    index, counts, rows = {label: place for place, label in enumerate(labels)}, EncodingCounts(), []
+    index = {label: place for place, label in enumerate(task.labels if task else ())}
+    counts, rows = EncodingCounts(), []
     starts = range(0, len(sentences), CHUNK)
     for start in tqdm(starts, desc=title, unit=f" x {CHUNK} sentences", disable=None, leave=False):
         chunk = sentences[start:start + CHUNK]

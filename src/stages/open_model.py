@@ -25,9 +25,9 @@ BUCKETS = (16, 32, 64, 128, 256)
 class OpenModel:
     """A model ready to answer.
 
-    `predict` takes input_ids, token_type_ids, attention_mask [B, S] and returns logits [B, C], or [B, S, C] of
-    each token; `file` holds the model, computed in `precision`; `any_shape` is False where each new shape of a
-    batch first has to be compiled.
+    `predict` takes input_ids, token_type_ids, attention_mask [B, S] and returns logits [B, C], or [B, S, C]
+    of each token; `file` holds the model, computed in `precision`; `any_shape` is False where each new shape
+    of a batch first has to be compiled.
     """
 
     predict: Callable

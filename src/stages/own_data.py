@@ -2,7 +2,7 @@
 
 from src.config.own_task import FIELDS, MANIFEST_KEY, own_task
 from src.data.own_rows import check_suffix, counts_of, read_own
-from src.data.readers import read_examples
+from src.data.task_rows import read_rows
 from src.errors import UserError
 
 # Flags that GLUE's tasks have too.
@@ -14,14 +14,14 @@ def own_task_of(resolved):
     """The OwnTask that a Resolved of PrepareConfig describes, None for a GLUE task."""
     config, origins = resolved.config, resolved.origins
     given = {name: getattr(config, name) for name in FIELDS if origins[name] == "command line"}
-    if config.task_file or config.text_columns:
+    if config.task_file or config.text_columns or config.by_word:
         if config.data_dir:
             raise UserError("--data_dir is for GLUE's tasks; yours names its files")
         return own_task(config.task_file, given)
     strange = [name for name in given if name not in SHARED]
     if strange:
-        raise UserError(f"--{strange[0]} is for a task of your own, which begins with --text_columns or "
-                        "--task_file")
+        raise UserError(f"--{strange[0]} is for a task of your own, which begins with --text_columns, "
+                        "--output_mode token_classification or --task_file")
     if not config.task_name:
         raise UserError("--task_name is required: a GLUE task or sample; or --text_columns or --task_file, "
                         "for a task of your own")
@@ -40,8 +40,8 @@ class OwnData:
         self.task = self.own.spec()
         self.inputs = [config.task_file, own.train_file, own.dev_file, own.test_file]
         if config.train_file and config.train_file != own.train_file:
-            check_suffix(config.train_file)
-            others = read_examples(config.train_file, self.task, config.on_bad_row, config.max_rows)
+            check_suffix(config.train_file, own)
+            others = read_rows(config.train_file, self.task, config.on_bad_row, config.max_rows)
             self._texts["train"] = others
         self.counts = {}
         if self.task.labels:

@@ -3,11 +3,12 @@ import os
 import tempfile
 from pathlib import Path
 
-from src.data.features import encode_examples
-from src.data.readers import find_file, read_examples
+from src.data.readers import find_file
 from src.data.record_paths import MANIFEST_FILE, SCHEMA_FILE
 from src.data.records import schema_of, write_records
+from src.data.sample_ner import write_sample_ner
 from src.data.sample_task import write_sample_task
+from src.data.task_rows import encode_rows, read_rows
 from src.data.tokenization import load_tokenizer
 from src.errors import UserError
 from src.files import fresh_output_dir, write_json
@@ -15,7 +16,8 @@ from src.stages.own_data import OwnData, own_task_of
 from src.tasks import find_task
 
 UNK_LIMIT = 0.2
-SAMPLE_TASK = "sample"
+# The built-in tasks and what writes their files.
+SAMPLES = {"sample": write_sample_task, "sample-ner": write_sample_ner}
 
 
 def prepare(resolved):
@@ -39,21 +41,22 @@ def prepare(resolved):
 
 
 class TaskFolder:
-    """The text files of a GLUE task in data_dir, or those of the built-in task."""
+    """The text files of a GLUE task in data_dir, or those of a built-in task."""
 
     remarks, notes = (), {}
 
     def __init__(self, config):
         self.config, self.task = config, find_task(config.task_name)
         self.inputs = [config.data_dir]
-        built_in = self.task.name == SAMPLE_TASK and not config.data_dir
+        built_in = self.task.name in SAMPLES and not config.data_dir
         self.sources = None if built_in else self._found_in(config.data_dir)
 
     def texts(self, folder):
         """Iterate over pairs (split, TextFile), one file in memory; `folder` takes files made on the way."""
-        config, sources = self.config, self.sources or self._found_in(write_sample_task(folder))
+        config = self.config
+        sources = self.sources or self._found_in(SAMPLES[self.task.name](folder))
         for split, source in sources.items():
-            yield split, read_examples(source, self.task, config.on_bad_row, config.max_rows, split)
+            yield split, read_rows(source, self.task, config.on_bad_row, config.max_rows, split)
 
     def _found_in(self, data_dir):
         """Split name -> text file. Train and dev files must exist, test files may."""
@@ -85,7 +88,7 @@ def _write_all(config, data, tokenizer, folder):
     length = config.max_seq_length or task.max_seq_length
     files, schema = {}, None
     for split, text in data.texts(folder):
-        table, counts = encode_examples(text.examples, tokenizer, task, length, f"{task.name} {split}")
+        table, counts = encode_rows(text.examples, tokenizer, task, length, f"{task.name} {split}")
         _check_unknown(counts, text.path, config.vocab_file)
         name = f"{split}.{config.dataset_type}"
         write_records(folder / name, table, config.dataset_type)
@@ -104,8 +107,8 @@ def _entry(name, text, table, counts):
     return {"file": name, "source": text.path.name, "labelled": text.labelled, "rows": table.rows,
             "tokens": int(table.lengths.sum()), "longest": int(table.lengths.max()),
             "truncated": counts.truncated, "unk_share": round(counts.unk_share, 6),
-            "unlabelled": text.unlabelled,
-            "skipped": len(text.bad_rows), "bad_rows": text.bad_rows}
+            "cut_words": counts.cut_words, "unlabelled": text.unlabelled,
+            "skipped": len(text.bad_rows), "bad_rows": text.bad_rows, "repaired": text.repaired}
 
 
 def _check_unknown(counts, source, vocab_file):
@@ -135,4 +138,12 @@ def _summary(manifest, output_dir):
         lines.append("  ".join([first.ljust(widths[0]), *numbers]))
     if manifest["max_rows"] >= 0:
         lines.append(f"only the first {manifest['max_rows']} rows of each file were read (--max_rows)")
+    for file in manifest["files"].values():
+        if file["cut_words"]:
+            lines.append(f"{file['file']}: {file['cut_words']:,} words did not fit and are lost with their "
+                         "tags (--max_seq_length)")
+        if file["repaired"]:
+            first = file["repaired"][0]
+            lines.append(f"{file['source']}: {len(file['repaired']):,} tags were mended, the first in line "
+                         f"{first['line']}: {first['reason']}")
     return "\n".join(lines)

@@ -4,13 +4,19 @@ import io
 
 import pytest
 
-from src.data.conll import Sentence, found_labels, read_sentences, read_words
+from src.data.conll import Sentence, read_sentences, read_words
 from src.errors import UserError
+from src.tasks import TaskSpec
 
 PLAIN = ("-DOCSTART- -X- -X- O\n\nAnn NNP B-NP B-PER\nLee NNP I-NP I-PER\nleft VBD B-VP O\n\n\n"
          "-DOCSTART- -X- -X- O\nParis NNP B-NP B-LOC\n")
 TABS = "\ufeffAnn\tB-PER\r\nLee\tI-PER\r\nleft\tO\r\n \t \r\nParis\tB-LOC"
 EXPECTED = [Sentence(("Ann", "Lee", "left"), ("B-PER", "I-PER", "O"), 0), Sentence(("Paris",), ("B-LOC",), 0)]
+
+
+ANY = TaskSpec("any", ("word",), output_mode="token_classification", labels=())
+NAMES = TaskSpec("names", ("word",), output_mode="token_classification",
+                 labels=("O", "B-PER", "I-PER", "B-LOC", "I-LOC"))
 
 
 def written(folder, text, name="train.txt"):
@@ -24,15 +30,14 @@ def contents(found):
 
 @pytest.mark.parametrize("text", [PLAIN, TABS])
 def test_blanks_or_tabs_two_columns_or_more(tmp_path, text):
-    found = read_sentences(written(tmp_path, text))
+    found = read_sentences(written(tmp_path, text), ANY)
     assert contents(found) == [(sentence.words, sentence.tags) for sentence in EXPECTED] and found.labelled
-    assert found_labels(found.examples) == {"O", "B-PER", "I-PER", "B-LOC"}
 
 
 def test_lines_are_counted_and_separators_inside_a_word_are_no_lines(tmp_path):
-    found = read_sentences(written(tmp_path, PLAIN))
+    found = read_sentences(written(tmp_path, PLAIN), ANY)
     assert [sentence.line for sentence in found.examples] == [3, 9]
-    odd = read_sentences(written(tmp_path, "New York\tB-LOC\na\u2028b\tO\n"))
+    odd = read_sentences(written(tmp_path, "New York\tB-LOC\na\u2028b\tO\n"), ANY)
     assert contents(odd) == [(("New York", "a\u2028b"), ("B-LOC", "O"))]
 
 
@@ -47,18 +52,17 @@ BROKEN = {
     "bytes": (b"Ann B-PER\n\xff\xfe O\n", "line 2: not UTF-8 .byte 1."),
     "empty": ("Ann\tB-PER\n\tO\n", "line 2: the word is empty"),
 }
-TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 
 
 @pytest.mark.parametrize("text, complaint", BROKEN.values(), ids=BROKEN)
 def test_bad_lines(tmp_path, text, complaint):
     with pytest.raises(UserError, match=f"train.txt, {complaint}"):
-        read_sentences(written(tmp_path, text), TAGS)
+        read_sentences(written(tmp_path, text), NAMES)
 
 
 def test_bad_lines_skipped_and_repaired(tmp_path):
     text = "Ann I-PER\nLee I-PER\nin O\nYork I-LOC\n\nBob\n\nParis B-LOC\n"
-    found = read_sentences(written(tmp_path, text), TAGS, "skip")
+    found = read_sentences(written(tmp_path, text), NAMES, "skip")
     assert contents(found) == [(("Ann", "Lee", "in", "York"), ("B-PER", "I-PER", "O", "B-LOC")),
                                (("Paris",), ("B-LOC",))]
     assert found.bad_rows == [{"line": 6, "reason": '"Bob" stands alone, a word and its tag belong there'}]
@@ -67,17 +71,17 @@ def test_bad_lines_skipped_and_repaired(tmp_path):
 
 
 def test_the_first_sentences_and_none(tmp_path):
-    assert len(read_sentences(written(tmp_path, PLAIN), max_rows=1).examples) == 1
+    assert len(read_sentences(written(tmp_path, PLAIN), ANY, max_rows=1).examples) == 1
     with pytest.raises(UserError, match="train.txt holds no usable sentence"):
-        read_sentences(written(tmp_path, "-DOCSTART- O\n\n"))
-    with pytest.raises(UserError, match="dev.txt does not exist; it should hold the dev sentences"):
-        read_sentences(tmp_path / "dev.txt", split="dev")
+        read_sentences(written(tmp_path, "-DOCSTART- O\n\n"), ANY)
+    with pytest.raises(UserError, match="dev.txt does not exist; it should hold the dev sentences of names"):
+        read_sentences(tmp_path / "dev.txt", NAMES, split="dev")
 
 
 def test_a_test_file_may_have_words_alone(tmp_path):
-    found = read_sentences(written(tmp_path, "Ann\nleft\n\nParis\n"), TAGS, split="test")
+    found = read_sentences(written(tmp_path, "Ann\nleft\n\nParis\n"), NAMES, split="test")
     assert contents(found) == [(("Ann", "left"), None), (("Paris",), None)] and not found.labelled
-    assert read_sentences(written(tmp_path, PLAIN), split="test").labelled
+    assert read_sentences(written(tmp_path, PLAIN), ANY, split="test").labelled
 
 
 def test_words_alone_for_prediction():

@@ -35,7 +35,7 @@ def rows(table):
 
 
 def test_by_hand(tokenizer):
-    table, counts = encode_sentences(SENTENCES, tokenizer, LABELS, 16)
+    table, counts = encode_sentences(SENTENCES, tokenizer, TASK, 16)
     assert rows(table)[0] == ([2, 5, 8, 6, 7, 8, 9, 10, 3], [_, 1, _, 2, _, _, 0, 3, _])
     # A word of which nothing is left is [UNK], as is an unknown one; a point belongs to its word.
     assert rows(table)[1] == ([2, 1, 11, 12, 1, 3], [_, 0, 3, _, 0, _])
@@ -44,18 +44,18 @@ def test_by_hand(tokenizer):
 
 
 def test_what_does_not_fit_is_cut_and_counted(tokenizer):
-    table, counts = encode_sentences(SENTENCES, tokenizer, LABELS, 8)
+    table, counts = encode_sentences(SENTENCES, tokenizer, TASK, 8)
     assert rows(table)[0] == ([2, 5, 8, 6, 7, 8, 9, 3], [_, 1, _, 2, _, _, 0, _])
     # York is gone; of a word that is cut inside, the label stays.
     assert (counts.truncated, counts.cut_words) == (1, 1)
     with pytest.raises(UserError, match="max_seq_length 7 is too short"):
-        encode_sentences(SENTENCES, tokenizer, LABELS, 7)
+        encode_sentences(SENTENCES, tokenizer, TASK, 7)
 
 
 def test_without_tags_each_word_has_a_place(tokenizer):
     bare = [Sentence(sentence.words, None, 0) for sentence in SENTENCES]
-    table, _counts = encode_sentences(bare, tokenizer, LABELS, 16)
-    tagged, _counts = encode_sentences(SENTENCES, tokenizer, LABELS, 16)
+    table, _counts = encode_sentences(bare, tokenizer, None, 16)
+    tagged, _counts = encode_sentences(SENTENCES, tokenizer, TASK, 16)
     assert (table.tokens == tagged.tokens).all()
     assert ((table.labels == 0) == (tagged.labels >= 0)).all() and set(table.labels) == {0, NOT_COUNTED}
 
@@ -67,7 +67,7 @@ def test_as_transformers_aligns(tokenizer, tmp_path):
     tokenizer.save(tmp_path)
     theirs = BertTokenizerFast.from_pretrained(tmp_path)
     kept = [sentence for sentence in SENTENCES if "\u200b" not in sentence.words]
-    table, _counts = encode_sentences(kept, tokenizer, LABELS, 16)
+    table, _counts = encode_sentences(kept, tokenizer, TASK, 16)
     for sentence, (ids, labels) in zip(kept, rows(table), strict=True):
         encoding = theirs(list(sentence.words), is_split_into_words=True)
         words = encoding.word_ids()
@@ -79,7 +79,7 @@ def test_as_transformers_aligns(tokenizer, tmp_path):
 
 @pytest.mark.parametrize("form", ["tfrecord", "mindrecord"])
 def test_through_record_files(tokenizer, tmp_path, form):
-    table, _counts = encode_sentences(SENTENCES, tokenizer, LABELS, 16)
+    table, _counts = encode_sentences(SENTENCES, tokenizer, TASK, 16)
     write_records(tmp_path / f"train.{form}", table, form)
     again = read_records(tmp_path / f"train.{form}", form)
     assert again.labels_by_token and (again.labels == table.labels).all()
@@ -97,7 +97,7 @@ def test_through_record_files(tokenizer, tmp_path, form):
 
 
 def test_labels_of_another_task_are_refused(tokenizer):
-    table, _counts = encode_sentences(SENTENCES, tokenizer, LABELS, 16)
+    table, _counts = encode_sentences(SENTENCES, tokenizer, TASK, 16)
     with pytest.raises(UserError, match="here holds a label for each token, but SST-2 is a class"):
         check_labels(table, TASKS["SST-2"], "here")
     whole = RecordTable.from_flat(table.tokens, table.tokens * 0, table.lengths, np.zeros(4, np.int32), 16)
