@@ -2,6 +2,7 @@
 # Starts a training script in one process or in several, and returns its exit code.
 #
 #   bash scripts/launch.sh standalone SCRIPT.py ARGUMENTS...
+#   bash scripts/launch.sh standalone -m src.tools.NAME ARGUMENTS...            a tool, with log and switches
 #   bash scripts/launch.sh ascend DEVICE_NUM HCCL.json SCRIPT.py ARGUMENTS...   one process a device
 #   bash scripts/launch.sh ascend DEVICE_NUM msrun SCRIPT.py ARGUMENTS...       the newer way, without a table
 #   bash scripts/launch.sh gpu DEVICE_NUM SCRIPT.py ARGUMENTS...                mpirun and NCCL
@@ -21,28 +22,13 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 log=${LOG:-log.txt}
-# Both are read before Python could set them.
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive} GLOG_v=${GLOG_v:-3}
+# shellcheck source=scripts/interpreter.sh
+source "$root/scripts/interpreter.sh"
 # shellcheck source=scripts/ranks.sh
 source "$root/scripts/ranks.sh"
 
-die() {
-    printf 'error: %s\n' "$*" >&2
-    exit 2
-}
-
 usage() {
     sed -n '2,/^$/{/^#/!d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
-}
-
-find_interpreter() {
-    if [[ -n ${PYTHON:-} ]]; then
-        printf '%s\n' "$PYTHON"
-    elif [[ -x $root/.venv/bin/python ]]; then
-        printf '%s\n' "$root/.venv/bin/python"
-    else
-        printf 'python3\n'
-    fi
 }
 
 # Refuses a flag that is still <unset>.
@@ -98,9 +84,14 @@ read_switches() {  # ARGUMENTS...
     done
 }
 
-# Fills `command` with interpreter, script and arguments.
-read_command() {  # WORD_BEFORE SCRIPT.py ARGUMENTS...
-    local before=$1 script=${2:-}
+# Fills `command` with interpreter, script (one process: or a tool's module) and arguments.
+read_command() {  # WORD_BEFORE SCRIPT.py|-m MODULE ARGUMENTS...
+    local before=$1 script=${2:-} module=${3:-}
+    if [[ $before == standalone && $script == -m ]]; then
+        [[ -f $root/${module//.//}.py ]] || die "no such module: $module"
+        command=(env "PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}" "$(find_interpreter)" -u -m "${@:3}")
+        return
+    fi
     [[ $script == *.py ]] || die "expected a SCRIPT.py after $before, found '$script'"
     [[ -f $script ]] || script=$root/$script
     [[ -f $script ]] || die "no such script: $2"

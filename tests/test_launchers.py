@@ -1,6 +1,8 @@
 """scripts/launch.sh and what stands on it: exit codes, logs, interrupts, unset variables."""
+import dataclasses
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -8,6 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from tests.test_readme import PARSERS
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 ENVIRONMENT = {**os.environ, "PYTHON": sys.executable}
@@ -113,3 +117,41 @@ def test_task_distillation_names_the_line_to_edit(launch):
 def test_evaluation_alone_needs_no_teacher(launch):
     shown = launch("--dry_run", "--do_train", "false", script="run_standalone_td.sh").stdout
     assert "--load_teacher_ckpt_path ''" in shown and "--eval_data_dir <unset>" in shown
+
+
+# Tools behind a launcher
+
+
+TOOLS = {"run_prepare.sh": "prepare", "run_prepare_corpus.sh": "prepare_corpus", "run_augment.sh": "augment"}
+
+
+@pytest.mark.parametrize("script", TOOLS)
+def test_the_variables_of_a_tools_launcher_are_its_flags(launch, script):
+    shown = launch("--dry_run", script=script)
+    assert shown.returncode == 0, shown.stderr
+    before, _, arguments = shown.stdout.strip().partition(f" -u -m src.tools.{TOOLS[script]} ")
+    assert before == f"env PYTHONPATH={SCRIPTS.parent} {sys.executable}"
+    resolve = PARSERS[f"python -m src.tools.{TOOLS[script]}"][1]
+    config = resolve(shlex.split(arguments.replace("<unset>", "RTE")))
+    fields = dataclasses.asdict(getattr(config, "config", config))
+    top = dict(re.findall(r"^([a-z]\w*)=(\S+)", (SCRIPTS / script).read_text(), re.M))
+    written = {name: shlex.split(value)[0].replace("<unset>", "RTE") for name, value in top.items()}
+    assert {name: fields[name] for name in top} == {
+        name: type(fields[name])(value) for name, value in written.items()}
+    refused = launch(script=script)
+    line = int(re.search(rf"is unset: edit line (\d+) of {SCRIPTS / script}", refused.stderr)[1])
+    assert refused.returncode == 2 and "<unset>" in (SCRIPTS / script).read_text().splitlines()[line - 1]
+
+
+def test_a_tool_runs_where_its_launcher_was_started(launch, vocabulary):
+    for name in ("train", "dev"):
+        (launch.folder / f"{name}.tsv").write_text("sentence\tlabel\nbaba deki\t1\nbade\t0\n")
+    flags = ["--task_name", "SST-2", "--data_dir", ".", "--vocab_file", str(vocabulary)]
+    done = launch(*flags, "--output_dir", "records", script="run_prepare.sh")
+    assert done.returncode == 0 and "2" in done.stdout, done.stderr
+    assert done.stdout == (launch.folder / "log.txt").read_text()
+    assert (launch.folder / "records" / "manifest.json").is_file()
+    refused = launch(*flags, "--output_dir", "records", script="run_prepare.sh")
+    assert refused.returncode == 2 and "output_dir records is not empty" in refused.stdout
+    missing = launch("standalone", "-m", "src.tools.prepair")
+    assert missing.returncode == 2 and "no such module: src.tools.prepair" in missing.stderr

@@ -43,6 +43,12 @@ PARSERS = {command: parser_of(path) for command, path in listed_commands()}
 # In the making: take a command out of this set when its page is written, and the tests ask for the page.
 BLOCK = re.compile(r"(<!-- (flags|tasks)([^>]*) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 CODE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+# The flags of run_glue.sh whose values are flags of a stage.
+FURTHER = {"--prepare": "python -m src.tools.prepare", "--finetune": "python run_finetune.py",
+           "--distill": "python run_task_distill.py", "--q8bert": "python run_q8bert_train.py",
+           "--export": "python -m src.tools.export", "--evaluate": "python -m src.tools.evaluate"}
+LAUNCHED = re.compile(r'''^launch \w+ (?:"\$\w+" )*(run_\w+\.py|-m src\.tools\.\w+|"\$script")''',
+                      re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -185,7 +191,7 @@ def test_commands_parse(page):
 def check_script(script, arguments):
     """A script that is there, and flags that it reads or passes on to the stage that it launches."""
     text = (ROOT / script).read_text(encoding="utf-8")
-    launched = re.search(r'''^launch \w+ (?:"\$\w+" )*(run_\w+\.py|"\$script")''', text, re.MULTILINE)
+    launched = LAUNCHED.search(text)
     if launched:
         named = re.search(r'take_arguments "([^"]+)"', text)
         values = dict(zip(named[1].split() if named else (), arguments, strict=False))
@@ -195,8 +201,12 @@ def check_script(script, arguments):
         unnamed = "task_name" in config_class.__dataclass_fields__ and "--task_name" not in passed
         resolve([*passed, *(["--task_name", "SST-2"] if unnamed else [])])
         return
-    for word in arguments:
-        assert not word.startswith("--") or re.search(rf"{word}\b", text), f"{script} has no {word}"
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        if before in FURTHER:
+            fields = PARSERS[FURTHER[before]][0].__dataclass_fields__
+            assert {flag[2:] for flag in word.split() if flag.startswith("--")} <= set(fields), word
+        else:
+            assert not word.startswith("--") or re.search(rf"{word}\b", text), f"{script} has no {word}"
 
 
 def test_every_command_is_in_the_readme():

@@ -1,0 +1,14 @@
+"""python -m src.tools.glue_table: teacher, student and int8 file of several tasks in one table."""
+from src.config.cli import parse
+from src.config.glue_table_config import GlueTableConfig
+from src.errors import run_main
+from src.stages.glue_table import glue_table
+
+
+def main(argv=None):
+    """Parse the command line and print the table."""
+    glue_table(parse(GlueTableConfig, argv, prog="python -m src.tools.glue_table").config)
+
+
+if __name__ == "__main__":
+    run_main(main)

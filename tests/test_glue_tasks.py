@@ -1,0 +1,180 @@
+"""GLUE's nine tasks, in GLUE's own files, through every stage; what a model says of their test files."""
+
+import json
+
+import numpy as np
+import pytest
+
+from run_finetune import main as finetune
+from run_q8bert_train import main as q8bert
+from run_task_distill import main as distill
+from src.data.records import read_records
+from src.data.tokenization import load_tokenizer
+from src.stages.predict import Classifier
+from src.tasks import TASKS
+from src.tools.evaluate import main as evaluate
+from src.tools.export import main as export
+from src.tools.prepare import main as prepare
+from tests import glue, tiny
+from tests.test_bad_input import here, refused  # noqa: F401  (here is a fixture)
+
+NINE = list(glue.COLUMNS)
+LATER = [pytest.param(name, marks=pytest.mark.slow) for name in NINE if name not in ("MNLI", "STS-B")]
+SHORT = tiny.flags(length_buckets="off", batch_size=8, learning_rate=2e-3, logging_step=5)
+SIZES = tiny.flags(num_hidden_layers=1, hidden_size=24, num_attention_heads=4, intermediate_size=40,
+                   td_phase1_epoch_size=1, td_phase2_epoch_size=2)
+FILES = {"MNLI": {"MNLI-m.tsv": "test_matched", "MNLI-mm.tsv": "test_mismatched",
+                  "AX.tsv": "test_diagnostic"}}
+BODY = tiny.TINY.replace(labels=(), num_hidden_layers=1)
+
+
+def records_of(folder, vocabulary, name, *flags):
+    """(what was written, the folder of the records) of one task."""
+    written = glue.write_task(folder / "text", TASKS[name])
+    prepare(tiny.flags(task_name=name, data_dir=folder / "text", vocab_file=vocabulary,
+                       output_dir=folder / "records", max_seq_length=24) + list(flags))
+    return written, folder / "records"
+
+
+@pytest.mark.parametrize("name", NINE)
+def test_prepare_reads_glues_files(tmp_path, vocabulary, name):
+    task = TASKS[name]
+    written, records = records_of(tmp_path, vocabulary, name)
+    manifest = json.loads((records / "manifest.json").read_text())
+    assert list(manifest["files"]) == list(task.files)
+    tokenizer = load_tokenizer(vocabulary)
+    for split, rows in written.items():
+        entry, table = manifest["files"][split], read_records(records, split=split)
+        assert entry["rows"] == table.rows == len(rows) and not entry["skipped"]
+        assert entry["unlabelled"] == (glue.UNLABELLED if name == "MNLI" and split.startswith("dev") else 0)
+        for row, (texts, _) in enumerate(rows):
+            pieces = [tokenizer.cls_id]
+            for text in texts:
+                pieces += [*tokenizer.encode([text])[0], tokenizer.sep_id]
+            assert table.tokens[table.offsets[row]:table.offsets[row + 1]].tolist() == pieces, (split, row)
+        if split.startswith("test"):
+            assert table.labels is None and not entry["labelled"]
+        else:
+            expected = [task.labels.index(label) if task.labels else np.float32(label) for _, label in rows]
+            assert table.labels.tolist() == expected
+
+
+@pytest.mark.usefixtures("graph_mode")
+@pytest.mark.parametrize("name", ["MNLI", "STS-B", *LATER])
+def test_a_task_through_every_stage(tmp_path, vocabulary, name, capsys):
+    written, records = records_of(tmp_path, vocabulary, name)
+    start = tiny.write_model(tmp_path / "start", vocabulary, BODY, tiny.random_arrays(BODY, spread=0.1))
+    places = tiny.flags(task_name=name, train_data_dir=records, eval_data_dir=records) + SHORT
+    folders = {stage: tmp_path / stage for stage in ("teacher", "student", "q8bert")}
+    finetune([*places, *tiny.flags(load_pretrained_path=start, output_dir=folders["teacher"], epoch_size=2)])
+    distill([*places, *SIZES, *tiny.flags(load_teacher_ckpt_path=folders["teacher"] / "best",
+                                          output_dir=folders["student"])])
+    q8bert([*places, *tiny.flags(load_ckpt_path=folders["student"] / "best", epoch_num=1,
+                                 load_teacher_ckpt_path=folders["teacher"] / "best",
+                                 output_dir=folders["q8bert"])])
+    best_is_the_highest(TASKS[name], folders["teacher"])
+    export(tiny.flags(model_dir=folders["q8bert"] / "best", precision="int8", output_dir=tmp_path / "int8",
+                      eval_data_dir=records))
+    capsys.readouterr()
+    evaluate(tiny.flags(model_dir=tmp_path / "int8", task_name=name, eval_data_dir=records,
+                        output_dir=tmp_path / "results", write_predictions=tmp_path / "submission"))
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics == json.loads((tmp_path / "results" / "eval_results.json").read_text())
+    has_every_metric(TASKS[name], metrics, written)
+    answers_every_row(TASKS[name], tmp_path / "int8", tmp_path / "submission", written)
+
+
+def best_is_the_highest(task, folder):
+    """best/ has the highest deciding metric of the run; of MNLI's two dev sets the matched one decides."""
+    key = f"eval_{task.best_metric}"
+    lines = (folder / "log.txt").read_text().splitlines()
+    found = [json.loads(line)[key] for line in lines if line.startswith("{")]
+    best = json.loads((folder / "best" / "metrics.json").read_text())
+    assert len(found) == 2 and best[key] == max(found)
+
+
+def has_every_metric(task, metrics, written):
+    names = {f"eval_{name}" for name in (*task.metrics, "samples")}
+    if task.name == "MNLI":
+        names |= {f"{name}_mm" for name in names}
+        assert metrics["eval_samples_mm"] == len(written["dev_mismatched"])
+    assert set(metrics) == names
+    assert metrics["eval_samples"] == len(written["dev_matched" if task.name == "MNLI" else "dev"])
+
+
+def answers_every_row(task, model, submission, written):
+    """GLUE's files: every row of each test file once, in order, as the model answers the texts themselves."""
+    files = FILES.get(task.name, {f"{task.name}.tsv": "test"})
+    assert {path.name for path in submission.iterdir()} == set(files)
+    classify = Classifier(model, max_seq_length=24)
+    for file, split in files.items():
+        header, *lines = [line.split("\t") for line in (submission / file).read_text().splitlines()]
+        assert header == ["index", "prediction"]
+        assert [index for index, _ in lines] == [str(row) for row in range(len(written[split]))]
+        answers = classify([texts[0] if len(texts) == 1 else tuple(texts) for texts, _ in written[split]])
+        if task.labels:
+            assert [answer for _, answer in lines] == [label for label, _ in answers]
+        else:
+            scores = np.clip(answers, 0, 5)
+            np.testing.assert_allclose([float(answer) for _, answer in lines], scores, atol=1e-4)
+
+
+# Submission files alone
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory, vocabulary):
+    """A model whose scores go far beyond 0 and 5, as ONNX: nothing has to be compiled."""
+    folder = tmp_path_factory.mktemp("scorer")
+    config = tiny.TINY.replace(labels=(), output_mode="regression", num_hidden_layers=1)
+    arrays = tiny.random_arrays(config, seed=3)
+    arrays["classifier.weight"] *= 40
+    tiny.write_model(folder / "model", vocabulary, config, arrays)
+    export(tiny.flags(model_dir=folder / "model", output_dir=folder / "onnx", kernels="off"))
+    return folder / "onnx"
+
+
+def evaluated(scorer, records, folder):
+    evaluate(tiny.flags(model_dir=scorer, task_name="STS-B", eval_data_dir=records, output_dir=folder,
+                        write_predictions=folder / "submission"))
+    return (folder / "submission" / "STS-B.tsv").read_text().splitlines()
+
+
+def test_scores_stay_between_0_and_5(tmp_path, vocabulary, scorer):
+    written, records = records_of(tmp_path, vocabulary, "STS-B")
+    scores = [float(line.split("\t")[1]) for line in evaluated(scorer, records, tmp_path)[1:]]
+    raw = Classifier(scorer)([tuple(texts) for texts, _ in written["test"]])
+    assert min(raw) < 0 or max(raw) > 5
+    np.testing.assert_allclose(scores, np.clip(raw, 0, 5), atol=1e-4)
+
+
+def test_rows_that_prepare_left_out_have_an_answer_too(tmp_path, vocabulary, scorer, capsys):
+    records_of(tmp_path / "whole", vocabulary, "STS-B")
+    whole = evaluated(scorer, tmp_path / "whole" / "records", tmp_path / "whole")
+    glue.write_task(tmp_path / "text", TASKS["STS-B"])
+    file = tmp_path / "text" / "test.tsv"
+    lines = file.read_text().splitlines()
+    for line in (2, 4):
+        lines.insert(line, "broken")
+    file.write_text("\n".join(lines) + "\n")
+    prepare(tiny.flags(task_name="STS-B", data_dir=tmp_path / "text", vocab_file=vocabulary,
+                       output_dir=tmp_path / "records", max_seq_length=24, on_bad_row="skip"))
+    capsys.readouterr()
+    found = evaluated(scorer, tmp_path / "records", tmp_path)
+    assert "7 rows of test.tsv; 0.000000 stands for 2 that prepare left out" in capsys.readouterr().err
+    answers = [line.split("\t")[1] for line in whole[1:]]
+    expected = [answers[0], "0.000000", answers[1], "0.000000", *answers[2:]]
+    assert found == ["index\tprediction", *(f"{row}\t{answer}" for row, answer in enumerate(expected))]
+
+
+def test_records_without_all_rows_are_refused(tmp_path, vocabulary, scorer, here, capsys):  # noqa: F811
+    records_of(tmp_path / "cut", vocabulary, "STS-B", "--max_rows", "5")
+    (tmp_path / "cut" / "text" / "test.tsv").unlink()
+    prepare(tiny.flags(task_name="STS-B", data_dir=tmp_path / "cut" / "text", vocab_file=vocabulary,
+                       output_dir=tmp_path / "none", max_seq_length=24))
+    cases = {tmp_path / "cut" / "records": "holds the first 5 rows of test.tsv (--max_rows of prepare)",
+             tmp_path / "none": "holds no test records: put test.tsv beside the dev file",
+             tmp_path / "none" / "dev.tfrecord": "needs a folder that prepare wrote"}
+    for records, complaint in cases.items():
+        flags = tiny.flags(model_dir=scorer, task_name="STS-B", eval_data_dir=records)
+        assert complaint in refused(evaluate, [*flags, "--write_predictions=submission"], capsys)
