@@ -102,6 +102,9 @@ class LoopConfig(FormatConfig):
     )
     max_ckpt_num: int = option(1, "resume checkpoints kept", must=POSITIVE)
     logging_step: int = option(100, "steps between lines of the log", must=POSITIVE)
+    profile: int = option(
+        0, "write where the time of N steps goes to output_dir/profile (0: no profile)", must=NOT_NEGATIVE
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -39,12 +39,14 @@ class Lesson:
     Until the cache is complete the teacher answers; an epoch that it answers whole completes the cache. The
     answers are rounded as the cache keeps them, so that it makes no difference where they come from.
     `agreed(wish of rank 0)` makes all ranks do the same; `leads` on rank 0; `say` takes the remarks.
+    `waited` and `asked` are the seconds spent reading (in this epoch) and asking the teacher.
     """
 
     def __init__(self, teacher, cache, agreed=bool, leads=True, say=print):
         self.teacher, self.cache = teacher, cache
         self._agreed, self._leads, self._say = agreed, leads, say
-        self._reader, self._writer, self.waited = None, None, 0.0
+        self._reader, self._writer = None, None
+        self.waited = self.asked = 0.0
 
     @property
     def reads(self):
@@ -131,7 +133,9 @@ class Lesson:
             behind = deque()
             for batch in batches:
                 columns = (batch.input_ids, batch.token_type_ids, batch.attention_mask)
+                began = time.perf_counter()
                 answers = self.teacher(*map(Tensor, columns))
+                self.asked += time.perf_counter() - began
                 if self._writer:
                     behind.append(pool.submit(self._write, batch, answers))
                     if len(behind) > AHEAD:

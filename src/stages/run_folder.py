@@ -13,6 +13,7 @@ FREE_ON_RESUME = (
     "resume",
     "overwrite_output_dir",
     "logging_step",
+    "profile",
     "save_ckpt_step",
     "max_ckpt_num",
     "device_id",

@@ -10,6 +10,7 @@ from src.train.device import sink_steps
 from src.train.distributed import gradient_reducer
 from src.train.loop import Phase, phase_steps
 from src.train.optimizer import adam_weight_decay, bias_corrected, polynomial_schedule
+from src.train.profile import StepProfile
 from src.train.step import LossScale, TrainStep
 
 
@@ -63,6 +64,7 @@ def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None, less
     names = (plan.number, plan.title, step, batches, plan.epochs, config.train_steps, network.features)
     # What a teacher answers comes from the host, step by step.
     sunk = 0 if lesson else sink_steps(config, run.device, batches.buckets)
+    profile = _profile(run, plan, total - done)
     rest = {
         "log_name": run.log_name,
         "sink_steps": sunk,
@@ -70,8 +72,18 @@ def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None, less
         "lesson": lesson,
         "graph": None if sunk else run.meter.graph(step, "train step", step_operations(network)),
         "meter": run.meter,
+        "profile": profile,
     }
     run.loop.run(Phase(*names, evaluate=evaluate, **rest), done)
+    if profile:
+        profile.end()
+
+
+def _profile(run, plan, left):
+    if not run.config.profile:
+        return None
+    tables = run.output_dir / "profile" / f"phase{plan.number}" if run.ranks.writes else None
+    return StepProfile(run.config.profile, left, tables, run.journal.say)
 
 
 def _resume(run, number, step):

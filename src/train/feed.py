@@ -1,5 +1,8 @@
 """Batches into the train step: one by one, or in stretches through the device's queue (data sink)."""
-from itertools import islice
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 import mindspore as ms
@@ -9,12 +12,16 @@ COLUMNS = ("input_ids", "token_type_ids", "attention_mask", "labels", "weights")
 
 
 class Done(NamedTuple):
-    """What was run: the last step's result, the number of steps, and the examples and real tokens in them."""
+    """What was run: the last step's result, the number of steps, and the examples and real tokens in them.
+
+    `seconds` were spent waiting for data, asking the teacher, taking both to the device, and in the step.
+    """
 
     result: tuple
     steps: int
     examples: int
     tokens: int
+    seconds: tuple
 
 
 def fed_steps(step, batches, epoch, skip, most, sink_steps=0, lesson=None):
@@ -31,14 +38,40 @@ def fed_steps(step, batches, epoch, skip, most, sink_steps=0, lesson=None):
         rows = sink_steps * batches.batch_size
         tokens = round(rows * float(batches.table.lengths.mean()))
         for _ in range(sunk // sink_steps):
-            yield Done(run_stretch(), sink_steps, rows, tokens)
+            began = time.perf_counter()
+            result = run_stretch()
+            yield Done(result, sink_steps, rows, tokens, (0.0, 0.0, 0.0, time.perf_counter() - began))
     # Without a sink all of them; with one, those that fill no whole stretch.
-    rest = islice(batches.epoch(epoch, skip=skip + sunk), left - sunk)
-    for batch, answers in lesson.answered(rest) if lesson else ((batch, ()) for batch in rest):
+    rest = made_ahead(islice(batches.epoch(epoch, skip=skip + sunk), left - sunk))
+    yield from _one_by_one(step, rest, lesson)
+
+
+def _one_by_one(step, batches, lesson):
+    pairs = lesson.answered(batches) if lesson else ((batch, ()) for batch in batches)
+    times = [time.perf_counter()]
+    asked = lesson.asked if lesson else 0.0
+    for batch, answers in pairs:
+        times.append(time.perf_counter())
         columns = [ms.Tensor(column) for column in _columns(batch)]
-        real = batch.weights > 0
+        times.append(time.perf_counter())
         result = step(*columns, *answers)
-        yield Done(result, 1, int(real.sum()), int(batch.attention_mask[real].sum()))
+        times.append(time.perf_counter())
+        waited, moved, stepped = (end - begin for begin, end in pairwise(times))
+        teacher = lesson.asked - asked if lesson else 0.0
+        real = batch.weights > 0
+        counts = int(real.sum()), int(batch.attention_mask[real].sum())
+        yield Done(result, 1, *counts, (waited - teacher, teacher, moved, stepped))
+        times, asked = [time.perf_counter()], lesson.asked if lesson else 0.0
+
+
+def made_ahead(items, count=2):
+    """The same items, made by a thread, up to `count` of them before they are asked for."""
+    items = iter(items)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = deque(pool.submit(next, items, None) for _ in range(count))
+        while (item := waiting.popleft().result()) is not None:
+            waiting.append(pool.submit(next, items, None))
+            yield item
 
 
 def _columns(batch):

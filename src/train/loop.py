@@ -24,7 +24,7 @@ class Phase:
     checkpoints and log; `sink_steps` as in fed_steps. `lesson` gives each batch the answers of a teacher that
     is not in the network (distill.lesson.Lesson); it is told where epochs begin and end. `graph`
     is what runs the step where that is not the step itself; `meter` (stages.throughput.Meter) counts what is
-    done.
+    done, `profile` (train.profile.StepProfile) says where the time of some steps goes.
     """
 
     number: int
@@ -41,6 +41,7 @@ class Phase:
     lesson: object = None
     graph: Callable | None = None
     meter: object = None
+    profile: object = None
 
     @property
     def total_steps(self):
@@ -167,14 +168,20 @@ class Loop:
 
 def measured(fed, phase):
     """The steps of `fed`, each counted and its time taken by the phase's meter where it has one."""
-    meter, steps = phase.meter, iter(fed)
+    meter, profile, steps = phase.meter, phase.profile, iter(fed)
     while True:
+        graphs = meter.graphs if meter else 0
+        if profile:
+            profile.before_step()
         with meter.working() if meter else contextlib.nullcontext():
             done = next(steps, None)
         if done is None:
             return
         if meter:
             meter.add(done.examples, done.tokens)
+            meter.waited += done.seconds[0]
+        if profile:
+            profile.after_step(done, compiled=bool(meter) and meter.graphs > graphs)
         yield done
 
 
