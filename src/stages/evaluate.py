@@ -34,5 +34,5 @@ def evaluate(config, zoo_config=None, say=None):
     for line in meter.lines():
         note(line)
     write_json(Path(config.output_dir or model.file.parent) / "eval_results.json", metrics)
-    submission.write_submission(config, task, model, tests, partial(print, file=sys.stderr))
+    submission.write_submission(config, task, model, tests, note)
     return metrics
