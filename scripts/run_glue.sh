@@ -104,6 +104,7 @@ stage() {  # NAME FOLDER COMMAND...
     read -ra words <<<"${further[${name%%_*}]:-}"
     local -a job=("${@:3}" "${words[@]}" --output_dir "$folder")
     printf -v wanted '%q ' "${job[@]}"
+    wanted=${wanted% }
     if $dry_run; then
         printf '%s\n' "${wanted//\\<unset\\>/<unset>}"
         return
@@ -119,7 +120,7 @@ stage() {  # NAME FOLDER COMMAND...
         fi
     fi
     goes_on "$name" "$folder"
-    printf '\n== %s, %s\n$ %s\n' "$task" "$name" "$wanted${again[*]}" | tee -a "$place/log.txt"
+    printf '\n== %s, %s\n$ %s\n' "$task" "$name" "$wanted ${again[*]}" | tee -a "$place/log.txt"
     trap : INT  # Ctrl+C is the stage's to answer: it saves its state and exits 130
     "${job[@]}" "${again[@]}" 2>&1 | tee -ia "$place/log.txt" || status=$?
     trap - INT

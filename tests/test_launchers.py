@@ -127,7 +127,7 @@ TOOLS = {"run_prepare.sh": "prepare", "run_prepare_corpus.sh": "prepare_corpus",
 
 @pytest.mark.parametrize("script", TOOLS)
 def test_the_variables_of_a_tools_launcher_are_its_flags(launch, script):
-    shown = launch("--dry_run", script=script)
+    shown = launch("--dry_run", script=script, PYTHONPATH="")
     assert shown.returncode == 0, shown.stderr
     before, _, arguments = shown.stdout.strip().partition(f" -u -m src.tools.{TOOLS[script]} ")
     assert before == f"env PYTHONPATH={SCRIPTS.parent} {sys.executable}"

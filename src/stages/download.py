@@ -31,8 +31,9 @@ def download(config):
                 raise
             failed.append(data_set.name)
             print(f"{data_set.name}: {error}")
-    with contextlib.suppress(OSError):   # what broke off stays there for the next run
-        (data_dir / PARTS).rmdir()
+        finally:
+            with contextlib.suppress(OSError):   # what broke off stays there for the next run
+                (data_dir / PARTS).rmdir()
     if failed:
         raise UserError(f"not fetched: {', '.join(failed)}; the lines above say why")
 

@@ -260,8 +260,9 @@ def test_a_web_page_instead_of_a_file(site, sst2, tmp_path, capsys):
     assert "answers with a web page where a file should be" in refused(site, capsys) and not below(tmp_path)
 
 
-def test_answers_that_are_no_file(site, capsys):
+def test_answers_that_are_no_file(site, tmp_path, capsys):
     assert "SST-2.zip answers 404 Not Found; the file may have moved" in refused(site, capsys)
+    assert not (tmp_path / "data" / ".download").exists()
     site.status = 503
     assert "broke off 4 times" in refused(site, capsys) and len(site.requests) == 5
 
