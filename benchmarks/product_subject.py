@@ -1,0 +1,135 @@
+"""This project's side of the comparison, a process's subject (processes.Peer): what task distillation wires.
+
+The stage puts everything together as for a run; only the loop is another, which keeps the phases that it is
+handed. Their steps are then fed as the loop feeds them, and timed.
+"""
+
+import shutil
+import time
+
+import mindspore as ms
+import numpy as np
+
+from benchmarks.processes import WARM_UP
+from benchmarks.sst2_lengths import MAX_SEQ_LENGTH, slice_of, whole_table
+from src.config import td_config
+from src.data.dataset import Batches
+from src.distill.lesson import Lesson
+from src.stages import load
+from src.stages.distillation import Distillation
+from src.stages.run import Run
+from src.train.feed import fed_steps
+
+PHASES = {"first": 0, "later": 0, "step": 0, "phase2_first": 1, "phase2": 1}
+
+
+class KeptPhases:
+    """In the place of a run's Loop: gives each phase to `ready`, and trains nothing."""
+
+    def __init__(self, loop, ready):
+        self.agree, self.phases, self._ready = loop.agree, [], ready
+
+    def run(self, phase, done=0):
+        """Keep a phase."""
+        self.phases.append(phase)
+        self._ready(phase)
+
+
+class OneBatch:
+    """A batch again and again, as an epoch."""
+
+    def __init__(self, batch, times):
+        self.batch, self.steps_per_epoch, self.batch_size = batch, times, len(batch.rows)
+
+    def epoch(self, epoch, skip=0):
+        """The batches from `skip` on."""
+        return iter([self.batch] * (self.steps_per_epoch - skip))
+
+
+class Product:
+    """Task distillation of a student preset from the teacher in a folder, on a slice of SST-2's lengths.
+
+    `flags` are more of run_task_distill.py; the output goes below `folder`.
+    """
+
+    def __init__(self, teacher, student, data_dir, rows, folder, flags):
+        flags = {
+            "task_name": "SST-2",
+            "load_teacher_ckpt_path": teacher,
+            "student_preset": student,
+            "seq_length": MAX_SEQ_LENGTH,
+            "output_dir": f"{folder}/run",
+            "do_eval": "false",
+            **flags,
+        }
+        task, resolved = td_config.resolve([f"--{name}={value}" for name, value in flags.items()])
+        self.run_of_stage = Run("task_distill", task, resolved)
+        say = self.run_of_stage.journal.say
+        whole = whole_table(data_dir)
+        files = load.read_model(teacher, say)
+        distillation = Distillation(self.run_of_stage, files, None, [(data_dir, whole)] * 2)
+        self.whole, part = distillation.batches, slice_of(whole, rows)
+        # Lengths are chosen for all the rows, as a real run does, and only a slice of them is read.
+        distillation.batches = [
+            Batches(part, batches.batch_size, batches.buckets, shuffle=True, seed=1) for batches in self.whole
+        ]
+        self.run_of_stage.loop = KeptPhases(self.run_of_stage.loop, self._warm)
+        self.run_of_stage.open()
+        self.distillation, self.turn, self.compiling = distillation, 0, {}
+
+    def prepare(self, phases):
+        """Compile and warm up both phases at each length.
+
+        Answers the seconds of compiling and the batches of an epoch over all of SST-2, both by length.
+        """
+        self.distillation.distil()
+        lengths = [batch.input_ids.shape[1] for batch in self.whole[0].epoch(0)]
+        found, counts = np.unique(lengths, return_counts=True)
+        seconds = sum(self.compiling.values())
+        return {
+            "counts": dict(zip(map(str, found), map(int, counts), strict=True)),
+            "compile": self.compiling,
+            "described": f"lengths {', '.join(map(str, found))}, {seconds:.1f} s of compiling",
+        }
+
+    def _warm(self, phase):
+        # Before the next phase is put together: both tie the student's dropout to their own optimizer.
+        seen = {batch.input_ids.shape[1]: batch for batch in phase.batches.epoch(0)}
+        for length, batch in seen.items():
+            spans = self._timed(phase, OneBatch(batch, 1 + WARM_UP))
+            self.compiling[f"phase {phase.number}, {length}"] = spans[0] - float(np.median(spans[1:]))
+
+    def run(self, task, steps=0):
+        """Time an epoch of the slice (`steps` steps of it where that is not 0).
+
+        Answers the length and seconds of each step, and what an epoch takes outside its steps.
+        """
+        phase = self.run_of_stage.loop.phases[PHASES[task]]
+        self.turn += 1
+        if task == "first":
+            shutil.rmtree(phase.lesson.cache.folder.parent, ignore_errors=True)
+        if task.endswith("first"):
+            phase.lesson = Lesson(phase.lesson.teacher, phase.lesson.cache)
+        began = time.perf_counter()
+        if phase.lesson:
+            phase.lesson.begin(whole=True)
+        spans = self._timed(phase, phase.batches, steps)
+        if phase.lesson:
+            phase.lesson.end(whole=True)
+        rest = time.perf_counter() - began - sum(spans)
+        lengths = (str(batch.input_ids.shape[1]) for batch in phase.batches.epoch(self.turn))
+        waited = phase.lesson.waited if phase.lesson else 0.0
+        return {"steps": list(zip(lengths, spans, strict=False)), "rest": rest, "waited": waited}
+
+    def _timed(self, phase, batches, steps=0):
+        """Seconds from the end of one step to that of the next, over an epoch or `steps` steps."""
+        # The learning rate has a value for each step of the phase, and none for the rounds of a benchmark.
+        phase.step.optimizer.global_step.set_data(ms.Tensor([0], ms.int32))
+        spans, before = [], time.perf_counter()
+        most = steps or batches.steps_per_epoch
+        for done in fed_steps(phase.step, batches, self.turn, 0, most, lesson=phase.lesson):
+            done[0][0].asnumpy()  # the loss: waits for the step
+            now = time.perf_counter()
+            spans.append(now - before)
+            before = now
+        return spans
