@@ -6,8 +6,9 @@ import pytest
 import scipy.stats
 import sklearn.metrics
 
+from src.errors import UserError
 from src.metrics import METRICS, best_of, short_name, task_metrics
-from src.tasks import TASKS
+from src.tasks import TASKS, TaskSpec
 
 RANDOM = np.random.default_rng(3)
 LABELS = RANDOM.integers(0, 2, 500)
@@ -63,3 +64,27 @@ def test_constant_predictions_give_a_number(name, rows):
 def test_the_best_metric_and_its_short_name(task, short):
     assert short_name(TASKS[task]) == short
     assert best_of(TASKS[task], {f"eval_{TASKS[task].best_metric}": 0.5, "eval_other": 1}) == 0.5
+
+
+def test_several_labels_by_hand():
+    task = TaskSpec("own", ("text",), output_mode="multi_label", labels=("a", "b", "c"),
+                    metrics=("f1_micro", "f1_macro", "subset_accuracy"), best_metric="f1_micro")
+    labels = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 1, 0]], np.float32)
+    logits = np.array([[2, -1, -1], [1, -2, 3], [-1, -1, -1], [-3, 0.1, 0]], np.float32)
+    # a: 2 hits. b: 1 hit, 1 miss. c: 1 false alarm, and no row has it: 0 in the mean over the labels.
+    assert task_metrics(task, logits, labels) == {
+        "eval_f1_micro": pytest.approx(2 * 3 / (2 * 3 + 1 + 1)),
+        "eval_f1_macro": pytest.approx((1 + 2 / 3 + 0) / 3), "eval_subset_accuracy": 0.75, "eval_samples": 4}
+    assert short_name(task) == "f1_micro"
+
+
+def test_macro_f1_of_classes_by_hand():
+    task = TaskSpec("own", ("text",), labels=("a", "b", "c"), metrics=("accuracy", "f1_macro"))
+    labels, logits = np.array([0, 1, 2, 2]), np.array([[9, 0, 0], [0, 9, 0], [0, 0, 9], [9, 0, 0]])
+    values = task_metrics(task, logits, labels)
+    assert values["eval_f1_macro"] == pytest.approx((2 / 3 + 1 + 2 / 3) / 3)
+
+
+def test_a_mode_without_metrics_is_refused():
+    with pytest.raises(UserError, match="a ranking task has no prediction here; there is one for cl"):
+        task_metrics(TaskSpec("own", ("text",), output_mode="ranking"), LOGITS, LABELS)

@@ -3,19 +3,23 @@
 import dataclasses
 
 from src.config.cli import parse
-from src.config.options import NOT_NEGATIVE, POSITIVE, SHARE, option, required
+from src.config.options import NOT_NEGATIVE, POSITIVE, SHARE, option
 from src.config.train_config import DeviceConfig
-from src.tasks import find_task
+from src.tasks import TASKS, find_task
 
 
 @dataclasses.dataclass(frozen=True)
 class AugmentConfig(DeviceConfig):
     """Make more training rows by replacing words (TinyBERT, section 3.2)."""
 
-    task_name: str = required("GLUE task, or sample")
-    data_dir: str = required("folder with the task's train file (train.tsv, .csv or .jsonl)")
+    task_name: str = option("", "GLUE task, or sample")
+    data_dir: str = option("", "folder with the task's train file (train.tsv, .csv or .jsonl)")
+    task_file: str = option(
+        "", "task file of a task of your own, instead of both; rows that prepare splits off are left out"
+    )
     output_file: str = option(
-        "", "file of all rows, the original ones first (default: DATA_DIR/train_aug.tsv)"
+        "", "file of all rows, the original ones first (default: the training file's name and _aug: "
+        "train_aug.tsv)"
     )
     mlm_model: str = option(
         "", "Hugging Face folder of a BERT with its masked language modelling head; it predicts words of one "
@@ -60,4 +64,5 @@ def resolve(argv=None):
 
 
 def _recipe(known):
-    return find_task(known["task_name"]).recipe["augment"] if known.get("task_name") else {}
+    task = find_task(known["task_name"]) if known.get("task_name") else TASKS["SST-2"]
+    return task.recipe["augment"]

@@ -32,11 +32,18 @@ def read_own(own, on_bad_row="error", max_rows=-1):
     texts = {"train": train}
     if own.makes_dev:
         kept, held = split_rows(train, own)
-        texts = {"train": _part(train, kept), "dev": dataclasses.replace(_part(train, held), bad_rows=[], repaired=[])}
+        part = dataclasses.replace(_part(train, held), bad_rows=[], repaired=[])
+        texts = {"train": _part(train, kept), "dev": part}
     for split, path in (("dev", own.dev_file), ("test", own.test_file)):
         if path:
             texts[split] = read_rows(path, own.spec(), on_bad_row, max_rows, split)
     return own, texts
+
+
+def held_out(own, on_bad_row="error"):
+    """(OwnTask with its labels known, lines of train_file that belong to dev) as `read_own` finds them."""
+    own, texts = read_own(own, on_bad_row)
+    return own, {example.line for example in texts["dev"].examples} if own.makes_dev else set()
 
 
 def check_suffix(path, own):

@@ -3,10 +3,10 @@
 from functools import partial
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import expit, softmax
 
 from src.data.dataset import Batches
-from src.data.features import encode_texts
+from src.data.features import LABEL_ARRAYS, encode_texts
 from src.data.tokenization import load_tokenizer
 from src.errors import UserError
 from src.infer.evaluate import LogitsCell, predict_logits
@@ -25,7 +25,7 @@ class TeacherFilter:
             raise UserError(f"{files.source.parent} holds no tokenizer files; copy them beside the weights")
         self.tokenizer = load_tokenizer(files.tokenizer_dir)
         network, config = load.classifier_from(files, task, device, print)
-        self.cell, self.labels, self.minimum = LogitsCell(network), list(task.labels), minimum
+        self.cell, self.task, self.minimum = LogitsCell(network), task, minimum
         self.meter = meter
         self.graph = meter.graph(self.cell, "filter", partial(forward_operations, config))
         self.longest = min(task.max_seq_length, config.max_position_embeddings)
@@ -39,8 +39,24 @@ class TeacherFilter:
         # The same lengths in each part: a new one would be a new graph.
         buckets = sorted({-(-self.longest // 4), -(-self.longest // 2), self.longest})
         batches = Batches(table, self.batch_size, buckets, shuffle=False, seed=0)
-        probabilities = softmax(predict_logits(self.cell, batches, self.graph), axis=-1)
+        logits = predict_logits(self.cell, batches, self.graph)
         self.meter.add(0, table.lengths.sum())
-        wanted = np.array([self.labels.index(row.label) for row in rows])
-        sure = probabilities[np.arange(len(rows)), wanted] >= self.minimum
-        return sure & (probabilities.argmax(axis=1) == wanted)
+        wanted = LABEL_ARRAYS[self.task.output_mode]([row.label for row in rows], self.task)
+        return AGREEMENTS[self.task.output_mode](logits, wanted) >= self.minimum
+
+
+def _with_class(logits, wanted):
+    probabilities = softmax(logits, axis=-1)
+    agreed = probabilities[np.arange(len(wanted)), wanted]
+    return np.where(probabilities.argmax(axis=1) == wanted, agreed, 0.0)
+
+
+def _with_marks(logits, wanted):
+    # The least sure yes or no among the labels decides.
+    agreed = np.where(wanted > 0, expit(logits), expit(-logits)).min(axis=1)
+    return np.where(agreed > 0.5, agreed, 0.0)
+
+
+# Output mode -> function of (logits [n, C], labels): how sure the teacher is of the label, 0 where it says
+# another.
+AGREEMENTS = {"classification": _with_class, "multi_label": _with_marks}

@@ -34,5 +34,6 @@ def evaluate(config, zoo_config=None, say=None):
     for line in meter.lines():
         note(line)
     write_json(Path(config.output_dir or model.file.parent) / "eval_results.json", metrics)
-    submission.write_submission(config, task, model, tests, note)
+    if tests:
+        submission.write_submission(config, task, model, tests, note)
     return metrics

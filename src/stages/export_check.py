@@ -36,13 +36,14 @@ class Comparison:
     scale: float
 
     @classmethod
-    def of(cls, logits, expected):
+    def of(cls, logits, expected, output_mode="classification"):
         """Compare logits [rows, C], or [tokens, C], with those expected."""
         differences = np.abs(logits - expected).max(axis=1)
-        changed = logits.argmax(axis=1) != expected.argmax(axis=1)
-        best = np.sort(expected[changed], axis=1)
+        ours, theirs = (_choices(values, output_mode) for values in (logits, expected))
+        changed = ours.argmax(axis=1) != theirs.argmax(axis=1)
+        best = np.sort(theirs[changed], axis=1)
         margin = (best[:, -1] - best[:, -2]).max() if changed.any() else 0.0
-        return cls(len(logits), float(differences.max()), float(np.median(differences)), int(changed.sum()),
+        return cls(len(ours), float(differences.max()), float(np.median(differences)), int(changed.sum()),
                    float(margin), float(np.sqrt(np.mean(expected**2))))
 
     def agrees(self, precision):
@@ -57,6 +58,13 @@ class Comparison:
                 f"in half of them by at most {self.typical:.2g}; {self.changed} differ{margin}")
 
 
+def _choices(logits, output_mode):
+    """Logits of what is chosen among: of several labels each is a choice of its own, no (0) or yes."""
+    if output_mode != "multi_label":
+        return logits
+    return np.stack([np.zeros_like(logits), logits], axis=-1).reshape(-1, 2)
+
+
 def check(file, files, config):
     """Reload an exported file and compare it with the network of `files` (load.ModelFiles).
 
@@ -68,7 +76,7 @@ def check(file, files, config):
     batches = tables.make_batches(table, config, BATCH, shuffle=False)
     exported = OPENERS[config.format](file, files.config, config, 0)
     found = Comparison.of(collect_logits(exported.predict, batches),
-                          collect_logits(predictor(network), batches))
+                          collect_logits(predictor(network), batches), files.config.output_mode)
     print(found)
     if not found.agrees(config.precision):
         raise UserError(f"the exported file does not compute what the model does (logits differ by up to "

@@ -65,6 +65,29 @@ def test_transformers_reads_the_same(tmp_path):
     assert BertConfig.from_json(write(tmp_path / "again.json", saved)) == config
 
 
+@pytest.mark.reference
+def test_transformers_knows_several_labels(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = preset("3L-312", labels=("bad", "good", "odd"), output_mode="multi_label")
+    written = config.to_json_dict()
+    theirs = transformers.AutoConfig.from_pretrained(write(tmp_path / "config.json", written).parent)
+    assert theirs.problem_type == written["problem_type"] == "multi_label_classification"
+    assert theirs.num_labels == 3
+    theirs.save_pretrained(tmp_path / "saved")
+    saved = json.loads((tmp_path / "saved" / "config.json").read_text())
+    saved["architectures"] = ["BertForSequenceClassification"]
+    assert BertConfig.from_json(write(tmp_path / "again.json", saved)) == config
+
+
+@pytest.mark.parametrize("mode", ["classification", "multi_label"])
+def test_the_output_mode_is_read_back(tmp_path, mode):
+    config = BertConfig(labels=("a", "b"), output_mode=mode)
+    assert BertConfig.from_json(write(tmp_path / "config.json", config.to_json_dict())) == config
+    # Without a problem_type it is one label, as for transformers.
+    values = {**config.to_json_dict(), "problem_type": None}
+    assert BertConfig.from_json(write(tmp_path / "none.json", values)).output_mode == "classification"
+
+
 def test_more_than_ten_labels_keep_their_order(tmp_path):
     config = BertConfig(labels=tuple(f"class {i}" for i in range(12)))
     read = BertConfig.from_json(write(tmp_path / "config.json", config.to_json_dict()))

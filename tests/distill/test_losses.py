@@ -4,7 +4,15 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from src.distill.losses import attention_mse, hidden_mse, label_cross_entropy, score_mse, soft_cross_entropy
+from src.distill.losses import (
+    attention_mse,
+    binary_cross_entropy,
+    hidden_mse,
+    label_cross_entropy,
+    score_mse,
+    soft_binary_cross_entropy,
+    soft_cross_entropy,
+)
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
 B, S, H, N, C = 3, 6, 5, 2, 4
@@ -68,3 +76,39 @@ def test_scores():
     expected = (scores[:, 0] - targets) ** 2
     for form in (targets, targets[:, None]):
         np.testing.assert_allclose(value(score_mse, scores, form, MASK), expected, rtol=1e-5)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x.astype(np.float64)))
+
+
+def cross_entropy_of_marks(logits, targets):
+    yes = sigmoid(logits)
+    return -(targets * np.log(yes) + (1 - targets) * np.log(1 - yes)).mean(-1)
+
+
+def test_several_labels():
+    logits, marks = normal(B, C), np.array([[1, 0, 0, 1], [0, 0, 0, 0], [1, 1, 1, 1]], np.float32)
+    expected = cross_entropy_of_marks(logits, marks)
+    np.testing.assert_allclose(value(binary_cross_entropy, logits, marks, MASK), expected, rtol=1e-5)
+    # Sure and wrong costs what it should, sure and right nothing, neither infinity.
+    sure = np.array([[1e4, -1e4, -1e4, -1e4]] * 3, np.float32)
+    right = np.array([[1, 0, 0, 0]] * 3, np.float32)
+    np.testing.assert_allclose(value(binary_cross_entropy, sure, right, MASK), 0, atol=1e-6)
+    np.testing.assert_allclose(value(binary_cross_entropy, sure, 1 - right, MASK), 1e4, rtol=1e-6)
+
+
+def test_several_labels_of_a_teacher():
+    student, teacher = normal(B, C), normal(B, C)
+    expected = cross_entropy_of_marks(student, sigmoid(teacher))
+    np.testing.assert_allclose(value(soft_binary_cross_entropy, student, teacher, MASK), expected, rtol=1e-5)
+    same = value(soft_binary_cross_entropy, teacher, teacher, MASK)
+    assert (same > 0).all() and (same < expected).all()
+
+
+@pytest.mark.reference
+def test_several_labels_are_transformers_loss():
+    torch = pytest.importorskip("torch")
+    logits, marks = normal(B, C), np.array([[1, 0, 0, 1], [0, 0, 0, 0], [1, 1, 1, 1]], np.float32)
+    theirs = torch.nn.BCEWithLogitsLoss()(torch.tensor(logits), torch.tensor(marks)).item()
+    assert value(binary_cross_entropy, logits, marks, MASK).mean() == pytest.approx(theirs, rel=1e-6)
