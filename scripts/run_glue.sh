@@ -111,6 +111,7 @@ stage() {  # NAME FOLDER COMMAND...
     fi
     if ! $renewed && [[ -d $folder && -f $mark ]]; then
         if [[ $(<"$mark") == "$wanted" ]]; then
+            passed+=("$mark")
             printf '== %s, %s: done before, skipped\n' "$task" "$name"
             return
         elif [[ $name != evaluate_* ]]; then
@@ -119,6 +120,7 @@ stage() {  # NAME FOLDER COMMAND...
             return 2
         fi
     fi
+    forget_what_follows
     goes_on "$name" "$folder"
     printf '\n== %s, %s\n$ %s\n' "$task" "$name" "$wanted ${again[*]}" | tee -a "$place/log.txt"
     trap : INT  # Ctrl+C is the stage's to answer: it saves its state and exits 130
@@ -127,7 +129,16 @@ stage() {  # NAME FOLDER COMMAND...
     ((status != 130)) || exit 130
     ((status == 0)) || return "$status"
     renewed=true
+    passed+=("$mark")
     printf '%s\n' "$wanted" >"$mark"
+}
+
+# What rests on a stage that is about to run has not ended any more.
+forget_what_follows() {
+    local mark
+    for mark in "$place"/.*.done; do
+        [[ " ${passed[*]} " == *" $mark "* ]] || rm -f "$mark"
+    done
 }
 
 # Fills `again`: what a stage needs whose folder an earlier call has begun.
@@ -183,13 +194,13 @@ evaluate_model() {  # teacher|student|int8 RECORDS
 
 main() {
     local python task place renewed
-    local -a again=()
+    local -a again=() passed=()
     read_arguments "$@"
     python=$(find_interpreter)
     RESUME_COMMAND="bash ${BASH_SOURCE[0]} $(printf '%q ' "$@")"
     export RESUME_COMMAND PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
     for task in "${names[@]}"; do
-        place=$output_dir/$task renewed=false
+        place=$output_dir/$task renewed=false passed=()
         $dry_run || mkdir -p "$place"
         run_task || failed+=("$task")
     done

@@ -23,17 +23,15 @@ SCRIPT = ROOT / "scripts" / "run_glue.sh"
 STAGES = ["prepare", "finetune", "task_distill", "export", "evaluate", "evaluate", "evaluate"]
 
 # Stands in for the interpreter: notes what was asked of it, fills the output folder, fails where told to.
-INTERPRETER = f"""#!{sys.executable}
-import os, pathlib, sys
-words = sys.argv[1:]
-with open("calls", "a") as file:
-    print(*words, file=file)
-folder = pathlib.Path(words[words.index("--output_dir") + 1])
-if os.environ.get("FAIL") and os.environ["FAIL"] in " ".join(words):
-    print("this stage fails")
-    sys.exit(int(os.environ["CODE"]))
-(folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-(folder / "checkpoints" / "step.safetensors").touch()
+INTERPRETER = """#!/usr/bin/env bash
+printf '%s\\n' "$*" >>calls
+while (($#)) && [[ $1 != --output_dir ]]; do words+=" $1"; shift; done
+if [[ -n ${FAIL:-} && $words == *"$FAIL"* ]]; then
+    echo "this stage fails"
+    exit "$CODE"
+fi
+mkdir -p "$2/checkpoints"
+: >"$2/checkpoints/step.safetensors"
 """
 
 
@@ -110,6 +108,14 @@ def test_what_rests_on_a_new_teacher_is_made_anew(glue_script):
     assert list(map(kind, renewed.calls)) == [*STAGES[1:], "glue_table"]
     assert renewed.calls[0].endswith("/teacher")
     assert renewed.calls[1].endswith("/student --overwrite_output_dir")
+
+
+def test_what_rested_on_the_old_teacher_is_not_taken_after_a_failure(glue_script):
+    glue_script(*GIVEN, "--tasks", "RTE")
+    subprocess.run(["rm", "-r", glue_script.folder / "output/glue/RTE/teacher"], check=True)
+    assert glue_script(*GIVEN, "--tasks", "RTE", FAIL="run_finetune", CODE="1").returncode == 1
+    mended = glue_script(*GIVEN, "--tasks", "RTE")
+    assert list(map(kind, mended.calls)) == [*STAGES[1:], "glue_table"]
 
 
 def test_other_flags_than_those_of_an_ended_stage(glue_script):
