@@ -79,6 +79,12 @@ def _counted(model, meter):
     return dataclasses.replace(model, predict=meter.counted(model.predict, operations))
 
 
+def answers_by_token(model_dir):
+    """Whether a model folder says that it answers for each token; nothing else of it is looked at."""
+    file = Path(model_dir) / CONFIG_FILE
+    return file.is_file() and BertConfig.from_json(file).by_token
+
+
 def exported_as(folder):
     """{format, precision} of a folder that `export` wrote, {} of any other."""
     file = folder / CONFIG_FILE

@@ -7,15 +7,13 @@ import sys
 
 import numpy as np
 
-from src.config.train_config import DeviceConfig
 from src.data.features import encode_texts
 from src.data.text_lines import read_pairs
-from src.data.tokenization import load_tokenizer
 from src.errors import UserError
-from src.infer.logits import collect_logits
 from src.stages.answers import ANSWERS
-from src.stages.open_model import open_model
-from src.stages.throughput import Meter
+from src.stages.asked_model import AskedModel
+from src.stages.open_model import answers_by_token
+from src.stages.tag import tag
 from src.tasks import for_mode
 
 LINES = 8192   # read, answered and printed at a time
@@ -29,27 +27,12 @@ class Answers:
     truncated: int
 
 
-class Classifier:
-    """Answers with a model folder: best/ or last/ of a run, a Hugging Face BERT with a head, or an export.
+class Classifier(AskedModel):
+    """Answers with a model folder; takes and raises what AskedModel does. Words are tagged by tag.Tagger."""
 
-    An exported ONNX file is run by ONNX Runtime with `threads` threads (0: one a core), all else by MindSpore
-    on `device_target`, or as `settings`, a DeviceConfig, say. `max_seq_length` cuts longer texts (0: the
-    model's positions). Raises UserError for a folder that is none of these.
-    """
-
-    def __init__(self, model_dir, max_seq_length=0, batch_size=32, device_target="auto", threads=0,
-                 settings=None):
-        settings = settings or DeviceConfig(device_target=device_target)
-        self.meter = Meter()
-        self.model = open_model(model_dir, settings, threads, meter=self.meter)
-        config, self.batch_size = self.model.config, batch_size
-        self.form = for_mode(ANSWERS, config.output_mode, "answer")(config.labels)
-        positions = config.max_position_embeddings
-        if max_seq_length > positions:
-            raise UserError(f"max_seq_length {max_seq_length} is more than the {positions} positions of "
-                            f"{model_dir}")
-        self.max_seq_length = max_seq_length or positions
-        self.tokenizer = load_tokenizer(self.model.file.parent)
+    def __init__(self, model_dir, *arguments, **settings):
+        super().__init__(model_dir, *arguments, **settings)
+        self.form = for_mode(ANSWERS, self.config.output_mode, "answer to a whole text")(self.config.labels)
 
     def __call__(self, texts):
         """One answer for each text, in order.
@@ -63,11 +46,8 @@ class Classifier:
         """The Answers to a list of texts as in a call."""
         pairs = [(text, None) if isinstance(text, str) else tuple(text) for text in texts]
         if not pairs:
-            return Answers(np.zeros((0, self.model.config.num_labels), np.float32), 0)
-        with self.meter.working():
-            table, counts = encode_texts(pairs, self.tokenizer, self.max_seq_length)
-            logits = collect_logits(self.model.predict, self.model.batches(table, self.batch_size))
-        self.meter.add(table.rows, table.lengths.sum())
+            return Answers(np.zeros((0, self.config.num_labels), np.float32), 0)
+        _, counts, logits = self.ask(encode_texts, pairs)
         return Answers(self.form.values(logits), counts.truncated)
 
 
@@ -75,8 +55,14 @@ def predict(config):
     """Answer the texts that a PredictConfig names, one line on standard output for each, in their order.
 
     An empty text has an empty answer, so that line n still answers line n. How many were empty, and how many
-    were cut, is said on standard error; after more texts than a batch, how fast it went too.
+    were cut, is said on standard error; after more texts than a batch, how fast it went too. A model that
+    classifies tokens answers as in `tag`.
     """
+    if answers_by_token(config.model_dir):
+        return tag(config, sentences_of(config))
+    if config.input_format != "text":
+        raise UserError(f"--input_format {config.input_format} is for a model that tags words; "
+                        f"{config.model_dir} answers for whole texts")
     pairs = texts_of(config)
     classify = Classifier(config.model_dir, config.max_seq_length, config.batch_size, threads=config.threads,
                           settings=config)
@@ -99,6 +85,17 @@ def predict(config):
             _note(line)
 
 
+def sentences_of(config):
+    """What `tag` takes: the sentences, whole lines all of them, or the lines of a CoNLL file."""
+    if config.text_b:
+        raise UserError("--text_b: a model that tags words takes single sentences; leave it out")
+    if config.input_format == "text":
+        return ("\t".join(filter(None, pair)) if pair else None for pair in texts_of(config))
+    if config.text:
+        raise UserError("--input_format conll is the form of a file; leave --text out and give --input")
+    return _lines_of(config)
+
+
 def texts_of(config):
     """Iterate over the pairs, or None for an empty text, of the command line, a file or standard input."""
     if config.text_b and len(config.text_b) != len(config.text):
@@ -110,24 +107,24 @@ def texts_of(config):
         seconds = config.text_b or [None] * len(config.text)
         pairs = zip(config.text, seconds, strict=True)
         return (pair if "".join(filter(None, pair)).strip() else None for pair in pairs)
+    return read_pairs(_lines_of(config), config.input or "standard input")
+
+
+def _lines_of(config):
+    """The lines of --input, or of standard input, as bytes."""
     if config.input and config.input != "-":
-        return _file_pairs(config.input)
+        try:
+            return _closing(open(config.input, "rb"))
+        except OSError as error:
+            raise UserError(f"--input {config.input} cannot be read: {error.strerror}") from None
     if sys.stdin.isatty():
         _note("reading texts from standard input, one a line; Ctrl+D ends")
-    return read_pairs(sys.stdin.buffer, "standard input")
+    return sys.stdin.buffer
 
 
-def _file_pairs(path):
-    try:
-        file = open(path, "rb")
-    except OSError as error:
-        raise UserError(f"--input {path} cannot be read: {error.strerror}") from None
-    return _closing(file, path)
-
-
-def _closing(file, path):
+def _closing(file):
     with file:
-        yield from read_pairs(file, path)
+        yield from file
 
 
 def as_tsv(pair, values, form):

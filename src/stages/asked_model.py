@@ -1,0 +1,38 @@
+"""A model folder opened to be asked about texts, whatever its answers are."""
+
+from src.config.train_config import DeviceConfig
+from src.data.tokenization import load_tokenizer
+from src.errors import UserError
+from src.infer.logits import collect_logits
+from src.stages.open_model import open_model
+from src.stages.throughput import Meter
+
+
+class AskedModel:
+    """A folder best/ or last/ of a run, a Hugging Face BERT with a head, or an export, with its tokenizer.
+
+    An exported ONNX file is run by ONNX Runtime with `threads` threads (0: one a core), all else by MindSpore
+    on `device_target`, or as `settings`, a DeviceConfig, say. `max_seq_length` cuts longer texts (0: the
+    model's positions). Raises UserError for a folder that is none of these.
+    """
+
+    def __init__(self, model_dir, max_seq_length=0, batch_size=32, device_target="auto", threads=0,
+                 settings=None):
+        settings = settings or DeviceConfig(device_target=device_target)
+        self.meter = Meter()
+        self.model = open_model(model_dir, settings, threads, meter=self.meter)
+        self.config, self.batch_size = self.model.config, batch_size
+        positions = self.config.max_position_embeddings
+        if max_seq_length > positions:
+            raise UserError(f"max_seq_length {max_seq_length} is more than the {positions} positions of "
+                            f"{model_dir}")
+        self.max_seq_length = max_seq_length or positions
+        self.tokenizer = load_tokenizer(self.model.file.parent)
+
+    def ask(self, encode, texts, *more):
+        """(RecordTable, EncodingCounts, logits) of texts, as of `encode(texts, tokenizer, *more, length)`."""
+        with self.meter.working():
+            table, counts = encode(texts, self.tokenizer, *more, self.max_seq_length)
+            logits = collect_logits(self.model.predict, self.model.batches(table, self.batch_size))
+        self.meter.add(table.rows, table.lengths.sum())
+        return table, counts, logits
