@@ -60,6 +60,34 @@ def choose_buckets(lengths, max_seq_length, limit=4, passes=None):
     return sorted({int(ends[place]) for place in places})
 
 
+def buckets_beside(known, lengths, grid):
+    """The static lengths for one pass over rows of `lengths`, where graphs of the lengths `known` exist.
+
+    New ones are taken from the ascending `grid` (its last holds every row), by the rule of `choose_buckets`;
+    none where padding to those that exist costs less. None is longer than the longest row needs: rows that
+    fill no batch would go up to it.
+    """
+    lengths, grid = np.asarray(lengths), np.asarray(grid)
+    new = set(choose_buckets(grid[np.searchsorted(grid, lengths)], int(grid[-1]), len(grid), passes=1))
+    both = _as_long_as_needed(new | set(known), lengths)
+    old = _as_long_as_needed(known, lengths)
+    compiled = COMPILE_TOKENS * len(set(both) - set(known))
+    if old and _padded_tokens(lengths, old) <= _padded_tokens(lengths, both) + compiled:
+        return old
+    return both
+
+
+def _as_long_as_needed(buckets, lengths):
+    """`buckets` in order, up to the first that holds every row; empty where none does."""
+    buckets = sorted(buckets)
+    count = int(np.searchsorted(buckets, np.max(lengths))) + 1
+    return buckets[:count] if count <= len(buckets) else []
+
+
+def _padded_tokens(lengths, buckets):
+    return int(np.asarray(buckets)[np.searchsorted(buckets, lengths)].sum())
+
+
 class SortedBatches:
     """Batches of a table from its shortest rows to its longest, each padded to its own longest row.
 

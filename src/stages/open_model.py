@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from src.config.bert_config import BertConfig
-from src.data.dataset import Batches, SortedBatches
+from src.data.dataset import Batches, SortedBatches, buckets_beside
 from src.errors import UserError
 from src.files import read_json
 from src.infer.huggingface import tokenizer_files
@@ -35,6 +35,7 @@ class OpenModel:
     file: Path
     precision: str
     any_shape: bool
+    lengths: set = dataclasses.field(default_factory=set)  # those of the graphs that were compiled
 
     @property
     def tokenizer_dir(self):
@@ -47,7 +48,9 @@ class OpenModel:
         if self.any_shape:
             return SortedBatches(table, batch_size)
         longest = self.config.max_position_embeddings
-        lengths = [*(length for length in BUCKETS if length < longest), longest]
+        grid = [*(length for length in BUCKETS if length < longest), longest]
+        lengths = buckets_beside(self.lengths, table.lengths, grid)
+        self.lengths.update(lengths)
         # One text alone is common, and is not worth a whole batch.
         return Batches(table, min(table.rows, batch_size) if table.rows == 1 else batch_size, lengths,
                        shuffle=False, seed=0)

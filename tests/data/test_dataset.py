@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from src.data.dataset import Batches, choose_buckets
+from src.data.dataset import COMPILE_TOKENS, Batches, buckets_beside, choose_buckets
 from src.data.table import RecordTable
 from src.errors import UserError
 
@@ -148,3 +148,22 @@ def test_batches_are_fast():
     assert sum(1 for _ in batches.epoch(0)) == batches.steps_per_epoch
     # 500,000 rows a second on the developers' two cores; the bound leaves room for a busy machine.
     assert table.rows / (time.perf_counter() - start) > 40_000
+
+
+GRID = [16, 32, 64, 128, 512]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "known", "buckets"),
+    [
+        ([5, 9, 30], (), [32]),  # three rows do not pay for two graphs
+        ([5] * 5000 + [30] * 200, (), [16, 32]),  # these do
+        ([5, 9, 30], (16, 32, 512), [16, 32]),  # nothing is longer than the longest row needs
+        ([5] * 10, (64,), [64]),  # a graph that exists costs nothing
+        ([5] * (COMPILE_TOKENS // 48 + 10), (64,), [16]),  # beyond what a new one costs it has to be made
+        ([5, 100], (64,), [64, 128]),
+        ([400], (), [512]),
+    ],
+)
+def test_buckets_where_graphs_exist(lengths, known, buckets):
+    assert buckets_beside(set(known), lengths, GRID) == buckets
