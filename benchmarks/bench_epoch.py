@@ -6,7 +6,7 @@ make it. A slice of the rows is trained on; what a step of each length took is s
 batches in the whole. Each side has a process of its own and all take turns; docs/performance.md says more.
 """
 
-from benchmarks.comparison import BATCH, DROPOUT, EASY, ORIGINAL, Comparison, parser_of
+from benchmarks.comparison import BATCH, DROPOUT, EASY, ORIGINAL, against_pytorch, parser_of
 from benchmarks.report import absent_row, publish, row_of
 from src.errors import run_main
 
@@ -41,7 +41,7 @@ def flags_of(text, argv, *more):
 
 def measure(flags):
     """{seconds: {peer: {task: seconds of an epoch of each round}}, compile, memory, absent: {peer: ...}}."""
-    with Comparison(flags, [flags.easy], True, DROPOUT, {}) as peers:
+    with against_pytorch(flags, [flags.easy], True, DROPOUT, {}) as peers:
         peers.prepare([1, 2])
         steps = {ORIGINAL: 2 if flags.quick else 4, flags.easy: 5 if flags.quick else 10}
         order = [(name, task) for task in TORCH for name in (ORIGINAL, flags.easy)]

@@ -7,7 +7,7 @@ fastest counts as `easy`. Each has a process of its own and all take turns; docs
 
 import statistics
 
-from benchmarks.comparison import BATCH, EASY, NO_DROPOUT, ORIGINAL, Comparison, parser_of
+from benchmarks.comparison import BATCH, EASY, NO_DROPOUT, ORIGINAL, against_pytorch, parser_of
 from benchmarks.report import absent_row, publish, row_of
 from src.errors import run_main
 
@@ -23,7 +23,7 @@ def main(argv=None):
     flags.rounds = flags.rounds or (3 if flags.quick else 7)
     flags.steps = flags.steps or (3 if flags.quick else 4)
     flags.rows = flags.rows or 50 * BATCH
-    with Comparison(flags, flags.easy, False, 0.0, AS_IT_IS) as peers:
+    with against_pytorch(flags, flags.easy, False, 0.0, AS_IT_IS) as peers:
         peers.prepare([1])
         tasks = {name: "phase1" for name in (ORIGINAL, *flags.easy)} | {"fp32": "step", "bf16": "step"}
         seconds = {name: [] for name in tasks}
@@ -36,11 +36,11 @@ def main(argv=None):
         fastest = min(flags.easy, key=lambda name: statistics.median(seconds[name]))
         rows = []
         for name in ("fp32", "bf16"):
-            row = absent_row, (f"step_{name}", peers.absent.get(name))
-            if name not in peers.absent:
-                memory = peers.memory(name), peers.memory(ORIGINAL)
-                row = row_of, (f"step_{name}", seconds[name], seconds[ORIGINAL], seconds[fastest], memory)
-            rows.append(row[0](*row[1]))
+            if name in peers.absent:
+                rows.append(absent_row(f"step_{name}", peers.absent[name]))
+                continue
+            columns = seconds[name], seconds[ORIGINAL], seconds[fastest]
+            rows.append(row_of(f"step_{name}", *columns, (peers.memory(name), peers.memory(ORIGINAL))))
         publish(rows, flags, seconds=seconds, easy=fastest)
 
 

@@ -7,7 +7,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 from benchmarks.processes import Peer, last_line
 from src.errors import UserError
@@ -16,7 +15,6 @@ from src.infer.machine import describe_machine
 ORIGINAL = "original"
 STUDENT, BATCH, DROPOUT = "4L-312", 32, 0.1
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-PASSIVE = {"OMP_WAIT_POLICY": "passive"}
 # What a PyTorch user can do in a line or two: products in bfloat16, Adam in one kernel, a compiled model.
 PLAIN = {"products": "fp32", "compiled": False, "fused": False}
 EASY = {
@@ -26,8 +24,8 @@ EASY = {
 }
 
 
-def parser_of(text):
-    """The flags that the benchmarks share."""
+def parser_of(text, plot=True):
+    """The flags that the benchmarks share; --plot where there is something to draw."""
     parser = argparse.ArgumentParser(description=text.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few rows, steps and rounds: under five minutes")
     parser.add_argument("--rounds", type=int, default=0, help="rounds in which all take their turn")
@@ -36,41 +34,39 @@ def parser_of(text):
     parser.add_argument("--teacher", default="bert-base", help="preset of the random teacher")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of each process")
     parser.add_argument("--json", default="", help="file for the figures")
-    parser.add_argument("--plot", default="", help="file for a picture of them")
+    if plot:
+        parser.add_argument("--plot", default="", help="file for a picture of them")
     return parser
 
 
 class Comparison:
-    """The peers, by name. Used as a context: they end with it.
+    """Peers by name, each in a process. Used as a context: they end with it.
 
-    `easy` are names of EASY; `by_length` sorts their batches; `precisions` are this project's, `flags` its
-    flags; `dropout` is the student's in PyTorch.
+    `absent` {name: why} are those that this machine cannot run.
     """
 
-    def __init__(self, flags, easy, by_length, dropout, product_flags):
-        if not all(map(importlib.util.find_spec, ("torch", "transformers"))):
-            raise UserError("the peer needs PyTorch: pip install -r requirements-dev.txt")
+    def __init__(self, flags):
         self.flags, self.peers, self.absent, self.answers = flags, {}, {}, {}
         self._folder = tempfile.TemporaryDirectory()
-        folder = Path(self._folder.name)
-        shared = {"teacher": str(folder / "teacher"), "student": STUDENT}
-        shared.update(data_dir=flags.data_dir, rows=flags.rows)
-        write_teacher(flags.teacher, shared["teacher"])
-        threads = {"OMP_NUM_THREADS": str(flags.threads)}
-        torch = {**shared, "batch_size": BATCH, "dropout": dropout}
-        kinds = {ORIGINAL: {**PLAIN, "by_length": False}}
-        kinds.update({name: {**EASY[name], "by_length": by_length} for name in easy})
-        for name, kind in kinds.items():
-            options = {**torch, **kind}
-            self._start(name, "benchmarks.pytorch_subject:PyTorch", options, {**threads, **PASSIVE})
-        for precision in ("fp32", "bf16"):
-            own = {"batch_size": BATCH, "matmul_precision": precision, **product_flags}
-            options = {**shared, "folder": str(folder / precision), "flags": own}
-            environment = {**threads, **PASSIVE, "GLOG_v": "3"}
-            self._start(precision, "benchmarks.product_subject:Product", options, environment)
+        teacher = f"{self._folder.name}/teacher"
+        write_teacher(flags.teacher, teacher)
+        self._shared = {"teacher": teacher, "student": STUDENT}
+        self._shared.update(data_dir=flags.data_dir, rows=flags.rows)
+
+    def add_product(self, name, **flags):
+        """This project's task distillation, with more of its flags."""
+        options = {**self._shared, "folder": f"{self._folder.name}/{name}-output"}
+        options["flags"] = {"batch_size": BATCH, **flags}
+        self._start(name, "benchmarks.product_subject:Product", options, {"GLOG_v": "3"})
+
+    def add_pytorch(self, name, **options):
+        """TinyBERT in PyTorch; `options` are those of PyTorch."""
+        options = {**self._shared, "batch_size": BATCH, **options}
+        self._start(name, "benchmarks.pytorch_subject:PyTorch", options, {})
 
     def _start(self, name, subject, options, environment):
-        self.peers[name] = Peer(name, subject, options, environment, self._folder.name)
+        threads = {"OMP_NUM_THREADS": str(self.flags.threads), "OMP_WAIT_POLICY": "passive"}
+        self.peers[name] = Peer(name, subject, options, threads | environment, self._folder.name)
 
     def __enter__(self):
         return self
@@ -116,7 +112,7 @@ class Comparison:
 
     def steps(self):
         """Steps of an epoch over all of SST-2."""
-        return sum(self.answers[ORIGINAL]["counts"].values())
+        return sum(next(iter(self.answers.values()))["counts"].values())
 
     def compiling(self, name):
         """Seconds that a peer compiled for."""
@@ -125,6 +121,22 @@ class Comparison:
     def memory(self, name):
         """Peak of the anonymous memory of a peer so far, in GB."""
         return self.peers[name].memory if name in self.peers else 0.0
+
+
+def against_pytorch(flags, easy, by_length, dropout, product_flags):
+    """A Comparison of this project in both precisions with the original and with `easy`, names of EASY.
+
+    `by_length` sorts the batches of the easy ways; `dropout` is the student's in PyTorch.
+    """
+    if not all(map(importlib.util.find_spec, ("torch", "transformers"))):
+        raise UserError("the peer needs PyTorch: pip install -r requirements-dev.txt")
+    peers = Comparison(flags)
+    peers.add_pytorch(ORIGINAL, by_length=False, dropout=dropout, **PLAIN)
+    for name in easy:
+        peers.add_pytorch(name, by_length=by_length, dropout=dropout, **EASY[name])
+    for precision in ("fp32", "bf16"):
+        peers.add_product(precision, matmul_precision=precision, **product_flags)
+    return peers
 
 
 def write_teacher(preset, folder):

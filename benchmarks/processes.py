@@ -61,9 +61,8 @@ class Peer:
 
     def close(self):
         """End the process."""
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.wait()
+        self.process.terminate()
+        self.process.communicate()
 
 
 def last_line(text):
