@@ -34,9 +34,10 @@ def main(argv=None):
         "NumPy integers": IntegerBert(files.config, files.arrays),
     }
     logits = {name: collect_logits(way, batches) for name, way in ways.items()}
+    print(f"{table.rows} rows")
     for first, second in itertools.combinations(logits, 2):
         found = Comparison.of(logits[second], logits[first])
-        print(f"{first} and {second}: {str(found).split(': ', 1)[1]} ({found.rows} rows)")
+        print(f"{first} and {second}: {str(found).split(': ', 1)[1]}")
         for row in np.flatnonzero(logits[first].argmax(1) != logits[second].argmax(1)):
             print(f"  row {row}: logits {logits[first][row]} and {logits[second][row]}")
 
