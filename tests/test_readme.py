@@ -181,11 +181,18 @@ def test_commands_parse(page):
         length = 3 if words[1] == "-m" else 2
         command, arguments = " ".join(words[:length]), words[length:]
         if command in PARSERS:
-            PARSERS[command][1](arguments)
+            config_class, resolve = PARSERS[command]
+            resolve(with_task(config_class, arguments) if command.startswith("python run_") else arguments)
         elif words[0] == "bash":
             check_script(words[1], arguments)
         else:
             assert command == "python -m src" or words[1] == "-c", f"no such command: {command}"
+
+
+def with_task(config_class, arguments):
+    """The arguments of a training stage with a task: without one they wait for records that say it."""
+    unnamed = "task_name" in config_class.__dataclass_fields__ and "--task_name" not in arguments
+    return [*arguments, *(["--task_name", "SST-2"] if unnamed else [])]
 
 
 def check_script(script, arguments):
@@ -198,8 +205,7 @@ def check_script(script, arguments):
         arguments = arguments[len(values) :]
         config_class, resolve = PARSERS[f"python {values.get('script', launched[1])}"]
         passed = [word for word in arguments if word not in ("--background", "--dry_run")]
-        unnamed = "task_name" in config_class.__dataclass_fields__ and "--task_name" not in passed
-        resolve([*passed, *(["--task_name", "SST-2"] if unnamed else [])])
+        resolve(with_task(config_class, passed))
         return
     for before, word in zip(["", *arguments], arguments, strict=False):
         if before in FURTHER:

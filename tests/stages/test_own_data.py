@@ -157,3 +157,23 @@ def test_records_of_another_task(tmp_path, vocabulary, task_file):
     assert task.labels == ("food", "price", "service") and resolved.origins["epoch_size"] == "recipe"
     with pytest.raises(UserError, match="--task_name SST-2 contradicts the records .*, which are of reviews"):
         resolve([*flags, "--task_name", "SST-2"])
+
+
+def test_a_teacher_agrees_with_all_labels_or_not():
+    from src.stages.augment_filter import AGREEMENTS
+
+    sure = np.log([0.9 / 0.1, 0.2 / 0.8])   # logits of the probabilities 0.9 and 0.2
+    marks = np.array([[1, 0], [1, 1], [0, 0]])
+    agreed = AGREEMENTS["multi_label"](np.array([sure] * 3), marks)
+    np.testing.assert_allclose(agreed, [0.8, 0, 0], rtol=1e-6)
+    agreed = AGREEMENTS["classification"](np.log([[0.7, 0.3], [0.7, 0.3]]), np.array([0, 1]))
+    np.testing.assert_allclose(agreed, [0.7, 0], rtol=1e-6)
+
+
+def test_an_export_is_compared_label_by_label():
+    from src.stages.export_check import Comparison
+
+    expected = np.array([[2.0, -1.0], [0.1, -3.0]])
+    found = Comparison.of(expected + [[0.0, 0.0], [-0.3, 0.0]], expected, "multi_label")
+    assert (found.count, found.changed, found.margin) == (4, 1, pytest.approx(0.1))
+    assert (found.largest, found.scale) == (pytest.approx(0.3), pytest.approx(np.sqrt(14.01 / 4)))
