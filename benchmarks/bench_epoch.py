@@ -34,8 +34,8 @@ def flags_of(text, argv, *more):
     for name, settings in more:
         parser.add_argument(name, **settings)
     flags = parser.parse_args(argv)
-    flags.rounds = flags.rounds or (2 if flags.quick else 4)
-    flags.rows = flags.rows or (20 if flags.quick else 50) * BATCH
+    flags.rounds = flags.rounds or (2 if flags.quick else 3)
+    flags.rows = flags.rows or (15 if flags.quick else 50) * BATCH
     return flags
 
 

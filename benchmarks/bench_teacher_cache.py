@@ -16,8 +16,8 @@ ROWS = ("teacher_cache_first_epoch", "teacher_cache_later_epochs")
 def main(argv=None):
     """Measure and print; --json also writes {"rows": [{"name", "ratio", "low", "high"}]}."""
     flags = parser_of(__doc__, plot=False).parse_args(argv)
-    flags.rounds = flags.rounds or (2 if flags.quick else 4)
-    flags.rows = flags.rows or (20 if flags.quick else 50) * BATCH
+    flags.rounds = flags.rounds or (2 if flags.quick else 3)
+    flags.rows = flags.rows or (15 if flags.quick else 50) * BATCH
     with Comparison(flags) as peers:
         peers.add_product("cached", td_phase2_epoch_size=0)
         peers.add_product("asking", td_phase2_epoch_size=0, teacher_cache="off")

@@ -13,6 +13,7 @@ from src.errors import UserError
 from src.infer.machine import describe_machine
 
 ORIGINAL = "original"
+WARM_UP, QUICK_WARM_UP = 7, 3  # steps of each graph before any is timed
 STUDENT, BATCH, DROPOUT = "4L-312", 32, 0.1
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 # What a PyTorch user can do in a line or two: products in bfloat16, Adam in one kernel, a compiled model.
@@ -81,8 +82,9 @@ class Comparison:
         facts = describe_machine()
         print(f"{facts['processor']}, {facts['cores']} cores, {facts['instructions']}")
         print(f"load of the machine at the start {os.getloadavg()[0]:.1f}", flush=True)
+        warm_up = QUICK_WARM_UP if self.flags.quick else WARM_UP
         for peer in self.peers.values():
-            peer.send("prepare", phases=phases)
+            peer.send("prepare", phases=phases, warm_up=warm_up)
         for name, peer in list(self.peers.items()):
             try:
                 self.answers[name] = peer.receive()

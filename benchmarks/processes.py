@@ -14,7 +14,6 @@ from pathlib import Path
 
 from src.errors import UserError
 
-WARM_UP = 7  # steps before a subject is timed
 SAMPLED_EVERY = 0.05  # seconds
 # What a subject computes with is its own choice, whatever the shell says.
 CHOSEN = ("OMP_", "KMP_", "GOMP_", "MKL_", "ONEDNN_", "DNNL_", "ATEN_")

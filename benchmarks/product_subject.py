@@ -10,7 +10,6 @@ import time
 import mindspore as ms
 import numpy as np
 
-from benchmarks.processes import WARM_UP
 from benchmarks.sst2_lengths import MAX_SEQ_LENGTH, slice_of, whole_table
 from src.config import td_config
 from src.data.dataset import Batches
@@ -77,11 +76,12 @@ class Product:
         self.run_of_stage.open()
         self.distillation, self.turn, self.compiling = distillation, 0, {}
 
-    def prepare(self, phases):
-        """Compile and warm up both phases at each length.
+    def prepare(self, phases, warm_up):
+        """Compile what the stage trains and warm it up, `warm_up` steps at each length.
 
         Answers the seconds of compiling and the batches of an epoch over all of SST-2, both by length.
         """
+        self.warm_up = warm_up
         self.distillation.distil()
         lengths = [batch.input_ids.shape[1] for batch in self.whole[0].epoch(0)]
         found, counts = np.unique(lengths, return_counts=True)
@@ -96,7 +96,7 @@ class Product:
         # Before the next phase is put together: both tie the student's dropout to their own optimizer.
         seen = {batch.input_ids.shape[1]: batch for batch in phase.batches.epoch(0)}
         for length, batch in seen.items():
-            spans = self._timed(phase, OneBatch(batch, 1 + WARM_UP))
+            spans = self._timed(phase, OneBatch(batch, 1 + self.warm_up))
             self.compiling[f"phase {phase.number}, {length}"] = spans[0] - float(np.median(spans[1:]))
 
     def run(self, task, steps=0):

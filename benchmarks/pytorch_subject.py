@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from transformers import BertConfig
 
-from benchmarks.processes import WARM_UP
 from benchmarks.pytorch_tinybert import TinyBert, Trainer, load_bert
 from benchmarks.sst2_lengths import MAX_SEQ_LENGTH, slice_of, whole_table
 from src.config.bert_config import preset
@@ -46,11 +45,11 @@ class PyTorch:
         self.counts = {self._title: -(-whole.rows // batch_size)}
         self.turn = 0
 
-    def prepare(self, phases):
-        """Warm up `phases`; answers the batches of an epoch over all of SST-2."""
+    def prepare(self, phases, warm_up):
+        """Warm up `phases` by so many steps; answers the batches of an epoch over all of SST-2."""
         began = time.perf_counter()
         for phase in phases:
-            self.run(f"phase{phase}", WARM_UP)
+            self.run(f"phase{phase}", warm_up)
         described = f"{time.perf_counter() - began:.0f} s to warm up"
         return {"counts": self.counts, "compile": {}, "described": described}
 
