@@ -124,16 +124,38 @@ def answers_every_row(task, model, submission, written):
 # Submission files alone
 
 
-@pytest.fixture(scope="module")
-def scorer(tmp_path_factory, vocabulary):
-    """A model whose scores go far beyond 0 and 5, as ONNX: nothing has to be compiled."""
-    folder = tmp_path_factory.mktemp("scorer")
-    config = tiny.TINY.replace(labels=(), output_mode="regression", num_hidden_layers=1)
+def served(folder, vocabulary, labels, output_mode):
+    """A random model of large outputs, as ONNX: nothing has to be compiled to evaluate it."""
+    config = tiny.TINY.replace(labels=labels, output_mode=output_mode, num_hidden_layers=1)
     arrays = tiny.random_arrays(config, seed=3)
     arrays["classifier.weight"] *= 40
     tiny.write_model(folder / "model", vocabulary, config, arrays)
     export(tiny.flags(model_dir=folder / "model", output_dir=folder / "onnx", kernels="off"))
     return folder / "onnx"
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory, vocabulary):
+    """Its scores go far beyond 0 and 5."""
+    return served(tmp_path_factory.mktemp("scorer"), vocabulary, (), "regression")
+
+
+def test_mnli_has_two_dev_sets_and_three_submission_files(tmp_path, vocabulary, capsys):
+    task = TASKS["MNLI"]
+    written, records = records_of(tmp_path, vocabulary, "MNLI")
+    # The model's own order of labels is another than the task's.
+    model = served(tmp_path, vocabulary, ("neutral", "contradiction", "entailment"), "classification")
+    capsys.readouterr()
+    evaluate(tiny.flags(model_dir=model, task_name="MNLI", eval_data_dir=records, output_dir=tmp_path,
+                        write_predictions=tmp_path / "submission"))
+    metrics = json.loads(capsys.readouterr().out)
+    has_every_metric(task, metrics, written)
+    answers_every_row(task, model, tmp_path / "submission", written)
+    classify = Classifier(model, max_seq_length=24)
+    for split, ending in (("dev_matched", ""), ("dev_mismatched", "_mm")):
+        answers = classify([tuple(texts) for texts, _ in written[split]])
+        right = [label == answer for (_, label), (answer, _) in zip(written[split], answers, strict=True)]
+        assert metrics[f"eval_accuracy{ending}"] == pytest.approx(np.mean(right))
 
 
 def evaluated(scorer, records, folder):
