@@ -8,16 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from run_finetune import main as finetune
 from src.config.train_config import DeviceConfig
-from src.errors import UserError
+from src.errors import UserError, run_main
 from src.infer.machine import instructions
 from src.stages import matmul_precision
 
 ROOT = Path(__file__).resolve().parents[2]
 HAS_BF16 = set(matmul_precision.NEEDED) & set(instructions())
-# Wide enough for the products to leave float32; what is printed are the states of both layers.
+# Wide enough for the products to leave float32; kept are the states of both layers, and a gradient that every
+# product of the second layer has a part in.
 SCRIPT = """
 import sys
+import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 from src.config.bert_config import BertConfig
@@ -26,7 +29,8 @@ from src.model.bert import BertBody
 from src.model.names import named_parameters
 from src.stages.kernels import equip_device
 
-device = equip_device(DeviceConfig(device_target="CPU", matmul_precision=sys.argv[1], kernels="off"), print)
+precision, kernels, file = sys.argv[1:]
+device = equip_device(DeviceConfig(device_target="CPU", matmul_precision=precision, kernels=kernels), print)
 config = BertConfig(vocab_size=100, hidden_size=256, num_hidden_layers=2, num_attention_heads=4,
                     intermediate_size=512, max_position_embeddings=64)
 network, draw = BertBody(config, device.layers), np.random.default_rng(0)
@@ -34,8 +38,19 @@ for name, parameter in named_parameters(network).items():
     centre = 1.0 if name.endswith("LayerNorm.weight") else 0.0
     parameter.set_data(Tensor((centre + 0.05 * draw.standard_normal(parameter.shape)).astype(np.float32)))
 ids = draw.integers(5, 100, (8, 64)).astype(np.int32)
-states = network.set_train(False)(Tensor(ids), Tensor(ids * 0), Tensor(ids * 0 + 1))[1]
-np.save(sys.argv[2], np.stack([state.asnumpy() for state in states]))
+columns = Tensor(ids), Tensor(ids * 0), Tensor(ids * 0 + 1)
+network.set_train(False)
+weight = network.bert.encoder[1].attention.query.weight
+
+
+def loss(input_ids, token_type_ids, attention_mask):
+    last = network(input_ids, token_type_ids, attention_mask)[1][2]
+    return (last * last * last).sum()
+
+
+gradient = ms.grad(loss, None, weights=[weight])(*columns)[0]
+states = network(*columns)[1]
+np.savez(file, gradient=gradient.asnumpy(), **{str(n): state.asnumpy() for n, state in enumerate(states)})
 """
 
 
@@ -45,20 +60,26 @@ def environment(monkeypatch):
 
 
 @pytest.mark.skipif(not HAS_BF16, reason="this processor has no bf16 instructions")
-def test_results_differ_by_a_rounding_to_8_bits_and_not_more(tmp_path, environment):
+@pytest.mark.parametrize("kernels", ["off", "auto"])
+def test_results_differ_by_a_rounding_to_8_bits_and_not_more(kernels, tmp_path, environment, request):
+    if kernels == "auto":
+        request.getfixturevalue("library")
     (tmp_path / "states.py").write_text(SCRIPT)
-    states = {}
+    found = {}
     for precision in ("fp32", "bf16"):
-        file, environment = tmp_path / f"{precision}.npy", {"PYTHONPATH": str(ROOT), "GLOG_v": "3"}
-        command = [sys.executable, str(tmp_path / "states.py"), precision, str(file)]
-        subprocess.run(command, check=True, env={**os.environ, **environment})
-        states[precision] = np.load(file)
-    difference = states["bf16"] - states["fp32"]
-    shares = np.sqrt((difference**2).mean((1, 2)) / (states["fp32"] ** 2).mean((1, 2)))
+        file, environment = tmp_path / f"{precision}.npz", {"PYTHONPATH": str(ROOT), "GLOG_v": "3"}
+        command = [sys.executable, str(tmp_path / "states.py"), precision, kernels, str(file)]
+        done = subprocess.run(command, check=True, env={**os.environ, **environment}, capture_output=True)
+        assert b"plain operators" not in done.stdout
+        found[precision] = dict(np.load(file))
+    shares = {}
+    for name, exact in found["fp32"].items():
+        shares[name] = np.sqrt(((found["bf16"][name] - exact) ** 2).mean() / (exact**2).mean())
     # bf16 has 8 bits: rounding errors of up to 2^-9 each, averaged over a row and added over the products.
-    assert (shares[1:] > 2**-12).all() and (shares < 2**-7).all(), shares
+    assert all(2**-12 < shares[name] < 2**-7 for name in ("1", "2")), shares
+    assert 2**-12 < shares["gradient"] < 2**-4, shares
     # Before the first layer there is no product but, in plain operators, the means of LayerNorm.
-    assert shares[0] < 2**-12, shares
+    assert shares["0"] < (2**-12 if kernels == "off" else 1e-7), shares
 
 
 def test_a_processor_without_it(monkeypatch, environment):
@@ -67,6 +88,15 @@ def test_a_processor_without_it(monkeypatch, environment):
         matmul_precision.set_matmul_precision(DeviceConfig(matmul_precision="bf16"), "CPU")
     assert matmul_precision.VARIABLE not in os.environ
     matmul_precision.set_matmul_precision(DeviceConfig(), "CPU")
+
+
+def test_the_command_line_says_so(monkeypatch, environment, capsys):
+    monkeypatch.setattr(matmul_precision, "instructions", lambda: [])
+    flags = ["--task_name=SST-2", "--load_pretrained_path=x", "--matmul_precision=bf16"]
+    with pytest.raises(SystemExit) as stopped:
+        run_main(lambda: finetune(flags))
+    said = capsys.readouterr().err
+    assert stopped.value.code == 2 and "leave the flag out" in said and "Traceback" not in said
 
 
 def test_another_device(environment):
