@@ -25,9 +25,11 @@ class Comparison:
 
     Of each row (token) the largest difference of a logit: `largest` and `typical` are its maximum and median.
     `changed` counts the predictions that differ, `margin` is the largest distance between the model's best
-    two logits among those rows; `scale` is the root mean square of the model's logits.
+    two logits among those rows; `scale` is the root mean square of the model's logits, `unit` says whether
+    `count` is of rows or of tokens.
     """
 
+    unit: str
     count: int
     largest: float
     typical: float
@@ -43,8 +45,9 @@ class Comparison:
         changed = ours.argmax(axis=1) != theirs.argmax(axis=1)
         best = np.sort(theirs[changed], axis=1)
         margin = (best[:, -1] - best[:, -2]).max() if changed.any() else 0.0
-        return cls(len(ours), float(differences.max()), float(np.median(differences)), int(changed.sum()),
-                   float(margin), float(np.sqrt(np.mean(expected**2))))
+        unit = "tokens" if output_mode == "token_classification" else "rows"
+        return cls(unit, len(logits), float(differences.max()), float(np.median(differences)),
+                   int(changed.sum()), float(margin), float(np.sqrt(np.mean(expected**2))))
 
     def agrees(self, precision):
         """Whether the differences are those of rounding; never with NaN among the logits."""
@@ -54,8 +57,9 @@ class Comparison:
 
     def __str__(self):
         margin = f", by margins of up to {self.margin:.2g} in the model" if self.changed else ""
-        return (f"file and model over {self.count} predictions: logits differ by at most {self.largest:.2g}, "
-                f"in half of them by at most {self.typical:.2g}; {self.changed} differ{margin}")
+        return (f"file and model over {self.count} {self.unit}: logits differ by at most {self.largest:.2g}, "
+                f"in half of the {self.unit} by at most {self.typical:.2g}; {self.changed} predictions "
+                f"differ{margin}")
 
 
 def _choices(logits, output_mode):
