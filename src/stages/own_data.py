@@ -1,5 +1,7 @@
 """The files of a task of your own, from flags or a task file to rows, and what is to be said of them."""
 
+from pathlib import Path
+
 from src.config.own_task import FIELDS, MANIFEST_KEY, own_task
 from src.data.own_rows import check_suffix, counts_of, read_own
 from src.data.task_rows import read_rows
@@ -39,7 +41,8 @@ class OwnData:
         self.own, self._texts = read_own(own, config.on_bad_row, config.max_rows)
         self.task = self.own.spec()
         self.inputs = [config.task_file, own.train_file, own.dev_file, own.test_file]
-        if config.train_file and config.train_file != own.train_file:
+        other = config.train_file and Path(config.train_file).resolve() != Path(own.train_file).resolve()
+        if other:
             check_suffix(config.train_file, own)
             others = read_rows(config.train_file, self.task, config.on_bad_row, config.max_rows)
             self._texts["train"] = others
