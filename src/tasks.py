@@ -13,8 +13,6 @@ SINGLE_LENGTH, PAIR_LENGTH = 64, 128
 OUTPUT_MODES = ("classification", "multi_label", "regression", "token_classification")
 # The label of a token that is not counted: [CLS], [SEP], padding, all pieces of a word but its first.
 NOT_COUNTED = -100
-# The label of a token that is not counted: [CLS], [SEP], padding, all pieces of a word but its first.
-NOT_COUNTED = -100
 
 
 @dataclasses.dataclass(frozen=True)
