@@ -185,6 +185,9 @@ def test_commands_parse(page):
             resolve(with_task(config_class, arguments) if command.startswith("python run_") else arguments)
         elif words[0] == "bash":
             check_script(words[1], arguments)
+        elif command.startswith("python -m benchmarks."):
+            script = ROOT / f"{words[2].replace('.', '/')}.py"
+            assert script.is_file(), f"no such command: {command}"
         else:
             assert command == "python -m src" or words[1] == "-c", f"no such command: {command}"
 
@@ -224,7 +227,8 @@ def test_every_command_is_in_the_readme():
 def test_flags_in_the_text_exist(page):
     fields = [field for config, _ in PARSERS.values() for field in dataclasses.fields(config)]
     known = {f"--{name}" for field in fields for name in (field.name, field.metadata.get("alias")) if name}
-    scripts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "scripts").glob("*.sh"))
+    files = *(ROOT / "scripts").glob("*.sh"), *(ROOT / "benchmarks").glob("*.py")
+    scripts = "".join(path.read_text(encoding="utf-8") for path in files)
     known |= {"--help", *re.findall(r"--[a-z][\w-]+", scripts)}
     prose = CODE.sub("", page.read_text(encoding="utf-8"))
     inline = " ".join(re.findall(r"`([^`\n]+)`", prose))
