@@ -79,7 +79,8 @@ class Product:
     def prepare(self, phases, warm_up):
         """Compile what the stage trains and warm it up, `warm_up` steps at each length.
 
-        Answers the seconds of compiling and the batches of an epoch over all of SST-2, both by length.
+        `phases` are what the flags make it train. Answers the seconds of compiling, and the batches of an
+        epoch over all of SST-2 by length.
         """
         self.warm_up = warm_up
         self.distillation.distil()
