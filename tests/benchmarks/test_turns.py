@@ -1,0 +1,61 @@
+"""The benchmarks from flags to figures, over subjects of known speed: who is compared with whom, and how."""
+
+import json
+from importlib.util import find_spec
+
+import pytest
+
+from benchmarks import bench_epoch, bench_recipe, bench_step, bench_teacher_cache, comparison
+from benchmarks.processes import Peer
+
+pytestmark = pytest.mark.reference  # the benchmarks ask for torch, whoever their subjects are
+BF16 = "this processor has no bf16"
+
+
+@pytest.fixture
+def figures(monkeypatch, tmp_path):
+    """A function that runs a benchmark and returns {name: row} of its JSON."""
+    if not all(map(find_spec, ("torch", "transformers"))):  # not imported: that takes seconds
+        pytest.skip("needs torch and transformers")
+    subject = "tests.benchmarks.steady_subject:Steady"
+
+    def peer(name, _, *rest):
+        return Peer(name, subject, *rest)
+
+    monkeypatch.setattr(comparison, "Peer", peer)
+    monkeypatch.setattr(comparison, "write_teacher", lambda preset, folder: None)
+
+    def run(benchmark, *arguments):
+        file = tmp_path / f"{benchmark.__name__}.json"
+        benchmark.main([f"--json={file}", "--rounds=2", *arguments])
+        return {row["name"]: row for row in json.loads(file.read_text())["rows"]}
+
+    return run
+
+
+def test_a_step(figures, capsys):
+    rows = figures(bench_step, "--quick")
+    assert rows["step_fp32"]["ratio"] == pytest.approx(0.9)
+    assert rows["step_fp32"]["against_easy"] == pytest.approx(1.8)
+    assert rows["step_fp32"]["seconds"] == pytest.approx(0.9)
+    assert (rows["step_bf16"]["ratio"], rows["step_bf16"]["reason"]) == (None, BF16)
+    said = capsys.readouterr().out
+    assert "PyTorch, medium: 0.500 of the original" in said and "[1], 3 steps" in said
+
+
+def test_epochs_and_the_recipe_made_of_them(figures, tmp_path):
+    rows = figures(bench_epoch)
+    expected = {"epoch_first_fp32": 0.3, "epoch_later_fp32": 0.09, "phase2_fp32": 0.1}
+    assert {name: rows[name]["ratio"] for name in expected} == pytest.approx(expected)
+    assert rows["epoch_later_bf16"]["reason"] == BF16
+    # Two steps an epoch: 0.26 + 2 * (0.3 + 9 * 0.09 + 0.28 + 2 * 0.08) over 2 * (10 + 3 * 0.8).
+    for more in ([f"--measured={tmp_path / 'benchmarks.bench_epoch.json'}"], []):
+        rows = figures(bench_recipe, *more)
+        assert rows["recipe_fp32"]["ratio"] == pytest.approx((0.26 + 2 * 1.55) / 24.8)
+        assert rows["recipe_bf16"]["reason"] == BF16
+
+
+def test_the_teacher_cache(figures):
+    rows = figures(bench_teacher_cache)
+    assert rows["teacher_cache_first_epoch"]["ratio"] == pytest.approx(0.3 / 0.9)
+    assert rows["teacher_cache_later_epochs"]["ratio"] == pytest.approx(0.1)
