@@ -59,6 +59,8 @@ class Product:
             "seq_length": MAX_SEQ_LENGTH,
             "output_dir": f"{folder}/run",
             "do_eval": "false",
+            "td_phase1_epoch_size": 10,
+            "td_phase2_epoch_size": 3,
             **flags,
         }
         task, resolved = td_config.resolve([f"--{name}={value}" for name, value in flags.items()])
