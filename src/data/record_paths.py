@@ -10,7 +10,8 @@ MANIFEST_FILE, SCHEMA_FILE = "manifest.json", "schema.json"
 JOB_FILE = "job.json"
 TFRECORD_NAME = re.compile(r"\.?tf_?records?", re.IGNORECASE)
 # Google BERT's run_classifier.py calls its files train, eval and predict.
-OTHER_NAMES = {"dev": ("eval",), "test": ("predict",)}
+# Other names of a split; of MNLI's two dev sets the matched one stands for both where one is asked for.
+OTHER_NAMES = {"dev": ("eval", "dev_matched"), "test": ("predict",)}
 SPLITS = ("train", "dev", "dev_matched", "dev_mismatched", "test", "test_matched", "test_mismatched",
           "test_diagnostic", "eval", "predict")
 
