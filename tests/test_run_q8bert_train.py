@@ -126,7 +126,7 @@ def test_the_lines_that_the_model_zoo_s_users_look_for(done):
     results = [ast.literal_eval(text) for text in re.findall(r"^The current result is (.*)$", log, re.M)]
     assert len(results) == 9 and all(set(result) == {"accuracy"} for result in results)
     best = max(result["accuracy"] for result in results)
-    assert log.splitlines()[-3] == f"best acc: {best:.6f}"
+    assert f"best acc: {best:.6f}" in log.splitlines()[-5:]
     assert metrics_of(done / "best")["eval_accuracy"] == best
     last = {"eval_accuracy": results[-1]["accuracy"], "eval_samples": 13, "epoch": 3, "step": 15}
     assert metrics_of(done / "last") == last
@@ -284,7 +284,7 @@ WRONG = {
     "no model": ({"load_ckpt_path": ""}, "--load_ckpt_path is required"),
     "model absent": ({"load_ckpt_path": "none"}, "none does not exist; give a model folder"),
     "teacher absent": ({"load_teacher_ckpt_path": "none"}, "none does not exist; give a model folder"),
-    "no task": ({"task_name": ""}, 'task_name "" is not one of'),
+    "no task": ({"task_name": ""}, '--task_name is required: a GLUE task'),
     "misspelt task": ({"task_name": "STSB-B"}, 'did you mean "STS-B"'),
     "misspelt flag": ({"do_quantize": "true"}, 'did you mean "--do_quant'),
 }
