@@ -1,4 +1,5 @@
 """Shards made one after another in this process, or side by side in several."""
+import contextlib
 import os
 import signal
 import threading
@@ -52,7 +53,9 @@ def _beside_each_other(job, numbers, workers, show):
     done, stop = context.Value("Q", 0), context.Event()
     with ProcessPoolExecutor(workers, context, _begin, (job, done, stop)) as pool:
         try:
-            waiting = {pool.submit(_make, number): number for number in numbers}
+            # Ctrl+C reaches all processes of a terminal; this one then says when to stop.
+            with _blocked(signal.SIGINT):
+                waiting = {pool.submit(_make, number): number for number in numbers}
             while waiting:
                 finished, _ = wait(waiting, LOOK, FIRST_COMPLETED)
                 show(done.value)
@@ -68,11 +71,19 @@ def _beside_each_other(job, numbers, workers, show):
             pool.shutdown(cancel_futures=True)
 
 
+@contextlib.contextmanager
+def _blocked(number):
+    """Processes that start inside never see the signal; here it waits for the end of the block."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin(job, done, stop):
     """In a new worker process."""
     os.environ[PARALLELISM] = "false"
-    # Ctrl+C reaches all processes of a terminal; the parent then says when to stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def report(count):
         if stop.is_set():
