@@ -10,7 +10,7 @@ from benchmarks.comparison import BATCH, DROPOUT, EASY, ORIGINAL, against_pytorc
 from benchmarks.report import absent_row, publish, row_of
 from src.errors import run_main
 
-PRODUCT, TORCH = ("first", "later", "phase2_first", "phase2"), ("phase1", "phase2")
+PRODUCT, TORCH = ("first", "later", "phase2"), ("phase1", "phase2")
 # Row -> (precision, our task, that of PyTorch).
 ROWS = {
     "epoch_first_fp32": ("fp32", "first", "phase1"),

@@ -19,7 +19,7 @@ from src.stages.distillation import Distillation
 from src.stages.run import Run
 from src.train.feed import fed_steps
 
-PHASES = {"first": 0, "later": 0, "step": 0, "phase2_first": 1, "phase2": 1}
+PHASES = {"first": 0, "later": 0, "step": 0, "phase2": 1}
 
 
 class KeptPhases:
@@ -111,8 +111,7 @@ class Product:
         self.turn += 1
         if task == "first":
             shutil.rmtree(phase.lesson.cache.folder.parent, ignore_errors=True)
-        if task.endswith("first"):
-            phase.lesson = Lesson(phase.lesson.teacher, phase.lesson.cache)
+            phase.lesson = Lesson(phase.lesson.teacher, phase.lesson.cache, aside=phase.lesson.aside)
         began = time.perf_counter()
         if phase.lesson:
             phase.lesson.begin(whole=True)

@@ -39,13 +39,14 @@ class Lesson:
     Until the cache is complete the teacher answers; an epoch that it answers whole completes the cache. The
     answers are rounded as the cache keeps them, so that it makes no difference where they come from.
     `agreed(wish of rank 0)` makes all ranks do the same; `leads` on rank 0; `say` takes the remarks.
+    `aside` is a cache of what the teacher says beyond that, for a later phase: written along with the first.
     `waited` and `asked` are the seconds spent reading (in this epoch) and asking the teacher.
     """
 
-    def __init__(self, teacher, cache, agreed=bool, leads=True, say=print):
-        self.teacher, self.cache = teacher, cache
+    def __init__(self, teacher, cache, agreed=bool, leads=True, say=print, aside=None):
+        self.teacher, self.cache, self.aside = teacher, cache, aside
         self._agreed, self._leads, self._say = agreed, leads, say
-        self._reader, self._writer = None, None
+        self._reader, self._writers = None, []
         self.waited = self.asked = 0.0
 
     @property
@@ -57,49 +58,42 @@ class Lesson:
         """An epoch begins, at its first step if `whole`."""
         self.waited = 0.0
         if not self.reads and self._agreed(self.cache.is_complete()):
-            self._reader = self._shared(CacheReader)
+            self._reader = _shared(CacheReader, self.cache)
         if not self.reads and whole:
-            self._writer = self._make_writer()
+            caches = [self.cache]
+            if self.aside and not self._agreed(self.aside.is_complete()):
+                caches.append(self.aside)
+            self._writers = [writer for writer in map(self._make_writer, caches) if writer]
 
-    def _make_writer(self):
+    def _make_writer(self, cache):
         writer = None
         if self._leads:
             try:
-                writer = CacheWriter(self.cache)
+                writer = CacheWriter(cache)
             except BlockingIOError:
-                self._say(f"teacher cache {self.cache.key}: another run is writing it; this epoch does not")
+                self._say(f"teacher cache {cache.key}: another run is writing it; this epoch does not")
             except OSError as error:
                 self._say(
-                    f"teacher cache: {self.cache.part} cannot be written ({error.strerror}); the teacher "
-                    "goes on answering"
+                    f"teacher cache: {cache.part} cannot be written ({error.strerror}); the teacher goes on "
+                    "answering"
                 )
         if not self._agreed(writer is not None):
             return None
-        return writer or self._shared(lambda cache: CacheWriter(cache, leads=False))
-
-    def _shared(self, opener):
-        try:
-            return opener(self.cache)
-        except FileNotFoundError:
-            raise UserError(
-                f"the teacher cache {self.cache.folder} is seen by rank 0 but not by this one; give "
-                "--teacher_cache_dir a folder that all machines share, or add --teacher_cache off"
-            ) from None
+        return writer or _shared(lambda cache: CacheWriter(cache, leads=False), cache)
 
     def end(self, whole):
         """The epoch ended, with its last step if `whole`; what it wrote is kept or abandoned accordingly."""
-        writer, self._writer = self._writer, None
-        if writer is None:
-            return
-        if not whole:
-            writer.abandon()
-            return
-        writer.sync()
-        self._agreed(True)  # every rank's rows are on the disk
-        if self._leads:
-            writer.finish()
-            self._say(f"teacher cache {self.cache.key}: written, {self.cache.bytes / 1e9:.3g} GB")
-        self._agreed(True)  # and now they have their name
+        writers, self._writers = self._writers, []
+        for writer in writers:
+            if not whole:
+                writer.abandon()
+                continue
+            writer.sync()
+            self._agreed(True)  # every rank's rows are on the disk
+            if self._leads:
+                writer.finish()
+                self._say(f"teacher cache {writer.cache.key}: written, {writer.cache.bytes / 1e9:.3g} GB")
+            self._agreed(True)  # and now they have their name
 
     def answered(self, batches):
         """(batch, tensors of its answers) of each of `batches`."""
@@ -136,18 +130,30 @@ class Lesson:
                 began = time.perf_counter()
                 answers = self.teacher(*map(Tensor, columns))
                 self.asked += time.perf_counter() - began
-                if self._writer:
+                if self._writers:
                     behind.append(pool.submit(self._write, batch, answers))
                     if len(behind) > AHEAD:
                         behind.popleft().result()
-                yield batch, answers
+                yield batch, answers[: self.cache.layout.count]
             for future in behind:
                 future.result()
 
     def _write(self, batch, answers):
-        arrays, states = [answer.asnumpy() for answer in answers], self.cache.layout.states
+        arrays, layout = [answer.asnumpy() for answer in answers], self.cache.layout
         shape = (*batch.input_ids.shape, -1)
-        arrays = [array.reshape(shape) for array in arrays[:states]] + arrays[states:]
+        arrays = [array.reshape(shape) for array in arrays[: layout.states]] + arrays[layout.states :]
         # A row of weight 0 is another batch's, and its number perhaps another rank's to write.
         rows = [(place, int(row)) for place, row in enumerate(batch.rows) if batch.weights[place] > 0]
-        self._writer.write(rows, arrays)
+        for writer in self._writers:
+            own = slice(layout.count, None) if writer.cache is self.aside else slice(layout.count)
+            writer.write(rows, arrays[own])
+
+
+def _shared(opener, cache):
+    try:
+        return opener(cache)
+    except FileNotFoundError:
+        raise UserError(
+            f"the teacher cache {cache.folder} is seen by rank 0 but not by this one; give "
+            "--teacher_cache_dir a folder that all machines share, or add --teacher_cache off"
+        ) from None

@@ -43,6 +43,11 @@ class Layout:
     logits: int = 0
     by_token: bool = False
 
+    @property
+    def count(self):
+        """Arrays of a batch."""
+        return self.states + self.scores + bool(self.logits)
+
     def sizes(self, lengths):
         """[rows] int64: the bytes of rows of `lengths` tokens."""
         lengths = np.asarray(lengths, np.int64)

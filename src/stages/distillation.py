@@ -1,6 +1,6 @@
 """Teacher, student and records put together, and TinyBERT's two phases over them."""
 
-from src.distill.network import DistillNetwork
+from src.distill.network import TEACHER_FEATURES, DistillNetwork
 from src.distill.objective import prediction_rows
 from src.model.names import parameter_count
 from src.stages import load, student, tables
@@ -55,16 +55,27 @@ class Distillation:
             evaluate = self.evaluate if config.phase1_eval else None
             plan = PhasePlan(1, title, epochs, config.learning_rate)
             taught = self.student, self.layer_map, self.projection
-            train_intermediate(run, plan, self.batches[0], taught, self.teacher, evaluate)
+            teacher = self.teacher._replace(later=self._asked_later())
+            train_intermediate(run, plan, self.batches[0], taught, teacher, evaluate)
             run.write_model("phase1", self.student, self.student_config, self.tokenizer_dir)
         title, epochs = "phase 2 (prediction layer)", config.td_phase2_epoch_size
         plan = PhasePlan(2, title, epochs, config.phase2_learning_rate)
         self._train_prediction(plan)
         run.write_model("last", self.student, self.student_config, self.tokenizer_dir, run.last_metrics)
 
+    def _asked_later(self):
+        """What phase 2 asks of the teacher about phase 1's rows: one pass of the teacher serves both."""
+        if not self.config.td_phase2_epoch_size or self.batches[0].table is not self.batches[1].table:
+            return ()
+        return tuple(row.feature for row in self._prediction_rows() if row.feature in TEACHER_FEATURES)
+
+    def _prediction_rows(self):
+        config = self.config
+        by_label = config.regression_target == "label"
+        return prediction_rows(self.run.task.output_mode, config.label_weight, by_label)
+
     def _train_prediction(self, plan):
-        config, mode = self.config, self.run.task.output_mode
-        rows = prediction_rows(mode, config.label_weight, config.regression_target == "label")
+        config, rows = self.config, self._prediction_rows()
         inside, lesson = place_teacher(self.run, plan, self.batches[1], rows, self.teacher)
         network = DistillNetwork(self.student, rows, inside, temperature=config.temperature)
         train_phase(self.run, plan, network, self.batches[1], self.evaluate, lesson)

@@ -21,11 +21,12 @@ SILENT = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dro
 
 
 class Teacher(NamedTuple):
-    """A frozen teacher, its config, and the file that it came from."""
+    """A frozen teacher, its config and file; `later`: features that a later phase asks of the same rows."""
 
     network: object
     config: BertConfig
     source: Path
+    later: tuple = ()
 
 
 def place_teacher(run, plan, batches, rows, teacher, layer_map=()):
@@ -45,10 +46,13 @@ def place_teacher(run, plan, batches, rows, teacher, layer_map=()):
     cache = cache_of(run, batches.table, features, teacher, layer_map)
     if not _is_worth_it(run, plan, batches, cache):
         return teacher.network, None
+    later = [feature for feature in teacher.later if feature not in features]
+    aside = cache_of(run, batches.table, later, teacher, layer_map) if later else None
+    features += later
     answering = AnsweringTeacher(teacher.network, features, layer_map).set_train(False)
     operations = partial(forward_operations, teacher.config, layers=depth_of(features, layer_map))
     answering = run.meter.graph(answering, "teacher", operations)
-    return None, Lesson(answering, cache, _agreed(run), run.ranks.writes, run.journal.say)
+    return None, Lesson(answering, cache, _agreed(run), run.ranks.writes, run.journal.say, aside)
 
 
 def cache_of(run, table, features, teacher, layer_map):

@@ -2,7 +2,7 @@
 
 from src.errors import UserError
 
-SECONDS = {"step": 0.9, "first": 0.3, "later": 0.09, "phase2_first": 0.28, "phase2": 0.08, "phase1": 1.0}
+SECONDS = {"step": 0.9, "first": 0.3, "later": 0.09, "phase2": 0.08, "phase1": 1.0}
 
 
 class Steady:

@@ -1,5 +1,6 @@
 """The files of a teacher cache, and the Lesson over them with a teacher that is a NumPy function."""
 
+import dataclasses
 import threading
 from types import SimpleNamespace
 
@@ -104,6 +105,19 @@ def test_later_epochs_and_later_runs_read_what_the_first_epoch_heard(cache, tabl
             np.testing.assert_array_equal(answers[2][pairs], expected[2][pairs])
             assert not answers[2][~pairs].any()
             np.testing.assert_array_equal(answers[3], expected[3])
+
+
+def test_what_a_later_phase_asks_is_written_along(tmp_path, table):
+    layers = TeacherCache(tmp_path, FACTS, dataclasses.replace(LAYOUT, logits=0), LENGTHS)
+    logits = TeacherCache(tmp_path, {"teacher": "t", "states": []}, Layout(logits=3), LENGTHS)
+    lesson = Lesson(NumpyTeacher(), layers, say=lambda text: None, aside=logits)
+    for epoch in (0, 1):
+        # The student of this phase is told of the layers alone, by the teacher and by the file.
+        assert all(len(answers) == 3 for _, answers in epoch_of(lesson, batches_of(table), epoch))
+    assert lesson.reads and logits.is_complete()
+    later = Lesson(None, logits)
+    for batch, answers in epoch_of(later, batches_of(table, 3), 5):
+        np.testing.assert_array_equal(answers, said(batch.input_ids, batch.attention_mask)[3:])
 
 
 def test_an_epoch_that_was_broken_off_leaves_nothing(cache, table):
