@@ -19,7 +19,7 @@ install_requirements "$requirements"
 cd "$root"
 status=0
 "$python" -m ruff check . || status=$?
-# Two processes: MindSpore compiles on one core, and slower with each graph that a process has compiled before.
+# Two processes: MindSpore compiles on one core, and slower with each graph of a process.
 # Last, so that its closing line is the last one printed.
 "$python" -m pytest -n 2 --dist loadfile "$@" || status=$?
 exit "$status"

@@ -6,6 +6,7 @@ Sizes and SHA-256 are those that TensorFlow Datasets and Hugging Face's datasets
 import dataclasses
 
 from src.errors import UserError, did_you_mean
+from src.tasks import task_key
 
 GLUE = "https://dl.fbaipublicfiles.com/glue/data"
 SENTEVAL = "https://dl.fbaipublicfiles.com/senteval/senteval_data"
@@ -101,17 +102,14 @@ def choose_data_sets(text):
 
     Raises UserError with the nearest name for an unknown one, and for an empty list.
     """
-    known = {_key(name): (name,) for name in DATA_SETS} | {_key(name): rows for name, rows in GROUPS.items()}
+    rows_of = {**{name: (name,) for name in DATA_SETS}, **GROUPS}
+    known = {task_key(name): rows for name, rows in rows_of.items()}
     chosen = {}
     for name in filter(None, map(str.strip, text.split(","))):
-        if _key(name) not in known:
+        if task_key(name) not in known:
             names = [*DATA_SETS, *GROUPS]
             raise UserError(f'--tasks: "{name}" is not one of {", ".join(names)}{did_you_mean(name, names)}')
-        chosen.update((each, DATA_SETS[each]) for each in known[_key(name)])
+        chosen.update((each, DATA_SETS[each]) for each in known[task_key(name)])
     if not chosen:
         raise UserError(f"--tasks names nothing to fetch; there are {', '.join([*DATA_SETS, *GROUPS])}")
     return list(chosen.values())
-
-
-def _key(name):
-    return name.lower().replace("-", "").replace("_", "")

@@ -24,7 +24,6 @@ class Distillation:
                 tables.check_tokenizer(files.tokenizer_dir, table, records)
                 tables.check_table(table, files.config, task, records)
         teacher, self.teacher_config = load.classifier_from(teacher_files, task, run.device, say)
-        self.teacher = Teacher(freeze(teacher), self.teacher_config, teacher_files.source)
         ours = (
             student_files.config if student_files else student.fresh_config(run.config, self.teacher_config)
         )
@@ -38,6 +37,8 @@ class Distillation:
         epochs = max(run.config.td_phase1_epoch_size, run.config.td_phase2_epoch_size)
         made = {path: tables.train_batches(table, run, epochs) for path, table in dict(by_phase).items()}
         self.batches = [made[path] for path, _ in by_phase]
+        later = self._asked_later()
+        self.teacher = Teacher(freeze(teacher), self.teacher_config, teacher_files.source, later)
         self.evaluate = None
         if self.config.do_eval:
             self.evaluate = epoch_evaluation(run, self.student, self.student_config, self.tokenizer_dir)
@@ -55,8 +56,7 @@ class Distillation:
             evaluate = self.evaluate if config.phase1_eval else None
             plan = PhasePlan(1, title, epochs, config.learning_rate)
             taught = self.student, self.layer_map, self.projection
-            teacher = self.teacher._replace(later=self._asked_later())
-            train_intermediate(run, plan, self.batches[0], taught, teacher, evaluate)
+            train_intermediate(run, plan, self.batches[0], taught, self.teacher, evaluate)
             run.write_model("phase1", self.student, self.student_config, self.tokenizer_dir)
         title, epochs = "phase 2 (prediction layer)", config.td_phase2_epoch_size
         plan = PhasePlan(2, title, epochs, config.phase2_learning_rate)

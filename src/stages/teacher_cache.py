@@ -2,9 +2,8 @@
 
 import dataclasses
 import shutil
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import NamedTuple
 
 from src.config.bert_config import BertConfig
 from src.config.teacher_cache_config import FOLDER
@@ -20,13 +19,19 @@ GB = 1e9
 SILENT = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "initializer_range")
 
 
-class Teacher(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Teacher:
     """A frozen teacher, its config and file; `later`: features that a later phase asks of the same rows."""
 
     network: object
     config: BertConfig
     source: Path
     later: tuple = ()
+
+    @cached_property
+    def digest(self):
+        """SHA-256 over its weights, which every cache of it has in its key."""
+        return digest_of(weight_arrays(self.network))
 
 
 def place_teacher(run, plan, batches, rows, teacher, layer_map=()):
@@ -66,7 +71,7 @@ def cache_of(run, table, features, teacher, layer_map):
     described = {name: value for name, value in dataclasses.asdict(config).items() if name not in SILENT}
     columns = {"tokens": table.tokens, "segments": table.segments, "offsets": table.offsets}
     facts = {
-        "teacher": digest_of(weight_arrays(teacher.network)),
+        "teacher": teacher.digest,
         "config": described,
         "records": digest_of(columns),
         "max_seq_length": table.max_seq_length,
