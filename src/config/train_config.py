@@ -46,7 +46,7 @@ class FormatConfig(DeviceConfig):
     )
     length_buckets: str = option(
         "auto",
-        "auto pads each batch to one of at most four lengths, off to the records' own",
+        "auto pads each batch to one of at most five lengths, off to the records' own",
         ("auto", "off"),
     )
 

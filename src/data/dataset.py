@@ -29,7 +29,7 @@ class Batch(NamedTuple):
     rows: np.ndarray
 
 
-def choose_buckets(lengths, max_seq_length, limit=4, passes=None):
+def choose_buckets(lengths, max_seq_length, limit=5, passes=None):
     """At most `limit` static lengths that pad rows of `lengths` to the fewest tokens.
 
     Ascending, multiples of 8; the last is the longest length present, rounded up, never above

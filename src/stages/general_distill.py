@@ -1,5 +1,7 @@
 """General distillation (TinyBERT, Jiao et al. 2020, section 3.1): a teacher's layers on raw text."""
 
+import dataclasses
+
 from src.config.gd_config import TEACHER_NET
 from src.errors import UserError
 from src.model.bert import BertBody
@@ -32,6 +34,8 @@ def general_distill(resolved):
     tables.check_tokenizer(files.tokenizer_dir, table, config.data_dir)
     tables.check_table(table, files.config, None, config.data_dir)
     teacher, teacher_config = load.body_from(files, run.device, say)
+    # The network has copies of the weights: those of a BERT-base would take 0.4 GB to the end of the run.
+    files = dataclasses.replace(files, arrays={})
     student_config = student.fresh_config(config, teacher_config).replace(
         dtype=run.device.dtype, compute_type=run.device.compute_type
     )

@@ -7,10 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from src.files import write_text
+from src.train.events import event_writer
 
 OF_THE_AXIS = ("phase", "epoch", "step")  # places on a curve, not curves
 
@@ -28,7 +28,7 @@ class Journal:
         """Begin log.txt, losses.jsonl and events/ (for TensorBoard) in `folder`."""
         self._log = open(Path(folder) / "log.txt", "a", encoding="utf-8", buffering=1)
         self._losses = open(Path(folder) / "losses.jsonl", "a", encoding="utf-8", buffering=1)
-        self._events = SummaryWriter(str(Path(folder) / "events"), flush_secs=10)
+        self._events = event_writer(Path(folder) / "events")
         for text in self._early:
             self._log.write(text + "\n")
 

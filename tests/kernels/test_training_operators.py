@@ -1,6 +1,7 @@
 """The kernels of the losses and of the train step against the plain ones they stand for."""
 
 import dataclasses
+from functools import partial
 
 import mindspore as ms
 import numpy as np
@@ -122,3 +123,19 @@ def test_train_step_in_place(library, clip_norm):
     assert list(states[0]) == list(states[1]) and int(states[0]["optimizer.global_step"][0]) == 9
     for name in states[0]:
         np.testing.assert_allclose(states[0][name], states[1][name], rtol=2e-4, atol=2e-5, err_msg=name)
+
+
+def test_what_is_too_small_becomes_zero(library):
+    """A first moment that went below normal numbers slows a processor down; only the optimizer drops it."""
+    network = Quadratic()
+    operator = partial(operators.adam_weight_decay, library)
+    optimizer = adam_weight_decay(network.trainable_params(), [0.1] * 2, TrainConfig(), operator)
+    tiny, small = np.float32(1e-40), np.float32(1e-30)
+    for moment, value in zip(optimizer.moments1, (tiny, small), strict=False):
+        moment.set_data(Tensor(np.full(moment.shape, value, np.float32)))
+    no_gradients = tuple(ops.zeros_like(p) for p in network.trainable_params())
+    optimizer.update(no_gradients, Tensor(np.float32(1.0)))
+    first, second = (moment.asnumpy() for moment in optimizer.moments1[:2])
+    assert not first.any()
+    np.testing.assert_allclose(second, 0.9 * small, rtol=1e-6)
+    assert tiny * np.float32(0.5) > 0, "the kernel left the thread that called it with flushing on"

@@ -4,7 +4,26 @@
 // large and many small tensors keeps all threads busy and results depend on the number of threads alone.
 #include "kernel.h"
 
+#if defined(__SSE2__)
+#include <xmmintrin.h>
+#endif
+
 namespace {
+
+// While it lives, its thread takes numbers below 1.2e-38 for zero. The first moments of a word that does not
+// come again fall that low in 800 steps and stay there; a processor then takes five to eight times as long for
+// the whole table of words.
+struct FlushToZero {
+#if defined(__SSE2__)
+  static constexpr unsigned FLUSH_RESULTS = 1u << 15, FLUSH_INPUTS = 1u << 6;
+  const unsigned before = _mm_getcsr();
+
+  FlushToZero() { _mm_setcsr(before | FLUSH_RESULTS | FLUSH_INPUTS); }
+  ~FlushToZero() { _mm_setcsr(before); }
+#else
+  FlushToZero() {}
+#endif
+};
 
 constexpr int64_t BLOCK = 4096;  // numbers summed in float before they are added in double
 
@@ -54,6 +73,7 @@ extern "C" int adam_weight_decay(int count, void **data, int *ranks, int64_t **s
   const float keep1 = 1.0f - constants[0], keep2 = 1.0f - constants[1], eps = constants[2];
 #pragma omp parallel
   {
+    const FlushToZero flushed;
     const int64_t thread = omp_get_thread_num(), threads = omp_get_num_threads();
     for (int tensor = 0; tensor < tensors; ++tensor) {
       const int64_t size = args.count(tensor), last = size * (thread + 1) / threads;
