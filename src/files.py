@@ -39,6 +39,34 @@ def atomic_path(path):
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def atomic_directory(path):
+    """Yield a temporary folder beside the Path `path`; on success it is synced and takes the place of `path`.
+
+    On any error the temporary folder is removed, and what was there before is there again.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    old = temporary.with_suffix(".old")
+    try:
+        yield temporary
+        mask = _umask()
+        for file in temporary.iterdir():
+            file.chmod(0o666 & ~mask)  # what writes weights leaves them readable to their owner alone
+            _sync(file)
+        temporary.chmod(0o777 & ~mask)
+        _sync(temporary)
+        if path.exists():
+            os.replace(path, old)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    finally:
+        if old.exists() and not path.exists():
+            os.replace(old, path)
+        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def _umask():
     # The only portable way to read the umask is to set it.
     mask = os.umask(0o022)

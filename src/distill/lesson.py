@@ -14,7 +14,7 @@ from src.distill.network import TeacherAnswers
 from src.distill.teacher_cache import CacheReader, CacheWriter
 from src.errors import UserError
 
-AHEAD = 3  # batches read, or waiting to be written, beside the one that is trained on
+AHEAD = 2  # batches read, or waiting to be written, beside the one that is trained on
 
 
 class AnsweringTeacher(nn.Cell):

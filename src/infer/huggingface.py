@@ -1,16 +1,13 @@
 """Model folders in Hugging Face's layout: what they must hold, and how one is written whole or not at all."""
-import contextlib
 import math
-import os
 import shutil
-import tempfile
 from pathlib import Path
 
 from safetensors.numpy import save_file
 
 from src.config.quantization import RANGE, is_range
 from src.errors import UserError, did_you_mean
-from src.files import write_json
+from src.files import atomic_directory, write_json
 from src.infer.zoo_ckpt import write_ckpt
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json",
@@ -136,7 +133,7 @@ def write_folder(path, write_model, config, tokenizer_dir=None, extra=None):
     Everything is written into a folder beside `path` that then takes its name; when `write_model` raises,
     nothing has changed.
     """
-    with _new_directory(Path(path)) as folder:
+    with atomic_directory(Path(path)) as folder:
         write_json(folder / "config.json", config if isinstance(config, dict) else config.to_json_dict())
         for file in tokenizer_files(tokenizer_dir) if tokenizer_dir else ():
             shutil.copyfile(file, folder / file.name)
@@ -151,38 +148,6 @@ def _write_weights(file, arrays):
     else:
         # transformers refuses a file that does not say which framework's layout it follows.
         save_file(arrays, str(file), metadata={"format": "pt"})
-
-
-@contextlib.contextmanager
-def _new_directory(path):
-    """Yield a temporary folder beside `path`; on success it is synced and takes the place of `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
-    old = temporary.with_suffix(".old")
-    try:
-        yield temporary
-        for file in temporary.iterdir():
-            file.chmod(0o644)   # both writers leave the weights readable to their owner alone
-            _sync(file)
-        temporary.chmod(0o755)
-        _sync(temporary)
-        if path.exists():
-            os.replace(path, old)
-        os.replace(temporary, path)
-        _sync(path.parent)
-    finally:
-        if old.exists() and not path.exists():
-            os.replace(old, path)
-        shutil.rmtree(old, ignore_errors=True)
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _sync(path):
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _layer_shapes(prefix, config):
