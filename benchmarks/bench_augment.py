@@ -3,20 +3,20 @@
 Three ways over the same rows, with the same model, draws and candidates (which is checked):
   batches     what src.tools.augment does
   one         one sentence, one masked word, one word's neighbours at a time
-  published   as one, and as TinyBERT's script: predictions at every token of the sentence, similarities with
-              the whole table sorted in full, for each word anew
+  published   as one, and as TinyBERT's script: the model in PyTorch, predictions at every token of the
+              sentence, similarities with the whole table sorted in full, for each word anew
 Each way is run --repeats times, in turn, after its graphs are built; medians are printed, of the time that
 passed and of the processor's time, which other jobs of the machine disturb less.
 """
 
 import argparse
+import copy
 import dataclasses
 import json
 import statistics
 import time
 from itertools import islice
 
-import mindspore as ms
 import numpy as np
 
 from src.config.augment_config import resolve
@@ -24,23 +24,32 @@ from src.data.augment import Recipe, augment_rows
 from src.data.augment_glove import load_glove
 from src.data.augment_neighbours import WordTable, neighbours_in, unit_rows
 from src.errors import UserError, run_main
-from src.infer.masked_words import MaskedWords, largest
-from src.stages.augment import TaskText
+from src.infer.masked_words import largest
+from src.stages.augment import text_of
 from src.stages.augment_candidates import Candidates, Survey
 from src.stages.augment_sources import Sources
 from src.stages.kernels import equip_device
 from src.stages.masked_lm import WORDS
-from src.tasks import find_task
 
 
-class EveryToken(MaskedWords):
-    """MaskedWords whose network predicts at every token, of which one is kept."""
+class Published:
+    """Asks transformers' BertForMaskedLM, of the folder `model`, as MaskedWords asks ours; one at a time."""
 
-    def _ask(self, contexts, length):
-        ((ids, first, place),) = contexts
-        columns = np.zeros((3, 1, length), np.int32)
-        columns[0, 0, : len(ids)], columns[1, 0, first : len(ids)], columns[2, 0, : len(ids)] = ids, 1, 1
-        logits = self.network(*map(ms.Tensor, (*columns, np.arange(length, dtype=np.int32)))).asnumpy()
+    def __init__(self, model, refused, count):
+        from transformers import BertForMaskedLM
+
+        self.network = BertForMaskedLM.from_pretrained(model).eval()
+        self.refused, self.count = refused, count
+
+    def __call__(self, contexts):
+        return np.concatenate([self._ask(*context) for context in contexts])
+
+    def _ask(self, ids, first, place):
+        import torch
+
+        with torch.no_grad():
+            types = torch.tensor([[0] * first + [1] * (len(ids) - first)])
+            logits = self.network(torch.tensor([ids]), token_type_ids=types).logits[0].numpy()
         row = logits[place : place + 1]
         row[:, self.refused] = -np.inf
         return largest(row, self.count)
@@ -65,6 +74,7 @@ class OneByOne(Candidates):
 
 def sorted_in_full(table, count):
     """The neighbours of one word by the whole list of similarities."""
+    count = min(count, len(table.words) - 1)  # without the word itself, whose similarity is taken out
 
     def neighbour(word):
         own = table.place.get(word.key)
@@ -86,6 +96,7 @@ class Work:
     recipe: Recipe
     whole: Candidates
     table: WordTable
+    model: str
 
 
 def main(argv=None):
@@ -104,8 +115,8 @@ def main(argv=None):
 
 def read(config, count):
     """The Work of the first `count` rows."""
-    task = find_task(config.task_name)
-    text, sources = TaskText(config, task), Sources(config, task)
+    text = text_of(config)
+    sources = Sources(config, text.task)
     if not sources.predicts:
         raise UserError("the benchmark needs --mlm_model with a masked language modelling head")
     rows = [(number, values) for number, (values, _) in enumerate(islice(text.all_rows(), count))]
@@ -117,7 +128,7 @@ def read(config, count):
     else:
         table = words_of_several_pieces(sources, survey)
     recipe = Recipe(config.copies, config.probability, config.seed)
-    return Work(rows, text.columns, recipe, whole, table)
+    return Work(rows, text.columns, recipe, whole, table, config.mlm_model)
 
 
 def words_of_several_pieces(sources, survey):
@@ -131,19 +142,18 @@ def words_of_several_pieces(sources, survey):
 def ways_of(work):
     """{name: function that makes the Candidates of that way}; what the function does is part of its time."""
     asked, count = work.whole.masked_words, work.whole.count
-    allowed = np.ones(asked.network.bert.embeddings.word_embeddings.weight.shape[0], bool)
-    allowed[asked.refused] = False
-    alone = asked.network, allowed, asked.buckets, 1, asked.count
+    alone, theirs = copy.copy(asked), Published(work.model, asked.refused, asked.count)
+    alone.batch_size = 1
 
     def batches():
         neighbours = neighbours_in(work.table, list(work.whole.neighbours), count)
         return Candidates(work.whole.pieces, asked, neighbours, count)
 
     def one():
-        return OneByOne(work.whole, MaskedWords(*alone), lambda w: neighbours_in(work.table, [w.key], count))
+        return OneByOne(work.whole, alone, lambda w: neighbours_in(work.table, [w.key], count))
 
     def published():
-        return OneByOne(work.whole, EveryToken(*alone), sorted_in_full(work.table, count))
+        return OneByOne(work.whole, theirs, sorted_in_full(work.table, count))
 
     return {"batches": batches, "one": one, "published": published}
 

@@ -36,7 +36,7 @@ def augment(config):
     Interrupted on Ctrl+C.
     """
     begun = time.perf_counter()
-    text = _text_of(config)
+    text = text_of(config)
     output = _output_file(config, text.source.path)
     sources = Sources(config, text.task)
     job = {"text": sha256(text.source.path), "part_rows": PART_ROWS, **text.job, **sources.fingerprint()}
@@ -59,7 +59,7 @@ def augment(config):
     return counts
 
 
-def _text_of(config):
+def text_of(config):
     """The TaskText of a GLUE task in data_dir, or of the task of one's own in task_file."""
     if not config.task_file:
         if not (config.task_name and config.data_dir):

@@ -351,3 +351,18 @@ def test_a_vocabulary_without_mask_is_refused(tmp_path, mlm):
     write_directory(tmp_path / "model", weight_arrays(tiny.random_masked_lm(CONFIG)), config, vocabulary)
     with pytest.raises(UserError, match=r"has no \[MASK\]"):
         run(sst2(tmp_path / "data"), mlm_model=tmp_path / "model")
+
+
+@pytest.mark.reference
+def test_the_benchmark_makes_the_same_copies(tmp_path, mlm, capsys):
+    """One word at a time, and in PyTorch as the published code does: the words are those of batches."""
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from benchmarks import bench_augment
+
+    flags = tiny.flags(task_name="SST-2", data_dir=sst2(tmp_path), mlm_model=mlm, copies=2, probability=0.9)
+    bench_augment.main(["--rows=6", "--repeats=1", f"--json={tmp_path / 'figures.json'}", *flags])
+    found = json.loads((tmp_path / "figures.json").read_text())
+    assert set(found) == {"batches", "one", "published"}
+    for way in found.values():
+        assert way["rows_with_the_same_copies"] == 1.0 and way["copies_a_second"] > 0
