@@ -54,7 +54,7 @@ def measure(pair, repeats):
             if repeat >= WARM_UP:
                 kept.append(time.perf_counter() - begun)
     ratios = [kernel / plain for kernel, plain in zip(*times, strict=True)]
-    low, ratio, high = statistics.quantiles(ratios, n=4)
+    low, ratio, high = statistics.quantiles(ratios, n=4, method="inclusive")
     milliseconds = [1000 * statistics.median(kept) for kept in times]
     print(f"{pair.name:<52} {ratio:5.2f}  ({low:.2f} to {high:.2f})  kernels {milliseconds[0]:8.2f} ms, "
           f"plain {milliseconds[1]:8.2f} ms", flush=True)

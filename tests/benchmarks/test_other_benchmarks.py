@@ -1,0 +1,30 @@
+"""The benchmarks that compare no training: that they run, and what they write."""
+
+import json
+
+import pytest
+
+from benchmarks import bench_kernels
+
+
+@pytest.mark.usefixtures("graph_mode")
+def test_kernels_against_plain_operators(tmp_path, capsys):
+    file = tmp_path / "kernels.json"
+    bench_kernels.main(["--lengths", "8", "--repeats", "2", "--only", "loss of hidden", f"--json={file}"])
+    rows = json.loads(file.read_text())["rows"]
+    assert rows and all(0 < row["low"] <= row["ratio"] <= row["high"] for row in rows)
+    assert all(row["name"] in capsys.readouterr().out for row in rows[:1])
+
+
+@pytest.mark.reference
+@pytest.mark.usefixtures("graph_mode")
+def test_serving_against_pytorch(tmp_path, capsys):
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from benchmarks import bench_serving
+
+    models = ["--models", "small=random:3L-312", "--peer", "3L-312", "--output_dir", str(tmp_path / "out")]
+    little = ["--lengths", "8", "--repeats", "2", "--batches", "1", "--threads", "1"]
+    bench_serving.main(models + little)
+    table = capsys.readouterr().out
+    assert "torch 3L-312" in table and "small" in table
