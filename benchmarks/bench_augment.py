@@ -120,8 +120,11 @@ def read(config, count):
     if not sources.predicts:
         raise UserError("the benchmark needs --mlm_model with a masked language modelling head")
     rows = [(number, values) for number, (values, _) in enumerate(islice(text.all_rows(), count))]
-    survey = Survey(sources.pieces)
+    survey, everything = Survey(sources.pieces), Survey(sources.pieces)
     survey.add([each for _, values in rows for each in text.texts(values)])
+    # Padded to the lengths that a run over the whole file has graphs for, not to those that pay for these rows.
+    everything.add([each for values, _ in text.all_rows() for each in text.texts(values)])
+    survey.lengths = everything.lengths
     whole = sources.candidates(survey, equip_device(config, print), config.data_dir)
     if config.glove_file:
         table = load_glove(config.glove_file, config.data_dir)
