@@ -122,7 +122,7 @@ def read(config, count):
     rows = [(number, values) for number, (values, _) in enumerate(islice(text.all_rows(), count))]
     survey, everything = Survey(sources.pieces), Survey(sources.pieces)
     survey.add([each for _, values in rows for each in text.texts(values)])
-    # Padded to the lengths that a run over the whole file has graphs for, not to those that pay for these rows.
+    # Padded to the lengths that a run over the whole file would have graphs for.
     everything.add([each for values, _ in text.all_rows() for each in text.texts(values)])
     survey.lengths = everything.lengths
     whole = sources.candidates(survey, equip_device(config, print), config.data_dir)
