@@ -4,7 +4,7 @@ Three ways over the same rows, with the same model, draws and candidates (which 
   batches     what src.tools.augment does
   one         one sentence, one masked word, one word's neighbours at a time
   published   as one, and as TinyBERT's script: the model in PyTorch, predictions at every token of the
-              sentence, similarities with the whole table sorted in full, for each word anew
+              sentence; those of a word, and its similarities with the whole table, sorted in full
 Each way is run --repeats times, in turn, after its graphs are built; medians are printed, of the time that
 passed and of the processor's time, which other jobs of the machine disturb less.
 """
@@ -24,8 +24,7 @@ from src.data.augment import Recipe, augment_rows
 from src.data.augment_glove import load_glove
 from src.data.augment_neighbours import WordTable, neighbours_in, unit_rows
 from src.errors import UserError, run_main
-from src.infer.masked_words import largest
-from src.stages.augment import text_of
+from src.stages.augment import PART_ROWS, text_of
 from src.stages.augment_candidates import Candidates, Survey
 from src.stages.augment_sources import Sources
 from src.stages.kernels import equip_device
@@ -49,10 +48,9 @@ class Published:
 
         with torch.no_grad():
             types = torch.tensor([[0] * first + [1] * (len(ids) - first)])
-            logits = self.network(torch.tensor([ids]), token_type_ids=types).logits[0].numpy()
-        row = logits[place : place + 1]
-        row[:, self.refused] = -np.inf
-        return largest(row, self.count)
+            row = self.network(torch.tensor([ids]), token_type_ids=types).logits[0, place]
+            row[self.refused] = -torch.inf
+            return torch.argsort(row, descending=True, stable=True)[None, : self.count].numpy()
 
 
 class OneByOne(Candidates):
@@ -102,7 +100,7 @@ class Work:
 def main(argv=None):
     """Measure and print; --json also writes the figures. Further flags are those of src.tools.augment."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=200, help="rows of the task's file")
+    parser.add_argument("--rows", type=int, default=PART_ROWS, help="rows of the task's file")
     parser.add_argument("--repeats", type=int, default=3, help="timed runs of each way")
     parser.add_argument("--json", default="", help="file for the figures")
     own, others = parser.parse_known_args(argv)

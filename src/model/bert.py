@@ -46,6 +46,7 @@ class BertLayer(nn.Cell):
     """One encoder layer: attention and feed-forward, each with residual and LayerNorm after it.
 
     Construct: hidden [B*S, H], mask_bias [B, 1, 1, S], shape (B, S) -> hidden [B*S, H], scores [B, N, S, S].
+    With `places` [P] int32 all that follows the attention is computed for these rows alone: hidden [P, H].
     """
 
     def __init__(self, config, layers):
@@ -59,9 +60,11 @@ class BertLayer(nn.Cell):
         self.output = layers.dense(inner, size, config)
         self.output_norm = layers.residual_norm(size, config)
 
-    def construct(self, hidden, mask_bias, shape):
+    def construct(self, hidden, mask_bias, shape, places=None):
         # Each bias is left to the operator that follows its product.
         context, scores = self.attention(hidden, mask_bias, shape)
+        if places is not None:
+            context, hidden = ops.gather(context, places, 0), ops.gather(hidden, places, 0)
         mixed = self.attention_output.multiply(context)
         hidden = self.attention_norm(mixed, self.attention_output.bias, hidden)
         inner = self.activation(self.intermediate.multiply(hidden), self.intermediate.bias)
@@ -75,6 +78,8 @@ class BertModel(nn.Cell):
     -> pooled [B, H], or, where the head answers for each token, the last hidden state [B*S, H];
        hidden_states, L+1 tensors [B*S, H], the embedding output first;
        attention_scores, L tensors [B, N, S, S] before mask and softmax.
+    With `places` [P] int32, each b * S + s, the end of the last layer is computed for these tokens alone, and
+    the first output and the last hidden state are theirs: [P, H].
     """
 
     def __init__(self, config, layers=FLOAT_LAYERS):
@@ -82,20 +87,21 @@ class BertModel(nn.Cell):
         self.config = config
         self.embeddings = BertEmbeddings(config, layers)
         self.encoder = nn.CellList([BertLayer(config, layers) for _ in range(config.num_hidden_layers)])
-        self.pools = not config.by_token
+        self.depth, self.pools = config.num_hidden_layers, not config.by_token
         if self.pools:
             self.pooler = layers.dense(config.hidden_size, config.hidden_size, config)
 
-    def construct(self, input_ids, token_type_ids, attention_mask):
+    def construct(self, input_ids, token_type_ids, attention_mask, places=None):
         batch, length = input_ids.shape
         mask_bias = (1.0 - attention_mask.astype(ms.float32)).reshape(batch, 1, 1, length) * MASKED
         hidden = self.embeddings(input_ids, token_type_ids)
         hidden_states, attention_scores = (hidden,), ()
-        for layer in self.encoder:
-            hidden, scores = layer(hidden, mask_bias, (batch, length))
+        for i in range(self.depth):
+            asked = places if i == self.depth - 1 else None
+            hidden, scores = self.encoder[i](hidden, mask_bias, (batch, length), asked)
             hidden_states = hidden_states + (hidden,)
             attention_scores = attention_scores + (scores,)
-        if self.pools:
+        if self.pools and places is None:
             hidden = ops.tanh(self.pooler(hidden.reshape(batch, length, -1)[:, 0]))
         return hidden, hidden_states, attention_scores
 

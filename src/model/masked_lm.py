@@ -49,6 +49,5 @@ class BertMaskedLM(nn.Cell):
         self.predictions = MaskedWordHead(config, layers)
 
     def construct(self, input_ids, token_type_ids, attention_mask, places):
-        hidden_states = self.bert(input_ids, token_type_ids, attention_mask)[1]
-        hidden = ops.gather(hidden_states[-1], places, 0)
+        hidden = self.bert(input_ids, token_type_ids, attention_mask, places)[0]
         return self.predictions(hidden, self.bert.embeddings.word_embeddings.weight)

@@ -133,9 +133,14 @@ def forward_operations(config, length, layers=None):
 
 
 def masked_lm_operations(config, length):
-    """Operations of one row of which a masked language model is asked for one word."""
-    head = 2 * config.hidden_size * (config.hidden_size + config.vocab_size)
-    return forward_operations(config, length, config.num_hidden_layers) + head
+    """Operations of one row of which a masked language model is asked for one word.
+
+    The last layer is computed for that word alone, but for its projections and scores.
+    """
+    hidden, inner = config.hidden_size, config.intermediate_size
+    head = 2 * hidden * (hidden + config.vocab_size)
+    spared = 2 * (length - 1) * (hidden * hidden + 2 * hidden * inner)
+    return forward_operations(config, length, config.num_hidden_layers) - spared + head
 
 
 def step_operations(network):

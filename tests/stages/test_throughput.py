@@ -46,7 +46,11 @@ def test_operations_of_a_row(length):
     assert forward_operations(TINY, length) == by_hand(TINY, length)
     half = forward_operations(TINY, length, 1)
     assert 2 * half == by_hand(TINY, length) - 2 * 32 * (32 + 2)
-    assert masked_lm_operations(TINY, length) == 2 * half + 2 * 32 * (32 + 100)
+    inner = TINY.intermediate_size
+    end = [(1, 32, 32), (1, 32, inner), (1, inner, 32)]  # of the last layer, which no other token needs
+    asked = [(length, 32, 32)] * 3 + [(length, 16, length), (length, length, 16)] * 2 + end
+    assert masked_lm_operations(TINY, length) == half + sum(
+        2 * m * k * n for m, k, n in [*asked, (1, 32, 32), (1, 32, 100)])
 
 
 def test_operations_of_a_step():
