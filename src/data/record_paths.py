@@ -1,16 +1,18 @@
 """Which record files a data flag means: a file, a comma list of files, or a folder."""
+
 import re
 from pathlib import Path
 
+from src.config.own_task import MANIFEST_FILE
 from src.data import mindrecord_files, tfrecord_files
 from src.errors import UserError
 
-MANIFEST_FILE, SCHEMA_FILE = "manifest.json", "schema.json"
+SCHEMA_FILE = "schema.json"
 # What prepare_corpus has to make; the manifest comes when all of it is made.
 JOB_FILE = "job.json"
 TFRECORD_NAME = re.compile(r"\.?tf_?records?", re.IGNORECASE)
-# Google BERT's run_classifier.py calls its files train, eval and predict.
-# Other names of a split; of MNLI's two dev sets the matched one stands for both where one is asked for.
+# Other names of a split: Google BERT's run_classifier.py calls its files train, eval and predict; of MNLI's
+# two dev sets the matched one stands for both where one is asked for.
 OTHER_NAMES = {"dev": ("eval", "dev_matched"), "test": ("predict",)}
 SPLITS = ("train", "dev", "dev_matched", "dev_mismatched", "test", "test_matched", "test_mismatched",
           "test_diagnostic", "eval", "predict")

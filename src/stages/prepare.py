@@ -13,6 +13,7 @@ from src.data.tokenization import load_tokenizer
 from src.errors import UserError
 from src.files import fresh_output_dir, write_json
 from src.stages.own_data import OwnData, own_task_of
+from src.stages.text_table import aligned
 from src.tasks import find_task
 
 UNK_LIMIT = 0.2
@@ -130,12 +131,8 @@ def _summary(manifest, output_dir):
     cells += [(f["file"], f"{f['rows']:,}", f"{f['tokens'] / f['rows']:.1f}", str(f["longest"]),
                str(f["truncated"]), f"{f['unk_share']:.2%}", str(f["unlabelled"]), str(f["skipped"]))
               for f in manifest["files"].values()]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [f"{manifest['task']}: {manifest['max_seq_length']} tokens a row, "
-             f"{manifest['dataset_type']} in {output_dir}"]
-    for first, *others in cells:
-        numbers = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
-        lines.append("  ".join([first.ljust(widths[0]), *numbers]))
+             f"{manifest['dataset_type']} in {output_dir}", aligned(cells)]
     if manifest["max_rows"] >= 0:
         lines.append(f"only the first {manifest['max_rows']} rows of each file were read (--max_rows)")
     for file in manifest["files"].values():
