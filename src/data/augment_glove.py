@@ -27,7 +27,8 @@ def load_glove(path, spare_folder):
     folders = [path.parent, Path(spare_folder)]
     for folder in folders:
         copy = folder / path.name
-        if _with(copy, NOTE).is_file() and read_json(_with(copy, NOTE)) == stamp:
+        whole = all(_with(copy, suffix).is_file() for suffix in (VECTORS, WORDS, NOTE))
+        if whole and read_json(_with(copy, NOTE)) == stamp:
             return _open(copy)
     folder = folders[0] if os.access(folders[0], os.W_OK) else folders[1]
     copy = folder / path.name

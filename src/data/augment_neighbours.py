@@ -39,7 +39,7 @@ def nearest(table, queries, own, count):
     own      [W] int: the row of the word itself, which is no neighbour, or -1
     Equal cosines go by row. The table is read in blocks, so that it may be larger than the memory.
     """
-    count = min(count, len(table.words) - 1)
+    count = max(min(count, len(table.words) - 1), 0)
     found = [
         _nearest(table.vectors, queries[start : start + QUERIES], own[start : start + QUERIES], count)
         for start in range(0, len(queries), QUERIES)

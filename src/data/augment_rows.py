@@ -16,7 +16,9 @@ def row_line(values, header, suffix):
         return json.dumps(dict(zip(header, values, strict=True)), ensure_ascii=False) + "\n"
     if suffix == COMMA:
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(values)
+        # By itself the writer quotes no lone carriage return, at which the reader would stop.
+        quoting = csv.QUOTE_ALL if any("\r" in value for value in values) else csv.QUOTE_MINIMAL
+        csv.writer(text, lineterminator="\n", quoting=quoting).writerow(values)
         return text.getvalue()
     return "\t".join(values) + "\n"
 

@@ -1,6 +1,7 @@
 """The words of a text that augmentation may replace, and how another word takes such a place."""
 
 import re
+import unicodedata
 from typing import NamedTuple
 
 # A Chinese character stands alone, as in BERT's own splitting; other letters and digits run together, with
@@ -48,14 +49,21 @@ def find_words(text):
     """The words of `text` that may be replaced, in order.
 
     Stop words, single Latin letters and what is no word (numbers, "mp3", "don't", punctuation) are left out;
-    of "film's" the word is "film".
+    of "film's" the word is "film". So are parts of a word that holds combining marks.
     """
     found = []
     for match in _WORD.finditer(text):
         token = _POSSESSIVE.sub("", match.group())
-        if is_word(token) and token.lower() not in STOP_WORDS:
-            found.append(Word(token, match.start(), match.start() + len(token)))
+        word = Word(token, match.start(), match.start() + len(token))
+        if is_word(token) and token.lower() not in STOP_WORDS and not _goes_on(text, word):
+            found.append(word)
     return found
+
+
+def _goes_on(text, word):
+    # An accent that is a character of its own, a vowel sign, a soft hyphen: a part of a word, for BERT too.
+    around = text[max(word.start - 1, 0) : word.start] + text[word.end : word.end + 1]
+    return any(unicodedata.category(sign) in ("Mn", "Mc", "Me", "Cf") for sign in around)
 
 
 def is_word(token):

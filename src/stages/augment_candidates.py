@@ -108,9 +108,11 @@ class Candidates:
 
     def _others(self, word, ids):
         # A cased model may answer in several spellings, and with the word itself.
-        found = {self.words[index].lower(): self.words[index] for index in reversed(ids)}
+        found = {}
+        for index in ids:
+            found.setdefault(self.words[index].lower(), self.words[index])
         found.pop(word.key, None)
-        return list(reversed(found.values()))[: self.count]
+        return list(found.values())[: self.count]
 
 
 def neighbour_words(words, count, glove, model):

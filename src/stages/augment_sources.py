@@ -119,4 +119,9 @@ def _check(config, task):
 def _tokenizer(files):
     if files.tokenizer_dir is None:
         raise UserError(f"{files.source.parent} holds no tokenizer files; copy them beside the weights")
-    return load_tokenizer(files.tokenizer_dir)
+    tokenizer = load_tokenizer(files.tokenizer_dir)
+    largest = max(tokenizer.vocab.values())
+    if largest >= files.config.vocab_size:
+        raise UserError(f"{files.tokenizer_dir}: the vocabulary has the id {largest}, the model beside it "
+                        f"{files.config.vocab_size} word embeddings; put the model's own tokenizer there")
+    return tokenizer

@@ -15,6 +15,9 @@ from src.data.augment_words import STOP_WORDS, Word, find_words, in_case_of, is_
     ("un café déjà-vu Straße", ["un", "café", "déjà", "vu", "Straße"]),
     ("我喜欢 film", ["我", "喜", "欢", "film"]),
     ("'quoted' O’Brien’s", ["quoted"]),
+    # Combining accents, vowel signs and soft hyphens: no part of such a word is a word.
+    ("cafe\u0301s nai\u0308ve co\u00adoperate film", ["film"]),
+    ("हिन्दी घर film", ["घर", "film"]),
     ("", []),
 ])
 def test_words_are_found_where_they_stand(text, words):

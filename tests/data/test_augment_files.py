@@ -14,7 +14,9 @@ from src.data.augment_neighbours import WordTable, nearest, neighbours_by_pieces
 from src.data.augment_parts import Parts
 from src.data.augment_rows import SeenTexts, row_line, text_hash
 from src.data.augment_words import find_words
+from src.data.readers import ExampleFile
 from src.errors import UserError
+from src.tasks import TASKS
 
 
 def vectors_of(words, width, seed=0):
@@ -51,6 +53,8 @@ def test_the_binary_copy_is_taken_while_the_file_is_the_same(tmp_path, monkeypat
     monkeypatch.undo()
     time.sleep(0.01)
     glove_file(path, vectors_of(WORDS, 6))
+    assert load_glove(path, tmp_path).vectors.shape[1] == 6
+    (tmp_path / "g.txt.vectors.npy").unlink()
     assert load_glove(path, tmp_path).vectors.shape[1] == 6
 
 
@@ -129,6 +133,7 @@ def test_neighbours_in_a_model():
     means = {word: embeddings[ids].mean(0) for word, ids in words.items() if len(ids) > 1}
     several = sorted(("likeable", "unlike"), key=lambda w: -cosine(means["unwatchable"], means[w]))
     assert found["unwatchable"] == tuple(several)
+    assert neighbours_by_pieces({"[PAD]": 0, "the": 1}, embeddings, {"film": [1]}, 2) == {"film": ()}
 
 
 # Contexts
@@ -174,6 +179,13 @@ def test_lines_of_every_form():
     assert row_line(values, header, ".tsv") == 'say "a, b"\t1\n'
     assert row_line(values, header, ".csv") == '"say ""a, b""",1\n'
     assert json.loads(row_line(values, header, ".jsonl")) == {"sentence": 'say "a, b"', "label": "1"}
+
+
+def test_a_lone_carriage_return_in_a_csv_is_read_again(tmp_path):
+    rows = [["two\rlines", "1"], [' "both", ', "0"]]
+    lines = [row_line(row, None, ".csv") for row in (["sentence", "label"], *rows)]
+    (tmp_path / "train.csv").write_bytes("".join(lines).encode())
+    assert [row for row, _ in ExampleFile(tmp_path / "train.csv", TASKS["SST-2"]).rows()] == rows
 
 
 def test_seen_texts():

@@ -2,16 +2,18 @@
 
 import json
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from src.data.augment_words import STOP_WORDS, find_words
+from src.data.augment_words import STOP_WORDS, Word, find_words
 from src.data.readers import read_examples
 from src.errors import Interrupted, UserError
 from src.infer.huggingface import write_directory
 from src.model.names import weight_arrays
 from src.stages import augment as stage
+from src.stages.augment_candidates import Candidates
 from src.tasks import TASKS
 from src.tools.augment import main
 from src.tools.prepare import main as prepare
@@ -207,6 +209,14 @@ def test_candidates_are_those_of_transformers(mlm):
     assert compared > 20
 
 
+def test_of_two_spellings_the_more_probable_counts():
+    names = ["Movie", "film", "FILM", "show", "play", "movie"]
+    vocab = {name: place for place, name in enumerate(names)}
+    pieces = SimpleNamespace(tokenizer=SimpleNamespace(vocab=vocab), contexts=lambda wanted: [["context"]])
+    candidates = Candidates(pieces, lambda contexts: [range(len(names))], {}, 2)
+    assert candidates([("Play", [Word("Play", 0, 4)])]) == [[["Movie", "film"]]]
+
+
 def test_a_model_without_the_head_gives_neighbours_alone(tmp_path, headless, capsys):
     made = run(sst2(tmp_path), mlm_model=headless, copies=2)
     said = capsys.readouterr().out
@@ -351,6 +361,14 @@ def test_a_vocabulary_without_mask_is_refused(tmp_path, mlm):
     write_directory(tmp_path / "model", weight_arrays(tiny.random_masked_lm(CONFIG)), config, vocabulary)
     with pytest.raises(UserError, match=r"has no \[MASK\]"):
         run(sst2(tmp_path / "data"), mlm_model=tmp_path / "model")
+
+
+def test_a_vocabulary_larger_than_the_model_is_refused(tmp_path, headless):
+    larger = tiny.write_vocabulary(tmp_path / "vocabulary", [*PIECES, "more"])
+    config = CONFIG.replace(labels=("0", "1"))
+    model = tiny.write_model(tmp_path / "model", larger, config, tiny.random_arrays(config))
+    with pytest.raises(UserError, match=f"has the id {len(PIECES)}, the model beside it {len(PIECES)} word"):
+        run(sst2(tmp_path / "data"), load_teacher_ckpt_path=model)
 
 
 @pytest.mark.reference
