@@ -158,6 +158,16 @@ def test_mnli_has_two_dev_sets_and_three_submission_files(tmp_path, vocabulary, 
         assert metrics[f"eval_accuracy{ending}"] == pytest.approx(np.mean(right))
 
 
+def test_which_labels_unnamed_outputs_were_taken_for_is_said(tmp_path, vocabulary, capsys):
+    _, records = records_of(tmp_path, vocabulary, "MNLI")
+    model = served(tmp_path, vocabulary, ("LABEL_0", "LABEL_1", "LABEL_2"), "classification")
+    capsys.readouterr()
+    evaluate(tiny.flags(model_dir=model, task_name="MNLI", eval_data_dir=records, output_dir=tmp_path))
+    printed = capsys.readouterr()
+    assert "LABEL_0 = contradiction, LABEL_1 = entailment, LABEL_2 = neutral" in printed.err
+    assert "eval_accuracy_mm" in json.loads(printed.out)
+
+
 def evaluated(scorer, records, folder):
     evaluate(tiny.flags(model_dir=scorer, task_name="STS-B", eval_data_dir=records, output_dir=folder,
                         write_predictions=folder / "submission"))

@@ -198,8 +198,9 @@ def test_the_table(tmp_path, capsys):
     assert json.loads((tmp_path / "table.json").read_text()) == rows
 
 
-def test_a_teacher_at_zero_has_no_share(tmp_path):
-    results(tmp_path, "CoLA", teacher={"eval_matthews_correlation": 0.0},
+@pytest.mark.parametrize("teacher", [0.0, -0.05])
+def test_a_teacher_at_zero_or_below_has_no_share(tmp_path, teacher):
+    results(tmp_path, "CoLA", teacher={"eval_matthews_correlation": teacher},
             student={"eval_matthews_correlation": 0.1})
     row, = glue_table(parse(GlueTableConfig, ["--output_dir", str(tmp_path)]).config)
     assert row["student"] == 0.1 and row["student_kept"] is None

@@ -52,7 +52,8 @@ def _metric(key):
 
 
 def _ratio(value, reference):
-    return value / reference if value is not None and reference else None
+    # Of nothing, or of a correlation below 0, no share can be kept.
+    return value / reference if value is not None and reference is not None and reference > 0 else None
 
 
 def _cells(row):

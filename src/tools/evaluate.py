@@ -1,5 +1,8 @@
 """python -m src.tools.evaluate: a model folder and a task's records -> a JSON line and eval_results.json."""
 
+import sys
+from functools import partial
+
 from src.config.cli import parse
 from src.config.evaluate_config import EvaluateConfig
 from src.errors import run_main
@@ -10,7 +13,8 @@ def main(argv=None):
     config = parse(EvaluateConfig, argv, prog="python -m src.tools.evaluate").config
     from src.stages.evaluate import evaluate
 
-    evaluate(config)
+    # Remarks, such as which label an unnamed output was taken for, leave the JSON line alone.
+    evaluate(config, say=partial(print, file=sys.stderr))
 
 
 if __name__ == "__main__":
