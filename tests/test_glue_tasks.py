@@ -212,3 +212,13 @@ def test_records_without_all_rows_are_refused(tmp_path, vocabulary, scorer, here
     for records, complaint in cases.items():
         flags = tiny.flags(model_dir=scorer, task_name="STS-B", eval_data_dir=records)
         assert complaint in refused(evaluate, [*flags, "--write_predictions=submission"], capsys)
+
+
+def test_what_cannot_be_written_is_said_before_the_evaluation(tmp_path, scorer, here, capsys):  # noqa: F811
+    (tmp_path / "file").write_text("kept")
+    cases = {"STS-B": f"--write_predictions {tmp_path / 'file'} is a file; give a folder",
+             "sample-ner": "a token_classification task has no submission file here"}
+    for name, complaint in cases.items():
+        flags = tiny.flags(model_dir=scorer, task_name=name, eval_data_dir=tmp_path)
+        place = tmp_path / ("file" if name == "STS-B" else "submission")
+        assert complaint in refused(evaluate, [*flags, f"--write_predictions={place}"], capsys)

@@ -37,9 +37,12 @@ class TestRows:
 def read_tests(config, task):
     """The TestRows of a folder that `prepare` wrote.
 
-    Raises UserError for another kind of folder, for one without test records, and for records that cannot be
-    put beside the rows of their text file.
+    Raises UserError for another kind of folder, for one without test records, for records that cannot be put
+    beside the rows of their text file, for a task that has no such files, and for no place to write them.
     """
+    for_mode(WORDINGS, task.output_mode, "submission file")
+    if Path(config.write_predictions).is_file():
+        raise UserError(f"--write_predictions {config.write_predictions} is a file; give a folder")
     manifest_file = Path(config.eval_data_dir) / MANIFEST_FILE
     if not manifest_file.is_file():
         raise UserError(f"--write_predictions needs a folder that prepare wrote; there is no {manifest_file}")
@@ -69,7 +72,7 @@ def write_submission(config, task, model, tests, say):
     Two columns, index and prediction: class names as the task's labels are written, scores within the task's
     range. A row that `prepare` left out has the first label, or the lowest score, and that is said.
     """
-    word, filling = for_mode(WORDINGS, task.output_mode, "submission file")(task)
+    word, filling = WORDINGS[task.output_mode](task)
     for test in tests:
         tables.check_table(test.table, model.config, None, config.eval_data_dir)
         batches = tables.make_batches(test.table, config, config.eval_batch_size, shuffle=False)
