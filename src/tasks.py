@@ -55,8 +55,9 @@ class TaskSpec:
         return not self.columns
 
     def names_in(self, label):
-        """The label names in the cell of a multi-label row."""
-        return [name.strip() for name in label.split(self.label_separator)] if label else []
+        """The label names in the cell of a multi-label row; with a blank between them more blanks do too."""
+        names = [name.strip() for name in label.split(self.label_separator)] if label else []
+        return list(filter(None, names)) if self.label_separator.isspace() else names
 
     @property
     def files(self):

@@ -30,6 +30,7 @@ MANIFEST_FILE, MANIFEST_KEY = "manifest.json", "own_task"
 CARRIED = ("task_name", "text_columns", "label_column", "output_mode", "labels", "label_separator",
            "best_metric", "max_seq_length")
 NAME = re.compile(r"[\w.-]+")
+BREAK = re.compile(r"[\t\n\r]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +73,7 @@ class OwnTask:
         """A copy whose labels are known. Raises UserError where they do not suit the task."""
         complaint = _complaint_of_labels(self, labels)
         if complaint:
-            raise UserError(f"{self.train_file}, column {self.label_column}: {complaint}")
+            raise UserError(f"{self.train_file}, column {self.spec().label_column}: {complaint}")
         if self.best_metric == "f1" and len(labels) != 2:
             raise UserError(f"best_metric f1 is of two labels, and {self.task_name} has {len(labels)}; take "
                             "f1_macro")
@@ -158,7 +159,7 @@ def _text_as_label(own, given):
 def _no_separator(own, given):
     if own.output_mode != "multi_label" and "label_separator" in given:
         return f"label_separator is for multi_label, the output_mode is {own.output_mode}"
-    return None if own.label_separator.strip() else "label_separator is empty"
+    return None if own.label_separator else "label_separator is empty"
 
 
 def _bad_labels(own, given):
@@ -209,6 +210,9 @@ def _complaint_of_labels(own, labels):
         return f'the label "{twice[0]}" is there twice'
     if not all(label and label.strip() == label for label in labels):
         return "a label is empty, or begins or ends with a blank"
+    broken = [label for label in labels if BREAK.search(label)]
+    if broken:
+        return f"the label {broken[0]!r} holds a tab or a line break, which answers in lines cannot hold"
     parted = [label for label in labels if own.label_separator in label]
     if parted and own.output_mode == "multi_label":
         return f'the label "{parted[0]}" holds the label_separator {own.label_separator}'

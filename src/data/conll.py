@@ -1,10 +1,12 @@
 """CoNLL files: a word and its BIO tag on a line, a blank line between sentences.
 
-Columns are parted by tabs where a line has one, else by blanks; the first is the word, the last the tag.
+Columns are parted by tabs where a line has one, else by ASCII's blanks (those of Unicode belong to the
+words); the first is the word, the last the tag.
 Lines that begin with -DOCSTART- part documents and hold no word.
 """
 
 import dataclasses
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -133,10 +135,11 @@ class _Reader:
 
 def _columns(number, line):
     try:
-        text = line.decode("utf-8").rstrip("\r\n")
+        text = line.rstrip().decode("utf-8")
     except UnicodeDecodeError as error:
         raise _BadLine(number, f"not UTF-8 (byte {error.start + 1})") from None
-    columns = [column.strip() for column in text.split("\t")] if "\t" in text.rstrip() else text.split()
+    parts = text.split("\t") if "\t" in text else re.split(" +", text.lstrip(" "))
+    columns = [part.strip(" ") for part in parts]
     if not columns[0]:
         raise _BadLine(number, "the word is empty")
     return columns

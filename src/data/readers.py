@@ -3,6 +3,7 @@ import csv
 import dataclasses
 import json
 import math
+import re
 from itertools import chain, islice
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from src.tasks import for_mode
 
 SUFFIXES = (".tsv", ".csv", ".jsonl", ".json")
 BOM = b"\xef\xbb\xbf"
+HALF = re.compile("[\ud800-\udfff]")  # a text that was cut inside an escaped pair
+LARGEST_SCORE = 3.4e38  # records hold scores as float32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,8 +112,10 @@ def read_examples(path, task, on_bad_row="error", max_rows=-1, split="train"):
 
 
 def _header(rows, path):
-    header = next(rows, (0, None))[1]
-    if isinstance(header, _BadRow) or header is None:
+    line, header = next(rows, (0, None))
+    if isinstance(header, _BadRow):
+        raise UserError(f"{path}, line {line}: {header}")
+    if header is None:
         raise UserError(f"{path} has no header line that can be read")
     return header
 
@@ -121,6 +126,10 @@ def _check_header(path, header, expected):
         shown = ", ".join(str(name)[:40] for name in header)
         raise UserError(f"{path}: the header lacks {', '.join(missing)}; "
                         f"expected the columns {', '.join(expected)}, found {shown}")
+    twice = [name for name in expected if header.count(name) > 1]
+    if twice:
+        raise UserError(f"{path}: the header has the column {twice[0]} {header.count(twice[0])} times; "
+                        "rename all but one")
 
 
 def _example(task, header, row, line, labelled):
@@ -160,11 +169,13 @@ def _check_classes(task, label):
 
 def _check_score(task, label):
     try:
-        finite = math.isfinite(float(label))
+        score = float(label)
     except ValueError:
-        finite = False
-    if not finite:
+        score = math.nan
+    if not math.isfinite(score):
         raise _BadRow(f'label "{label[:40]}" is not a number')
+    if abs(score) > LARGEST_SCORE:
+        raise _BadRow(f'label "{label[:40]}" is beyond what 32 bits hold')
 
 
 LABEL_CHECKS = {"classification": _check_class, "multi_label": _check_classes, "regression": _check_score}
@@ -209,43 +220,79 @@ def _tsv_rows(path):
 
 
 def _csv_rows(path):
-    reader = csv.reader(_csv_lines(path))
-    try:
-        yield from ((reader.line_num, row) for row in reader if row)
-    except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: {error}") from None
+    # Strict: else a quotation mark that is never closed takes the rows below it into its own, unnoticed.
+    broken = []
+    reader = csv.reader(_csv_lines(path, broken), strict=True)
+    while True:
+        first = reader.line_num + 1
+        broken.clear()
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            if reader.line_num > first:
+                raise UserError(f"{path}, line {first}: a quotation mark opens here and is not closed as it "
+                                f"should be, up to line {reader.line_num} ({error})") from None
+            row = _BadRow(f"not valid CSV ({error})")
+        if row is None:
+            return
+        if row:
+            yield first, broken[0] if broken else row
 
 
-def _csv_lines(path):
-    for number, line in enumerate(_raw_lines(path), 1):
+def _csv_lines(path, broken):
+    """The lines as text; of one that is not UTF-8 the list `broken` is told."""
+    for line in _raw_lines(path):
         try:
             yield line.decode("utf-8") + "\n"
         except UnicodeDecodeError as error:
-            raise UserError(f"{path}, line {number}: not UTF-8 (byte {error.start + 1})") from None
+            broken.append(_BadRow(f"not UTF-8 (byte {error.start + 1})"))
+            yield line.decode("utf-8", "replace") + "\n"
 
 
 def _json_rows(path, task):
-    header = None
-    for number, line in _lines(path):
-        row = line if isinstance(line, _BadRow) else _json_object(line)
+    needed = (*task.text_columns, task.label_column)
+    header = _json_header(path, needed)
+    if header:
+        yield 0, header
+    for number, row in _json_objects(path):
         if isinstance(row, dict):
-            if header is None:
-                header = list(row)
-                yield 0, header
-            needed = (*task.text_columns, task.label_column)
             lacking = [name for name in header if row.get(name) is None and name in needed]
             row = _BadRow(f"lacks {', '.join(lacking)}") if lacking else _json_values(row, header, task)
         yield number, row
+
+
+def _json_header(path, needed):
+    """The keys of the first row that has all the needed ones, else of the first row."""
+    objects = (row for _, row in _json_objects(path) if isinstance(row, dict))
+    first = next(objects, {})
+    return list(next((row for row in chain([first], objects) if set(needed) <= set(row)), first))
 
 
 def _json_values(row, header, task):
     values = {name: "" if row.get(name) is None else row[name] for name in header}
     names = values.get(task.label_column)
     if task.output_mode == "multi_label" and isinstance(names, list):
-        if any(task.label_separator in str(name) for name in names):
+        if any(name is None or isinstance(name, list | dict) for name in names):
+            return _BadRow(f"{task.label_column} is a list of something else than texts")
+        names = list(map(_json_text, names))
+        if any(task.label_separator in name for name in names):
             return _BadRow(f"a label holds the label_separator {task.label_separator}")
-        values[task.label_column] = task.label_separator.join(map(str, names))
-    return [str(value) for value in values.values()]
+        values[task.label_column] = task.label_separator.join(names)
+    for name in (*task.text_columns, task.label_column):
+        if isinstance(values.get(name), list | dict):
+            return _BadRow(f"{name} is a list or an object, a text belongs there")
+    texts = list(map(_json_text, values.values()))
+    return _BadRow("a text holds half of a character") if any(map(HALF.search, texts)) else texts
+
+
+def _json_text(value):
+    # As it is written: true, and not Python's True.
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _json_objects(path):
+    for number, line in _lines(path):
+        yield number, line if isinstance(line, _BadRow) else _json_object(line)
 
 
 def _json_object(line):

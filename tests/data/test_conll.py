@@ -41,6 +41,15 @@ def test_lines_are_counted_and_separators_inside_a_word_are_no_lines(tmp_path):
     assert contents(odd) == [(("New York", "a\u2028b"), ("B-LOC", "O"))]
 
 
+def test_blanks_beyond_ascii_belong_to_words(tmp_path):
+    text = "10\u00a0000 B-NUM\n\u3000 O\n\nAnn\tB-PER\t \n\u3000\tO\nto  O \n"
+    assert contents(read_sentences(written(tmp_path, text), ANY)) == [
+        (("10\u00a0000", "\u3000"), ("B-NUM", "O")), (("Ann", "\u3000", "to"), ("B-PER", "O", "O"))]
+    with pytest.raises(UserError, match='line 2: "\u00a0" stands alone'):
+        read_sentences(written(tmp_path, "Ann O\n\u00a0\n"), ANY)
+    assert list(read_words(io.BytesIO("Ann\n\u00a0\n".encode()), "input")) == [("Ann", "\u00a0")]
+
+
 BROKEN = {
     "alone": ("Ann B-PER\nleft\n", "line 2: \"left\" stands alone"),
     "tag": ("Ann B-PER\n\nleft S-PER\n", "line 3: \"S-PER\" is no BIO tag"),

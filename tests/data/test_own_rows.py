@@ -75,6 +75,8 @@ def test_several_labels_a_row(tmp_path):
     assert "d" in labels_in(texts["train"])
     other = read(tmp_path, rows_of(["a;b", "b", "a"] * 3), output_mode="multi_label", label_separator=";")
     assert other[0].labels == ("a", "b")
+    other = read(tmp_path, rows_of(["a b", "b", "a  b "] * 3), output_mode="multi_label", label_separator=" ")
+    assert other[0].labels == ("a", "b")
 
 
 def test_json_lines_may_hold_a_list_of_labels(tmp_path):
@@ -112,6 +114,7 @@ BAD = {
     "label twice": (rows_of(["a|b", "b|b"]), {"output_mode": "multi_label"}, 'line 3: "b|b" names a'),
     "empty part": (rows_of(["a|b", "b|"]), {"output_mode": "multi_label"}, "line 3: the label in column"),
     "too few": (rows_of(["1"]), {"output_mode": "regression"}, "rows.csv: 1 rows are too few to split"),
+    "broken label": (rows_of(['"a\nb"', "c"] * 2), {}, r"label: the label 'a\\nb' holds a tab or a line"),
     "no labels": (rows_of(["", ""]), {"output_mode": "multi_label"}, "column label: there is no label; two"),
 }
 
@@ -134,6 +137,12 @@ def test_bad_other_files(tmp_path):
     lines = '{"body": "x", "label": ["a|b"]}\n'
     with pytest.raises(UserError, match="rows.jsonl, line 1: a label holds the label_separator [|]"):
         read(tmp_path, lines, "rows.jsonl", output_mode="multi_label")
+    for odd in ("null", '["b"]'):
+        with pytest.raises(UserError, match="line 1: label is a list of something else than texts"):
+            lines = f'{{"body": "x", "label": ["a", {odd}]}}\n'
+            read(tmp_path, lines, "rows.jsonl", output_mode="multi_label")
+    with pytest.raises(UserError, match="rows.txt, column tag: there is only the label O"):
+        read(tmp_path, "a O\n\nb O\n", "rows.txt", output_mode="token_classification", text_columns=())
 
 
 def test_bad_rows_can_be_left_out(tmp_path):

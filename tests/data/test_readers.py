@@ -1,4 +1,5 @@
 """Text files in GLUE's forms and out of them."""
+import dataclasses
 import json
 
 import pytest
@@ -76,7 +77,7 @@ def test_csv_and_jsonl(tmp_path):
     rows = [{"sentence": "x\ty", "label": 1}, {"extra": 3, "label": "0", "sentence": "z"}]
     written(tmp_path, "dev.jsonl", "\n".join(map(json.dumps, rows)))
     csv_rows = read_examples(find_file(tmp_path, "train.tsv"), TASKS["SST-2"]).examples
-    assert [(e.text_a, e.label, e.line) for e in csv_rows] == [('a, "b"\nc', "1", 3), ("d", "0", 4)]
+    assert [(e.text_a, e.label, e.line) for e in csv_rows] == [('a, "b"\nc', "1", 2), ("d", "0", 4)]
     json_rows = read_examples(find_file(tmp_path, "dev.tsv"), TASKS["SST-2"]).examples
     assert [(e.text_a, e.label, e.line) for e in json_rows] == [("x\ty", "1", 1), ("z", "0", 2)]
     assert find_file(tmp_path, "test.tsv") is None
@@ -102,10 +103,10 @@ def test_a_bad_row_is_named_or_skipped(tmp_path, row, complaint):
     assert [bad["line"] for bad in found.bad_rows] == [3]
 
 
-@pytest.mark.parametrize("score", ["high", "nan", "inf", ""])
+@pytest.mark.parametrize("score", ["high", "nan", "inf", "", "1e39"])
 def test_a_score_is_a_number(tmp_path, score):
     path = written(tmp_path, "train.tsv", ROWS["STS-B"].replace("0.25", score))
-    with pytest.raises(UserError, match="line 3: .* is not a number"):
+    with pytest.raises(UserError, match="line 3: .* is (not a number|beyond what 32 bits hold)"):
         read_examples(path, TASKS["STS-B"])
 
 
@@ -118,6 +119,65 @@ def test_bad_json(tmp_path, line, complaint):
         read_examples(path, TASKS["SST-2"])
 
 
+NESTED = {
+    "text in a list": ('{"sentence": ["a", "b"], "label": 1}', "sentence is a list or an object, a text"),
+    "text in an object": ('{"sentence": {}, "label": 1}', "sentence is a list or an object, a text"),
+    "label in a list": ('{"sentence": "a", "label": [1]}', "label is a list or an object, a text"),
+    "half a pair": ('{"sentence": "a \\ud83d", "label": 1}', "a text holds half of a character"),
+}
+
+
+@pytest.mark.parametrize("line, complaint", NESTED.values(), ids=NESTED)
+def test_json_values_that_are_no_texts(tmp_path, line, complaint):
+    path = written(tmp_path, "train.jsonl", '{"sentence": "a", "label": 0}\n' + line)
+    with pytest.raises(UserError, match=f"train.jsonl, line 2: {complaint}"):
+        read_examples(path, TASKS["SST-2"])
+
+
+def test_true_is_written_as_in_json(tmp_path):
+    rows = '{"sentence": "a", "label": true}\n{"sentence": 1.5, "label": 7}\n'
+    path = written(tmp_path, "train.jsonl", rows)
+    task = dataclasses.replace(TASKS["SST-2"], labels=())
+    assert [(e.text_a, e.label) for e in read_examples(path, task).examples] == [("a", "true"), ("1.5", "7")]
+
+
+@pytest.mark.parametrize("first", ['{"sentence": "a"', '{"sentence": "a"}', '{"label": 0}', "\n"])
+def test_the_first_line_of_json_may_be_the_bad_one(tmp_path, first):
+    path = written(tmp_path, "train.jsonl", first + '\n{"label": 0, "sentence": "good", "more": 1}\n')
+    with pytest.raises(UserError, match="train.jsonl, line 1: "):
+        read_examples(path, TASKS["SST-2"])
+    found = read_examples(path, TASKS["SST-2"], on_bad_row="skip")
+    assert [e.text_a for e in found.examples] == ["good"] and found.bad_rows[0]["line"] == 1
+
+
+def test_a_quotation_mark_that_stays_open_takes_no_rows_along(tmp_path):
+    rows = "label,sentence\n1,a\n0,\"b\n" + "1,c\n0,d\n" * 20
+    for text in (rows, rows + '1,"e"\n'):   # never closed, or by the next one
+        path = written(tmp_path, "train.csv", text)
+        for on_bad_row in ("error", "skip"):
+            with pytest.raises(UserError, match="train.csv, line 3: a quotation mark opens here and is not"):
+                read_examples(path, TASKS["SST-2"], on_bad_row)
+
+
+@pytest.mark.parametrize("row, complaint", [
+    (b"1,caf\xe9", r"not UTF-8 \(byte 6\)"), (b'1,"\n\xff"', r"not UTF-8 \(byte 1\)"),
+    (b'1,"a" b', "not valid CSV"), (b'1,a,"b\nc"', "3 columns where 2 belong")])
+def test_a_bad_row_of_csv_is_named_or_skipped(tmp_path, row, complaint):
+    path = written(tmp_path, "train.csv", b"label,sentence\n1,good\n" + row + b"\n0,bad\n")
+    with pytest.raises(UserError, match=f"train.csv, line 3: {complaint}"):
+        read_examples(path, TASKS["SST-2"])
+    found = read_examples(path, TASKS["SST-2"], on_bad_row="skip")
+    assert [(e.text_a, e.line) for e in found.examples] == [("good", 2), ("bad", 4 + row.count(b"\n"))]
+    assert [bad["line"] for bad in found.bad_rows] == [3]
+
+
+@pytest.mark.parametrize("name, text", [
+    ("train.csv", "label,sentence,label\n1,a,0\n"), ("train.tsv", "sentence\tlabel\tsentence\na\t1\tb\n")])
+def test_a_column_that_is_there_twice(tmp_path, name, text):
+    with pytest.raises(UserError, match="the header has the column (label|sentence) 2 times"):
+        read_examples(written(tmp_path, name, text), TASKS["SST-2"])
+
+
 def test_a_wrong_header_names_both(tmp_path):
     path = written(tmp_path, "train.tsv", "text\tlabel\ngood\t1\n")
     expected = "lacks sentence; expected the columns sentence, label, found text, label"
@@ -126,7 +186,8 @@ def test_a_wrong_header_names_both(tmp_path):
 
 
 @pytest.mark.parametrize("content, complaint", [
-    ("", "no header"), ("sentence\tlabel\n", "holds no usable row")])
+    ("", "no header"), ("sentence\tlabel\n", "holds no usable row"),
+    ("sentence\tlabel\n".encode("utf-16"), r"train.tsv, line 1: not UTF-8 \(byte 1\)")])
 def test_empty_files(tmp_path, content, complaint):
     with pytest.raises(UserError, match=complaint):
         read_examples(written(tmp_path, "train.tsv", content), TASKS["SST-2"])

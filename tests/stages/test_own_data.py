@@ -88,6 +88,13 @@ def test_several_labels_a_row(tmp_path, vocabulary, form):
     assert column == {"type": "float32", "rank": 1, "shape": [3]}
 
 
+def test_sentences_are_drawn_as_they_come(tmp_path, vocabulary, capsys):
+    file = tmp_path / "names.txt"
+    file.write_text("baba B-PER\n\nbade O\n\n" * 10)
+    prepare(tmp_path / "records", vocabulary, train_file=file, output_mode="token_classification")
+    assert "2 rows of " in (said := capsys.readouterr().out) and "split_seed 1, drawn at random)" in said
+
+
 def test_scores(tmp_path, vocabulary):
     text = "first\tsecond\tscore\n" + "".join(f"baba\tbade\t{n / 4}\n" for n in range(20))
     file = tmp_path / "pairs.tsv"
