@@ -11,7 +11,7 @@ from src.data.sample_task import write_sample_task
 from src.data.task_rows import encode_rows, read_rows
 from src.data.tokenization import load_tokenizer
 from src.errors import UserError
-from src.files import fresh_output_dir, write_json
+from src.files import check_output_dir, fresh_output_dir, write_json
 from src.stages.own_data import OwnData, own_task_of
 from src.stages.text_table import aligned
 from src.tasks import find_task
@@ -30,10 +30,13 @@ def prepare(resolved):
     data = OwnData(config, own) if own else TaskFolder(config)
     tokenizer = load_tokenizer(config.vocab_file, {"true": True, "false": False}.get(config.do_lower_case))
     _refuse_to_overwrite(config.output_dir, [config.vocab_file, config.train_file, *data.inputs])
-    output_dir = fresh_output_dir(config.output_dir, config.overwrite_output_dir)
-    place = output_dir.resolve()
+    check_output_dir(config.output_dir, config.overwrite_output_dir)
+    place = Path(config.output_dir).resolve()
+    place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as folder:
         manifest = _write_all(config, data, tokenizer, Path(folder))
+        # Not before: of a run that fails the records of the last one are still there.
+        output_dir = fresh_output_dir(config.output_dir, config.overwrite_output_dir)
         _move(Path(folder), output_dir)
     print(_summary(manifest, output_dir))
     for line in data.remarks:

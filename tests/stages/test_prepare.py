@@ -129,7 +129,7 @@ def test_truncated_and_bad_rows_are_counted(tmp_path, vocab, capsys):
     data = write_task(tmp_path / "data", train=text, dev="sentence\tlabel\nthe film\t1\n")
     with pytest.raises(UserError, match='train.tsv, line 3: label "7" is unknown'):
         prepare(tmp_path, vocab, "--task_name", "SST-2", "--data_dir", data)
-    assert not list((tmp_path / "out").iterdir())
+    assert not (tmp_path / "out").exists()
     _, manifest = prepare(tmp_path, vocab, "--task_name", "SST-2", "--data_dir", data, "--on_bad_row", "skip")
     train = manifest["files"]["train"]
     assert (train["rows"], train["truncated"], train["longest"], train["skipped"]) == (2, 1, 64, 2)
@@ -151,7 +151,7 @@ def test_a_wrong_vocabulary_stops_the_run(tmp_path, vocab):
     vocab.write_text("\n".join(pieces()[:5] + ["the", "film"]) + "\n")
     with pytest.raises(UserError, match=r"\d\d% of the tokens of .*train.tsv are \[UNK\] with"):
         prepare(tmp_path, vocab, "--task_name", "sample")
-    assert not list((tmp_path / "out").iterdir())
+    assert not (tmp_path / "out").exists()
 
 
 def test_wrong_inputs(tmp_path, vocab):
@@ -167,9 +167,21 @@ def test_wrong_inputs(tmp_path, vocab):
     assert not (tmp_path / "out").exists()
     with pytest.raises(UserError, match="max_seq_length 5 is too short"):
         prepare(tmp_path, vocab, "--task_name", "sample", "--max_seq_length", 5)
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("x")
     with pytest.raises(UserError, match="is not empty"):
         prepare(tmp_path, vocab, "--task_name", "sample")
+
+
+def test_a_run_that_fails_leaves_the_records_of_the_last_one(tmp_path, vocab):
+    flags = ("--task_name", "sample", "--max_rows", 20, "--overwrite_output_dir")
+    out, manifest = prepare(tmp_path, vocab, *flags)
+    with pytest.raises(UserError, match="max_seq_length 5 is too short"):
+        prepare(tmp_path, vocab, *flags, "--max_seq_length", 5)
+    assert json.loads((out / "manifest.json").read_text()) == manifest
+    assert read_records(out, split="train").rows == 20
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "out"]
 
 
 def test_the_input_is_never_overwritten(tmp_path, vocab):
