@@ -29,13 +29,23 @@ class _Stopped(Exception):
 
 
 def address(remote, mirror=""):
-    """Where to fetch a Remote from. Raises UserError for a mirror that is not http(s)."""
+    """Where to fetch a Remote from. Raises UserError for a mirror that is no address over http(s)."""
     if not mirror:
         return remote.url
-    parts = urllib.parse.urlsplit(mirror)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise UserError(f"--mirror {mirror} is not an address like https://HOST/FOLDER")
+    if not _is_address(mirror):
+        raise UserError(f"--mirror {mirror} is not an address like https://HOST/FOLDER (blanks and letters "
+                        "beyond ASCII are written as %XX there)")
     return f"{mirror.rstrip('/')}/{remote.name}"
+
+
+def _is_address(text):
+    try:
+        parts = urllib.parse.urlsplit(text)
+        (parts.hostname or "").encode("idna")   # refuses what no host is called
+        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        return False
+    return bool(known) and text.isascii() and text.isprintable() and " " not in text
 
 
 def fetch(remote, folder, mirror=""):

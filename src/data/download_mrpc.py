@@ -21,9 +21,19 @@ def write_mrpc(train, test, dev_ids, folder, wanted):
         "test.tsv": (("index", *HEADER[1:]),
                      [(str(index), *row[1:]) for index, row in enumerate(_rows(test))]),
     }
+    texts = {name: "".join("\t".join(line) + "\n" for line in (header, *lines))
+             for name, (header, lines) in splits.items()}
+    _check_kept(texts, folder, wanted)
     for name in wanted:
-        header, lines = splits[name]
-        write_text(folder / name, "".join("\t".join(line) + "\n" for line in (header, *lines)))
+        write_text(folder / name, texts[name])
+
+
+def _check_kept(texts, folder, wanted):
+    """Refuse to make one of train.tsv and dev.tsv for another draw than that of the one that is there."""
+    for made, kept in (("train.tsv", "dev.tsv"), ("dev.tsv", "train.tsv")):
+        if made in wanted and kept not in wanted and (folder / kept).read_bytes() != texts[kept].encode():
+            raise UserError(f"{folder / kept} is not the one that belongs to the {made} of this run, so rows "
+                            "could be in both; --overwrite makes both anew")
 
 
 def _dev_rows(rows, dev_ids):

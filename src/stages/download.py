@@ -7,7 +7,7 @@ from src.data.download_fetch import Unavailable, address, fetch
 from src.data.download_mrpc import write_mrpc
 from src.data.download_sources import choose_data_sets
 from src.data.download_unpack import unpack
-from src.errors import UserError
+from src.errors import UserError, is_no_room
 from src.files import atomic_path
 
 PARTS = ".download"   # archives and what has come of them, below data_dir
@@ -25,7 +25,8 @@ def download(config):
     failed = []
     for data_set in chosen:
         try:
-            _provide(data_set, config, data_dir)
+            with _named(data_dir):
+                _provide(data_set, config, data_dir)
         except UserError as error:
             if len(chosen) == 1:
                 raise
@@ -38,9 +39,23 @@ def download(config):
         raise UserError(f"not fetched: {', '.join(failed)}; the lines above say why")
 
 
+@contextlib.contextmanager
+def _named(data_dir):
+    """What the file system refuses as a UserError; a full disk is said by run_main."""
+    try:
+        yield
+    except OSError as error:
+        if is_no_room(error):
+            raise
+        raise UserError(f"{error.filename2 or error.filename or data_dir} cannot be written: "
+                        f"{error.strerror}; give another data_dir") from None
+
+
 def _provide(data_set, config, data_dir):
     """Bring one data set to its folder; files that are there are kept."""
     folder = data_dir / data_set.place
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file where a folder belongs; give another data_dir")
     wanted = [name for name in data_set.files if config.overwrite or not (folder / name).is_file()]
     if not wanted:
         print(f"{data_set.name}: kept, {', '.join(data_set.files)} are in {folder}")

@@ -283,11 +283,25 @@ def test_no_room(site, sst2, tmp_path, capsys, monkeypatch):
 def test_wrong_flags(site, tmp_path, capsys):
     assert 'did you mean "SST-2"' in refused(site, capsys, "SST-3")
     assert "--tasks names nothing to fetch" in refused(site, capsys, ",")
-    site.url = "ftp://somewhere/files"
-    assert "--mirror ftp://somewhere/files is not an address like" in refused(site, capsys)
+    for site.url in ("ftp://somewhere/files", "http://[::1/x", "http://here:port/x", "http://a..b/x",
+                     "http://127.0.0.1/données", "http://127.0.0.1/my files"):
+        assert f"--mirror {site.url} is not an address like" in refused(site, capsys)
     (tmp_path / "data").write_text("")
     site.url = "http://127.0.0.1:9"
     assert "data_dir data is a file" in refused(site, capsys)
+
+
+def test_places_that_cannot_be_written(site, sst2, tmp_path, capsys):
+    sst2(archive(TSV))
+    (tmp_path / "file").write_text("")
+    assert "file/below/.download cannot be written: Not a directory" in refused(
+        site, capsys, "SST-2", "--data_dir", "file/below")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "SST-2").write_text("")
+    assert "data/SST-2 is a file where a folder belongs" in refused(site, capsys) and not site.requests
+    (tmp_path / "data" / "SST-2").unlink()
+    (tmp_path / "data" / "SST-2" / "train.tsv").mkdir(parents=True)
+    assert "data/SST-2/train.tsv cannot be written: Is a directory" in refused(site, capsys)
 
 
 def offer_microsoft(site, monkeypatch, **changes):
@@ -317,6 +331,20 @@ def test_mrpc_without_glues_list(site, monkeypatch, tmp_path, capsys):
     fetch(site, "MRPC")
     assert "these are NOT GLUE's dev rows" in capsys.readouterr().out
     assert len((tmp_path / "data" / "MRPC" / "dev.tsv").read_text().splitlines()) == 3
+
+
+def test_train_and_dev_of_mrpc_are_of_one_draw(site, monkeypatch, tmp_path, capsys):
+    offer_microsoft(site, monkeypatch)
+    fetch(site, "MRPC")
+    folder = tmp_path / "data" / "MRPC"
+    dev = (folder / "dev.tsv").read_text()
+    (folder / "dev.tsv").unlink()
+    del site.files["mrpc_dev_ids.tsv"]
+    assert "data/MRPC/train.tsv is not the one that belongs to the dev.tsv" in refused(site, capsys, "MRPC")
+    assert not (folder / "dev.tsv").exists()
+    offer_microsoft(site, monkeypatch)
+    fetch(site, "MRPC")
+    assert (folder / "dev.tsv").read_text() == dev
 
 
 @pytest.mark.parametrize("changes, complaint", [
