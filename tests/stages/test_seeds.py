@@ -184,6 +184,16 @@ def test_paired_differences_against_the_formula_of_student():
     assert (same["mean"], same["t"], same["p"]) == (0, None, None)
 
 
+def test_differences_that_are_equal_but_for_rounding_are_not_tested():
+    """One row more of 872 with each seed: the last bits of the quotients differ."""
+    ours, theirs = ({s: {"eval_accuracy": (rows + more) / 872, "eval_samples": 872, "folder": "f"}
+                     for s, rows in enumerate((700, 712, 731))} for more in (1, 0))
+    assert len({ours[s]["eval_accuracy"] - theirs[s]["eval_accuracy"] for s in ours}) > 1
+    task = find_task("SST-2")
+    found = paired(summary("x", task, ours), summary("x", task, theirs), "other")
+    assert found["mean"] == pytest.approx(1 / 872) and (found["t"], found["p"]) == (None, None)
+
+
 def test_against_another_run(stage, capsys, tmp_path):
     stage("1,2", output_dir="base")
     result = stage("1,2,3", output_dir="out")
