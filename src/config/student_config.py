@@ -4,6 +4,7 @@ import dataclasses
 
 from src.config.bert_config import PRESETS, BertConfig, preset
 from src.config.options import DROPOUT, NOT_NEGATIVE, POSITIVE, option
+from src.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +55,16 @@ def fresh_student(values: StudentConfig, **fixed) -> BertConfig:
         "head_activation": values.head_activation,
     }
     return with_rates(preset(values.student_preset, **{**fixed, **own}).replace(**sizes), values)
+
+
+def check_sizes(values: StudentConfig, config, source):
+    """Refuse sizes that flags give where the BertConfig of the given model `source` has others."""
+    for name in SIZES:
+        size = getattr(values, name)
+        if size and size != getattr(config, name):
+            raise UserError(
+                f"--{name} {size} is for a fresh student; {source} has {getattr(config, name)}: leave it out"
+            )
 
 
 def with_rates(config, values):

@@ -114,6 +114,13 @@ def test_a_general_student_and_its_projection(tmp_path, teacher, general, sst2, 
     np.testing.assert_array_equal(projection.bias.asnumpy(), theirs["hidden_projection.bias"])
 
 
+def test_sizes_of_a_fresh_student_beside_a_given_one(tmp_path, teacher, general, sst2):
+    wrong = arguments(sst2, tmp_path / "out", teacher, load_gd_ckpt_path=general)
+    with pytest.raises(UserError, match=r"--num_hidden_layers 3 is for a fresh student; .* has 2: leave it"):
+        main([*wrong, "--num_hidden_layers=3", "--hidden_size=24"])
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_projection_of_another_width_is_refused(tmp_path, vocabulary, general, sst2):
     wider = tiny.write_model(tmp_path / "wider", vocabulary, DEEP.replace(hidden_size=40))
     with pytest.raises(UserError, match=r"have another shape \(bias \(32,\) instead of \(40,\)"):
