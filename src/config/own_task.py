@@ -6,6 +6,7 @@ the records, so that they are told of no task.
 
 import dataclasses
 import re
+from collections import Counter
 from pathlib import Path
 
 from src.config.options import NOT_NEGATIVE, option
@@ -205,7 +206,7 @@ CHECKS = {
 def _complaint_of_labels(own, labels):
     if own.output_mode == "regression":
         return "labels are of classes, a regression has scores; leave them out" if labels else None
-    twice = [label for place, label in enumerate(labels) if label in labels[:place]]
+    twice = [label for label, count in Counter(labels).items() if count > 1]
     if twice:
         return f'the label "{twice[0]}" is there twice'
     if not all(label and label.strip() == label for label in labels):

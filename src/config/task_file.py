@@ -62,9 +62,11 @@ def _yaml_entries(text, path):
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}, line {mark.line + 1}" if mark else path
-        raise UserError(f"{place}: not valid YAML ({getattr(error, 'problem', None) or error})") from None
+        # The reader, which refuses characters, knows a position alone, and says it in several lines.
+        mark, position = getattr(error, "problem_mark", None), getattr(error, "position", 0)
+        line = mark.line if mark else text.count("\n", 0, position)
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UserError(f"{path}, line {line + 1}: not valid YAML ({problem})") from None
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"{path} is no task file: lines `key: value` belong there")
     return [(str(key.value), _yaml_value(value), key.start_mark.line + 1) for key, value in root.value]

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import re
 import sys
 
 import numpy as np
@@ -16,6 +17,7 @@ from src.stages.open_model import answers_by_token
 from src.stages.tag import tag
 from src.tasks import for_mode
 
+SURROGATE = re.compile("[\ud800-\udfff]")
 LINES = 8192   # read, answered and printed at a time
 
 
@@ -103,6 +105,9 @@ def texts_of(config):
                         "one of each")
     if config.text and config.input:
         raise UserError("--text and --input are two sources of texts; give one")
+    for number, text in enumerate((*config.text, *config.text_b), 1):
+        if SURROGATE.search(text):   # what Python makes of bytes that are no characters
+            raise UserError(f"text {number} of the command line is not UTF-8; give it with --input")
     if config.text:
         seconds = config.text_b or [None] * len(config.text)
         pairs = zip(config.text, seconds, strict=True)

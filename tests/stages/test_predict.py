@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -143,6 +144,7 @@ def test_wrong_sources(onnx, tmp_path):
              (["--input", tmp_path / "none"], "none cannot be read: No such file"),
              (["--text", "a", "--input", "x"], "two sources of texts"),
              (["--text", "a", "b", "--text_b", "c"], "--text_b has 1 texts, --text 2"),
+             (["--text", "a", os.fsdecode(b"d\xe9d\xe9")], "text 2 of the command line is not UTF-8"),
              (["--text", "a", "--max_seq_length", "64"], "more than the 32 positions"),
              (["--text", "a", "--max_seq_length", "3"], "too short")]
     for flags, complaint in cases:
