@@ -107,6 +107,12 @@ def best_of(task, metrics):
     return metrics[f"eval_{task.best_metric}"]
 
 
+def share_of(value, reference):
+    """What `value` keeps of the metric `reference`; None without one of them, and where the latter is not
+    above 0: of nothing, or of a correlation below 0, no share can be kept."""
+    return value / reference if value is not None and reference is not None and reference > 0 else None
+
+
 def short_name(task):
     """The name of the best metric as the log prints it: acc, f1, matthews, pearson, else its own."""
     return SHORT_NAMES.get(task.best_metric, task.best_metric)

@@ -9,7 +9,7 @@ from src.files import fresh_output_dir, write_json, write_text
 from src.infer.huggingface import weight_count
 from src.infer.latency import milliseconds_a_sentence
 from src.infer.logits import collect_logits
-from src.metrics import best_of
+from src.metrics import best_of, share_of
 from src.stages import tables
 from src.stages.evaluation import Evaluator
 from src.stages.kernels import equip_device
@@ -30,8 +30,7 @@ def compare(config):
     output_dir = fresh_output_dir(config.output_dir, config.overwrite_output_dir)
     rows = [{"model": name, **measure(folder, task, config)} for name, folder in folders.items()]
     for row in rows:
-        first = best_of(task, rows[0])
-        row["of_the_first"] = best_of(task, row) / first if first else 0.0
+        row["of_the_first"] = share_of(best_of(task, row), best_of(task, rows[0]))
     table = render(rows, task)
     print(f"\n{table}\n\n{rows[0]['eval_samples']} rows; milliseconds on {device.target}, "
           f"one sentence at a time, median of {rows[0]['timed_sentences']}")
@@ -80,6 +79,7 @@ def render(rows, task):
     """The rows as a Markdown table whose columns also line up in a terminal."""
     lines = [[column.format(metric=task.best_metric.replace("_", " ")) for column in COLUMNS]]
     for row in rows:
-        lines.append([row["model"], f"{best_of(task, row):.4f}", f"{row['of_the_first']:.1%}",
+        share = row["of_the_first"]
+        lines.append([row["model"], f"{best_of(task, row):.4f}", "-" if share is None else f"{share:.1%}",
                       f"{row['parameters']:,}", f"{row['megabytes']:.1f}", f"{row['milliseconds']:.2f}"])
     return aligned(lines)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from src.errors import UserError
 from src.files import read_json, write_json, write_text
-from src.metrics import METRICS
+from src.metrics import METRICS, share_of
 from src.stages.text_table import aligned
 from src.tasks import TASKS
 
@@ -44,16 +44,11 @@ def _rows(task, folder):
         name = f"{task.name}-{'mm' if key.endswith('_mm') else 'm'}" if several else task.name
         values = {model: found[model].get(key) if model in found else None for model in MODELS}
         yield {"task": name, "metric": _metric(key), **values,
-               **{f"{model}_kept": _ratio(values[model], values["teacher"]) for model in MODELS[1:]}}
+               **{f"{model}_kept": share_of(values[model], values["teacher"]) for model in MODELS[1:]}}
 
 
 def _metric(key):
     return key.removeprefix("eval_").removesuffix("_mm")
-
-
-def _ratio(value, reference):
-    # Of nothing, or of a correlation below 0, no share can be kept.
-    return value / reference if value is not None and reference is not None and reference > 0 else None
 
 
 def _cells(row):

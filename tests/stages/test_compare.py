@@ -5,6 +5,7 @@ import json
 import pytest
 
 from src.errors import UserError
+from src.metrics import share_of
 from src.stages.compare import named_folders, render
 from src.tasks import find_task
 from src.tools.compare import main
@@ -17,6 +18,14 @@ def test_the_table_lines_up():
     lines = render([row, {**row, "model": "s", "parameters": 5}], find_task("SST-2")).splitlines()
     assert len({len(line) for line in lines}) == 1
     assert lines[2] == "| teacher |   0.9000 |       100.0% | 22,713,986 | 90.9 |         12.35 |"
+
+
+@pytest.mark.parametrize("first", [0.0, -0.1])
+def test_nothing_is_kept_of_a_first_model_at_zero_or_below(first):
+    row = {"model": "s", "eval_matthews_correlation": 0.2, "of_the_first": share_of(0.2, first),
+           "parameters": 5, "megabytes": 9.0, "milliseconds": 1.0}
+    assert [cell.strip() for cell in render([row], find_task("CoLA")).splitlines()[2].split("|")][2:4] == [
+        "0.2000", "-"]
 
 
 @pytest.mark.parametrize("text", ["teacher", "teacher=", "teacher=/nowhere/at/all"])
