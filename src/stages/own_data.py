@@ -73,7 +73,17 @@ class OwnData:
             absent = [name for name, n in counts.items() if not n]
             if absent:
                 lines.append(f"note: {split} has no row of {_listed(absent)}")
-        return lines
+        return [*lines, *self._overlap()]
+
+    def _overlap(self):
+        # A draw other than that of augment puts dev rows among the rows to train on, and so do duplicates.
+        train, dev = ([row.words if self.own.by_word else (row.text_a, row.text_b)
+                       for row in self._texts[split].examples] for split in ("train", "dev"))
+        seen = set(train)
+        both = sum(row in seen for row in dev)
+        if both:
+            yield (f"note: {both:,} of the {len(dev):,} rows of dev are rows of train too, word for word; "
+                   "their score says little")
 
     def texts(self, folder):
         """Iterate over pairs (split, TextFile); `folder` is not needed."""

@@ -113,6 +113,16 @@ def test_the_file_that_is_split_may_be_named_again(tmp_path, vocabulary, task_fi
     assert prepare(tmp_path / "twice", vocabulary, task_file=task_file, train_file=again) == once
 
 
+def test_rows_on_both_sides_are_counted(tmp_path, vocabulary, task_file, capsys):
+    prepare(tmp_path / "clean", vocabulary, task_file=task_file)
+    assert "word for word" not in capsys.readouterr().out
+    # The rows of an augmented file that was made with another draw of the dev rows.
+    file = tmp_path / "reviews_aug.csv"
+    file.write_bytes((tmp_path / "reviews.csv").read_bytes())
+    prepare(tmp_path / "both", vocabulary, task_file=task_file, train_file=file)
+    assert "note: 12 of the 12 rows of dev are rows of train too, word for word" in capsys.readouterr().out
+
+
 def test_augmented_rows_never_reach_dev(tmp_path, vocabulary, task_file, capsys):
     model = tiny.write_model(tmp_path / "model", vocabulary, tiny.TINY)
     augment(tiny.flags(task_file=task_file, load_teacher_ckpt_path=model, copies=3, candidates=3))
