@@ -57,14 +57,12 @@ def fresh_student(values: StudentConfig, **fixed) -> BertConfig:
     return with_rates(preset(values.student_preset, **{**fixed, **own}).replace(**sizes), values)
 
 
-def check_sizes(values: StudentConfig, config, source):
-    """Refuse sizes that flags give where the BertConfig of the given model `source` has others."""
-    for name in SIZES:
-        size = getattr(values, name)
-        if size and size != getattr(config, name):
-            raise UserError(
-                f"--{name} {size} is for a fresh student; {source} has {getattr(config, name)}: leave it out"
-            )
+def check_architecture(values: StudentConfig, config, source):
+    """Refuse flags that ask for another architecture than the BertConfig of the given model `source` has."""
+    for name in (*SIZES, "use_relative_positions", "head_activation"):
+        asked, its_own = getattr(values, name), getattr(config, name)
+        if asked not in (getattr(StudentConfig, name), its_own):
+            raise UserError(f"--{name} {asked} is for a fresh student; {source} has {its_own}: leave it out")
 
 
 def with_rates(config, values):

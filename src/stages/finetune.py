@@ -1,6 +1,6 @@
 """Fine-tuning: pretrained or fresh BERT + labelled records -> the teacher of a task, or the baseline."""
 
-from src.config.student_config import check_sizes, fresh_student
+from src.config.student_config import check_architecture, fresh_student
 from src.data.tokenization import load_tokenizer
 from src.distill.network import DistillNetwork
 from src.distill.objective import label_rows
@@ -46,7 +46,7 @@ def _network(run, table):
     if config.load_pretrained_path:
         files = load.read_model(config.load_pretrained_path, say)
         refuse_quantized(files)
-        check_sizes(config, files.config, files.source)
+        check_architecture(config, files.config, files.source)
         if config.new_head:
             files = load.without_head(files, say)
         tables.check_tokenizer(files.tokenizer_dir, table, config.train_data_dir)

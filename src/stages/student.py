@@ -1,6 +1,6 @@
 """Where a task student begins: a general student, fresh weights, or layers of its teacher."""
 
-from src.config.student_config import check_sizes, fresh_student
+from src.config.student_config import check_architecture, fresh_student
 from src.errors import UserError
 from src.infer.huggingface import without_ranges
 from src.model.bert import BertClassifier
@@ -22,7 +22,7 @@ def read_student(config, zoo_config, say):
         return None
     files = load.read_model(path, say, zoo_config, "student")
     refuse_quantized(files)
-    check_sizes(config, files.config, files.source)
+    check_architecture(config, files.config, files.source)
     return load.without_head(files, say) if config.new_head else files
 
 

@@ -114,10 +114,11 @@ def test_a_general_student_and_its_projection(tmp_path, teacher, general, sst2, 
     np.testing.assert_array_equal(projection.bias.asnumpy(), theirs["hidden_projection.bias"])
 
 
-def test_sizes_of_a_fresh_student_beside_a_given_one(tmp_path, teacher, general, sst2):
-    wrong = arguments(sst2, tmp_path / "out", teacher, load_gd_ckpt_path=general)
-    with pytest.raises(UserError, match=r"--num_hidden_layers 3 is for a fresh student; .* has 2: leave it"):
-        main([*wrong, "--num_hidden_layers=3", "--hidden_size=24"])
+@pytest.mark.parametrize("flag, own", [("num_hidden_layers 3", "2"), ("head_activation relu", "none")])
+def test_architecture_of_a_fresh_student_beside_a_given_one(tmp_path, teacher, general, sst2, flag, own):
+    values = {"load_gd_ckpt_path": general, "hidden_size": 24}
+    with pytest.raises(UserError, match=rf"--{flag} is for a fresh student; .* has {own}: leave it out"):
+        main([*arguments(sst2, tmp_path / "out", teacher, **values), *f"--{flag}".split()])
     assert not (tmp_path / "out").exists()
 
 
