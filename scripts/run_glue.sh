@@ -120,8 +120,8 @@ stage() {  # NAME FOLDER COMMAND...
             return 2
         fi
     fi
+    goes_on "$name" "$folder" || return
     forget_what_follows
-    goes_on "$name" "$folder"
     printf '\n== %s, %s\n$ %s\n' "$task" "$name" "$wanted ${again[*]}" | tee -a "$place/log.txt"
     trap : INT  # Ctrl+C is the stage's to answer: it saves its state and exits 130
     "${job[@]}" "${again[@]}" 2>&1 | tee -ia "$place/log.txt" || status=$?
@@ -141,13 +141,18 @@ forget_what_follows() {
     done
 }
 
-# Fills `again`: what a stage needs whose folder an earlier call has begun.
+# Fills `again`: what a stage needs whose folder an earlier call has begun. A folder that no call has begun, a
+# teacher of your own say, is not deleted.
 goes_on() {  # NAME FOLDER
     local name=$1 folder=$2
     again=()
     [[ $name != evaluate_* && -d $folder ]] || return 0
     if ! $renewed && compgen -G "$folder/checkpoints/*.safetensors" >/dev/null; then
         again=(--resume)
+    elif [[ -n $(ls -A "$folder") ]] && ! grep -qsxF "== $task, $name" "$place/log.txt"; then
+        printf 'error: %s, %s would delete %s, which this script has not made; move it, or give %s\n' \
+            "$task" "$name" "$folder" --output_dir >&2
+        return 2
     else
         again=(--overwrite_output_dir)
     fi

@@ -118,6 +118,15 @@ def test_what_rested_on_the_old_teacher_is_not_taken_after_a_failure(glue_script
     assert list(map(kind, mended.calls)) == [*STAGES[1:], "glue_table"]
 
 
+def test_a_folder_that_the_script_has_not_made_is_not_deleted(glue_script):
+    own = glue_script.folder / "output/glue/RTE/teacher/best/config.json"
+    own.parent.mkdir(parents=True)
+    own.write_text("kept")
+    refused = glue_script(*GIVEN, "--tasks", "RTE")
+    assert refused.returncode == 1 and list(map(kind, refused.calls)) == ["prepare"]
+    assert "error: RTE, finetune would delete output/glue/RTE/teacher, which this script" in refused.stderr
+
+
 def test_other_flags_than_those_of_an_ended_stage(glue_script):
     glue_script(*GIVEN, "--tasks", "RTE")
     refused = glue_script(*GIVEN, "--tasks", "RTE", "--finetune", "--seed 3")
