@@ -1,6 +1,7 @@
 """Task text -> more task text: rows, candidates, copies and filter, put together part by part."""
 
 import dataclasses
+import os
 import time
 from collections import Counter
 from functools import partial
@@ -184,6 +185,10 @@ def _output_file(config, source):
         raise UserError(f"output_file {output} is the input; give another")
     if output.exists() and not config.overwrite_output_file:
         raise UserError(f"{output} exists; give another --output_file, or --overwrite_output_file")
+    place = next(folder for folder in output.absolute().parents if folder.exists())
+    if not (place.is_dir() and os.access(place, os.W_OK)):
+        raise UserError(f"output_file {output} cannot be written, for {place} takes no files; give another "
+                        "--output_file")
     return output
 
 

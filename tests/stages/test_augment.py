@@ -309,6 +309,7 @@ BAD = {
     "input": ({"glove_file": "g", "output_file": "DATA/train.tsv"}, "is the input"),
     "exists": ({"glove_file": "g", "output_file": "DATA/old.tsv"}, "old.tsv exists"),
     "folder": ({"glove_file": "g", "output_file": "DATA/sub.tsv"}, "is a folder"),
+    "no place": ({"glove_file": "g", "output_file": "DATA/train.tsv/x/y.tsv"}, "train.tsv takes no files"),
     "glove": ({"glove_file": "absent.txt"}, "absent.txt does not exist"),
     "model": ({"mlm_model": "absent"}, "absent does not exist"),
     "probability": ({"glove_file": "g", "probability": 1.5}, "between 0 and 1"),
@@ -330,6 +331,12 @@ def test_wrong_input_is_said_and_nothing_written(tmp_path, values, complaint):
     with pytest.raises(UserError, match=complaint):
         main(tiny.flags(**{"task_name": "SST-2", "data_dir": data, **values}))
     assert sorted(os.listdir(data)) == ["glove.txt", "old.tsv", "sub.tsv", "train.tsv"]
+
+
+def test_a_data_folder_that_cannot_be_written(tmp_path, headless, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda folder, mode: folder != tmp_path)
+    with pytest.raises(UserError, match=f"train_aug.tsv cannot be written, for {tmp_path} takes no files"):
+        run(sst2(tmp_path), load_teacher_ckpt_path=headless)
 
 
 def test_a_broken_glove_file_leaves_nothing(tmp_path):
