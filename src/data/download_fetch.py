@@ -121,27 +121,31 @@ def _open(request, part, have):
                 size = CONTENT_RANGE.match(error.headers.get("Content-Range", ""))
                 if size and size[2] == str(have):
                     return None
-                part.unlink()
+                part.unlink(missing_ok=True)
                 raise _Stopped("the part on the disk did not fit") from None
+            said = f"{error.code} {_one_line(error.reason)}"
             if error.code >= 500 or error.code == 429:
-                raise _Stopped(f"answer {error.code} {error.reason}") from None
-            raise Unavailable(f"{url} answers {error.code} {error.reason}; the file may have moved (--mirror "
-                              "names another place)") from None
+                raise _Stopped(f"answer {said}") from None
+            raise Unavailable(f"{url} answers {said}; the file may have moved (--mirror names another place)"
+                              ) from None
     except urllib.error.URLError as error:
         raise Unavailable(f"{url} cannot be reached ({error.reason}); is there a network, or a proxy to set "
                           "in https_proxy?") from None
     except (OSError, http.client.HTTPException) as error:
         raise _Stopped(_named(error)) from None
+    except ValueError as error:   # a redirection to what is no address
+        raise Unavailable(f"{url} leads to a place that is no address ({_named(error)}); --mirror names "
+                          "another one") from None
 
 
 def _place(answer, part, have):
     """(bytes to keep, bytes of the whole file or None); a server that does not resume sends it all again."""
-    length = answer.headers.get("Content-Length")
+    length = answer.headers.get("Content-Length") or ""
     if answer.status != 206:
-        return 0, int(length) if length else None
+        return 0, int(length) if length.isdecimal() else None
     given = CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
     if not given or given[1] != str(have):
-        part.unlink()
+        part.unlink(missing_ok=True)
         raise _Stopped("the server resumed at another place")
     return have, None if given[2] == "*" else int(given[2])
 
@@ -163,13 +167,17 @@ def _append(answer, part, have, total):
 
 def _read(answer):
     try:
-        return answer.read(BLOCK)
+        return answer.read1(BLOCK)   # what has come: read would lose it where the rest does not follow
     except (OSError, http.client.HTTPException) as error:
         raise _Stopped(_named(error)) from None
 
 
 def _named(error):
-    return str(error) or type(error).__name__
+    return _one_line(str(error)) or type(error).__name__
+
+
+def _one_line(text):
+    return " ".join(str(text).split())
 
 
 def _check(path, remote, url):

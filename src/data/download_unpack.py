@@ -36,7 +36,8 @@ def _check_names(archive, source):
 
 
 def _member(archive, source, name):
-    found = [member for member in source.infolist() if PurePosixPath(member.filename).name == name]
+    found = [member for member in source.infolist()
+             if PurePosixPath(member.filename).name == name and not member.is_dir()]
     if not found:
         refuse(archive, f"{archive.name} holds no {name}")
     return min(found, key=lambda member: (member.filename.count("/"), member.filename))

@@ -5,6 +5,7 @@ import hashlib
 import io
 import re
 import threading
+import time
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -45,6 +46,7 @@ class Site:
         self.files, self.requests = {}, []
         self.stop_after = self.status = None   # bytes after which it hangs up; another status than 200
         self.ranges, self.kind = True, "application/zip"
+        self.headers, self.hang = {}, 0.0   # headers that it sends instead; seconds for which it says nothing
 
 
 @pytest.fixture
@@ -78,6 +80,13 @@ def answer(site, request):
     if content is None or site.status:
         request.send_error(site.status or 404)
         return
+    if site.headers:
+        request.send_response(site.headers["status"])
+        for key, value in site.headers.items():
+            request.send_header(key, value)
+        request.end_headers()
+        request.wfile.write(content)
+        return
     start = int(re.fullmatch(r"bytes=(\d+)-", given)[1]) if given and site.ranges else 0
     if start >= len(content):
         request.send_response(416)
@@ -91,6 +100,7 @@ def answer(site, request):
     request.send_header("Content-Type", site.kind)
     request.end_headers()
     request.wfile.write(content[start:][:site.stop_after])
+    time.sleep(site.hang)
 
 
 @pytest.fixture
@@ -178,6 +188,36 @@ def test_a_server_that_does_not_resume_sends_it_all_again(site, sst2, tmp_path, 
     assert len(below(tmp_path)) == 3
 
 
+def test_a_server_that_falls_silent_does_not_lose_what_has_come(site, sst2, tmp_path, monkeypatch):
+    content = sst2(archive(TSV))
+    monkeypatch.setattr(download_fetch, "TIMEOUT", 0.5)
+    site.stop_after, site.hang = len(content) // 2 + 1, 1.0
+    fetch(site)
+    assert [given for _, given in site.requests] == [None, f"bytes={site.stop_after}-"]
+    assert len(below(tmp_path)) == 3
+
+
+ODD = {
+    "length": ({"status": 200, "Content-Length": "many"}, None),
+    "part": ({"status": 206}, r"broke off 4 times, .* \(the server resumed at another place\)"),
+    "loop": ({"status": 302, "Location": "/files/SST-2.zip"}, "answers 302 .* infinite loop"),
+    "nowhere": ({"status": 302, "Location": "http://a..b/x"}, "leads to a place that is no address"),
+}
+
+
+@pytest.mark.parametrize("headers, complaint", ODD.values(), ids=ODD)
+def test_odd_answers(site, sst2, tmp_path, capsys, headers, complaint):
+    content, site.headers = sst2(archive(TSV)), headers
+    parts = tmp_path / "data" / ".download"
+    parts.mkdir(parents=True)
+    (parts / "SST-2.zip.part").write_bytes(content[:50])
+    if complaint:
+        assert re.search(complaint, refused(site, capsys))
+    else:
+        fetch(site)
+        assert len(below(tmp_path)) == 3
+
+
 @pytest.mark.parametrize("size", ["known", None])
 def test_a_part_that_is_whole_or_too_long(site, sst2, tmp_path, size):
     content = sst2(archive(TSV), **({} if size else {"size": None}))
@@ -251,6 +291,8 @@ def test_damaged_archives(site, sst2, tmp_path, capsys, damage):
 
 def test_a_file_that_the_archive_lacks(site, sst2, tmp_path, capsys):
     sst2(archive({"train.tsv": "x"}))
+    assert "SST-2.zip holds no dev.tsv" in refused(site, capsys) and not below(tmp_path)
+    sst2(archive({"train.tsv": "x", "dev.tsv/": "", "test.tsv": "x"}))   # a folder is no file
     assert "SST-2.zip holds no dev.tsv" in refused(site, capsys) and not below(tmp_path)
 
 
