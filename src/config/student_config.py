@@ -59,10 +59,19 @@ def fresh_student(values: StudentConfig, **fixed) -> BertConfig:
 
 def check_architecture(values: StudentConfig, config, source):
     """Refuse flags that ask for another architecture than the BertConfig of the given model `source` has."""
-    for name in (*SIZES, "use_relative_positions", "head_activation"):
-        asked, its_own = getattr(values, name), getattr(config, name)
-        if asked not in (getattr(StudentConfig, name), its_own):
-            raise UserError(f"--{name} {asked} is for a fresh student; {source} has {its_own}: leave it out")
+    fresh = preset(values.student_preset)
+    for name in ("student_preset", *SIZES, "use_relative_positions", "head_activation"):
+        value, default = getattr(values, name), getattr(StudentConfig, name)
+        if name == "student_preset":
+            asked = {size: getattr(values, size) or getattr(fresh, size) for size in SIZES[:4]}
+        else:
+            asked = {name: value}
+        differing = [field for field in asked if asked[field] != getattr(config, field)]
+        if value != default and differing:
+            raise UserError(
+                f"--{name} {value} is for a fresh student; {source} has {differing[0]} "
+                f"{getattr(config, differing[0])}: leave it out"
+            )
 
 
 def with_rates(config, values):

@@ -114,7 +114,9 @@ def test_a_general_student_and_its_projection(tmp_path, teacher, general, sst2, 
     np.testing.assert_array_equal(projection.bias.asnumpy(), theirs["hidden_projection.bias"])
 
 
-@pytest.mark.parametrize("flag, own", [("num_hidden_layers 3", "2"), ("head_activation relu", "none")])
+@pytest.mark.parametrize("flag, own", [
+    ("num_hidden_layers 3", "num_hidden_layers 2"), ("head_activation relu", "head_activation none"),
+    ("student_preset 3L-312", "num_hidden_layers 2")])
 def test_architecture_of_a_fresh_student_beside_a_given_one(tmp_path, teacher, general, sst2, flag, own):
     values = {"load_gd_ckpt_path": general, "hidden_size": 24}
     with pytest.raises(UserError, match=rf"--{flag} is for a fresh student; .* has {own}: leave it out"):
