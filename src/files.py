@@ -124,6 +124,9 @@ def check_output_dir(path, overwrite=False, inputs=()):
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise UserError(f"output_dir {path} is a file; give a folder")
+    above = next((place for place in path.parents if place.is_file()), None)
+    if above:
+        raise UserError(f"output_dir {path} is below {above}, which is a file; give another folder")
     if not path.is_dir() or not any(path.iterdir()):
         return
     if not overwrite:

@@ -153,6 +153,8 @@ CASES = {
     "absent task": (["--task_file", "none.yaml"], "none.yaml cannot be read: No such file"),
     "column": (["--train_file", "reviews.csv", "--text_columns", "text"], "the header lacks text"),
     "form": (["--train_file", "reviews.xlsx", "--text_columns", "review"], "does not end with .tsv, .csv"),
+    "below a file": (["--task_file", "reviews.yaml", "--output_dir", "other.csv/out"],
+                     "output_dir other.csv/out is below other.csv, which is a file"),
     "other rows": (["--task_file", "reviews.yaml", "--train_file", "other.csv"], 'csv, line 2: label "odd"'),
 }
 
