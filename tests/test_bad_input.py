@@ -279,7 +279,8 @@ def test_records_of_another_tokenizer(here, good, capsys):
 
 def test_a_student_of_another_tokenizer(here, good, capsys):
     vocabulary = tiny.write_vocabulary(here / "v", [*tiny.SPECIAL, *reversed(tiny.WORDS)])
-    student = tiny.write_model(here / "student", vocabulary, tiny.TINY.replace(labels=()))
+    config = tiny.TINY.replace(hidden_size=24, intermediate_size=40, labels=())
+    student = tiny.write_model(here / "student", vocabulary, config)
     flags = distill_flags(good, load_gd_ckpt_path=student)
     assert "were made with another tokenizer than that of" in refused(distill, flags, capsys)
 
