@@ -141,13 +141,16 @@ def _open(request, part, have):
 def _place(answer, part, have):
     """(bytes to keep, bytes of the whole file or None); a server that does not resume sends it all again."""
     length = answer.headers.get("Content-Length") or ""
+    length = int(length) if length.isdecimal() else None
     if answer.status != 206:
-        return 0, int(length) if length.isdecimal() else None
+        return 0, length
     given = CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
     if not given or given[1] != str(have):
         part.unlink(missing_ok=True)
         raise _Stopped("the server resumed at another place")
-    return have, None if given[2] == "*" else int(given[2])
+    if given[2] != "*":
+        return have, int(given[2])
+    return have, None if length is None else have + length
 
 
 def _append(answer, part, have, total):
@@ -157,7 +160,8 @@ def _append(answer, part, have, total):
     with open(part, "r+b" if part.is_file() else "wb") as file, bar:
         file.truncate(have)
         file.seek(have)
-        while block := _read(answer):
+        # To the last byte: read1 of older Pythons would wait for more where the server keeps the line open.
+        while block := _read(answer, BLOCK if total is None else min(BLOCK, total - have)):
             file.write(block)
             bar.update(len(block))
             have += len(block)
@@ -165,9 +169,10 @@ def _append(answer, part, have, total):
         raise _Stopped(f"{total:,} were announced")
 
 
-def _read(answer):
+def _read(answer, size):
     try:
-        return answer.read1(BLOCK)   # what has come: read would lose it where the rest does not follow
+        # What has come: read would wait for all of it, and lose it where the rest does not follow.
+        return answer.read1(size) if size > 0 else b""
     except (OSError, http.client.HTTPException) as error:
         raise _Stopped(_named(error)) from None
 

@@ -190,6 +190,14 @@ def test_a_server_that_falls_silent_does_not_lose_what_has_come(site, sst2, tmp_
     assert len(below(tmp_path)) == 3
 
 
+def test_the_last_byte_is_the_end(site, sst2, monkeypatch):
+    sst2(archive(TSV), size=None)
+    monkeypatch.setattr(download_fetch, "TIMEOUT", 0.5)
+    site.hang = 1.0   # the server keeps the connection open
+    fetch(site)
+    assert len(site.requests) == 1
+
+
 ODD = {
     "length": ({"status": 200, "Content-Length": "many"}, None),
     "part": ({"status": 206}, r"broke off 4 times, .* \(the server resumed at another place\)"),
