@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from src.data.download_fetch import check_room, refuse
+from src.errors import is_no_room
 
 
 def unpack(archive, files, folder):
@@ -24,6 +25,11 @@ def unpack(archive, files, folder):
             _extract(source, members, folder, archive.parent)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         refuse(archive, f"{archive.name} is not a whole zip archive ({error})")
+    except OSError as error:
+        if error.filename or is_no_room(error):
+            raise
+        # A place in the archive that is none; what the disk refuses has a name.
+        refuse(archive, f"{archive.name} is not a whole zip archive ({error.strerror or error})")
 
 
 def _check_names(archive, source):

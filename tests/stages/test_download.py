@@ -279,6 +279,7 @@ def test_links(site, sst2, tmp_path, capsys):
 DAMAGED = {
     "truncated": lambda content: content[:-60],
     "a byte turned": lambda content: content[:90] + bytes([content[90] ^ 255]) + content[91:],
+    "an offset": lambda content: content[:-6] + b"\xff\xff\0\0" + content[-2:],
     "no zip": lambda content: b"plain text",
 }
 
