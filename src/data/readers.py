@@ -13,6 +13,7 @@ from src.tasks import for_mode
 SUFFIXES = (".tsv", ".csv", ".jsonl", ".json")
 BOM = b"\xef\xbb\xbf"
 HALF = re.compile("[\ud800-\udfff]")  # a text that was cut inside an escaped pair
+NESTED = (list, dict)
 LARGEST_SCORE = 3.4e38  # records hold scores as float32
 
 
@@ -272,14 +273,14 @@ def _json_values(row, header, task):
     values = {name: "" if row.get(name) is None else row[name] for name in header}
     names = values.get(task.label_column)
     if task.output_mode == "multi_label" and isinstance(names, list):
-        if any(name is None or isinstance(name, list | dict) for name in names):
+        if any(name is None or isinstance(name, NESTED) for name in names):
             return _BadRow(f"{task.label_column} is a list of something else than texts")
         names = list(map(_json_text, names))
         if any(task.label_separator in name for name in names):
             return _BadRow(f"a label holds the label_separator {task.label_separator}")
         values[task.label_column] = task.label_separator.join(names)
     for name in (*task.text_columns, task.label_column):
-        if isinstance(values.get(name), list | dict):
+        if isinstance(values.get(name), NESTED):
             return _BadRow(f"{name} is a list or an object, a text belongs there")
     texts = list(map(_json_text, values.values()))
     return _BadRow("a text holds half of a character") if any(map(HALF.search, texts)) else texts
@@ -287,7 +288,7 @@ def _json_values(row, header, task):
 
 def _json_text(value):
     # As it is written: true, and not Python's True.
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _json_objects(path):
