@@ -143,6 +143,12 @@ def test_the_variables_of_a_tools_launcher_are_its_flags(launch, script):
     assert refused.returncode == 2 and "<unset>" in (SCRIPTS / script).read_text().splitlines()[line - 1]
 
 
+@pytest.mark.parametrize("script", ["run_prepare.sh", "run_augment.sh"])
+def test_a_task_of_ones_own_needs_no_name(launch, script):
+    shown = launch("--dry_run", "--task_file", "own.yaml", script=script).stdout
+    assert "--task_name ''" in shown and "--data_dir ''" in shown and "--task_file own.yaml" in shown
+
+
 def test_a_tool_runs_where_its_launcher_was_started(launch, vocabulary):
     for name in ("train", "dev"):
         (launch.folder / f"{name}.tsv").write_text("sentence\tlabel\nbaba deki\t1\nbade\t0\n")
