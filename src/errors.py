@@ -8,6 +8,7 @@ import sys
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk full, quota used up, file larger than allowed
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class UserError(Exception):
@@ -51,10 +52,11 @@ def run_main(main):
         sys.stdout = None
         sys.exit(EXIT_INTERRUPTED)
     except OSError as error:
-        if not is_no_room(error):
+        if not is_no_room(error) and error.errno not in FORBIDDEN:
             raise
+        what = "no room on the disk" if is_no_room(error) else "no right to read or write"
         place = f" for {error.filename}" if error.filename else ""
-        sys.exit(_say(f"error: no room on the disk{place} ({error.strerror})", EXIT_USER_ERROR))
+        sys.exit(_say(f"error: {what}{place} ({error.strerror})", EXIT_USER_ERROR))
 
 
 def _say(message, code):

@@ -58,6 +58,17 @@ def refused(main, flags, capsys):
     return errors
 
 
+@pytest.mark.parametrize("number, words", [(13, "no right to read or write for rows.tsv"),
+                                           (30, "no right to read or write for rows.tsv"),
+                                           (28, "no room on the disk for rows.tsv")])
+def test_what_the_system_forbids_is_a_sentence(number, words, tmp_path, monkeypatch, capsys):
+    def main(_):
+        raise OSError(number, "the system's words", "rows.tsv")
+
+    monkeypatch.chdir(tmp_path)
+    assert f"{words} (the system's words)" in refused(main, [], capsys)
+
+
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """The test's own folder, where default output folders would go too."""

@@ -56,7 +56,8 @@ class ExampleFile:
     """A text file of `task`, read row by row: however long it is, one row is in memory.
 
     `header` the names of the columns; `headerless` True where the file begins with a row; `labelled` False
-    for a file ("test...") without the label column. Raises UserError for a missing file and a wrong header.
+    for a file ("test...") whose label column is missing, or empty in every row. Raises UserError for a
+    missing file and a wrong header.
     """
 
     def __init__(self, path, task, split="train"):
@@ -68,7 +69,7 @@ class ExampleFile:
         self.headerless = bool(task.columns) and self.path.suffix == ".tsv" and not is_test
         rows = _numbered_rows(self.path, task)
         self.header = list(task.columns) if self.headerless else _header(rows, self.path)
-        self.labelled = not is_test or task.label_column in self.header
+        self.labelled = not is_test or _any_label(rows, self.header, task.label_column)
         label = [task.label_column] if self.labelled else []
         _check_header(self.path, self.header, (*task.text_columns, *label))
 
@@ -119,6 +120,13 @@ def _header(rows, path):
     if header is None:
         raise UserError(f"{path} has no header line that can be read")
     return header
+
+
+def _any_label(rows, header, column):
+    if column not in header:
+        return False
+    place = header.index(column)
+    return any(row[place].strip() for _, row in rows if not isinstance(row, _BadRow) and place < len(row))
 
 
 def _check_header(path, header, expected):

@@ -66,6 +66,18 @@ def test_test_files(tmp_path):
     assert read_examples(labelled, TASKS["SST-2"], split="test").labelled
 
 
+@pytest.mark.parametrize("cells, labelled", [(("", " "), False), (("", "1"), True)])
+def test_an_empty_column_of_a_test_file_is_no_label(tmp_path, cells, labelled):
+    rows = "".join(f"good {place},{cell}\n" for place, cell in enumerate(cells))
+    path = written(tmp_path, "own.csv", "sentence,label\n" + rows)
+    if labelled:
+        with pytest.raises(UserError, match="line 2: the label in column label is empty"):
+            read_examples(path, TASKS["SST-2"], split="test")
+    else:
+        found = read_examples(path, TASKS["SST-2"], split="test")
+        assert not found.labelled and [example.label for example in found.examples] == [None, None]
+
+
 def test_only_a_newline_ends_a_row(tmp_path):
     text = "\ufeffsentence\tlabel\r\none\u2028line\x0b still\t1\r\nlast\t0"
     found = read_examples(written(tmp_path, "train.tsv", text), TASKS["SST-2"])
