@@ -107,9 +107,11 @@ class Meter:
 def throughput_line(examples, tokens, operations, seconds, rate=None):
     """The line that ends every stage; `rate` in operations a second, None where it was not measured.
 
-    Where there are no operations nothing is said of them.
+    Where there are no tokens or operations nothing is said of them.
     """
-    line = f"throughput: {examples / seconds:.1f} examples/s, {tokens / seconds:.0f} real tokens/s"
+    line = f"throughput: {examples / seconds:.1f} examples/s"
+    if tokens:
+        line += f", {tokens / seconds:.0f} real tokens/s"
     if not operations:
         return line
     line += f", {operations / seconds / GIGA:.1f} GFLOP/s"

@@ -110,6 +110,7 @@ def test_the_last_lines():
     assert LINE.match(line).groups()[:2] == ("3.3", "57") and line.endswith("measured 16.0 GFLOP/s)")
     assert "42%" in line
     assert LINE.match(throughput_line(10, 200, 0, 0.5)).groups()[:3] == ("20.0", "400", None)
+    assert throughput_line(10, 0, 0, 0.5) == "throughput: 20.0 examples/s"
 
 
 def test_the_rate_is_that_of_real_products():
