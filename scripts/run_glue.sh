@@ -95,6 +95,16 @@ check_folders() {
     [[ -z $general_student || -d $general_student ]] ||
         die "--general_student $general_student is not a folder"
     [[ " ${names[*]} " == " sample " || -d $data_dir ]] || die "--data_dir $data_dir is not a folder"
+    [[ -z $submission ]] || check_tests
+}
+
+# A submission answers the test files; without them it would fail when all the rest is done.
+check_tests() {
+    local name
+    for name in "${names[@]}"; do
+        compgen -G "$data_dir/$name/test*" >/dev/null ||
+            die "--submission needs the task's test file, and $data_dir/$name has none"
+    done
 }
 
 # Runs one stage of the task, unless it has ended before; its last words are added: --output_dir FOLDER.

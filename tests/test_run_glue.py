@@ -132,6 +132,8 @@ def test_other_flags_than_those_of_an_ended_stage(glue_script):
     refused = glue_script(*GIVEN, "--tasks", "RTE", "--finetune", "--seed 3")
     assert refused.returncode == 1 and not refused.calls
     assert "error: RTE, finetune has ended before with other flags" in refused.stderr
+    (glue_script.folder / "data/RTE").mkdir()
+    (glue_script.folder / "data/RTE/test.tsv").touch()
     other = glue_script(*GIVEN, "--tasks", "RTE", "--submission", "student")
     assert list(map(kind, other.calls)) == ["evaluate", "evaluate", "glue_table"]
     assert "--write_predictions output/glue/submission" in other.calls[0]
@@ -167,6 +169,7 @@ def test_a_dry_run_prints_commands_that_their_stages_take(glue_script, way):
     (["--distill"], "--distill needs a value: the flags of that stage"),
     (["--int8", "int4"], "--int8 int4 is neither export nor q8bert"),
     (["--submission", "best"], "--submission best is not one of teacher, student, int8"),
+    ([*GIVEN, "--tasks", "RTE", "--submission", "int8"], "data/RTE has none"),
     (["--task", "RTE"], "unknown flag --task"),
 ])
 def test_a_wrong_call_is_one_sentence(glue_script, arguments, complaint):
