@@ -60,16 +60,16 @@ def fresh_student(values: StudentConfig, **fixed) -> BertConfig:
 def check_architecture(values: StudentConfig, config, source):
     """Refuse flags that ask for another architecture than the BertConfig of the given model `source` has."""
     fresh = preset(values.student_preset)
-    for name in ("student_preset", *SIZES, "use_relative_positions", "head_activation"):
-        value, default = getattr(values, name), getattr(StudentConfig, name)
-        if name == "student_preset":
-            asked = {size: getattr(values, size) or getattr(fresh, size) for size in SIZES[:4]}
-        else:
-            asked = {name: value}
-        differing = [field for field in asked if asked[field] != getattr(config, field)]
-        if value != default and differing:
+    # flag -> the fields it asks for; a preset speaks of the first four sizes that have no flag of their own
+    asked = {"student_preset": {size: getattr(values, size) or getattr(fresh, size) for size in SIZES[:4]}}
+    for name in (*SIZES, "use_relative_positions", "head_activation"):
+        asked[name] = {name: getattr(values, name)}
+    for flag, fields in asked.items():
+        value = getattr(values, flag)
+        differing = [name for name in fields if fields[name] != getattr(config, name)]
+        if value != getattr(StudentConfig, flag) and differing:
             raise UserError(
-                f"--{name} {value} is for a fresh student; {source} has {differing[0]} "
+                f"--{flag} {value} is for a fresh student; {source} has {differing[0]} "
                 f"{getattr(config, differing[0])}: leave it out"
             )
 

@@ -12,7 +12,7 @@ from src.tasks import for_mode
 
 SUFFIXES = (".tsv", ".csv", ".jsonl", ".json")
 BOM = b"\xef\xbb\xbf"
-HALF = re.compile("[\ud800-\udfff]")  # a text that was cut inside an escaped pair
+HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # a text that was cut inside an escaped pair
 NESTED = (list, dict)
 LARGEST_SCORE = 3.4e38  # records hold scores as float32
 
@@ -291,7 +291,7 @@ def _json_values(row, header, task):
         if isinstance(values.get(name), NESTED):
             return _BadRow(f"{name} is a list or an object, a text belongs there")
     texts = list(map(_json_text, values.values()))
-    return _BadRow("a text holds half of a character") if any(map(HALF.search, texts)) else texts
+    return _BadRow("a text holds half of a character") if any(map(HALF_CHARACTER.search, texts)) else texts
 
 
 def _json_text(value):

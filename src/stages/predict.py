@@ -3,12 +3,12 @@
 import dataclasses
 import itertools
 import json
-import re
 import sys
 
 import numpy as np
 
 from src.data.features import encode_texts
+from src.data.readers import HALF_CHARACTER
 from src.data.text_lines import read_pairs
 from src.errors import UserError
 from src.stages.answers import ANSWERS
@@ -17,7 +17,6 @@ from src.stages.open_model import answers_by_token
 from src.stages.tag import tag
 from src.tasks import for_mode
 
-SURROGATE = re.compile("[\ud800-\udfff]")
 LINES = 8192   # read, answered and printed at a time
 
 
@@ -106,7 +105,7 @@ def texts_of(config):
     if config.text and config.input:
         raise UserError("--text and --input are two sources of texts; give one")
     for number, text in enumerate((*config.text, *config.text_b), 1):
-        if SURROGATE.search(text):   # what Python makes of bytes that are no characters
+        if HALF_CHARACTER.search(text):   # what Python makes of bytes that are no characters
             raise UserError(f"text {number} of the command line is not UTF-8; give it with --input")
     if config.text:
         seconds = config.text_b or [None] * len(config.text)

@@ -1,6 +1,4 @@
 """Text -> token ids -> record files: each split of a task, its schema, its manifest and the tokenizer."""
-import os
-import tempfile
 from pathlib import Path
 
 from src.data.readers import find_file
@@ -11,7 +9,7 @@ from src.data.sample_task import write_sample_task
 from src.data.task_rows import encode_rows, read_rows
 from src.data.tokenization import load_tokenizer
 from src.errors import UserError
-from src.files import check_output_dir, fresh_output_dir, write_json
+from src.files import atomic_directory, check_output_dir, write_json
 from src.stages.own_data import OwnData, own_task_of
 from src.stages.text_table import aligned
 from src.tasks import find_task
@@ -31,14 +29,11 @@ def prepare(resolved):
     tokenizer = load_tokenizer(config.vocab_file, {"true": True, "false": False}.get(config.do_lower_case))
     _refuse_to_overwrite(config.output_dir, [config.vocab_file, config.train_file, *data.inputs])
     check_output_dir(config.output_dir, config.overwrite_output_dir)
-    place = Path(config.output_dir).resolve()
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as folder:
-        manifest = _write_all(config, data, tokenizer, Path(folder))
-        # Not before: of a run that fails the records of the last one are still there.
-        output_dir = fresh_output_dir(config.output_dir, config.overwrite_output_dir)
-        _move(Path(folder), output_dir)
-    print(_summary(manifest, output_dir))
+    with atomic_directory(Path(config.output_dir).resolve()) as folder:
+        manifest = _write_all(config, data, tokenizer, folder)
+        # Once more: another run may have filled it meanwhile.
+        check_output_dir(config.output_dir, config.overwrite_output_dir)
+    print(_summary(manifest, config.output_dir))
     for line in data.remarks:
         print(line)
     return manifest
@@ -120,13 +115,6 @@ def _check_unknown(counts, source, vocab_file):
         raise UserError(f"{counts.unk_share:.0%} of the tokens of {source} are [UNK] with the vocabulary "
                         f"{vocab_file} (limit {UNK_LIMIT:.0%}): it is that of another language or casing; "
                         "give the one of your model, or set --do_lower_case")
-
-
-def _move(folder, output_dir):
-    # The manifest comes last: where it is, everything is.
-    names = sorted(os.listdir(folder), key=lambda name: name == MANIFEST_FILE)
-    for name in names:
-        os.replace(folder / name, output_dir / name)
 
 
 def _summary(manifest, output_dir):
