@@ -1,6 +1,22 @@
 # Sourced by the run_*.sh scripts: the variables at a script's top become flags of the same names.
 # shellcheck shell=bash
 
+# Whether the arguments give a flag, by name and value or as NAME=VALUE; the value, of several the last, is
+# left in `value`.
+# shellcheck disable=SC2034  # value is the caller's
+given() {  # NAME ARGUMENTS...
+    local flag=--$1 found=1
+    shift
+    while (($#)); do
+        case $1 in
+            "$flag") value=${2:-} found=0 ;;
+            "$flag="*) value=${1#*=} found=0 ;;
+        esac
+        shift
+    done
+    return "$found"
+}
+
 # Fills the array `flags` with every NAME=VALUE that begins a line of FILE above its `set` line,
 # except for those that the further arguments give themselves.
 collect_flags() {  # FILE ARGUMENTS...
@@ -8,7 +24,7 @@ collect_flags() {  # FILE ARGUMENTS...
     shift
     flags=()
     while read -r name; do
-        [[ " $* " == *" --$name"[\ =]* ]] || flags+=("--$name" "${!name}")
+        given "$name" "$@" || flags+=("--$name" "${!name}")
     done < <(sed -n -e '/^set /q' -e 's/^\([a-z][a-z0-9_]*\)=.*/\1/p' "$file")
 }
 

@@ -139,7 +139,8 @@ main() {
         return
     fi
     refuse_unset "${arguments[@]}"
-    RESUME_COMMAND="bash ${BASH_SOURCE[0]} $way $(printf '%q ' "${arguments[@]}")"
+    mkdir -p "$(dirname "$log")"
+    RESUME_COMMAND="bash $(printf '%q' "${BASH_SOURCE[0]}") $way $(printf '%q ' "${arguments[@]}")"
     export RESUME_COMMAND  # what an interrupted run tells its user to type, with --resume
     if $background && [[ $way == standalone ]]; then
         in_background "${command[@]}"

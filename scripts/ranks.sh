@@ -31,7 +31,7 @@ plan_rank_table() {  # DEVICE_NUM HCCL.json
     local number=$1 table rank device places
     local -a bound
     table=$(cd "$(dirname "$2")" && pwd)/$(basename "$2")
-    places=$(cd "$root" && "${command[0]}" -m src.tools.rank_table --rank_table "$table" \
+    places=$(PYTHONPATH=$root "${command[0]}" -m src.tools.rank_table --rank_table "$table" \
         --device_num "$number" --server_id "${SERVER_ID:-}") || exit
     while read -r rank device; do
         bind_cores "$(wc -l <<<"$places")" "${#jobs[@]}"

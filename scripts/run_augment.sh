@@ -17,7 +17,7 @@ device_target="auto"              # Ascend | GPU | CPU | auto
 set -euo pipefail
 # shellcheck source=scripts/flags.sh
 source "$(dirname "${BASH_SOURCE[0]}")/flags.sh"
-if [[ " $* " == *" --task_file"[\ =]* ]]; then  # a task of your own
+if given task_file "$@"; then  # a task of your own
     not_needed task_name data_dir
 fi
 collect_flags "$0" "$@"

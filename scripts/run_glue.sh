@@ -212,7 +212,7 @@ main() {
     local -a again=() passed=()
     read_arguments "$@"
     python=$(find_interpreter)
-    RESUME_COMMAND="bash ${BASH_SOURCE[0]} $(printf '%q ' "$@")"
+    RESUME_COMMAND="bash $(printf '%q' "${BASH_SOURCE[0]}") $(printf '%q ' "$@")"
     export RESUME_COMMAND PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
     for task in "${names[@]}"; do
         place=$output_dir/$task renewed=false passed=()

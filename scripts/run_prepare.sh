@@ -15,7 +15,7 @@ on_bad_row="error"                # error | skip
 set -euo pipefail
 # shellcheck source=scripts/flags.sh
 source "$(dirname "${BASH_SOURCE[0]}")/flags.sh"
-if [[ " $* " == *" --task_file"[\ =]* || " $* " == *" --text_columns"[\ =]* ]]; then  # a task of your own
+if given task_file "$@" || given text_columns "$@"; then  # a task of your own
     not_needed task_name data_dir
 fi
 collect_flags "$0" "$@"

@@ -27,7 +27,8 @@ max_ckpt_num=1
 set -euo pipefail
 # shellcheck source=scripts/flags.sh
 source "$(dirname "${BASH_SOURCE[0]}")/flags.sh"
-if [[ $do_train == false || " $* " == *" --do_train"[\ =]false* ]]; then
+given do_train "$@" || value=$do_train
+if [[ ${value,,} =~ ^(false|no|off|0)$ ]]; then
     not_needed load_teacher_ckpt_path load_gd_ckpt_path train_data_dir
 fi
 collect_flags "$0" "$@"

@@ -3,6 +3,7 @@ import dataclasses
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -114,8 +115,9 @@ def test_task_distillation_names_the_line_to_edit(launch):
     assert shown.count("--task_name") == 1 and "--td_phase1_epoch_size 10" in shown
 
 
-def test_evaluation_alone_needs_no_teacher(launch):
-    shown = launch("--dry_run", "--do_train", "false", script="run_standalone_td.sh").stdout
+@pytest.mark.parametrize("word", ["false", "False", "0"])
+def test_evaluation_alone_needs_no_teacher(launch, word):
+    shown = launch("--dry_run", "--do_train", word, script="run_standalone_td.sh").stdout
     assert "--load_teacher_ckpt_path ''" in shown and "--eval_data_dir <unset>" in shown
 
 
@@ -147,6 +149,26 @@ def test_the_variables_of_a_tools_launcher_are_its_flags(launch, script):
 def test_a_task_of_ones_own_needs_no_name(launch, script):
     shown = launch("--dry_run", "--task_file", "own.yaml", script=script).stdout
     assert "--task_name ''" in shown and "--data_dir ''" in shown and "--task_file own.yaml" in shown
+
+
+def test_a_flag_inside_of_a_value_is_none(launch):
+    arguments = ("--dry_run", "--vocab_file", "my --task_file v", "--output_dir", "my --on_bad_row x")
+    shown = launch(*arguments, script="run_prepare.sh").stdout
+    assert "--task_name <unset>" in shown and "--on_bad_row error" in shown
+
+
+def test_a_log_in_a_folder_that_is_yet_to_be_made(launch):
+    done = launch("standalone", "job.py", "0", "0", LOG="logs/today/log.txt")
+    assert done.returncode == 0 and (launch.folder / "logs/today/log.txt").read_text() == done.stdout
+
+
+def test_the_command_that_resumes_has_the_launcher_s_place_quoted(launch):
+    project = launch.folder / "my project"
+    shutil.copytree(SCRIPTS, project / "scripts")
+    (launch.folder / "job.py").write_text("import os; print(os.environ['RESUME_COMMAND'])")
+    command = ["bash", project / "scripts" / "launch.sh", "standalone", "job.py", "a b"]
+    done = subprocess.run(command, cwd=launch.folder, env=ENVIRONMENT, capture_output=True, text=True)
+    assert shlex.split(done.stdout) == [str(word) for word in command], done.stderr
 
 
 def test_a_tool_runs_where_its_launcher_was_started(launch, vocabulary):
