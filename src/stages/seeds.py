@@ -108,6 +108,13 @@ def _finished(repeated, seeds):
         check_same_config(repeated.folder_of(seed), repeated.config, OF_A_RUN)
     file = repeated.folder / SEEDS_FILE
     known = read_summary(file)["seeds"] if file.is_file() else {}
+    asked = [str(seed) for seed in seeds]
+    left_out = [seed for seed in known if seed not in asked and repeated.folder_of(seed).is_dir()]
+    if left_out:
+        raise UserError(
+            f"--resume: {file} holds the seeds {', '.join(known)}, and --seeds {','.join(asked)} leaves out "
+            f"{left_out[0]}; name all of them (more may follow), or delete {repeated.folder_of(left_out[0])}"
+        )
     return {seed: known[str(seed)] for seed in begun if str(seed) in known}
 
 
@@ -119,7 +126,8 @@ def _make_room(repeated):
     if not folder.is_dir() or not any(folder.iterdir()):
         return None
     aside = folder.with_name(f"{folder.name}.before")
-    shutil.rmtree(aside, ignore_errors=True)
+    if aside.exists():  # of a run that was killed, or not of this program at all
+        raise UserError(f"{aside} is in the way of what {folder} holds now; move or delete it")
     return folder.rename(aside)
 
 

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -104,6 +105,9 @@ def test_finished_seeds_are_skipped_aloud(stage, capsys):
     result = stage("1,2,4", "--resume=true")
     assert "== seed 2 (2 of 3): out/seed_2 is finished, skipped" in capsys.readouterr().out
     assert list(result["seeds"]) == ["1", "2", "4"] and calls(1) == calls(2) == calls(4) == ["false"]
+    with pytest.raises(UserError, match="holds the seeds 1, 2, 4, and --seeds 4 leaves out 1; name all of"):
+        stage("4", "--resume=true")
+    assert json.loads(Path("out/seeds.json").read_text()) == result
     with pytest.raises(UserError, match="--resume: learning_rate was 0.0001 in the interrupted run and is"):
         stage("1,2", "--resume=true", learning_rate=1e-3)
     with pytest.raises(UserError, match="output_dir out is not empty"):
@@ -127,6 +131,12 @@ def test_overwriting_waits_until_a_run_was_accepted(stage):
     with pytest.raises(SystemExit) as stop:
         stage("1", "--overwrite_output_dir=true", train_data_dir="refused")
     assert stop.value.code == 2 and Path("out/seed_2/best").is_dir() and not Path("out.before").exists()
+    Path("out.before").mkdir()
+    Path("out.before/mine").write_text("x")
+    with pytest.raises(UserError, match="out.before is in the way of what out holds now; move or delete it"):
+        stage("1", "--overwrite_output_dir=true")
+    assert Path("out.before/mine").is_file() and Path("out/seed_2/best").is_dir()
+    shutil.rmtree("out.before")
     stage("1", "--overwrite_output_dir=true")
     assert sorted(path.name for path in Path("out").iterdir()) == ["seed_1", "seeds.json", "seeds.txt"]
     assert not Path("out.before").exists()
@@ -196,7 +206,7 @@ def test_differences_that_are_equal_but_for_rounding_are_not_tested():
 
 def test_against_another_run(stage, capsys, tmp_path):
     stage("1,2", output_dir="base")
-    result = stage("1,2,3", output_dir="out")
+    result = stage("1,2", output_dir="out")
     compared = stage("2,1", "--resume=true", output_dir="out", seeds_against="base")
     assert compared["against"]["differences"] == {"2": 0.0, "1": 0.0}
     assert "against base: +0.0000, +0.0000" in capsys.readouterr().out and "against" not in result
