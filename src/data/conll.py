@@ -7,10 +7,11 @@ Lines that begin with -DOCSTART- part documents and hold no word.
 
 import dataclasses
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable
 from pathlib import Path
 
-from src.data.readers import BOM, TextFile
+from src.data.readers import TextFile
 from src.entities import BEGIN, INSIDE, OUTSIDE, continues, is_tag
 from src.errors import UserError
 
@@ -75,7 +76,7 @@ def _blocks(lines):
     """Lists of (line number, bytes), the lines of one sentence each."""
     block = []
     for number, line in enumerate(lines, 1):
-        line = line.removeprefix(BOM) if number == 1 else line
+        line = line.removeprefix(BOM_UTF8) if number == 1 else line
         if line.strip() and not line.startswith(DOCUMENT):
             block.append((number, line))
         elif block:

@@ -1,19 +1,14 @@
 """Rows of a task's text file (TSV, CSV or JSONL) as examples; a sentence for each thing that can be wrong."""
-import csv
 import dataclasses
-import json
 import math
-import re
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 
+from src.data.row_files import BadRow, numbered_rows
 from src.errors import UserError
 from src.tasks import for_mode
 
 SUFFIXES = (".tsv", ".csv", ".jsonl", ".json")
-BOM = b"\xef\xbb\xbf"
-HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # a text that was cut inside an escaped pair
-NESTED = (list, dict)
 LARGEST_SCORE = 3.4e38  # records hold scores as float32
 
 
@@ -42,10 +37,6 @@ class TextFile:
     repaired: list = dataclasses.field(default_factory=list)
 
 
-class _BadRow(Exception):
-    """A row that breaks the format; the message says how."""
-
-
 def find_file(directory, name):
     """`directory/name`, or the same name with another known suffix (train.csv, train.jsonl), or None."""
     path = Path(directory) / name
@@ -67,7 +58,7 @@ class ExampleFile:
         is_test = split.startswith("test")
         # Only GLUE's own CoLA files have no header; a CSV or JSONL file names its columns.
         self.headerless = bool(task.columns) and self.path.suffix == ".tsv" and not is_test
-        rows = _numbered_rows(self.path, task)
+        rows = numbered_rows(self.path, task)
         self.header = list(task.columns) if self.headerless else _header(rows, self.path)
         self.labelled = not is_test or _any_label(rows, self.header, task.label_column)
         label = [task.label_column] if self.labelled else []
@@ -78,11 +69,11 @@ class ExampleFile:
 
         Raises UserError for a bad row; with on_bad_row "skip" it is noted in the list `bad_rows` instead.
         """
-        rows = _numbered_rows(self.path, self.task)
+        rows = numbered_rows(self.path, self.task)
         for line, row in rows if self.headerless else islice(rows, 1, None):
             try:
                 example = _example(self.task, self.header, row, line, self.labelled)
-            except _BadRow as complaint:
+            except BadRow as complaint:
                 if on_bad_row != "skip":
                     raise UserError(f"{self.path}, line {line}: {complaint} "
                                     "(--on_bad_row skip leaves such rows out)") from None
@@ -115,7 +106,7 @@ def read_examples(path, task, on_bad_row="error", max_rows=-1, split="train"):
 
 def _header(rows, path):
     line, header = next(rows, (0, None))
-    if isinstance(header, _BadRow):
+    if isinstance(header, BadRow):
         raise UserError(f"{path}, line {line}: {header}")
     if header is None:
         raise UserError(f"{path} has no header line that can be read")
@@ -126,7 +117,7 @@ def _any_label(rows, header, column):
     if column not in header:
         return False
     place = header.index(column)
-    return any(row[place].strip() for _, row in rows if not isinstance(row, _BadRow) and place < len(row))
+    return any(row[place].strip() for _, row in rows if not isinstance(row, BadRow) and place < len(row))
 
 
 def _check_header(path, header, expected):
@@ -142,10 +133,10 @@ def _check_header(path, header, expected):
 
 
 def _example(task, header, row, line, labelled):
-    if isinstance(row, _BadRow):
+    if isinstance(row, BadRow):
         raise row
     if len(row) != len(header):
-        raise _BadRow(f"{len(row)} columns where {len(header)} belong")
+        raise BadRow(f"{len(row)} columns where {len(header)} belong")
     values = dict(zip(header, row, strict=True))
     texts = [values[name].strip() for name in task.text_columns]
     label = values[task.label_column].strip() if labelled else None
@@ -153,7 +144,7 @@ def _example(task, header, row, line, labelled):
         return None
     for name, text in zip(task.text_columns, texts, strict=True):
         if not text:
-            raise _BadRow(f"the text in column {name} is empty")
+            raise BadRow(f"the text in column {name} is empty")
     if labelled:
         for_mode(LABEL_CHECKS, task.output_mode, "rows of text")(task, label)
     return Example(texts[0], texts[1] if len(texts) > 1 else None, label, line)
@@ -161,10 +152,10 @@ def _example(task, header, row, line, labelled):
 
 def _check_class(task, label):
     if not label:
-        raise _BadRow(f"the label in column {task.label_column} is empty")
+        raise BadRow(f"the label in column {task.label_column} is empty")
     # A task whose labels are still to be found takes any.
     if task.labels and label not in task.labels:
-        raise _BadRow(f'label "{label[:40]}" is unknown to {task.name}, '
+        raise BadRow(f'label "{label[:40]}" is unknown to {task.name}, '
                       f'whose labels are {", ".join(task.labels)}')
 
 
@@ -173,7 +164,7 @@ def _check_classes(task, label):
     for name in names:
         _check_class(task, name)
     if len(set(names)) < len(names):
-        raise _BadRow(f'"{label[:40]}" names a label twice')
+        raise BadRow(f'"{label[:40]}" names a label twice')
 
 
 def _check_score(task, label):
@@ -182,131 +173,9 @@ def _check_score(task, label):
     except ValueError:
         score = math.nan
     if not math.isfinite(score):
-        raise _BadRow(f'label "{label[:40]}" is not a number')
+        raise BadRow(f'label "{label[:40]}" is not a number')
     if abs(score) > LARGEST_SCORE:
-        raise _BadRow(f'label "{label[:40]}" is beyond what 32 bits hold')
+        raise BadRow(f'label "{label[:40]}" is beyond what 32 bits hold')
 
 
 LABEL_CHECKS = {"classification": _check_class, "multi_label": _check_classes, "regression": _check_score}
-
-
-def _numbered_rows(path, task):
-    """Pairs (line number, values), header first; an unreadable row is given as the _BadRow that says why."""
-    if path.suffix in (".jsonl", ".json"):
-        return _json_rows(path, task)
-    return _csv_rows(path) if path.suffix == ".csv" else _tsv_rows(path)
-
-
-def _lines(path):
-    # Split at newlines only: str.splitlines would also break a sentence at U+2028 and its like.
-    waiting = []
-    for number, line in enumerate(_raw_lines(path), 1):
-        waiting.append((number, line))
-        # Blank lines count as rows, except at the end of the file.
-        if line.strip():
-            yield from (_decoded(*each) for each in waiting)
-            waiting = []
-
-
-def _raw_lines(path):
-    with open(path, "rb") as file:
-        first = file.readline().removeprefix(BOM)
-        for line in chain([first] if first else [], file):
-            yield line.removesuffix(b"\n")
-
-
-def _decoded(number, line):
-    try:
-        return number, line.decode("utf-8").removesuffix("\r")
-    except UnicodeDecodeError as error:
-        return number, _BadRow(f"not UTF-8 (byte {error.start + 1})")
-
-
-def _tsv_rows(path):
-    # Quoting is off in GLUE's files: a lone " is a character like any other.
-    for number, line in _lines(path):
-        yield number, line if isinstance(line, _BadRow) else line.split("\t")
-
-
-def _csv_rows(path):
-    # Strict: else a quotation mark that is never closed takes the rows below it into its own, unnoticed.
-    broken = []
-    reader = csv.reader(_csv_lines(path, broken), strict=True)
-    while True:
-        first = reader.line_num + 1
-        broken.clear()
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            if reader.line_num > first:
-                raise UserError(f"{path}, line {first}: a quotation mark opens here and is not closed as it "
-                                f"should be, up to line {reader.line_num} ({error})") from None
-            row = _BadRow(f"not valid CSV ({error})")
-        if row is None:
-            return
-        if row:
-            yield first, broken[0] if broken else row
-
-
-def _csv_lines(path, broken):
-    """The lines as text; of one that is not UTF-8 the list `broken` is told."""
-    for line in _raw_lines(path):
-        try:
-            yield line.decode("utf-8") + "\n"
-        except UnicodeDecodeError as error:
-            broken.append(_BadRow(f"not UTF-8 (byte {error.start + 1})"))
-            yield line.decode("utf-8", "replace") + "\n"
-
-
-def _json_rows(path, task):
-    needed = (*task.text_columns, task.label_column)
-    header = _json_header(path, needed)
-    if header:
-        yield 0, header
-    for number, row in _json_objects(path):
-        if isinstance(row, dict):
-            lacking = [name for name in header if row.get(name) is None and name in needed]
-            row = _BadRow(f"lacks {', '.join(lacking)}") if lacking else _json_values(row, header, task)
-        yield number, row
-
-
-def _json_header(path, needed):
-    """The keys of the first row that has all the needed ones, else of the first row."""
-    objects = (row for _, row in _json_objects(path) if isinstance(row, dict))
-    first = next(objects, {})
-    return list(next((row for row in chain([first], objects) if set(needed) <= set(row)), first))
-
-
-def _json_values(row, header, task):
-    values = {name: "" if row.get(name) is None else row[name] for name in header}
-    names = values.get(task.label_column)
-    if task.output_mode == "multi_label" and isinstance(names, list):
-        if any(name is None or isinstance(name, NESTED) for name in names):
-            return _BadRow(f"{task.label_column} is a list of something else than texts")
-        names = list(map(_json_text, names))
-        if any(task.label_separator in name for name in names):
-            return _BadRow(f"a label holds the label_separator {task.label_separator}")
-        values[task.label_column] = task.label_separator.join(names)
-    for name in (*task.text_columns, task.label_column):
-        if isinstance(values.get(name), NESTED):
-            return _BadRow(f"{name} is a list or an object, a text belongs there")
-    texts = list(map(_json_text, values.values()))
-    return _BadRow("a text holds half of a character") if any(map(HALF_CHARACTER.search, texts)) else texts
-
-
-def _json_text(value):
-    # As it is written: true, and not Python's True.
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _json_objects(path):
-    for number, line in _lines(path):
-        yield number, line if isinstance(line, _BadRow) else _json_object(line)
-
-
-def _json_object(line):
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        return _BadRow(f"not valid JSON ({error.msg})")
-    return row if isinstance(row, dict) else _BadRow("not a JSON object")

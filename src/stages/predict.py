@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from src.data.features import encode_texts
-from src.data.readers import HALF_CHARACTER
+from src.data.row_files import HALF_CHARACTER
 from src.data.text_lines import read_pairs
 from src.errors import UserError
 from src.stages.answers import ANSWERS
