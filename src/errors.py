@@ -33,6 +33,12 @@ def did_you_mean(name, known):
     return f'; did you mean "{by_key[near[0]]}"?' if near else ""
 
 
+def listed(names, shown):
+    """The first `shown` names with commas between; how many more there are is said."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
+
+
 def run_main(main):
     """Call `main()` as the whole program and turn its outcome into an exit code (0, 2 or 130)."""
     # MindSpore reads its log level when it is loaded; its warnings speak of graphs, not to users.

@@ -118,8 +118,8 @@ def sha256(path):
 def check_output_dir(path, overwrite=False, inputs=()):
     """Refuse what `fresh_output_dir` would refuse, before anything is done; touches nothing.
 
-    Raises UserError when it is a file, is not empty while `overwrite` is off, or would be deleted with one of
-    the files in `inputs`.
+    Raises UserError when it is a file, holds one of the paths in `inputs`, or is not empty while `overwrite`
+    is off.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
@@ -129,15 +129,15 @@ def check_output_dir(path, overwrite=False, inputs=()):
         raise UserError(f"output_dir {path} is below {above}, which is a file; give another folder")
     if not path.is_dir() or not any(path.iterdir()):
         return
+    for needed in filter(None, inputs):
+        if path.resolve() in (Path(needed).resolve(), *Path(needed).resolve().parents):
+            raise UserError(f"output_dir {path} holds {needed}, which this run reads; give another folder")
     if not overwrite:
         raise UserError(
             f"output_dir {path} is not empty; give another folder, or --overwrite_output_dir "
             "to delete what it holds"
         )
     _refuse_precious(path)
-    for needed in filter(None, inputs):
-        if path.resolve() in (Path(needed).resolve(), *Path(needed).resolve().parents):
-            raise UserError(f"output_dir {path} holds {needed}, which this run reads; give another folder")
 
 
 def fresh_output_dir(path, overwrite=False, inputs=()):

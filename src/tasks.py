@@ -49,11 +49,6 @@ class TaskSpec:
     test_files: dict = dataclasses.field(default_factory=lambda: {"test": "test.tsv"})
     recipe: dict = dataclasses.field(default_factory=dict)
 
-    @property
-    def header(self):
-        """True when train and dev files begin with a line of column names."""
-        return not self.columns
-
     def names_in(self, label):
         """The label names in the cell of a multi-label row; with a blank between them more blanks do too."""
         names = [name.strip() for name in label.split(self.label_separator)] if label else []

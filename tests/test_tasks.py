@@ -47,7 +47,7 @@ def test_every_row_is_whole(task):
 
 
 def test_what_is_special():
-    assert TASKS["CoLA"].columns == ("source", "label", "mark", "sentence") and not TASKS["CoLA"].header
+    assert TASKS["CoLA"].columns == ("source", "label", "mark", "sentence")
     assert TASKS["MNLI"].labels == ("contradiction", "entailment", "neutral")
     assert list(TASKS["MNLI"].dev_files) == ["dev_matched", "dev_mismatched"]
     assert TASKS["QNLI"].labels == TASKS["RTE"].labels == ("entailment", "not_entailment")

@@ -109,10 +109,10 @@ def _parser(config_class, prog):
 def _add_flag(parser, field):
     meta = field.metadata
     flags = [f"--{field.name}"] + ([f"--{meta['alias']}"] if meta.get("alias") else [])
-    kind = meta.get("kind") or type(field.default)
+    kind = str if meta.get("required") else type(field.default)
     shown = "required" if meta.get("required") else f"default: {_show(field.default)}"
     choices = f" [{' | '.join(map(str, meta['choices']))}]" if meta.get("choices") else ""
-    text = f"{meta.get('help', '')}{choices} ({shown})".replace("%", "%%")
+    text = f"{meta['help']}{choices} ({shown})".replace("%", "%%")
     if kind is bool:
         parser.add_argument(
             *flags, dest=field.name, nargs="?", const=True, type=_boolean, help=text, metavar="true|false"
@@ -130,11 +130,9 @@ def _add_flag(parser, field):
 
 
 def _show(value):
-    return (
-        {True: "true", False: "false", "": '""', (): "none"}.get(value, value)
-        if not isinstance(value, (int, float)) or isinstance(value, bool)
-        else value
-    )
+    if isinstance(value, bool):
+        return str(value).lower()
+    return {"": '""', (): "none"}.get(value, value)
 
 
 def _boolean(text):

@@ -31,12 +31,9 @@ def option(default, text, choices=None, alias=None, must=None):
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def required(text, kind=str, choices=None, alias=None):
-    """A field that has no default: the command line has to give it. `kind` is its type."""
-    return dataclasses.field(
-        default=None,
-        metadata={"help": text, "choices": choices, "alias": alias, "required": True, "kind": kind},
-    )
+def required(text):
+    """A field of text that has no default: the command line has to give it."""
+    return dataclasses.field(default=None, metadata={"help": text, "required": True})
 
 
 def to_dict(config):

@@ -44,11 +44,6 @@ class ContextForm:
         second = [*window, self.sep_id] if self.pair else []
         return Context((*row, *second), len(row), place - begin + 1)
 
-    def length(self, pieces):
-        """The length of a Context of a sentence of `pieces` pieces."""
-        kept = min(pieces, self.room)
-        return 2 * kept + 3 if self.pair else kept + 2
-
 
 def pieces_of_words(words, spans):
     """For each word the range of pieces that write it.

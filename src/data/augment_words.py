@@ -4,10 +4,11 @@ import re
 import unicodedata
 from typing import NamedTuple
 
+from src.data.text_words import IDEOGRAPH
+
 # A Chinese character stands alone, as in BERT's own splitting; other letters and digits run together, with
 # apostrophes inside, so that "don't" is one thing and no word.
-_CHINESE = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_CHINESE}]|[^\W_{_CHINESE}]+(?:['’][^\W_{_CHINESE}]+)*")
+_WORD = re.compile(rf"[{IDEOGRAPH}]|[^\W_{IDEOGRAPH}]+(?:['’][^\W_{IDEOGRAPH}]+)*")
 _POSSESSIVE = re.compile("['’][sS]$")
 
 # Closed classes: what they say is grammar (negation above all), and no other word says it. The last lines are

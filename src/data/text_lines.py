@@ -1,8 +1,8 @@
 """Lines of text for prediction: a text, or two with a tab between them."""
 
-from src.errors import UserError
+from codecs import BOM_UTF8
 
-BOM = b"\xef\xbb\xbf"
+from src.errors import UserError
 
 
 def read_pairs(lines, source):
@@ -12,7 +12,7 @@ def read_pairs(lines, source):
     """
     for number, line in enumerate(lines, 1):
         try:
-            text = line.removeprefix(BOM if number == 1 else b"").decode("utf-8").rstrip("\r\n")
+            text = line.removeprefix(BOM_UTF8 if number == 1 else b"").decode("utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
             raise UserError(f"{source}, line {number}: byte {error.start + 1} is not UTF-8; "
                             "save it as UTF-8") from None

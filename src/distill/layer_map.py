@@ -7,7 +7,7 @@ def parse_layer_map(text, student_layers, teacher_layers):
     """The teacher layer (1-based) of each student layer.
 
     `uniform` is g(m) = m * N / M (Jiao et al. 2020, section 4.1) and needs M to divide N; else a comma list
-    such as     `2,4,6`. Raises UserError when the map does not fit the two networks.
+    such as `2,4,6`. Raises UserError when the map does not fit the two networks.
     """
     if text == "uniform":
         return _uniform(student_layers, teacher_layers)

@@ -58,8 +58,7 @@ def soft_binary_cross_entropy(student, teacher, mask):
 
 def token_soft_cross_entropy(student, teacher, counted):
     """Mean over a row's counted tokens of their `soft_cross_entropy`: [B, S, C] twice -> [B]."""
-    by_token = -(ops.softmax(teacher, -1) * ops.log_softmax(student, -1)).sum(-1)
-    return _mean(by_token, counted)
+    return _mean(soft_cross_entropy(student, teacher, counted), counted)
 
 
 def token_cross_entropy(logits, labels, counted):

@@ -6,7 +6,7 @@ A distillation checkpoint may hold the teacher (`teacher.`) beside the student (
 """
 import re
 
-from src.errors import UserError, did_you_mean
+from src.errors import UserError, did_you_mean, listed
 
 PARTS = ("student", "teacher")
 WRAPPERS = re.compile(r"^(?:(?:network|teacher|student|bert|tinybert)\.)+")
@@ -135,9 +135,8 @@ def _unknown_names(unknown, source):
     known = [(prefix[0] if prefix else "") + "bert_" + name for name in BODY]
     known += [(prefix[0] if prefix else "") + "bert_" + LAYER.format(layer[1] if layer else 0) + name
               for name in _layer_names()]
-    shown = ", ".join(unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
-    return (f"{source}: {len(unknown)} names are not of the model zoo's BERT, TinyBERT or Q8BERT: {shown}"
-            f"{did_you_mean(unknown[0], known)}")
+    return (f"{source}: {len(unknown)} names are not of the model zoo's BERT, TinyBERT or Q8BERT: "
+            f"{listed(unknown, 5)}{did_you_mean(unknown[0], known)}")
 
 
 def _layer_names():

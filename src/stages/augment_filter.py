@@ -7,10 +7,9 @@ from scipy.special import expit, softmax
 
 from src.data.dataset import Batches
 from src.data.features import LABEL_ARRAYS, encode_texts
-from src.data.tokenization import load_tokenizer
-from src.errors import UserError
 from src.infer.evaluate import LogitsCell, predict_logits
 from src.stages import load
+from src.stages.tables import model_tokenizer
 from src.stages.throughput import forward_operations
 
 
@@ -21,9 +20,7 @@ class TeacherFilter:
     """
 
     def __init__(self, files, task, device, minimum, batch_size, meter):
-        if files.tokenizer_dir is None:
-            raise UserError(f"{files.source.parent} holds no tokenizer files; copy them beside the weights")
-        self.tokenizer = load_tokenizer(files.tokenizer_dir)
+        self.tokenizer = model_tokenizer(files)
         network, config = load.classifier_from(files, task, device, print)
         self.cell, self.task, self.minimum = LogitsCell(network), task, minimum
         self.meter = meter

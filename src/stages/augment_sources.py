@@ -8,7 +8,6 @@ from src.data.augment_contexts import ContextForm
 from src.data.augment_glove import load_glove, stamp_of
 from src.data.dataset import choose_buckets
 from src.data.features import MIN_LENGTH
-from src.data.tokenization import load_tokenizer
 from src.errors import UserError
 from src.files import sha256
 from src.infer.masked_words import MaskedWords
@@ -16,6 +15,7 @@ from src.stages import load
 from src.stages.augment_candidates import SPARE, Candidates, Pieces, allowed_pieces, neighbour_words
 from src.stages.augment_filter import TeacherFilter
 from src.stages.masked_lm import WORDS, has_head, masked_lm_from, read_masked_lm
+from src.stages.tables import model_tokenizer
 from src.stages.throughput import Meter, masked_lm_operations
 
 # Flags that decide the output: with the contents of the files they are what a resumed run has to share.
@@ -40,7 +40,7 @@ class Sources:
             print(f"{self.mlm.source} has no masked language modelling head: neighbours alone")
         self.embedded = self.teacher or self.mlm
         self.meter = Meter(print)
-        tokenizer = _tokenizer(self.mlm) if self.predicts else None
+        tokenizer = model_tokenizer(self.mlm) if self.predicts else None
         self.pieces = Pieces(tokenizer, self._form(tokenizer) if self.predicts else None)
 
     def fingerprint(self):
@@ -57,7 +57,7 @@ class Sources:
         glove = load_glove(config.glove_file, spare_folder) if config.glove_file else None
         model = None
         if glove is None:
-            model = _tokenizer(self.embedded), self.embedded.arrays[WORDS]
+            model = model_tokenizer(self.embedded), self.embedded.arrays[WORDS]
         neighbours = neighbour_words(survey.words, config.candidates, glove, model)
         print(self._description(survey, neighbours))
         masked_words = self._masked_words(survey, device) if self.predicts and survey.lengths else None
@@ -114,14 +114,3 @@ def _check(config, task):
         raise UserError("--filter_with_teacher needs --load_teacher_ckpt_path: the teacher to ask")
     if task.output_mode == "regression":
         raise UserError(f"--filter_with_teacher compares class labels; {task.name} has scores")
-
-
-def _tokenizer(files):
-    if files.tokenizer_dir is None:
-        raise UserError(f"{files.source.parent} holds no tokenizer files; copy them beside the weights")
-    tokenizer = load_tokenizer(files.tokenizer_dir)
-    largest = max(tokenizer.vocab.values())
-    if largest >= files.config.vocab_size:
-        raise UserError(f"{files.tokenizer_dir}: the vocabulary has the id {largest}, the model beside it "
-                        f"{files.config.vocab_size} word embeddings; put the model's own tokenizer there")
-    return tokenizer

@@ -1,9 +1,8 @@
 """Conversion: any weight file that can be read -> a model folder, checked name by name against its config."""
-from pathlib import Path
 
 from src.config.bert_config import BertConfig
 from src.errors import UserError
-from src.files import fresh_output_dir
+from src.files import check_output_dir, fresh_output_dir
 from src.infer import huggingface
 from src.infer.weight_files import read_weights
 
@@ -16,7 +15,7 @@ def convert(config):
 
     Nothing is written, and nothing deleted, before the weights are known to be whole.
     """
-    _refuse_output_over_input(config.input, config.output_dir)
+    check_output_dir(config.output_dir, config.overwrite_output_dir, (config.input,))
     weights = read_weights(config.input, config.part or None)
     bert = _bert_config(config, weights)
     arrays, left_out = huggingface.fit_pooler(bert, weights.arrays)
@@ -71,12 +70,6 @@ def _refuse_other_heads(weights):
         if name in OTHER_HEADS:
             raise UserError(f"{weights.source} is a {name}; only BertModel, pre-training models, "
                             "BertForSequenceClassification and BertForTokenClassification can be converted")
-
-
-def _refuse_output_over_input(source, output):
-    source, output = Path(source).resolve(), Path(output).resolve()
-    if output == source or output in source.parents:
-        raise UserError(f"output_dir {output} holds the input; give another folder")
 
 
 def _report(weights, arrays, bert, output):

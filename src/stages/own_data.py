@@ -5,7 +5,7 @@ from pathlib import Path
 from src.config.own_task import FIELDS, MANIFEST_KEY, own_task
 from src.data.own_rows import check_suffix, counts_of, read_own
 from src.data.task_rows import read_rows
-from src.errors import UserError
+from src.errors import UserError, listed
 
 # Flags that GLUE's tasks have too.
 SHARED = ("task_name", "train_file", "max_seq_length")
@@ -69,10 +69,11 @@ class OwnData:
                          f"{train} rows are left to train on (dev_share {self.own.dev_share:g}, split_seed "
                          f"{self.own.split_seed}, {drawn})")
         for split, counts in self.counts.items():
-            lines.append(f"labels of {split}: {_listed([f'{name} {n:,}' for name, n in counts.items()])}")
+            counted = [f"{name} {n:,}" for name, n in counts.items()]
+            lines.append(f"labels of {split}: {listed(counted, SHOWN)}")
             absent = [name for name, n in counts.items() if not n]
             if absent:
-                lines.append(f"note: {split} has no row of {_listed(absent)}")
+                lines.append(f"note: {split} has no row of {listed(absent, SHOWN)}")
         return [*lines, *self._overlap()]
 
     def _overlap(self):
@@ -89,7 +90,3 @@ class OwnData:
         """Iterate over pairs (split, TextFile); `folder` is not needed."""
         return iter(self._texts.items())
 
-
-def _listed(words):
-    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
-    return ", ".join(words[:SHOWN]) + more

@@ -1,6 +1,7 @@
 """Text -> token ids -> record files: each split of a task, its schema, its manifest and the tokenizer."""
 from pathlib import Path
 
+from src.config.options import BOOLEAN
 from src.data.readers import find_file
 from src.data.record_paths import MANIFEST_FILE, SCHEMA_FILE
 from src.data.records import schema_of, write_records
@@ -26,9 +27,9 @@ def prepare(resolved):
     """
     config, own = resolved.config, own_task_of(resolved)
     data = OwnData(config, own) if own else TaskFolder(config)
-    tokenizer = load_tokenizer(config.vocab_file, {"true": True, "false": False}.get(config.do_lower_case))
-    _refuse_to_overwrite(config.output_dir, [config.vocab_file, config.train_file, *data.inputs])
-    check_output_dir(config.output_dir, config.overwrite_output_dir)
+    tokenizer = load_tokenizer(config.vocab_file, BOOLEAN.get(config.do_lower_case))
+    inputs = [config.vocab_file, config.train_file, *data.inputs]
+    check_output_dir(config.output_dir, config.overwrite_output_dir, inputs)
     with atomic_directory(Path(config.output_dir).resolve()) as folder:
         manifest = _write_all(config, data, tokenizer, folder)
         # Once more: another run may have filled it meanwhile.
@@ -74,21 +75,13 @@ class TaskFolder:
         return {split: source for split, source in sources.items() if source is not None}
 
 
-def _refuse_to_overwrite(output_dir, inputs):
-    # --overwrite_output_dir deletes the folder before anything is read from it.
-    output_dir = Path(output_dir).resolve()
-    for path in filter(None, inputs):
-        if output_dir in (Path(path).resolve(), *Path(path).resolve().parents):
-            raise UserError(f"output_dir {output_dir} holds the input {path}; give a folder of its own")
-
-
 def _write_all(config, data, tokenizer, folder):
     task = data.task
     length = config.max_seq_length or task.max_seq_length
     files, schema = {}, None
     for split, text in data.texts(folder):
         table, counts = encode_rows(text.examples, tokenizer, task, length, f"{task.name} {split}")
-        _check_unknown(counts, text.path, config.vocab_file)
+        check_unknown(counts.unk_share, text.path, config.vocab_file)
         name = f"{split}.{config.dataset_type}"
         write_records(folder / name, table, config.dataset_type)
         schema = schema or schema_of(table)
@@ -110,9 +103,10 @@ def _entry(name, text, table, counts):
             "skipped": len(text.bad_rows), "bad_rows": text.bad_rows, "repaired": text.repaired}
 
 
-def _check_unknown(counts, source, vocab_file):
-    if counts.unk_share > UNK_LIMIT:
-        raise UserError(f"{counts.unk_share:.0%} of the tokens of {source} are [UNK] with the vocabulary "
+def check_unknown(share, source, vocab_file):
+    """Raise UserError where too large a share of the tokens of `source` are [UNK]."""
+    if share > UNK_LIMIT:
+        raise UserError(f"{share:.0%} of the tokens of {source} are [UNK] with the vocabulary "
                         f"{vocab_file} (limit {UNK_LIMIT:.0%}): it is that of another language or casing; "
                         "give the one of your model, or set --do_lower_case")
 

@@ -8,6 +8,7 @@ import os
 from itertools import islice
 from pathlib import Path
 
+from src.config.options import BOOLEAN
 from src.data.corpus_documents import BadLines
 from src.data.corpus_files import find_corpus_files, fingerprint
 from src.data.corpus_lines import divide
@@ -21,7 +22,7 @@ from src.data.table import RecordTable
 from src.data.tokenization import load_tokenizer
 from src.errors import Interrupted, UserError
 from src.files import fresh_output_dir, read_json, write_json
-from src.stages.prepare import UNK_LIMIT
+from src.stages.prepare import check_unknown
 from src.stages.throughput import throughput_line
 
 # What decides the records beside the text and the tokenizer.
@@ -40,7 +41,7 @@ def prepare_corpus(config):
     wrong with the input, Interrupted on Ctrl+C.
     """
     _check(config)
-    tokenizer = load_tokenizer(config.vocab_file, {"true": True, "false": False}.get(config.do_lower_case))
+    tokenizer = load_tokenizer(config.vocab_file, BOOLEAN.get(config.do_lower_case))
     files = find_corpus_files(config.input, config.text_format)
     _keep_apart(config, files)
     job = CorpusJob(tuple(files), tuple(divide(files, config.num_shards)), tokenizer, Path(config.output_dir),
@@ -99,14 +100,7 @@ def _try_vocabulary(job, config):
         sentences = encoded_sentences(trial, number, counts, BadLines(config.on_bad_line), lambda count: None)
         for _ in islice(sentences, TRIED_SENTENCES):
             pass
-    _check_unknown(counts.unk_share, config)
-
-
-def _check_unknown(share, config):
-    if share > UNK_LIMIT:
-        raise UserError(f"{share:.0%} of the tokens of {config.input} are [UNK] with the vocabulary "
-                        f"{config.vocab_file} (limit {UNK_LIMIT:.0%}): it is that of another language or "
-                        "casing; give the one of your model, or set --do_lower_case")
+    check_unknown(counts.unk_share, config.input, config.vocab_file)
 
 
 def _open_output(config, job):
@@ -158,7 +152,7 @@ def _write_manifest(job, config, notes):
     if not totals["rows"]:
         raise UserError(f"{config.input} holds no text")
     share = unk_share(totals)
-    _check_unknown(share, config)
+    check_unknown(share, config.input, config.vocab_file)
     files = {job.stem(note["shard"]): _entry(note) for note in notes if note["rows"]}
     manifest = {"task": "corpus", **{name: getattr(config, name) for name in SETTINGS}, **totals,
                 "unk_share": round(share, 6), "input_files": len(job.files),

@@ -93,6 +93,18 @@ def check_tokenizer(tokenizer_dir, table, path):
         )
 
 
+def model_tokenizer(files):
+    """The tokenizer of a load.ModelFiles. Raises UserError where it has none, or none that fits the model."""
+    if files.tokenizer_dir is None:
+        raise UserError(f"{files.source.parent} holds no tokenizer files; copy them beside the weights")
+    tokenizer = load_tokenizer(files.tokenizer_dir)
+    largest = max(tokenizer.vocab.values())
+    if largest >= files.config.vocab_size:
+        raise UserError(f"{files.tokenizer_dir}: the vocabulary has the id {largest}, the model beside it "
+                        f"{files.config.vocab_size} word embeddings; put the model's own tokenizer there")
+    return tokenizer
+
+
 def records_tokenizer(vocab_dir, records):
     """The folder with the tokenizer files of a fresh student: `vocab_dir`, else that of the records."""
     folder = Path(vocab_dir or records)

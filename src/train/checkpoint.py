@@ -48,11 +48,6 @@ class Checkpoints:
                 LOG.warning("checkpoint %s is torn and skipped (%s)", path, error)
         return None
 
-    def clear(self):
-        """Forget every checkpoint: the run is finished."""
-        for _, path in self._files():
-            path.unlink()
-
     def _files(self):
         found = [(NAME.match(path.name), path) for path in self.folder.glob("phase*.safetensors")]
         return sorted(((int(m[1]), int(m[2])), path) for m, path in found if m)

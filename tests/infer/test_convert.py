@@ -120,7 +120,7 @@ def test_a_failed_conversion_leaves_everything_as_it_was(folder, tmp_path):
         run(folder, out, "--overwrite_output_dir")
     assert len(read_weights(out).arrays) == 41
     for parent in (folder, folder.parent):
-        with pytest.raises(UserError, match="holds the input"):
+        with pytest.raises(UserError, match="which this run reads"):
             run(folder, parent, "--overwrite_output_dir")
 
 
