@@ -24,9 +24,10 @@ from src.data.augment import Recipe, augment_rows
 from src.data.augment_glove import load_glove
 from src.data.augment_neighbours import WordTable, neighbours_in, unit_rows
 from src.errors import UserError, run_main
-from src.stages.augment import PART_ROWS, text_of
+from src.stages.augment import PART_ROWS
 from src.stages.augment_candidates import Candidates, Survey
 from src.stages.augment_sources import Sources
+from src.stages.augment_text import text_of
 from src.stages.kernels import equip_device
 from src.stages.masked_lm import WORDS
 
