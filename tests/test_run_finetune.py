@@ -237,6 +237,23 @@ def test_ctrl_c_and_resuming_end_where_an_unbroken_run_ends(tmp_path, model, sst
         main([*broken, "--resume", "--batch_size", "16"])
 
 
+def test_resuming_what_is_finished_and_what_has_no_checkpoint_yet(done, model, sst2, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(done, out)
+    config = json.loads((out / "run_config.json").read_text())
+    config["values"]["output_dir"] = str(out)
+    (out / "run_config.json").write_text(json.dumps(config))
+    flags = arguments(sst2, out, model, "--resume", **WHOLE)
+    main(flags)
+    assert metrics_of(out / "last") == metrics_of(done / "last")
+    shutil.rmtree(out / "checkpoints")
+    main(flags)
+    assert "holds no checkpoint yet, from the beginning" in log_of(out)
+    steps = [[json.loads(line)["step"] for line in (folder / "losses.jsonl").read_text().splitlines()]
+             for folder in (out, done)]  # fmt: skip
+    assert steps[0] == steps[1]
+
+
 def test_the_command_that_resumes_drops_what_resuming_forbids(monkeypatch):
     from src.stages.run import resume_command
 

@@ -45,6 +45,8 @@ class Run:
         self.journal.say(f"{title} on {self.device.target}, compute_type {self.device.compute_type}")
         self.journal.say(resolved.table())
         self.checkpoints = Checkpoints(self.output_dir, self.config.max_ckpt_num, self.ranks.writes)
+        # (position, path) of the checkpoint that a resumed run goes on from
+        self.reached = self.checkpoints.last() if self.resumed else None
         agree = agreement(self.ranks)
         self.loop = Loop(self.journal, self.checkpoints, self.config, resume_command(), agree)
         self.meter = Meter(self.journal.say, partial(matmul_rate, self.device.compute_type))
@@ -58,8 +60,20 @@ class Run:
         if not self.resumed:
             fresh_output_dir(self.output_dir, self.config.overwrite_output_dir, inputs_of(self.config))
         self.journal.open(self.output_dir)
+        if self.resumed:
+            self._take_up()
         values = {"values": to_dict(self.config), "origins": self.resolved.origins}
         write_json(self.output_dir / CONFIG_FILE, values)
+
+    def _take_up(self):
+        """Forget what was done after the checkpoint; without one the run begins anew."""
+        position, path = self.reached or ({"phase": 0, "step": 0}, None)
+        self.journal.rewind(position["phase"], position["step"])
+        self.journal.say(
+            f"resumed from {path} (step {position['step']})"
+            if path
+            else f"resumed: {self.output_dir} holds no checkpoint yet, from the beginning"
+        )
 
     def _read_best(self):
         file = self.output_dir / "best" / "metrics.json"

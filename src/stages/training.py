@@ -41,6 +41,7 @@ def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None, less
     config = run.config
     total = phase_steps(plan.epochs, config.train_steps, batches.steps_per_epoch)
     if total == 0:
+        run.journal.say(f"{plan.title}: 0 steps, nothing is trained")
         return
     schedule = polynomial_schedule(
         total, plan.learning_rate, config.end_learning_rate, config.power, config.warmup_ratio
@@ -87,16 +88,13 @@ def _profile(run, plan, left):
 
 
 def _resume(run, number, step):
-    found = run.checkpoints.last() if run.resumed else None
-    if not found or found[0]["phase"] != number:
+    if resumed_phase(run) != number:
         return 0
-    restore(step, found[1])
-    run.journal.rewind(number, found[0]["step"])
-    run.journal.say(f"resumed from {found[1]} (step {found[0]['step']})")
-    return found[0]["step"]
+    position, path = run.reached
+    restore(step, path)
+    return position["step"]
 
 
 def resumed_phase(run):
-    """The phase whose checkpoint is the newest, or 0."""
-    found = run.checkpoints.last() if run.resumed else None
-    return found[0]["phase"] if found else 0
+    """The phase whose checkpoint a resumed run goes on from, or 0."""
+    return run.reached[0]["phase"] if run.reached else 0

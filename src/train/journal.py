@@ -1,5 +1,6 @@
 """What a run says: lines in log.txt and on the console, a progress bar, curves for plots and TensorBoard."""
 
+import contextlib
 import json
 import logging
 import math
@@ -54,8 +55,7 @@ class Journal:
         if not self._losses:
             return
         path = Path(self._losses.name)
-        entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if _whole(line)]
-        kept = [entry for entry in entries if (entry["phase"], entry["step"]) <= (phase, step)]
+        kept = [entry for entry in _entries(path) if (entry["phase"], entry["step"]) <= (phase, step)]
         self._losses.close()
         write_text(path, "".join(json.dumps(entry) + "\n" for entry in kept))
         self._losses = open(path, "a", encoding="utf-8", buffering=1)
@@ -85,8 +85,10 @@ class Journal:
             file.close()
 
 
-def _whole(line):
-    return line.endswith("}")  # a killed run may leave half a line
+def _entries(path):
+    for line in path.read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(json.JSONDecodeError):  # a killed run may leave half a line
+            yield json.loads(line)
 
 
 def _numbers(values, without):

@@ -74,6 +74,9 @@ class Loop:
         stopping = False
         if self._stopped:
             raise self._interrupted(f"before {phase.title}")
+        if done >= total and phase.evaluate:
+            # Resumed when all was done: the metrics are not in the checkpoint, and go into last/.
+            phase.evaluate(math.ceil(total / per_epoch), total)
         with StopRequest() as stop, self.journal.bar(total, done, phase.title) as bar:
             while step < total:
                 epoch, first, began = step // per_epoch, step, time.perf_counter()

@@ -118,11 +118,12 @@ def read_curves(folder):
     return curves
 
 
-def test_a_killed_run_forgets_what_it_did_after_its_checkpoint(journal, tmp_path):
+@pytest.mark.parametrize("torn", [True, False])
+def test_a_killed_run_forgets_what_it_did_after_its_checkpoint(journal, tmp_path, torn):
     for phase, step in [(1, 2), (1, 4), (2, 2), (2, 4)]:
         journal.record(phase=phase, step=step, loss=step / 10)
     with open(tmp_path / "losses.jsonl", "a") as log:
-        log.write('{"phase": 2, "st')
+        log.write('{"phase": 2, "st' if torn else '{"phase": 2, "step": 4, "parts": {"hidden": 0.5}')
     journal.rewind(2, 3)
     journal.record(phase=2, step=4, loss=9.0)
     entries = [json.loads(line) for line in (tmp_path / "losses.jsonl").read_text().splitlines()]
@@ -190,11 +191,11 @@ def test_ctrl_c_at_the_end_of_a_phase_stops_the_next(journal):
     assert step.rows == [] and loop.checkpoints.positions[-1] == (1, 6)
 
 
-def test_resuming_a_finished_phase_does_nothing(journal):
+def test_resuming_a_finished_phase_measures_it_and_does_nothing_else(journal):
     step, evaluated = CountingStep(), []
     loop, phase = make(journal, step, evaluate=lambda *place: evaluated.append(place))
     loop.run(phase, done=6)
-    assert step.rows == [] and evaluated == [] and loop.checkpoints.positions == []
+    assert step.rows == [] and evaluated == [(2, 6)] and loop.checkpoints.positions == []
 
 
 def test_a_loss_that_no_scale_helps(journal):
