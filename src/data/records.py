@@ -57,17 +57,20 @@ def read_records(paths, dataset_type="tfrecord", schema="", split=None):
     paths   a file, a comma list of files, or a folder, of which `split` ("train", "dev", ...) is taken
     schema  path of a schema.json; empty: the one beside the files, where there is one
     Raises UserError for whatever is wrong with the files: absent, truncated, damaged, of the other
-    dataset_type, without a needed column, of unequal lengths, or against the schema.
+    dataset_type, without a needed column, of unequal lengths, of folders that were prepared with another
+    tokenizer or other labels, or against the schema.
     """
     files = record_files(paths, dataset_type, split)
-    manifest_file, schema_file = files[0].with_name(MANIFEST_FILE), _schema_file(schema, files[0])
-    manifest = read_json(manifest_file) if manifest_file.is_file() else None
-    noted = {entry["file"]: entry["rows"] for entry in (manifest or {}).get("files", {}).values()}
-    tables = [read_file(path, dataset_type, noted.get(path.name) if path.parent == files[0].parent else None)
-              for path in files]
+    schema_file = _schema_file(schema, files[0])
+    found = {path.parent: path.with_name(MANIFEST_FILE) for path in files}
+    manifests = {folder: read_json(file) for folder, file in found.items() if file.is_file()}
+    _check_prepared_alike(manifests)
+    noted = {folder / entry["file"]: entry["rows"] for folder, manifest in manifests.items()
+             for entry in manifest.get("files", {}).values()}
+    tables = [read_file(path, dataset_type, noted.get(path)) for path in files]
     _check_alike(files, tables)
     table = RecordTable.joined(tables)
-    table.manifest = manifest
+    table.manifest = next(iter(manifests.values()), None)
     if schema_file is not None:
         _check_schema(schema_file, table, set(noted.values()))
     return table
@@ -93,7 +96,7 @@ def _beyond_classes(labels, task):
 
 def _other_width(labels, task):
     if labels.shape[1] == len(task.labels):
-        return None
+        return _not_finite(labels, task)
     return f"{labels.shape[1]} labels a row, but {task.name} has {len(task.labels)}"
 
 
@@ -102,10 +105,14 @@ def _beyond_tags(labels, task):
     return _beyond_classes(counted, task) if counted.size else "no label that counts"
 
 
+def _not_finite(labels, task):
+    return None if np.isfinite(labels).all() else "labels that are no finite numbers"
+
+
 LABEL_FORMS = {
     "classification": LabelForm("class indices", "i", 1, _beyond_classes),
     "multi_label": LabelForm("a mark for each label", "f", 2, _other_width),
-    "regression": LabelForm("scores", "f", 1, lambda labels, task: None),
+    "regression": LabelForm("scores", "f", 1, _not_finite),
     "token_classification": LabelForm("a label for each token", "i", 2, _beyond_tags),
 }
 
@@ -138,6 +145,16 @@ def _schema_file(schema, first_file):
         return beside if beside.is_file() else None
     path = Path(schema)
     return path / SCHEMA_FILE if path.is_dir() else path
+
+
+def _check_prepared_alike(manifests):
+    """Refuse folders whose manifests {folder: manifest} tell of different tokenizers or labels."""
+    for what in ("tokenizer", "labels"):
+        known = [(folder, manifest[what]) for folder, manifest in manifests.items() if what in manifest]
+        for folder, value in known[1:]:
+            if value != known[0][1]:
+                raise UserError(f"the records in {known[0][0]} and in {folder} have not the same {what}; "
+                                "prepare them alike to read them together")
 
 
 def _check_alike(files, tables):

@@ -209,6 +209,22 @@ def test_files_that_do_not_fit_together(tmp_path):
         read_records(f"{tmp_path}/a.tfrecord,{tmp_path}/c.tfrecord")
 
 
+@pytest.mark.parametrize("what, values", [("tokenizer", [{"hash": "a"}, {"hash": "b"}]),
+                                          ("labels", [["0", "1"], ["no", "yes"]])])
+def test_folders_that_were_prepared_otherwise(tmp_path, what, values):
+    folders = [tmp_path / name for name in "abc"]
+    for folder, value in zip(folders, (values[0], values[0], values[1]), strict=True):
+        write_records(folder / "train.tfrecord", table_of(3), "tfrecord")
+        manifest = {what: value, "files": {"train": {"file": "train.tfrecord", "rows": 3}}}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert read_records(f"{folders[0]},{folders[1]}", split="train").rows == 6
+    with pytest.raises(UserError, match=f"{folders[0]} and in {folders[2]} have not the same {what}"):
+        read_records(f"{folders[0]},{folders[2]}", split="train")
+    write_records(folders[1] / "train.tfrecord", table_of(2), "tfrecord")
+    with pytest.raises(UserError, match="b/train.tfrecord holds 2 rows where 3 were written"):
+        read_records(f"{folders[0]},{folders[1]}", split="train")
+
+
 def test_the_schema_is_checked_and_never_limits(tmp_path, caplog):
     path, table = tmp_path / "train.tfrecord", table_of(9)
     write_records(path, table, "tfrecord")
@@ -241,6 +257,10 @@ def test_labels_against_the_task():
     made_for = "prepared for RTE with the labels entailment, not_entailment, not for SST-2"
     with pytest.raises(UserError, match=made_for):
         check_labels(table, TASKS["SST-2"], "here")
+    for number in (np.nan, np.inf):
+        table.labels, table.manifest = np.full(9, number, np.float32), None
+        with pytest.raises(UserError, match="here holds labels that are no finite numbers"):
+            check_labels(table, TASKS["STS-B"], "here")
     table.labels = None
     with pytest.raises(UserError, match="here has no label_ids"):
         check_labels(table, TASKS["SST-2"], "here")
