@@ -8,6 +8,7 @@ import sys
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk full, quota used up, file larger than allowed
+SHOWN = 5  # weights named in a message; the rest are counted
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -37,6 +38,22 @@ def listed(names, shown):
     """The first `shown` names with commas between; how many more there are is said."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more
+
+
+def misfit(offered, expected):
+    """What keeps weights `offered` {name: shape} from being those `expected`, in words; empty where nothing.
+
+    The missing names, the unexpected ones (with the nearest missing one) and those of another shape.
+    """
+    missing = sorted(set(expected) - set(offered))
+    unexpected = sorted(set(offered) - set(expected))
+    misshapen = [f"{name} {offered[name]} instead of {shape}" for name, shape in sorted(expected.items())
+                 if name in offered and offered[name] != shape]
+    near = did_you_mean(unexpected[0], missing) if unexpected else ""
+    told = ((missing, "weights are missing", ""), (unexpected, "are unexpected", near),
+            (misshapen, "have another shape", ""))
+    return "; ".join(f"{len(names)} {what} ({listed(names, SHOWN)}{more})"
+                     for names, what, more in told if names)
 
 
 def run_main(main):

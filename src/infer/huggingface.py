@@ -6,7 +6,7 @@ from pathlib import Path
 from safetensors.numpy import save_file
 
 from src.config.quantization import RANGE, is_range
-from src.errors import UserError, did_you_mean
+from src.errors import UserError, misfit
 from src.files import atomic_directory, write_json
 from src.infer.zoo_ckpt import write_ckpt
 
@@ -15,7 +15,6 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spec
 EXTRAS = ("hidden_projection.",)   # of the distillation, not of the model
 RELATIVE_TABLES = ("relative_keys", "relative_values")
 RELATIVE_ROWS = 33                 # distances -16 .. 16 (Shaw et al. 2018, clipped at 16)
-SHOWN = 5                          # names listed in a message; the rest are counted
 
 
 def expected_shapes(config):
@@ -45,20 +44,10 @@ def check_weights(arrays, config, source):
 
     The message names the missing, the unexpected (with the nearest missing name) and those of another shape.
     """
-    expected = expected_shapes(config)
-    offered = {name: array for name, array in arrays.items() if not name.startswith(EXTRAS)}
-    missing = sorted(set(expected) - set(offered))
-    unexpected = sorted(set(offered) - set(expected))
-    misshapen = [f"{n} {offered[n].shape} instead of {shape}" for n, shape in sorted(expected.items())
-                 if n in offered and offered[n].shape != shape]
-    parts = [f"{len(missing)} weights are missing ({_listed(missing)})"] if missing else []
-    if unexpected:
-        near = did_you_mean(unexpected[0], missing) if missing else ""
-        parts.append(f"{len(unexpected)} are unexpected ({_listed(unexpected)}{near})")
-    if misshapen:
-        parts.append(f"{len(misshapen)} have another shape ({_listed(misshapen)})")
-    if parts:
-        raise UserError(f"{source} does not fit its config: {'; '.join(parts)}")
+    wrong = misfit({name: array.shape for name, array in without_extras(arrays).items()},
+                   expected_shapes(config))
+    if wrong:
+        raise UserError(f"{source} does not fit its config: {wrong}")
 
 
 def fit_head(config, arrays):
@@ -183,8 +172,3 @@ def _dense(name, size_in, size_out):
 
 def _norm(name, size):
     return {f"{name}.weight": (size,), f"{name}.bias": (size,)}
-
-
-def _listed(names):
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

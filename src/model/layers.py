@@ -165,13 +165,6 @@ class Gelu(nn.Cell):
         return half + half * ops.erf(x * (1.0 / math.sqrt(2.0)))
 
 
-class Relu(nn.Cell):
-    """max(x, 0). Construct: any shape -> the same shape."""
-
-    def construct(self, x):
-        return ops.relu(x)
-
-
 class Activated(nn.Cell):
     """A bias and the activation after it. Construct: product [R, H], bias [H] -> [R, H]."""
 
@@ -205,7 +198,7 @@ class Layers:
     norm: Callable = LayerNorm
     residual_norm: Callable = ResidualNorm
     activations: dict = dataclasses.field(
-        default_factory=lambda: {"gelu": partial(Activated, Gelu), "relu": partial(Activated, Relu)}
+        default_factory=lambda: {"gelu": partial(Activated, Gelu), "relu": partial(Activated, nn.ReLU)}
     )
     attention: Callable | None = None
 

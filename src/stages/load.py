@@ -6,7 +6,7 @@ from pathlib import Path
 from src.config.bert_config import BertConfig
 from src.config.quantization import is_range
 from src.config.student_config import RATES, with_rates
-from src.errors import UserError
+from src.errors import UserError, listed
 from src.infer.huggingface import fit_head, fit_pooler, tokenizer_files, without_extras
 from src.infer.weight_files import read_weights
 from src.model.bert import BertBody, BertClassifier
@@ -54,8 +54,7 @@ def read_model(path, say, zoo_config=None, part=None):
 
 def _say_set_aside(names, source, say):
     if names:
-        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        say(f"{source}: set aside {', '.join(sorted(names)[:SHOWN])}{more}")
+        say(f"{source}: set aside {listed(sorted(names), SHOWN)}")
 
 
 def classifier_from(files, task, device, say, fresh_head=False, **changes):
