@@ -301,6 +301,12 @@ def test_records_of_a_larger_vocabulary(here, good, capsys):
     small = tiny.write_model(here / "small", None, tiny.TINY.replace(vocab_size=50))
     message = refused(finetune, finetune_flags(good, load_pretrained_path=small), capsys)
     assert "is beyond the model's vocabulary of 50" in message
+    single = tiny.write_model(here / "single", None, tiny.TINY.replace(type_vocab_size=1))
+    texts = {"train": tiny.score_rows(9, 1), "dev": tiny.score_rows(9, 2)}
+    pairs = tiny.prepare_task(here / "pairs", good["vocabulary"], "STS-B", texts)
+    values = {"load_pretrained_path": single, "train_data_dir": pairs, "task_name": "STS-B"}
+    message = refused(finetune, finetune_flags(good, **values), capsys)
+    assert "segment id 1 is beyond the model's 1 token types" in message
 
 
 PREPARE = {

@@ -6,6 +6,7 @@ from functools import partial
 
 from src.data.corpus_files import BOM, DOC_LINE, TITLE_LINE
 from src.data.corpus_lines import MAX_JSON_LINE, MAX_LINE, raw_lines
+from src.data.row_files import HALF_CHARACTER
 from src.errors import UserError
 
 HEADING = re.compile(r"\s*((?:= )+)(.*?)((?: =)+)\s*$")
@@ -119,6 +120,9 @@ def _json(lines, span, size, complain):
             continue
         if not isinstance(row, dict) or not isinstance(row.get("text"), str):
             complain(offset, 'not a JSON object with a string "text"')
+            continue
+        if HALF_CHARACTER.search(row["text"]):
+            complain(offset, '"text" holds half of a character')
             continue
         for part in html.unescape(row["text"]).split("\n"):
             if part.strip():

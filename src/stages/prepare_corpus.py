@@ -100,6 +100,8 @@ def _try_vocabulary(job, config):
         sentences = encoded_sentences(trial, number, counts, BadLines(config.on_bad_line), lambda count: None)
         for _ in islice(sentences, TRIED_SENTENCES):
             pass
+    if not counts.documents:
+        raise UserError(f"{config.input} holds no text")
     check_unknown(counts.unk_share, config.input, config.vocab_file)
 
 

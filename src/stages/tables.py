@@ -38,7 +38,7 @@ def sample_rows(table, count, say):
 
 
 def check_table(table, bert_config, task, path):
-    """Refuse records that the model cannot read: rows beyond its positions, ids or labels out of range."""
+    """Refuse records that the model cannot read: too long rows, ids, segments or labels out of range."""
     if task:
         check_labels(table, task, path)
     if table.max_seq_length > bert_config.max_position_embeddings and not bert_config.use_relative_positions:
@@ -51,6 +51,11 @@ def check_table(table, bert_config, task, path):
         raise UserError(
             f"{path}: token id {int(table.tokens.max())} is beyond the model's vocabulary of "
             f"{bert_config.vocab_size}; the records were made with another vocabulary"
+        )
+    if int(table.segments.max()) >= bert_config.type_vocab_size:
+        raise UserError(
+            f"{path}: segment id {int(table.segments.max())} is beyond the model's "
+            f"{bert_config.type_vocab_size} token types; prepare the records again"
         )
 
 

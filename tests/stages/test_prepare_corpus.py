@@ -205,8 +205,7 @@ def test_another_job_in_the_same_folder(tmp_path, vocab):
     assert prepare(vocab, text, out, "--overwrite_output_dir")["documents"] == 21
     with pytest.raises(UserError, match="would delete what the other parts"):
         prepare(vocab, text, out, "--overwrite_output_dir", "--shard_count", 2)
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "letter.txt").write_text("x")
+    (tmp_path / "mine" / "letters").mkdir(parents=True)
     with pytest.raises(UserError, match="is not empty"):
         prepare(vocab, text, tmp_path / "mine")
 
@@ -219,6 +218,7 @@ def test_shards_without_text(tmp_path, vocab, capsys):
     text.write_text("\n \n\n")
     with pytest.raises(UserError, match="a.txt holds no text"):
         prepare(vocab, text, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 WRONG = {
