@@ -18,6 +18,8 @@ POSITIVE = ("above 0", lambda value: value > 0)
 NOT_NEGATIVE = ("0 or more", lambda value: value >= 0)
 SHARE = ("between 0 and 1", lambda value: 0 <= value <= 1)
 DROPOUT = ("from 0 to below 1, or -1", lambda value: 0 <= value < 1 or value == -1)
+ALL_OR_SOME = ("above 0, or -1", lambda value: value > 0 or value == -1)
+ALL_OR_UP_TO = ("0 or more, or -1", lambda value: value >= -1)
 GROWING = ("above 1", lambda value: value > 1)
 
 

@@ -2,7 +2,15 @@
 
 import dataclasses
 
-from src.config.options import GROWING, NOT_NEGATIVE, POSITIVE, SHARE, option
+from src.config.options import (
+    ALL_OR_SOME,
+    ALL_OR_UP_TO,
+    GROWING,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SHARE,
+    option,
+)
 from src.config.seeds import SeedsConfig
 
 DATASET_TYPES = ("tfrecord", "mindrecord")
@@ -68,7 +76,9 @@ class LoopConfig(FormatConfig):
 
     distribute: bool = option(False, "one of several processes that a launcher started; rows are shared out")
     device_num: int = option(0, "processes of a distributed run; checked against those started (0: any)")
-    max_rows: int = option(-1, "train on N rows only, the same sample in every run (-1: all)")
+    max_rows: int = option(
+        -1, "train on N rows only, the same sample in every run (-1: all)", must=ALL_OR_SOME
+    )
     output_dir: str = option("", "where results go (default: output/<stage>_<task>)")
     overwrite_output_dir: bool = option(False, "delete what output_dir holds")
     resume: bool = option(False, "go on from the last checkpoint in output_dir")
@@ -81,7 +91,7 @@ class LoopConfig(FormatConfig):
     )
     data_sink_steps: int = option(1, "steps in one stretch when data sink is on", must=POSITIVE)
     batch_size: int = option(16, "rows a training step", must=POSITIVE)
-    train_steps: int = option(-1, "stop each phase after N steps (-1: whole epochs)")
+    train_steps: int = option(-1, "stop each phase after N steps (-1: whole epochs)", must=ALL_OR_UP_TO)
     learning_rate: float = option(5e-5, "peak learning rate", must=POSITIVE)
     end_learning_rate: float = option(
         1e-14, "learning rate at the end of the polynomial decay", must=NOT_NEGATIVE

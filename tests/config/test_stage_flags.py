@@ -190,3 +190,13 @@ def test_a_misspelt_task():
     for resolve in (resolve_distill, resolve_finetune):
         with pytest.raises(UserError, match='"SST-3" is not one of .*did you mean "SST-2"'):
             resolve(["--task_name", "SST-3"])
+
+
+@pytest.mark.parametrize("flag, words", [
+    ("--max_rows=0", "above 0, or -1"),
+    ("--max_rows=-2", "above 0, or -1"),
+    ("--train_steps=-2", "0 or more, or -1"),
+])  # fmt: skip
+def test_counts_that_mean_nothing(flag, words):
+    with pytest.raises(UserError, match=f"{flag.replace('=', ' ')} .* has to be {words}"):
+        resolve_finetune(["--task_name", "SST-2", flag])
