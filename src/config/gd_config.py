@@ -4,6 +4,7 @@ import dataclasses
 
 from src.config.bert_config import BertConfig
 from src.config.cli import parse
+from src.config.intermediate_config import IntermediateConfig
 from src.config.options import NOT_NEGATIVE, POSITIVE, option
 from src.config.student_config import StudentConfig
 from src.config.teacher_cache_config import TeacherCacheConfig
@@ -11,7 +12,7 @@ from src.config.train_config import LoopConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class GeneralDistillConfig(TeacherCacheConfig, StudentConfig, LoopConfig):
+class GeneralDistillConfig(IntermediateConfig, TeacherCacheConfig, StudentConfig, LoopConfig):
     """run_general_distill.py: a pretrained teacher and raw text as records -> a general student."""
 
     load_teacher_ckpt_path: str = option(
@@ -27,17 +28,6 @@ class GeneralDistillConfig(TeacherCacheConfig, StudentConfig, LoopConfig):
         "steps between resume checkpoints; one at each epoch's end too",
         alias="save_checkpoint_step",
         must=POSITIVE,
-    )
-    layer_map: str = option(
-        "uniform", "uniform (g(m) = m * N / M), or the teacher layer of each student layer: 2,4,6"
-    )
-    embedding_weight: float = option(1.0, "weight of the embedding loss", must=NOT_NEGATIVE)
-    hidden_weight: float = option(1.0, "weight of the hidden-state loss", must=NOT_NEGATIVE)
-    attention_weight: float = option(
-        1.0, "weight of the attention-score loss (0 where heads differ)", must=NOT_NEGATIVE
-    )
-    loss_padding: str = option(
-        "exclude", "include counts padded positions, as the original did", ("exclude", "include")
     )
 
 

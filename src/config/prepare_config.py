@@ -2,12 +2,13 @@
 
 import dataclasses
 
-from src.config.options import option, required
+from src.config.options import option
 from src.config.own_task import OwnTask
+from src.config.records_output_config import RecordsOutputConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class PrepareConfig(OwnTask):
+class PrepareConfig(RecordsOutputConfig, OwnTask):
     """Turn the text files of a task into TFRecord or MindRecord files that every stage reads.
 
     A task of your own is described by flags (--train_file, --text_columns, --label_column ...) or by a
@@ -30,16 +31,7 @@ class PrepareConfig(OwnTask):
         "folder with train.tsv, dev.tsv (MNLI: dev_matched.tsv, dev_mismatched.tsv) "
         "and, where you have it, test.tsv; .csv and .jsonl are read too",
     )
-    vocab_file: str = required("vocab.txt, tokenizer.json or the model folder that holds one")
-    output_dir: str = required("folder for the records, schema.json, manifest.json and the tokenizer files")
-    dataset_type: str = option("tfrecord", "format of the record files", choices=("tfrecord", "mindrecord"))
-    do_lower_case: str = option(
-        "auto",
-        "lower the case; auto: as the files beside the vocabulary say",
-        choices=("auto", "true", "false"),
-    )
     on_bad_row: str = option(
         "error", "a malformed row stops the run, or is left out and listed", choices=("error", "skip")
     )
     max_rows: int = option(-1, "read only the first rows of each file; -1: all")
-    overwrite_output_dir: bool = option(False, "delete what output_dir holds")

@@ -3,22 +3,20 @@
 import dataclasses
 
 from src.config.options import option, required
+from src.config.records_output_config import RecordsOutputConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class PrepareCorpusConfig:
+class PrepareCorpusConfig(RecordsOutputConfig):
     """Turn raw text into TFRecord or MindRecord files for general distillation."""
 
     input: str = required("text file, folder, glob in quotes, or a comma list of these")
-    vocab_file: str = required("vocab.txt, tokenizer.json or the model folder that holds one")
-    output_dir: str = required("folder for the records, schema.json, manifest.json and the tokenizer files")
     text_format: str = option(
         "auto",
         "plain (a sentence or paragraph a line, a blank line between documents), wikiextractor (<doc> "
         "blocks), json (its --json lines), wikitext (= Title = headings); auto: by each file's first line",
         choices=("auto", "plain", "wikiextractor", "json", "wikitext"),
     )
-    dataset_type: str = option("tfrecord", "format of the record files", choices=("tfrecord", "mindrecord"))
     max_seq_length: int = option(128, "tokens a row, with [CLS] and [SEP]")
     short_seq_prob: float = option(0.1, "share of the rows that are ended early, at a length drawn at random")
     masked_lm_prob: float = option(
@@ -26,11 +24,6 @@ class PrepareCorpusConfig:
     )
     epochs_to_generate: int = option(
         1, "passes over the text, each with its own parts, short rows and masks; each shard holds them all"
-    )
-    do_lower_case: str = option(
-        "auto",
-        "lower the case; auto: as the files beside the vocabulary say",
-        choices=("auto", "true", "false"),
     )
     on_bad_line: str = option(
         "error", "a malformed line stops the run, or is left out and counted", choices=("error", "skip")
@@ -40,4 +33,3 @@ class PrepareCorpusConfig:
     shard_count: int = option(1, "parts of the job, for a cluster; all of them write to the same output_dir")
     workers: int = option(0, "shards that are made at the same time, a process each; 0: one for each core")
     seed: int = option(1, "seed of the random choices")
-    overwrite_output_dir: bool = option(False, "delete what output_dir holds")

@@ -4,6 +4,7 @@ import dataclasses
 
 from src.config.bert_config import BertConfig, preset
 from src.config.cli import parse
+from src.config.intermediate_config import IntermediateConfig
 from src.config.options import NOT_NEGATIVE, POSITIVE, option, to_dict
 from src.config.own_task import task_for
 from src.config.student_config import StudentConfig
@@ -13,7 +14,7 @@ from src.config.transfer_config import TransferConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class TaskDistillConfig(TeacherCacheConfig, TransferConfig, StudentConfig, TrainConfig):
+class TaskDistillConfig(IntermediateConfig, TeacherCacheConfig, TransferConfig, StudentConfig, TrainConfig):
     """run_task_distill.py: a fine-tuned teacher and a general student -> a task student, in two phases."""
 
     do_train: bool = option(True, "distil")
@@ -40,20 +41,9 @@ class TaskDistillConfig(TeacherCacheConfig, TransferConfig, StudentConfig, Train
         "teacher_layers copies the mapped teacher layers (equal widths)",
         ("general", "teacher_layers"),
     )
-    layer_map: str = option(
-        "uniform", "uniform (g(m) = m * N / M), or the teacher layer of each student layer: 2,4,6"
-    )
     temperature: float = option(1.0, "T of the soft cross-entropy", must=POSITIVE)
-    embedding_weight: float = option(1.0, "weight of the embedding loss in phase 1", must=NOT_NEGATIVE)
-    hidden_weight: float = option(1.0, "weight of the hidden-state loss in phase 1", must=NOT_NEGATIVE)
-    attention_weight: float = option(
-        1.0, "weight of the attention-score loss in phase 1 (0 where heads differ)", must=NOT_NEGATIVE
-    )
     label_weight: float = option(
         0.0, "weight of the label loss in phase 2, beside the teacher's", must=NOT_NEGATIVE
-    )
-    loss_padding: str = option(
-        "exclude", "include counts padded positions in phase 1, as the original did", ("exclude", "include")
     )
     regression_target: str = option("teacher", "what phase 2 of a regression fits", ("teacher", "label"))
     phase1_eval: bool = option(False, "evaluate during phase 1 too (its head is not trained yet)")
