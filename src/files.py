@@ -115,6 +115,16 @@ def sha256(path):
     return digest.hexdigest()
 
 
+def check_folder(path):
+    """Raise UserError where a folder called `path` cannot be made, for there is a file."""
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise UserError(f"output_dir {path} is a file; give a folder")
+    above = next((place for place in path.parents if place.is_file()), None)
+    if above:
+        raise UserError(f"output_dir {path} is below {above}, which is a file; give another folder")
+
+
 def check_output_dir(path, overwrite=False, inputs=()):
     """Refuse what `fresh_output_dir` would refuse, before anything is done; touches nothing.
 
@@ -122,11 +132,7 @@ def check_output_dir(path, overwrite=False, inputs=()):
     is off.
     """
     path = Path(path)
-    if path.exists() and not path.is_dir():
-        raise UserError(f"output_dir {path} is a file; give a folder")
-    above = next((place for place in path.parents if place.is_file()), None)
-    if above:
-        raise UserError(f"output_dir {path} is below {above}, which is a file; give another folder")
+    check_folder(path)
     if not path.is_dir() or not any(path.iterdir()):
         return
     for needed in filter(None, inputs):

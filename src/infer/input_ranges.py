@@ -3,6 +3,7 @@
 import numpy as np
 
 from src.config.quantization import RANGE
+from src.errors import UserError
 from src.infer.onnx_bert import FloatLayers, bert_model
 from src.infer.onnx_session import feed, open_session
 
@@ -27,4 +28,8 @@ def measure_ranges(config, arrays, batches):
     ranges = np.zeros(len(names), np.float32)
     for columns in batches:
         ranges = np.maximum(ranges, np.array(session.run(names, feed(columns)), np.float32))
+    if not np.isfinite(ranges).all():
+        worst = names[int(np.argmin(np.isfinite(ranges)))].removesuffix(f".{RANGE}")
+        raise UserError(f"inputs of {worst} are NaN or infinite: the model's weights are, or its numbers "
+                        "grow too large; take an earlier checkpoint")
     return {name: ranges[place:place + 1] for place, name in enumerate(names)}

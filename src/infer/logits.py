@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from src.errors import UserError
+
 
 def collect_logits(predict, batches):
     """Logits of every row.
@@ -9,7 +11,7 @@ def collect_logits(predict, batches):
     Parameters: `predict` a function of input_ids, token_type_ids, attention_mask [B, S] that returns logits
     [B, C], or [B, S, C] of each token; `batches` one unshuffled pass (data.dataset.Batches or SortedBatches),
     whose fill rows have weight 0 and are dropped here. Returns: float32 [rows, C], or [T, C] of the real
-    tokens of all rows, in the order of the table.
+    tokens of all rows, in the order of the table. Raises UserError where one of them is no number.
     """
     logits, table = None, batches.table
     for batch in batches.epoch(0):
@@ -25,4 +27,10 @@ def collect_logits(predict, batches):
             logits[places] = values[tokens]
         else:
             logits[rows] = values
+    broken = np.count_nonzero(~np.isfinite(logits).all(axis=1))
+    if broken:
+        # The largest of NaNs is the first: they would pass for answers.
+        raise UserError(f"{broken} of {len(logits)} answers of the model are NaN or infinite: its weights "
+                        "are, or its numbers grow too large; take an earlier checkpoint, or train with a "
+                        "lower --learning_rate")
     return logits

@@ -12,6 +12,7 @@ from src.errors import UserError
 from src.infer.machine import instructions
 from src.infer.onnx_bert import INPUTS
 
+LOGITS = "logits"
 PROVIDERS = ["CPUExecutionProvider"]
 ERRORS_ONLY = 3
 # Multiply bytes and sum in 32 bits at once; what is older sums pairs in 16 bits, which can overflow.
@@ -25,7 +26,8 @@ FLOAT_PRODUCTS = ("MatMul", "FusedMatMul", "Gemm", "FusedGemm")
 class OnnxModel:
     """A model file in ONNX Runtime's CPU provider.
 
-    `threads` for one operator, 0: as many as there are cores. Raises UserError for a file that is none.
+    `threads` for one operator, 0: as many as there are cores. `outputs` is C, None where the file leaves it
+    open. Raises UserError for a file that is no model, or one of other inputs and outputs.
     Call: input_ids, token_type_ids, attention_mask [B, S] integers -> logits [B, C] float32.
     """
 
@@ -33,9 +35,16 @@ class OnnxModel:
         if not Path(path).is_file():
             raise UserError(f"{path} does not exist; export the model again")
         self.session = open_session(Path(path), threads)
+        inputs = {value.name: value.type for value in self.session.get_inputs()}
+        outputs = {value.name: value.shape for value in self.session.get_outputs()}
+        if inputs != dict.fromkeys(INPUTS, "tensor(int64)") or LOGITS not in outputs:
+            raise UserError(f"{path} takes {', '.join(inputs)} and gives {', '.join(outputs)}, not "
+                            f"{', '.join(INPUTS)} (int64) and {LOGITS}; export it with src.tools.export")
+        width = outputs[LOGITS][-1]
+        self.outputs = width if isinstance(width, int) else None
 
     def __call__(self, *columns):
-        return self.session.run(["logits"], feed(columns))[0]
+        return self.session.run([LOGITS], feed(columns))[0]
 
 
 def feed(columns):

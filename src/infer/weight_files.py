@@ -82,6 +82,15 @@ def find_weight_file(path):
     raise UserError(f"{path} does not exist; give a model folder or a weight file")
 
 
+def weight_bytes(file):
+    """Bytes on disk of a weight file, or of all the files that an index names."""
+    if file.name.endswith(".index.json"):
+        return sum(shard.stat().st_size for shard in _shards(file, _weight_map(file)))
+    if file.suffix == ".index":   # TensorFlow's
+        return sum(part.stat().st_size for part in file.parent.glob(f"{file.stem}.data-*"))
+    return file.stat().st_size
+
+
 def canonical_arrays(raw, source, keep=()):
     """({canonical name: float32 array}, names set aside) of {name in the file: array}; `keep` as above."""
     arrays, origin, set_aside = {}, {}, []
@@ -155,16 +164,28 @@ def _read_tensors(file):
                     ".ckpt or a TensorFlow checkpoint")
 
 
-def _read_shards(index):
-    weight_map = read_json(index).get("weight_map")
+def _weight_map(index):
+    """{name of a weight: name of its shard} that an index file holds."""
+    content = read_json(index)
+    weight_map = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(weight_map, dict):
         raise UserError(f'{index} has no "weight_map"; download it again')
-    raw = {}
-    for shard in sorted(set(weight_map.values())):
-        # A shard lies beside its index; a path out of the folder is never followed.
-        file = index.parent / Path(shard).name
+    return weight_map
+
+
+def _shards(index, weight_map):
+    """The files that an index names; they lie beside it: a path out of the folder is never followed."""
+    files = [index.parent / Path(shard).name for shard in sorted(set(map(str, weight_map.values())))]
+    for file in files:
         if not file.is_file():
-            raise UserError(f"{index} names the shard {shard}, which is not there; download the folder again")
+            raise UserError(f"{index} names the shard {file.name}, which is not there; download the folder "
+                            "again")
+    return files
+
+
+def _read_shards(index):
+    weight_map, raw = _weight_map(index), {}
+    for file in _shards(index, weight_map):
         _refuse_unreadable(file)
         raw.update(_read_tensors(file))
     absent = sorted(set(weight_map) - set(raw))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from src.config.options import to_dict
 from src.config.own_task import task_for
-from src.files import write_json
+from src.files import check_folder, write_json
 from src.infer.logits import collect_logits
 from src.stages import submission
 from src.stages.evaluation import Evaluator
@@ -23,6 +23,7 @@ def evaluate(config, zoo_config=None, say=None):
     alone).
     """
     say = say or (lambda text: None)
+    check_folder(config.output_dir)
     task = task_for(to_dict(config))
     tests = submission.read_tests(config, task) if config.write_predictions else ()
     note = partial(print, file=sys.stderr)

@@ -121,6 +121,7 @@ def test_results_go_beside_the_model_by_default(vocabulary, sst2, tmp_path, caps
         ({"eval_data_dir": "none"}, "none does not exist"),
         ({"model_dir": "none"}, "none does not exist; give a model folder or a weight file"),
         ({"eval_batch_size": 0}, "--eval_batch_size 0 .command line. has to be above 0"),
+        ({"output_dir": __file__}, "output_dir .*test_evaluate.py is a file"),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -129,3 +130,13 @@ def test_what_does_not_fit(model, sst2, tmp_path, change, complaint, capsys):
     with pytest.raises(UserError, match=complaint):
         main(tiny.flags(**{**values, **change}))
     assert not (tmp_path / "out").exists()
+
+
+def test_answers_that_are_no_numbers_are_not_counted(vocabulary, sst2, tmp_path):
+    """The largest of NaNs is the first label: an accuracy of half the rows without a model."""
+    arrays = tiny.random_arrays(tiny.TINY)
+    arrays["classifier.bias"][0] = np.nan
+    model = tiny.write_model(tmp_path / "model", vocabulary, arrays=arrays)
+    with pytest.raises(UserError, match="13 of 13 answers of the model are NaN or infinite"):
+        main(tiny.flags(model_dir=model, task_name="SST-2", eval_data_dir=sst2, kernels="off"))
+    assert not (model / "eval_results.json").exists()

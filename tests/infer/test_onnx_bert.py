@@ -72,6 +72,21 @@ def test_a_file_that_is_no_model(tmp_path):
         OnnxModel(tmp_path / "model.onnx")
 
 
+@pytest.mark.parametrize("name", ["attention_mask", "logits"])
+def test_a_file_of_other_inputs_or_outputs(tmp_path, name):
+    file, model = tmp_path / "model.onnx", bert_model(tiny.TINY, tiny.random_arrays(tiny.TINY))
+    file.write_bytes(model.SerializeToString())
+    assert OnnxModel(file).outputs == 2
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = ["other" if each == name else each for each in names]
+    for value in (*model.graph.input, *model.graph.output):
+        value.name = "other" if value.name == name else value.name
+    file.write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match=r"takes .*other.*, not input_ids, .* \(int64\) and logits"):
+        OnnxModel(file)
+
+
 @pytest.mark.reference
 def test_logits_are_those_of_transformers(tmp_path):
     import torch

@@ -103,6 +103,13 @@ def test_a_layer_without_a_range(ranges, value):
         bert_model(tiny.TINY, arrays, layers_of(Quantization()))
 
 
+def test_inputs_that_are_no_numbers_have_no_range():
+    arrays = tiny.random_arrays(tiny.TINY)
+    arrays["bert.encoder.layer.0.output.dense.weight"][0, 0] = np.nan
+    with pytest.raises(UserError, match=r"inputs of bert.encoder.layer.1.attention.self.query are NaN"):
+        measure_ranges(tiny.TINY, arrays, [tiny.token_batch()])
+
+
 def test_ranges_are_the_largest_inputs(ranges):
     arrays, batch = tiny.random_arrays(tiny.TINY), tiny.token_batch(rows=4, length=8, seed=1)
     reference = Watching(tiny.TINY.replace(quantization=None), arrays)

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from src.errors import UserError
-from src.infer.weight_files import canonical_name, read_weights
+from src.infer.weight_files import canonical_name, read_weights, weight_bytes
 
 WORDS = "embeddings.word_embeddings.weight"
 
@@ -94,6 +94,7 @@ def test_shards(tmp_path):
     index.write_text(json.dumps({"weight_map": {"bert." + WORDS: "a.safetensors",
                                                 "classifier.bias": "b.safetensors"}}))
     assert set(read_weights(tmp_path).arrays) == {"bert." + WORDS, "classifier.bias"}
+    assert weight_bytes(index) == sum((tmp_path / f"{name}.safetensors").stat().st_size for name in "ab")
     (tmp_path / "b.safetensors").unlink()
     with pytest.raises(UserError, match="names the shard b.safetensors"):
         read_weights(tmp_path)
