@@ -23,6 +23,7 @@ from tests import tiny
 pytestmark = pytest.mark.usefixtures("graph_mode")
 MARKS = {"food": tiny.WORDS[20], "price": tiny.WORDS[21], "service": tiny.WORDS[22]}
 LABELS = list(MARKS)
+SEPARATOR = " + "
 SIZES = {"student_preset": "3L-312", "num_hidden_layers": 1, "hidden_size": 24, "num_attention_heads": 4,
          "intermediate_size": 40, "layer_map": "2"}
 LOOP = {"length_buckets": "off", "batch_size": 8, "learning_rate": 4e-3, "logging_step": 20}
@@ -32,7 +33,7 @@ def several(draw):
     """Words of any of three topics among others, and the topics."""
     chosen = [label for label in LABELS if draw.random() < 0.5]
     words = [*draw.choice(tiny.WORDS[40:], 3), *(MARKS[label] for label in chosen)]
-    return " ".join(draw.permutation(words)), "|".join(chosen)
+    return " ".join(draw.permutation(words)), SEPARATOR.join(chosen)
 
 
 def one(draw):
@@ -98,7 +99,8 @@ class Chain:
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory, vocabulary, graph_mode):
     """A task of several labels a row, all the way."""
-    return Chain(tmp_path_factory.mktemp("several"), vocabulary, "multi_label", several)
+    return Chain(tmp_path_factory.mktemp("several"), vocabulary, "multi_label", several,
+                 label_separator=SEPARATOR)
 
 
 def test_the_labels_and_the_mode_go_along(chain):
@@ -120,7 +122,7 @@ def test_the_answers_are_those_that_were_counted(chain, capsys):
     texts, topics = chain.dev_rows()
     answers = Classifier(chain.at("int8"))(texts)
     predicted = [[answer[label] > 0.5 for label in LABELS] for answer in answers]
-    truth = [[label in topic.split("|") for label in LABELS] for topic in topics]
+    truth = [[label in topic.split(SEPARATOR) for label in LABELS] for topic in topics]
     found = chain.evaluated("int8", capsys)
     assert found["eval_samples"] == len(texts) >= 10
     assert found["eval_f1_micro"] == pytest.approx(f1_score(truth, predicted, average="micro"))
@@ -136,10 +138,10 @@ def test_every_label_is_answered(chain, capsys):
     chosen, *cells = line.split("\t")
     assert cells[::2] == LABELS and not empty
     probabilities = dict(zip(LABELS, map(float, cells[1::2]), strict=True))
-    assert chosen.split("|") == [label for label in LABELS if probabilities[label] > 0.5]
+    assert chosen.split(SEPARATOR) == [label for label in LABELS if probabilities[label] > 0.5]
     predict(["--model_dir", str(chain.at("fp32")), "--text", text, " ", "--format", "json"])
     full, none = map(json.loads, capsys.readouterr().out.splitlines())
-    assert full["probabilities"] == probabilities and full["labels"] == chosen.split("|")
+    assert full["probabilities"] == probabilities and full["labels"] == chosen.split(SEPARATOR)
     assert none == {"text": "", "labels": None, "probabilities": None}
 
 

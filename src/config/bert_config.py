@@ -1,6 +1,7 @@
 """The architecture of one BERT, kept in config.json beside its weights under Hugging Face's key names."""
 
 import dataclasses
+import json
 from typing import NamedTuple
 
 from src.config.quantization import Quantization
@@ -16,6 +17,10 @@ PRESETS = {
     "3L-312": (3, 312, 1200, 12),
     "3L-384": (3, 384, 1536, 12),
 }
+
+# Fields that config.json has under other keys, or not at all.
+NOT_AS_THEY_ARE = ("labels", "output_mode", "dtype", "compute_type", "quantization")
+KINDS = {int: "a whole number above 0", float: "a number", bool: "true or false", str: "a text"}
 
 
 class Head(NamedTuple):
@@ -42,7 +47,8 @@ HEADS = {
 class BertConfig:
     """Sizes, rates, head and bits of a BERT; defaults are BERT-base's (Devlin et al. 2019).
 
-    `classifier_dropout` None is hidden_dropout_prob, `quantization` None a model in float.
+    `classifier_dropout` None is hidden_dropout_prob, `quantization` None a model in float; `label_separator`
+    stands between several labels of a row.
     """
 
     vocab_size: int = 30522
@@ -62,6 +68,7 @@ class BertConfig:
     head_activation: str = "none"
     labels: tuple = ()
     output_mode: str = "classification"
+    label_separator: str = "|"
     dtype: str = "float32"
     compute_type: str = "float32"
     quantization: Quantization | None = None
@@ -105,13 +112,21 @@ class BertConfig:
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
 
+    def for_task(self, task):
+        """A copy with the outputs of a TaskSpec."""
+        return self.replace(
+            labels=task.labels, output_mode=task.output_mode, label_separator=task.label_separator
+        )
+
     def to_json_dict(self):
         """config.json's content; transformers reads it as the model of its head (or BertModel)."""
         values = {
             f.name: getattr(self, f.name)
             for f in dataclasses.fields(self)
-            if f.name not in ("labels", "output_mode", "dtype", "compute_type", "quantization")
+            if f.name not in (*NOT_AS_THEY_ARE, "label_separator")
         }
+        if self.output_mode == "multi_label":
+            values["label_separator"] = self.label_separator
         if self.quantization:
             values["quantization"] = dataclasses.asdict(self.quantization)
         head = HEADS[self.output_mode] if self.num_labels else None
@@ -134,6 +149,8 @@ class BertConfig:
     def from_json(cls, path):
         """Read a config.json of ours or of a Hugging Face BERT. Raises UserError for another family."""
         values = read_json(path)
+        if not isinstance(values, dict):
+            raise UserError(f"{path}: not a BERT config, a table of keys belongs there")
         family = values.get("model_type", "bert")
         if family != "bert":
             raise UserError(f'{path}: model_type is "{family}"; only BERT models can be read')
@@ -141,7 +158,9 @@ class BertConfig:
             raise UserError(
                 f'{path}: position_embedding_type "{values["position_embedding_type"]}" is not supported'
             )
-        known = {f.name for f in dataclasses.fields(cls)} - {"labels", "output_mode", "dtype", "compute_type"}
+        if values.get("is_decoder"):
+            raise UserError(f"{path}: is_decoder is true; only encoders can be read")
+        known = {f.name: f for f in dataclasses.fields(cls) if f.name not in NOT_AS_THEY_ARE}
         missing = [k for k in ("vocab_size", "hidden_size", "num_hidden_layers") if k not in values]
         if missing:
             raise UserError(
@@ -149,15 +168,33 @@ class BertConfig:
             )
         named = values.get("architectures") or []
         heads = {mode: head for mode, head in HEADS.items() if head.architecture in named}
-        id2label = values.get("id2label") or {}
-        labels = tuple(id2label[k] for k in sorted(id2label, key=int)) if heads else ()
+        labels = _labels(values.get("id2label") or {}, path) if heads else ()
         output_mode = _output_mode(heads or HEADS, values.get("problem_type"), len(labels))
-        values["quantization"] = Quantization.from_json(values.get("quantization"), path)
+        own = {k: v for k, v in values.items() if k in known and v is not None}
+        for name, value in own.items():
+            _check_value(known[name], value, path)
         return cls(
-            **{k: v for k, v in values.items() if k in known and v is not None},
+            **own,
             labels=labels if HEADS[output_mode].labelled else (),
             output_mode=output_mode,
+            quantization=Quantization.from_json(values.get("quantization"), path),
         )
+
+
+def _labels(id2label, path):
+    """The labels of an id2label {"0": name, ...} in the order of their numbers."""
+    try:
+        return tuple(str(id2label[number]) for number in sorted(id2label, key=int))
+    except (TypeError, ValueError):
+        raise UserError(f"{path}: id2label is not a table of numbers and names") from None
+
+
+def _check_value(field, value, path):
+    """Raise UserError where config.json gives a field another kind of value, or a size that is none."""
+    kind = float if field.default is None else type(field.default)
+    fits = type(value) in (int, float) if kind is float else type(value) is kind
+    if not fits or (kind is int and value < 1):
+        raise UserError(f"{path}: {field.name} {json.dumps(value)} has to be {KINDS[kind]}")
 
 
 def _output_mode(heads, problem_type, count):

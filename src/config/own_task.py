@@ -160,6 +160,8 @@ def _text_as_label(own, given):
 def _no_separator(own, given):
     if own.output_mode != "multi_label" and "label_separator" in given:
         return f"label_separator is for multi_label, the output_mode is {own.output_mode}"
+    if BREAK.search(own.label_separator):
+        return "label_separator holds a tab or a line break, which answers in lines cannot hold"
     return None if own.label_separator else "label_separator is empty"
 
 

@@ -88,7 +88,7 @@ def refuse_what_transformers_lacks(config, source):
 def plain_config(config):
     """config.json's content without the keys that only this project knows."""
     return {k: v for k, v in config.to_json_dict().items()
-            if k not in ("use_relative_positions", "head_activation", "quantization")}
+            if k not in ("use_relative_positions", "head_activation", "label_separator", "quantization")}
 
 
 def without_ranges(arrays):

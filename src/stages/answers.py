@@ -7,10 +7,10 @@ from scipy.special import expit, softmax
 
 
 class OneLabel:
-    """The most probable of several labels."""
+    """The most probable of several labels. `config` is the model's BertConfig."""
 
-    def __init__(self, labels):
-        self.labels = labels
+    def __init__(self, config):
+        self.labels = config.labels
 
     def values(self, logits):
         """Probabilities [rows, C] of logits [rows, C]."""
@@ -36,8 +36,8 @@ class OneLabel:
 class AnyLabels:
     """Each label for itself, there or not; `OneLabel` explains the methods."""
 
-    def __init__(self, labels):
-        self.labels = labels
+    def __init__(self, config):
+        self.labels, self.separator = config.labels, config.label_separator
 
     def values(self, logits):
         return expit(logits)
@@ -46,9 +46,9 @@ class AnyLabels:
         return {label: float(value) for label, value in zip(self.labels, values, strict=True)}
 
     def cells(self, values):
-        """Labels above one half, joined by "|"; then every label and its probability."""
+        """Labels above one half, joined as in the task's own files; then every label and its probability."""
         pairs = zip(self.labels, map(_digits, values), strict=True)
-        return ["|".join(self._chosen(values)), *(cell for pair in pairs for cell in pair)]
+        return [self.separator.join(self._chosen(values)), *(cell for pair in pairs for cell in pair)]
 
     def fields(self, values):
         if values is None:
@@ -62,7 +62,7 @@ class AnyLabels:
 class Score:
     """A number; `OneLabel` explains the methods."""
 
-    def __init__(self, labels):
+    def __init__(self, config):
         pass
 
     def values(self, logits):

@@ -58,9 +58,7 @@ def _network(run, table):
     bert_config = fresh_student(
         config,
         vocab_size=load_tokenizer(tokenizer_dir).settings["vocab_size"],
-        labels=task.labels,
-        output_mode=task.output_mode,
         dtype=run.device.dtype,
         compute_type=run.device.compute_type,
-    )
+    ).for_task(task)
     return BertClassifier(bert_config, run.device.layers), bert_config, tokenizer_dir

@@ -66,12 +66,8 @@ def classifier_from(files, task, device, say, fresh_head=False, **changes):
     have to be there. Returns (network, config). Raises UserError when a weight has no partner or the head
     does not fit.
     """
-    config = files.config.replace(
-        labels=task.labels,
-        output_mode=task.output_mode,
-        dtype=device.dtype,
-        compute_type=device.compute_type,
-        **changes,
+    config = files.config.for_task(task).replace(
+        dtype=device.dtype, compute_type=device.compute_type, **changes
     )
     order = label_order(files, task, say)
     arrays, left_out = fit_pooler(config, without_extras(files.arrays))

@@ -13,11 +13,16 @@ from src.data.dataset import Batches, SortedBatches, buckets_beside
 from src.errors import UserError
 from src.files import read_json
 from src.infer.huggingface import tokenizer_files
+from src.infer.weight_files import weight_bytes
 from src.stages.throughput import forward_operations
 from src.tasks import TaskSpec
 
 CONFIG_FILE, EXPORT = "config.json", "export"   # the key of config.json that says what was exported
 FILES = {"onnx": "model.onnx", "mindir": "model.mindir"}
+# Settings that an exported file cannot follow: it has its own types, and ONNX Runtime computes on the CPU.
+OTHER_TYPES = {"dtype": ("float16",), "compute_type": ("float16",)}
+BEYOND = {"mindir": OTHER_TYPES,
+          "onnx": {**OTHER_TYPES, "matmul_precision": ("bf16",), "device_target": ("GPU", "Ascend")}}
 BUCKETS = (16, 32, 64, 128, 256)
 
 
@@ -43,6 +48,11 @@ class OpenModel:
         folder = self.file.parent
         return folder if tokenizer_files(folder) else None
 
+    @property
+    def megabytes(self):
+        """Millions of bytes that the weights take on disk."""
+        return weight_bytes(self.file) / 1e6
+
     def batches(self, table, batch_size):
         """One pass over a table in the shapes that suit the model, for `collect_logits`."""
         if self.any_shape:
@@ -52,8 +62,7 @@ class OpenModel:
         lengths = buckets_beside(self.lengths, table.lengths, grid)
         self.lengths.update(lengths)
         # One text alone is common, and is not worth a whole batch.
-        return Batches(table, min(table.rows, batch_size) if table.rows == 1 else batch_size, lengths,
-                       shuffle=False, seed=0)
+        return Batches(table, 1 if table.rows == 1 else batch_size, lengths, shuffle=False, seed=0)
 
 
 def open_model(model_dir, settings, threads=0, say=lambda remark: None, task=None, zoo_config=None,
@@ -70,6 +79,7 @@ def open_model(model_dir, settings, threads=0, say=lambda remark: None, task=Non
     for kind, name in FILES.items():
         if (folder / name).is_file() or exported_as(folder).get("format") == kind:
             config = BertConfig.from_json(folder / CONFIG_FILE)
+            refuse_settings(settings, BEYOND[kind], folder / name)
             model = OPENERS[kind](folder / name, config, settings, threads)
             return _counted(_for_task(model, task, say) if task else model, meter)
     return _counted(_weights(folder, settings, say, (task, zoo_config), meter), meter)
@@ -91,16 +101,27 @@ def answers_by_token(model_dir):
 def exported_as(folder):
     """{format, precision} of a folder that `export` wrote, {} of any other."""
     file = folder / CONFIG_FILE
-    return read_json(file).get(EXPORT, {}) if file.is_file() else {}
+    values = read_json(file) if file.is_file() else {}
+    found = values.get(EXPORT) if isinstance(values, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def refuse_settings(settings, beyond, place):
+    """Raise UserError where a DeviceConfig has one of the values in `beyond` {name: values}."""
+    for name, values in beyond.items():
+        if getattr(settings, name) in values:
+            raise UserError(f"--{name} {getattr(settings, name)} is not for {place}: leave it out")
 
 
 def _onnx(file, config, settings, threads):
     from src.infer.onnx_session import OnnxModel
 
-    if settings.matmul_precision != "fp32":
-        raise UserError(f"--matmul_precision {settings.matmul_precision} is not for {file}: leave it out")
+    model = OnnxModel(file, threads)
+    if model.outputs not in (config.num_labels, None):
+        raise UserError(f"{file} has {model.outputs} outputs, its config.json {config.num_labels}; export "
+                        "the model again")
     precision = exported_as(file.parent).get("precision", "unknown")
-    return OpenModel(OnnxModel(file, threads), config, file, precision, any_shape=True)
+    return OpenModel(model, config, file, precision, any_shape=True)
 
 
 def _mindir(file, config, settings, threads):
@@ -108,7 +129,7 @@ def _mindir(file, config, settings, threads):
     from src.stages.kernels import equip_device
 
     equip_device(settings, lambda remark: None)
-    return OpenModel(MindirModel(file), config, file, "fp32", any_shape=True)
+    return OpenModel(MindirModel(file), config, file, settings.matmul_precision, any_shape=True)
 
 
 OPENERS = {"onnx": _onnx, "mindir": _mindir}
@@ -135,7 +156,7 @@ def _weights(folder, settings, say, task_and_zoo_config, meter):
     files = load.read_model(folder, say, zoo_config)
     device = equip_device(settings, say)
     network, config = load.classifier_from(files, task or own_task(files), device, say)
-    bits = config.compute_type.replace("float", "fp")
+    bits = {"float32": settings.matmul_precision, "float16": "fp16"}[config.compute_type]
     precision = f"integers simulated in {bits}" if config.quantization else bits
     if meter is None:
         predict = predictor(network)
@@ -149,5 +170,6 @@ def own_task(files):
     """The task that a model's own labels describe. Raises UserError for a model without a head."""
     if not files.config.num_labels:
         raise UserError(f"{files.source} has no head; fine-tune it on a task first with run_finetune.py")
-    return TaskSpec("the model's own task", ("text",), output_mode=files.config.output_mode,
-                    labels=files.config.labels)
+    config = files.config
+    return TaskSpec("the model's own task", ("text",), output_mode=config.output_mode, labels=config.labels,
+                    label_separator=config.label_separator)

@@ -33,7 +33,7 @@ class Classifier(AskedModel):
 
     def __init__(self, model_dir, *arguments, **settings):
         super().__init__(model_dir, *arguments, **settings)
-        self.form = for_mode(ANSWERS, self.config.output_mode, "answer to a whole text")(self.config.labels)
+        self.form = for_mode(ANSWERS, self.config.output_mode, "answer to a whole text")(self.config)
 
     def __call__(self, texts):
         """One answer for each text, in order.

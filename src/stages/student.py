@@ -43,11 +43,8 @@ def build(run, files, teacher_files, layer_map):
         say(f"student from {files.source}")
         rates = load.dropout_rates(files.config, config)
         return load.classifier_from(files, task, run.device, say, True, **rates)
-    student_config = fresh_config(config, teacher_files.config).replace(
-        labels=task.labels,
-        output_mode=task.output_mode,
-        dtype=run.device.dtype,
-        compute_type=run.device.compute_type,
+    student_config = fresh_config(config, teacher_files.config).for_task(task).replace(
+        dtype=run.device.dtype, compute_type=run.device.compute_type
     )
     network = BertClassifier(student_config, run.device.layers)
     if config.student_init == "teacher_layers":

@@ -9,6 +9,8 @@ from src.config.finetune_config import FinetuneConfig
 from src.config.student_config import fresh_student, with_rates
 from src.errors import UserError
 
+CLASSIFIER = {"architectures": ["BertForSequenceClassification"]}
+
 
 def write(path, values):
     path.write_text(json.dumps(values))
@@ -20,10 +22,11 @@ def write(path, values):
     [
         BertConfig(labels=("bad", "good")),
         BertConfig(output_mode="regression"),
+        BertConfig(labels=("a|b", "c"), output_mode="multi_label", label_separator=";"),
         BertConfig(),
         preset("4L-312", labels=("0", "1", "2"), use_relative_positions=True, head_activation="relu"),
     ],
-    ids=["labels", "regression", "no head", "ours"],
+    ids=["labels", "regression", "separator", "no head", "ours"],
 )
 def test_there_and_back(tmp_path, config):
     read = BertConfig.from_json(write(tmp_path / "config.json", config.to_json_dict()))
@@ -105,6 +108,14 @@ def test_more_than_ten_labels_keep_their_order(tmp_path):
         ({"hidden_size": 770}, "hidden_size 770 is not a multiple of num_attention_heads 12"),
         ({"hidden_act": "swish"}, 'hidden_act "swish" is not known'),
         ({"head_activation": "tanh"}, 'head_activation "tanh" is not known'),
+        ({"is_decoder": True}, "is_decoder is true; only encoders"),
+        ({"num_attention_heads": 0}, "num_attention_heads 0 has to be a whole number above 0"),
+        ({"num_hidden_layers": -1}, "num_hidden_layers -1 has to be a whole number"),
+        ({"hidden_size": "768"}, 'hidden_size "768" has to be a whole number'),
+        ({"layer_norm_eps": "1e-12"}, 'layer_norm_eps "1e-12" has to be a number'),
+        ({"use_relative_positions": 1}, "use_relative_positions 1 has to be true or false"),
+        ({**CLASSIFIER, "id2label": {"a": "b"}}, "id2label is not a table of numbers and names"),
+        ({**CLASSIFIER, "id2label": ["a"]}, "id2label is not a table of numbers and names"),
     ],
 )
 def test_what_is_refused(tmp_path, change, complaint):
@@ -112,7 +123,14 @@ def test_what_is_refused(tmp_path, change, complaint):
         BertConfig.from_json(write(tmp_path / "config.json", {**BertConfig().to_json_dict(), **change}))
 
 
+def test_labels_may_be_numbers(tmp_path):
+    values = {**BertConfig(labels=("x", "y")).to_json_dict(), "id2label": {"0": 3, "1": 4}}
+    assert BertConfig.from_json(write(tmp_path / "config.json", values)).labels == ("3", "4")
+
+
 def test_another_json(tmp_path):
+    with pytest.raises(UserError, match="not a BERT config, a table of keys belongs there"):
+        BertConfig.from_json(write(tmp_path / "config.json", []))
     with pytest.raises(UserError, match="not a BERT config, key hidden_size is missing; did you mean"):
         BertConfig.from_json(write(tmp_path / "config.json", {"vocab_size": 3, "hidden_sizes": 8}))
     (tmp_path / "broken.json").write_text('{"vocab_size": 3,\n "hidden')

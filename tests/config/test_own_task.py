@@ -149,7 +149,8 @@ def test_no_tag_of_yaml_is_acted_upon(tmp_path):
 @pytest.mark.parametrize("change, complaint", [
     ({"text_columns": ("a", "b", "c")}, "command line: text_columns names a and b and c"),
     ({"labels": ("x", "x")}, 'command line: the label "x" is there twice'),
-    ({"output_mode": "multi_label", "label_separator": ""}, "command line: label_separator is empty")])
+    ({"output_mode": "multi_label", "label_separator": ""}, "command line: label_separator is empty"),
+    ({"output_mode": "multi_label", "label_separator": "\t"}, "label_separator holds a tab or a line break")])
 def test_flags_are_named_as_flags(change, complaint):
     with pytest.raises(UserError, match=complaint):
         own_task("", {**FLAGS, **change})

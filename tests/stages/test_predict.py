@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -134,6 +135,28 @@ def test_an_onnx_file_is_served_without_mindspore(onnx):
                f"print(Classifier({str(onnx)!r})(['baba'])[0][0]); assert 'mindspore' not in sys.modules")
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.strip() in CONFIG.labels, done.stderr
+
+
+@pytest.mark.parametrize("kind", ["onnx", "mindir"])
+def test_an_exported_file_has_its_own_types(folders, kind):
+    for flag in ("--dtype", "--compute_type"):
+        with pytest.raises(UserError, match=f"{flag} float16 is not for .*model.{kind}: leave it out"):
+            main(["--model_dir", str(folders / kind), "--text", "a", flag, "float16"])
+
+
+def test_onnx_runtime_is_on_the_cpu(onnx):
+    for flags in (["--device_target", "GPU"], ["--matmul_precision", "bf16"]):
+        with pytest.raises(UserError, match=f"{' '.join(flags)} is not for .*model.onnx: leave it out"):
+            main(["--model_dir", str(onnx), "--text", "a", *flags])
+
+
+def test_labels_that_are_not_those_of_the_file(onnx, tmp_path):
+    values = json.loads((onnx / "config.json").read_text())
+    shutil.copytree(onnx, tmp_path / "model")
+    values["id2label"]["2"] = "odd"
+    (tmp_path / "model" / "config.json").write_text(json.dumps(values))
+    with pytest.raises(UserError, match="model.onnx has 2 outputs, its config.json 3"):
+        Classifier(tmp_path / "model")
 
 
 def test_wrong_sources(onnx, tmp_path):
