@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from src.config.options import option, required
+from src.config.options import POSITIVE, option, required
 from src.config.train_config import RecordsConfig
 
 
@@ -13,5 +13,5 @@ class CompareConfig(RecordsConfig):
     models: str = required("model folders by name, the reference first: teacher=DIR,student=DIR")
     eval_data_dir: str = required("evaluation records: a file, a comma list or a folder that prepare wrote")
     output_dir: str = option("output/compare", "where compare.json, table.md and losses.png go")
-    timed_sentences: int = option(200, "sentences timed, one at a time")
+    timed_sentences: int = option(200, "sentences timed, one at a time", must=POSITIVE)
     overwrite_output_dir: bool = option(False, "delete what output_dir holds")

@@ -15,6 +15,7 @@ from src.files import check_output_dir, fresh_output_dir, read_json, write_json,
 from src.infer.latency import interleaved_milliseconds
 from src.infer.machine import describe_machine
 from src.infer.serving_plot import plot_quality
+from src.stages.named_models import named_models
 from src.stages.open_model import open_model
 from src.stages.random_model import RANDOM, random_model
 from src.stages.text_table import aligned
@@ -44,10 +45,11 @@ class Subject:
 def benchmark(config, peers=()):
     """Run a BenchmarkConfig: print the table, write benchmark.json, table.md and, where models have results,
     quality.png. `peers` are Subjects from elsewhere, which come first. Returns the rows."""
-    check_output_dir(config.output_dir, config.overwrite_output_dir)
+    models = named_models(config.models, (RANDOM,))
+    check_output_dir(config.output_dir, config.overwrite_output_dir, models.values())
     lengths = parse_lengths(config.lengths)
     with contextlib.ExitStack() as stack:
-        ours = [open_subject(name, place, config, stack) for name, place in parse_models(config.models)]
+        ours = [open_subject(name, place, config, stack) for name, place in models.items()]
         subjects = [*peers, *ours]
         refuse_too_long(subjects, lengths)
         facts = machine_facts(config)
@@ -75,19 +77,6 @@ def parse_lengths(text):
     return lengths
 
 
-def parse_models(text):
-    """`big=DIR,small=random:4L-312` -> [(name, place)]. Raises UserError for anything else."""
-    entries = [entry.partition("=") for entry in filter(None, text.split(","))]
-    for name, _, place in entries:
-        if not (place.startswith(RANDOM) or (place and Path(place).is_dir())):
-            raise UserError(f'--models: "{name}={place}" is not name=FOLDER with a folder that exists, nor '
-                            f"name={RANDOM}PRESET")
-    names = [name for name, _, _ in entries]
-    if len(set(names)) < len(names) or not entries:
-        raise UserError(f'--models "{text}": give each model a name of its own')
-    return [(name, place) for name, _, place in entries]
-
-
 def open_subject(name, place, config, stack):
     """The Subject of a folder, or of random weights, whose file lives as long as `stack`."""
     threads = thread_count(config)
@@ -97,7 +86,7 @@ def open_subject(name, place, config, stack):
     else:
         model = open_model(place, config, threads, print)
     engine = "ONNX Runtime" if model.file.suffix == ".onnx" else "MindSpore"
-    return Subject(name, model.predict, engine, model.precision, model.file.stat().st_size / 1e6,
+    return Subject(name, model.predict, engine, model.precision, model.megabytes,
                    model.config.vocab_size, model.config.max_position_embeddings,
                    quality_of(model.file.parent))
 

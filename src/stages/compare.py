@@ -4,8 +4,7 @@ from pathlib import Path
 
 from src.config.options import to_dict
 from src.config.own_task import task_for
-from src.errors import UserError
-from src.files import fresh_output_dir, write_json, write_text
+from src.files import check_output_dir, fresh_output_dir, write_json, write_text
 from src.infer.huggingface import weight_count
 from src.infer.latency import milliseconds_a_sentence
 from src.infer.logits import collect_logits
@@ -13,6 +12,7 @@ from src.metrics import best_of, share_of
 from src.stages import tables
 from src.stages.evaluation import Evaluator
 from src.stages.kernels import equip_device
+from src.stages.named_models import named_models
 from src.stages.open_model import open_model
 from src.stages.text_table import aligned
 from src.train.plot import LOG_FILE, plot_losses, read_log
@@ -25,31 +25,23 @@ def compare(config):
 
     Writes compare.json, table.md and, where a model's training left a log, losses.png.
     """
-    task, folders = task_for(to_dict(config)), named_folders(config.models)
+    task, folders = task_for(to_dict(config)), named_models(config.models)
+    inputs = (*folders.values(), *config.eval_data_dir.split(","))
+    check_output_dir(config.output_dir, config.overwrite_output_dir, inputs)
     device = equip_device(config, lambda remark: None)
-    output_dir = fresh_output_dir(config.output_dir, config.overwrite_output_dir)
     rows = [{"model": name, **measure(folder, task, config)} for name, folder in folders.items()]
     for row in rows:
         row["of_the_first"] = share_of(best_of(task, row), best_of(task, rows[0]))
     table = render(rows, task)
-    print(f"\n{table}\n\n{rows[0]['eval_samples']} rows; milliseconds on {device.target}, "
+    place = device.target if device.target == "CPU" else f"{device.target}, of ONNX files on CPU"
+    print(f"\n{table}\n\n{rows[0]['eval_samples']} rows; milliseconds on {place}, "
           f"one sentence at a time, median of {rows[0]['timed_sentences']}")
+    output_dir = fresh_output_dir(config.output_dir, config.overwrite_output_dir, inputs)
     write_json(output_dir / "compare.json", rows)
     write_text(output_dir / "table.md", table + "\n")
     plot_losses({name: log for name, folder in folders.items() if (log := training_log(folder))},
                 output_dir / "losses.png")
     return rows
-
-
-def named_folders(text):
-    """`teacher=DIR,student=DIR` -> {name: Path}, in that order. Raises UserError for anything else."""
-    folders = {}
-    for entry in filter(None, text.split(",")):
-        name, _, folder = entry.partition("=")
-        if not folder or not Path(folder).is_dir():
-            raise UserError(f'--models: "{entry}" is not name=FOLDER with a folder that exists')
-        folders[name] = Path(folder)
-    return folders
 
 
 def measure(folder, task, config):
@@ -61,7 +53,7 @@ def measure(folder, task, config):
     sentences = [batch[:3] for batch in sentence_batches(table, config)]
     milliseconds = milliseconds_a_sentence(model.predict, sentences)
     return {**evaluator.metrics(), "parameters": weight_count(model.config), "milliseconds": milliseconds,
-            "megabytes": model.file.stat().st_size / 1e6, "timed_sentences": len(sentences)}
+            "megabytes": model.megabytes, "timed_sentences": len(sentences)}
 
 
 def sentence_batches(table, config):
@@ -71,7 +63,8 @@ def sentence_batches(table, config):
 
 def training_log(folder):
     """The log of the run that made a model, in its folder or beside best/; empty where there is none."""
-    log = next((path for path in (folder / LOG_FILE, folder.parent / LOG_FILE) if path.is_file()), None)
+    places = (Path(folder) / LOG_FILE, Path(folder).parent / LOG_FILE)
+    log = next((path for path in places if path.is_file()), None)
     return read_log(log) if log else []
 
 

@@ -18,7 +18,7 @@ from src.model.bert import BertClassifier
 from src.model.loading import load_strict
 from src.stages import load, tables
 from src.stages.export_check import check
-from src.stages.open_model import EXPORT, FILES, exported_as, own_task
+from src.stages.open_model import EXPORT, FILES, OTHER_TYPES, exported_as, own_task, refuse_settings
 
 CALIBRATION_BATCH = 32
 
@@ -28,7 +28,12 @@ def export(config):
 
     Nothing is written before the model is known to be whole, and nothing is kept that does not agree with it.
     """
-    check_output_dir(config.output_dir, config.overwrite_output_dir, (config.model_dir,))
+    records = (config.calibration_data, config.eval_data_dir)
+    inputs = (config.model_dir, *(file for paths in records for file in paths.split(",")))
+    check_output_dir(config.output_dir, config.overwrite_output_dir, inputs)
+    refuse_settings(config, {**OTHER_TYPES, "matmul_precision": ("bf16",)}, "export, which writes float32")
+    # On other devices auto would compare the file with a model in float16.
+    config = dataclasses.replace(config, dtype="float32", compute_type="float32")
     if exported_as(Path(config.model_dir)):
         raise UserError(f"{config.model_dir} is an exported folder; give the model that it was made from")
     files = load.read_model(config.model_dir, print)

@@ -6,7 +6,8 @@ import pytest
 
 from src.errors import UserError
 from src.metrics import share_of
-from src.stages.compare import named_folders, render
+from src.stages.compare import render
+from src.stages.named_models import named_models
 from src.tasks import find_task
 from src.tools.compare import main
 from tests import tiny
@@ -28,10 +29,35 @@ def test_nothing_is_kept_of_a_first_model_at_zero_or_below(first):
         "0.2000", "-"]
 
 
-@pytest.mark.parametrize("text", ["teacher", "teacher=", "teacher=/nowhere/at/all"])
+@pytest.mark.parametrize("text", ["teacher", "teacher=", "=/", "teacher=/nowhere/at/all", "", ","])
 def test_a_model_needs_a_name_and_a_folder(text):
     with pytest.raises(UserError, match="name=FOLDER"):
-        named_folders(text)
+        named_models(text)
+
+
+def test_a_name_is_that_of_one_model():
+    with pytest.raises(UserError, match="a is there twice; give each model a name of its own"):
+        named_models("a=/,a=/tmp")
+
+
+def test_what_is_compared_is_never_deleted(tmp_path, vocabulary, sst2):
+    model = tiny.write_model(tmp_path / "out" / "best", vocabulary)
+    out = tmp_path / "out"
+    flags = tiny.flags(task_name="SST-2", models=f"a={model}", eval_data_dir=sst2, output_dir=out)
+    with pytest.raises(UserError, match="holds .*best, which this run reads"):
+        main([*flags, "--overwrite_output_dir"])
+    # Nor is an older table, where the new one cannot be made.
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "table.md").write_text("old")
+    (model / "model.safetensors").write_bytes(b"broken")
+    with pytest.raises(UserError, match="truncated"):
+        main([*flags[:-1], f"--output_dir={tmp_path / 'old'}", "--overwrite_output_dir"])
+    assert (tmp_path / "old" / "table.md").read_text() == "old"
+
+
+def test_no_sentence_cannot_be_timed(tmp_path, sst2):
+    with pytest.raises(UserError, match="--timed_sentences 0 .command line. has to be above 0"):
+        main(tiny.flags(task_name="SST-2", models="a=/", eval_data_dir=sst2, timed_sentences=0))
 
 
 def test_two_models_are_compared(tmp_path, sst2, vocabulary, capsys):

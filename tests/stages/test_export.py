@@ -1,5 +1,6 @@
 """Export from folder to folder: complete, minimal, checked against the model; refused in one sentence."""
 
+import dataclasses
 import json
 import os
 
@@ -10,11 +11,12 @@ import pytest
 from src.config.quantization import Quantization
 from src.errors import UserError
 from src.infer.onnx_session import OnnxModel
-from src.stages import export_check
+from src.stages import export_check, kernels
 from src.stages.export_check import Comparison
 from src.tools.compare import main as compare
 from src.tools.evaluate import main as evaluate
 from src.tools.export import main
+from src.train.device import set_up_device
 from tests import tiny
 
 TOKENIZER = ["tokenizer.json", "tokenizer_config.json", "vocab.txt"]
@@ -131,6 +133,8 @@ REFUSED = {
     "calibration in float": (["--calibration_data=x"], "for --precision int8"),
     "calibration records absent": (["--precision=int8", "--calibration_data=none"], "none does not exist"),
     "evaluation records absent": (["--eval_data_dir=none"], "none does not exist"),
+    "half precision": (["--compute_type=float16"], "--compute_type float16 is not for export"),
+    "rounded products": (["--matmul_precision=bf16"], "--matmul_precision bf16 is not for export"),
     "misspelt format": (["--format=onxx"], 'did you mean "onnx"'),
 }
 
@@ -140,6 +144,26 @@ def test_wrong_flags(tmp_path, model, flags, complaint):
     with pytest.raises(UserError, match=complaint):
         run(model, tmp_path / "out", *flags)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("flag", ["--eval_data_dir={}", "--calibration_data=x,{}"])
+def test_records_below_the_output_are_not_deleted(tmp_path, model, flag):
+    records = tmp_path / "out" / "records"
+    records.mkdir(parents=True)
+    with pytest.raises(UserError, match="out holds .*records, which this run reads"):
+        run(model, tmp_path / "out", flag.format(records), "--precision=int8", "--overwrite_output_dir")
+    assert records.is_dir()
+
+
+def test_a_file_is_compared_with_the_model_in_float32(tmp_path, model, monkeypatch):
+    """Elsewhere than on a CPU auto would be float16, which differs from any file by more than rounding."""
+    def as_elsewhere(config):
+        device = set_up_device(config)
+        changes = {"compute_type": "float16"} if config.compute_type == "auto" else {}
+        return dataclasses.replace(device, **changes)
+
+    monkeypatch.setattr(kernels, "set_up_device", as_elsewhere)
+    run(model, tmp_path / "out")
 
 
 def test_a_quantized_model_has_its_own_ranges(tmp_path, vocabulary):
@@ -166,5 +190,5 @@ def test_folders_that_cannot_be_exported(tmp_path, vocabulary):
     run(tiny.write_model(tmp_path / "good", vocabulary), tmp_path / "exported")
     with pytest.raises(UserError, match="is an exported folder"):
         run(tmp_path / "exported", tmp_path / "out")
-    with pytest.raises(UserError, match="is not empty"):
+    with pytest.raises(UserError, match="holds .*, which this run reads"):
         run(relative, tmp_path)
