@@ -52,7 +52,7 @@ class Q8BertConfig(TeacherCacheConfig, TrainConfig):
     quantize_classifier: bool = option(True, "quantize the classifier too")
     quantizer: str = option("symmetric", "how weights are rounded, by its name in src/quant/quantizers.py")
     activation_init: str = option(
-        NO_INIT, "first value of every input range; none: the maximum of the first batch", must=INIT
+        NO_INIT, "first value of input ranges not set yet; none: the maximum of the first batch", must=INIT
     )
     ema_decay: float = option(0.9999, "decay of the moving average of the input ranges", must=SHARE)
     calibration_steps: int = option(
@@ -91,7 +91,8 @@ def resolve(argv=None):
     config, quantization = resolved.config, resolved.config.quantization
     if config.epoch_num == 0 and not quantization:
         raise UserError("--epoch_num 0 with --do_quant false: nothing to do")
-    if config.epoch_num == 0 and not config.calibration_steps and config.activation_init == NO_INIT:
+    measured = config.calibration_steps or config.activation_init != NO_INIT or not config.activation_bits
+    if config.epoch_num == 0 and not measured:
         raise UserError(
             "--epoch_num 0 only sets the input ranges: give --calibration_steps above 0, or --activation_init"
         )

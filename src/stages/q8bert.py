@@ -111,7 +111,8 @@ def _set_ranges(run, network, batches):
     """Bring the ranges to where the moving average begins."""
     config = run.config
     if config.activation_init != NO_INIT:
-        start_ranges(network, float(config.activation_init))
+        count = start_ranges(network, float(config.activation_init))
+        run.journal.say(f"input ranges: {count} begin at {config.activation_init}, those of the model stay")
     if config.activation_bits and config.calibration_steps:
         rows = calibrate(network, batches, config.calibration_steps)
         run.journal.say(f"input ranges: the largest over {rows} training rows")

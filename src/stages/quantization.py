@@ -69,10 +69,11 @@ def check_ranges(network, source):
 
 
 def start_ranges(network, value):
-    """Give the ranges that are not set yet the number `value`."""
-    parameters = named_parameters(network)
-    for name in unset_ranges(network):
+    """Give the ranges that are not set yet the number `value`; returns how many there were."""
+    parameters, unset = named_parameters(network), unset_ranges(network)
+    for name in unset:
         parameters[name].set_data(ms.Tensor(np.array([value], np.float32)))
+    return len(unset)
 
 
 def calibrate(network, batches, steps):

@@ -178,7 +178,7 @@ def test_transformers_with_rounded_weights_and_inputs(ready, tmp_path, vocabular
 
 def test_a_first_value_for_ranges(model):
     network, _ = quantized(model)
-    start_ranges(network, 2.5)
+    assert start_ranges(network, 2.5) == len(RANGES) and start_ranges(network, 3.0) == 0
     assert {float(cell.input_threshold.asnumpy()[0]) for cell in quantized_products(network)} == {2.5}
     assert len(quantized_products(network)) == len(RANGES)
 
