@@ -46,7 +46,7 @@ class Lesson:
     def __init__(self, teacher, cache, agreed=bool, leads=True, say=print, aside=None):
         self.teacher, self.cache, self.aside = teacher, cache, aside
         self._agreed, self._leads, self._say = agreed, leads, say
-        self._reader, self._writers = None, []
+        self._reader, self._writers, self._behind = None, [], deque()
         self.waited = self.asked = 0.0
 
     @property
@@ -84,6 +84,8 @@ class Lesson:
     def end(self, whole):
         """The epoch ended, with its last step if `whole`; what it wrote is kept or abandoned accordingly."""
         writers, self._writers = self._writers, []
+        while self._behind:
+            self._behind.popleft().result()
         for writer in writers:
             if not whole:
                 writer.abandon()
@@ -124,19 +126,17 @@ class Lesson:
 
     def _ask(self, batches):
         with ThreadPoolExecutor(1) as pool:
-            behind = deque()
             for batch in batches:
                 columns = (batch.input_ids, batch.token_type_ids, batch.attention_mask)
                 began = time.perf_counter()
                 answers = self.teacher(*map(Tensor, columns))
                 self.asked += time.perf_counter() - began
                 if self._writers:
-                    behind.append(pool.submit(self._write, batch, answers))
-                    if len(behind) > AHEAD:
-                        behind.popleft().result()
+                    # The loop leaves an epoch at its last batch: `end` hears whether the last ones failed.
+                    self._behind.append(pool.submit(self._write, batch, answers))
+                    if len(self._behind) > AHEAD:
+                        self._behind.popleft().result()
                 yield batch, answers[: self.cache.layout.count]
-            for future in behind:
-                future.result()
 
     def _write(self, batch, answers):
         arrays, layout = [answer.asnumpy() for answer in answers], self.cache.layout

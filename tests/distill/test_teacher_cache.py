@@ -205,6 +205,19 @@ def test_what_float16_cannot_hold_is_one_sentence(cache):
     writer.abandon()
 
 
+def test_the_last_batch_of_an_epoch_that_the_loop_leaves_there(cache, table):
+    def teacher(ids, segments, mask):
+        return tuple(Tensor(np.full_like(array, np.inf)) for array in said(ids.asnumpy(), mask.asnumpy()))
+
+    lesson, batches = Lesson(teacher, cache, say=lambda text: None), batches_of(table, len(LENGTHS))
+    lesson.begin(whole=True)
+    for _ in lesson.answered(batches.epoch(0)):
+        break
+    with pytest.raises(UserError, match="are not finite in float16; add --teacher_cache off"):
+        lesson.end(whole=True)
+    assert not cache.is_complete()
+
+
 def test_keys(tmp_path):
     def key(facts=None, layout=LAYOUT):
         return TeacherCache(tmp_path, {**FACTS, **(facts or {})}, layout, LENGTHS).key
