@@ -7,7 +7,7 @@ from src.config.options import to_dict
 from src.data.augment_contexts import ContextForm
 from src.data.augment_glove import load_glove, stamp_of
 from src.data.dataset import choose_buckets
-from src.data.features import MIN_LENGTH
+from src.data.features import check_length
 from src.errors import UserError
 from src.files import sha256
 from src.infer.masked_words import MaskedWords
@@ -106,8 +106,7 @@ def _check(config, task):
                         "--load_teacher_ckpt_path")
     if config.glove_file and not Path(config.glove_file).is_file():
         raise UserError(f"glove_file {config.glove_file} does not exist; give a text file of word vectors")
-    if config.max_seq_length < MIN_LENGTH:
-        raise UserError(f"--max_seq_length {config.max_seq_length} is too short; give at least {MIN_LENGTH}")
+    check_length(config.max_seq_length)
     if not config.filter_with_teacher:
         return
     if not config.load_teacher_ckpt_path:

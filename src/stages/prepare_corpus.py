@@ -15,7 +15,7 @@ from src.data.corpus_lines import divide
 from src.data.corpus_progress import Progress
 from src.data.corpus_shard import CorpusJob, Counts, encoded_sentences, finished, unk_share
 from src.data.corpus_workers import make_shards
-from src.data.features import MIN_LENGTH
+from src.data.features import check_length
 from src.data.record_paths import JOB_FILE, MANIFEST_FILE, SCHEMA_FILE
 from src.data.records import schema_of
 from src.data.table import RecordTable
@@ -68,15 +68,10 @@ def prepare_corpus(config):
 
 
 def _check(config):
-    limits = {"max_seq_length": (MIN_LENGTH, None), "short_seq_prob": (0, 1), "masked_lm_prob": (0, 1),
-              "epochs_to_generate": (1, None), "num_shards": (1, None), "workers": (0, None),
-              "seed": (0, None), "shard_count": (1, config.num_shards),
-              "shard_index": (0, config.shard_count - 1)}
-    for name, (least, most) in limits.items():
-        value = getattr(config, name)
-        if not least <= value or most is not None and not value <= most:
-            raise UserError(f"--{name} {value} is out of range; give {least} "
-                            f"{'or more' if most is None else f'to {most}'}")
+    check_length(config.max_seq_length)
+    for name, most in (("shard_count", config.num_shards), ("shard_index", config.shard_count - 1)):
+        if getattr(config, name) > most:
+            raise UserError(f"--{name} {getattr(config, name)} is out of range; give {most} at most")
     if config.overwrite_output_dir and config.shard_count > 1:
         raise UserError("--overwrite_output_dir would delete what the other parts of the job have made; "
                         f"delete {config.output_dir} before you start them")

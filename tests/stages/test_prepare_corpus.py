@@ -222,12 +222,12 @@ def test_shards_without_text(tmp_path, vocab, capsys):
 
 
 WRONG = {
-    "--max_seq_length 5": "max_seq_length 5 is out of range; give 8 or more",
-    "--short_seq_prob 1.5": "short_seq_prob 1.5 is out of range; give 0 to 1",
-    "--masked_lm_prob -0.1": "masked_lm_prob -0.1 is out of range",
-    "--num_shards 0": "num_shards 0 is out of range", "--epochs_to_generate 0": "give 1 or more",
-    "--shard_count 9": "shard_count 9 is out of range; give 1 to 8",
-    "--shard_index 1": "shard_index 1 is out of range; give 0 to 0", "--seed -1": "give 0 or more",
+    "--max_seq_length 5": "max_seq_length 5 is too short; give at least 8",
+    "--short_seq_prob 1.5": "short_seq_prob 1.5 .command line. has to be between 0 and 1",
+    "--masked_lm_prob -0.1": "masked_lm_prob -0.1 .command line. has to be between 0 and 1",
+    "--num_shards 0": "num_shards 0 .command line. has to be above 0", "--epochs_to_generate 0": "above 0",
+    "--shard_count 9": "shard_count 9 is out of range; give 8 at most",
+    "--shard_index 1": "shard_index 1 is out of range; give 0 at most", "--seed -1": "0 or more",
     "--text_format jsonl": 'did you mean "json"', "--nmu_shards 4": 'did you mean "--num_shards"'}
 
 
