@@ -15,6 +15,7 @@ import pytest
 
 from run_finetune import main
 from src.config.bert_config import BertConfig
+from src.data.records import read_records, write_records
 from src.errors import UserError
 from src.infer.weight_files import read_weights
 from src.tools.evaluate import main as evaluate
@@ -238,16 +239,25 @@ def test_ctrl_c_and_resuming_end_where_an_unbroken_run_ends(tmp_path, model, sst
 
 
 def test_resuming_what_is_finished_and_what_has_no_checkpoint_yet(done, model, sst2, tmp_path):
-    out = tmp_path / "out"
+    out, changed = tmp_path / "out", tmp_path / "records"
     shutil.copytree(done, out)
-    config = json.loads((out / "run_config.json").read_text())
-    config["values"]["output_dir"] = str(out)
-    (out / "run_config.json").write_text(json.dumps(config))
-    flags = arguments(sst2, out, model, "--resume", **WHOLE)
-    main(flags)
+    shutil.copytree(sst2, changed)
+    table = read_records(changed / "train.tfrecord")
+    table.labels[0] = 1 - table.labels[0]
+    write_records(changed / "train.tfrecord", table, "tfrecord")
+
+    def resume(records):
+        config = json.loads((done / "run_config.json").read_text())
+        config["values"].update(output_dir=str(out), train_data_dir=str(records))
+        (out / "run_config.json").write_text(json.dumps(config))
+        main(arguments(sst2, out, model, "--resume", "--train_data_dir", records, **WHOLE))
+
+    resume(sst2)
     assert metrics_of(out / "last") == metrics_of(done / "last")
+    with pytest.raises(UserError, match="is from a run over other training rows: the records have changed"):
+        resume(changed)
     shutil.rmtree(out / "checkpoints")
-    main(flags)
+    resume(sst2)
     assert "holds no checkpoint yet, from the beginning" in log_of(out)
     steps = [[json.loads(line)["step"] for line in (folder / "losses.jsonl").read_text().splitlines()]
              for folder in (out, done)]  # fmt: skip

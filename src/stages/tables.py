@@ -6,6 +6,7 @@ import numpy as np
 from src.data.dataset import Batches, choose_buckets
 from src.data.records import check_labels, read_records
 from src.data.tokenization import load_tokenizer
+from src.distill.teacher_cache import digest_of
 from src.errors import UserError
 from src.infer.huggingface import tokenizer_files
 
@@ -81,6 +82,12 @@ def train_batches(table, run, epochs):
 def eval_splits(task, path):
     """The evaluation splits to read below `path`: those of the task in a folder, one for files."""
     return list(task.dev_files) if Path(path).is_dir() else ["dev"]
+
+
+def digest(table, *more):
+    """A digest of the rows of a table, of what the columns `more` hold too ("labels")."""
+    columns = {name: getattr(table, name) for name in ("tokens", "segments", "offsets", *more)}
+    return digest_of({name: array for name, array in columns.items() if array is not None})
 
 
 def check_tokenizer(tokenizer_dir, table, path):

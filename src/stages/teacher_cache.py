@@ -11,6 +11,7 @@ from src.distill.lesson import AnsweringTeacher, Lesson
 from src.distill.network import TEACHER_FEATURES
 from src.distill.teacher_cache import Layout, TeacherCache, digest_of
 from src.model.names import weight_arrays
+from src.stages.tables import digest
 from src.stages.throughput import depth_of, forward_operations
 from src.train.loop import phase_steps
 
@@ -69,11 +70,10 @@ def cache_of(run, table, features, teacher, layer_map):
     heads, by_token = config.num_attention_heads, config.by_token and bool(logits)
     layout = Layout(len(states), config.hidden_size, len(scores), heads, logits, by_token)
     described = {name: value for name, value in dataclasses.asdict(config).items() if name not in SILENT}
-    columns = {"tokens": table.tokens, "segments": table.segments, "offsets": table.offsets}
     facts = {
         "teacher": teacher.digest,
         "config": described,
-        "records": digest_of(columns),
+        "records": digest(table),
         "max_seq_length": table.max_seq_length,
         "states": states,
         "scores": scores,

@@ -3,7 +3,9 @@
 import dataclasses
 
 from src.distill.network import DistillNetwork
+from src.errors import UserError
 from src.kernels.layers import bind_dropout
+from src.stages.tables import digest
 from src.stages.throughput import step_operations
 from src.train.checkpoint import restore
 from src.train.device import sink_steps
@@ -57,7 +59,8 @@ def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None, less
     network.set_train(True)
     if network.taught:
         network.teacher.set_train(False)
-    done = _resume(run, plan.number, step)
+    rows = digest(batches.table, "labels")
+    done = _resume(run, plan.number, step, rows)
     run.journal.say(
         f"{plan.title}: {batches.table.rows} rows, batch {batches.batch_size}, lengths "
         f"{'/'.join(map(str, batches.buckets))}, {batches.steps_per_epoch} steps an epoch, {total} in all"
@@ -74,6 +77,7 @@ def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None, less
         "graph": None if sunk else run.meter.graph(step, "train step", step_operations(network)),
         "meter": run.meter,
         "profile": profile,
+        "rows": rows,
     }
     run.loop.run(Phase(*names, evaluate=evaluate, **rest), done)
     if profile:
@@ -87,10 +91,15 @@ def _profile(run, plan, left):
     return StepProfile(run.config.profile, left, tables, run.journal.say)
 
 
-def _resume(run, number, step):
+def _resume(run, number, step, rows):
     if resumed_phase(run) != number:
         return 0
     position, path = run.reached
+    if position.get("rows", rows) != rows:
+        raise UserError(
+            f"{path} is from a run over other training rows: the records have changed since; bring those "
+            "back, or begin anew with --overwrite_output_dir"
+        )
     restore(step, path)
     return position["step"]
 

@@ -26,7 +26,7 @@ class Checkpoints:
     def save(self, step_cell, position):
         """Write every parameter of the train step (weights, optimizer, loss scale), but not the teacher's.
 
-        `position` is a dict of plain JSON values: phase, step, epoch, batches done, random state.
+        `position` is a dict of plain JSON values: phase, step, and what else has to be known when resuming.
         """
         if not self.writes:
             return
@@ -35,7 +35,10 @@ class Checkpoints:
             self.folder / f"phase{position['phase']}_step_{position['step']}.safetensors"
         ) as path:
             save_file(arrays, str(path), metadata={"position": json.dumps(position)})
-        for _, old in self._files()[: -self.keep]:
+        here = position["phase"], position["step"]
+        later = [path for place, path in self._files() if place > here]  # torn ones, which were passed over
+        earlier = [path for place, path in self._files() if place <= here]
+        for old in later + earlier[: -self.keep]:
             old.unlink(missing_ok=True)
 
     def last(self):

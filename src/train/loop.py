@@ -24,7 +24,8 @@ class Phase:
     checkpoints and log; `sink_steps` as in fed_steps. `lesson` gives each batch the answers of a teacher that
     is not in the network (distill.lesson.Lesson); it is told where epochs begin and end. `graph`
     is what runs the step where that is not the step itself; `meter` (stages.throughput.Meter) counts what is
-    done, `profile` (train.profile.StepProfile) says where the time of some steps goes.
+    done, `profile` (train.profile.StepProfile) says where the time of some steps goes; `rows`, a digest of
+    the training rows, goes into the checkpoints.
     """
 
     number: int
@@ -42,6 +43,7 @@ class Phase:
     graph: Callable | None = None
     meter: object = None
     profile: object = None
+    rows: str = ""
 
     @property
     def total_steps(self):
@@ -139,7 +141,7 @@ class Loop:
         self._save(phase, step)
 
     def _save(self, phase, step):
-        self.checkpoints.save(phase.step, {"phase": phase.number, "step": step})
+        self.checkpoints.save(phase.step, {"phase": phase.number, "step": step, "rows": phase.rows})
 
     def _log(self, phase, epoch, step, result, speed):
         loss, parts, overflow, scale = (value.asnumpy() for value in result)

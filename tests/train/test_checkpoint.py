@@ -81,6 +81,9 @@ def test_a_torn_checkpoint_is_passed_over(tmp_path, damage, caplog):
     with caplog.at_level(logging.WARNING):
         assert checkpoints.last()[0]["step"] == 1
     assert "phase1_step_2.safetensors is torn and skipped" in caplog.text
+    torn.rename(torn.with_name("phase1_step_9.safetensors"))
+    Checkpoints(tmp_path, 1).save(step, {"phase": 1, "step": 3})  # the torn one does not count as the newest
+    assert names(tmp_path) == ["phase1_step_3.safetensors"]
 
 
 def test_an_interrupted_save_leaves_the_old_one(tmp_path, monkeypatch):
