@@ -7,7 +7,7 @@ import dataclasses
 import os
 import shutil
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +86,7 @@ def make_shard(job, number, report):
     first = next(chunks, None)
     sizes = {}
     if first is not None:
-        FORMATS[job.dataset_type].write(part / name, _chain(first, chunks))
+        FORMATS[job.dataset_type].write(part / name, chain([first], chunks))
         # The index of a MindRecord file goes first: a file without it would not be read.
         for path in (index_of(part / name), part / name):
             if path.is_file():
@@ -99,11 +99,6 @@ def make_shard(job, number, report):
     note = {"shard": number, "file": name, "sizes": sizes, **counts.note(job.passes)}
     write_json(job.note_file(number), note)
     return note
-
-
-def _chain(first, others):
-    yield first
-    yield from others
 
 
 class Counts:
