@@ -123,6 +123,11 @@ DISTILL = {
         {"student_init": "teacher_layers", "load_gd_ckpt_path": "x"},
         "two different starts; give one",
     ),
+    "two starts after phase 1": (
+        {"student_init": "teacher_layers", "load_td1_ckpt_path": "x"},
+        "--load_td1_ckpt_path and --student_init teacher_layers are two different starts",
+    ),
+    "several devices, one process": ({"device_num": 2}, "--device_num 2 without --distribute: start the run"),
     "widths": ({"student_init": "teacher_layers"}, "needs the teacher's hidden_size"),
     "nothing to train on": ({"embedding_weight": 0, "hidden_weight": 0, "attention_weight": 0}, "are all 0"),
     "nothing to do": ({"do_train": "false", "do_eval": "false"}, "nothing to do"),

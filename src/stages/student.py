@@ -11,11 +11,10 @@ from src.stages.quantization import refuse_quantized
 
 def read_student(config, zoo_config, say):
     """The student's files (after phase 1, or general), or None for a student made here."""
-    if config.student_init == "teacher_layers" and config.load_gd_ckpt_path:
-        raise UserError(
-            "--load_gd_ckpt_path and --student_init teacher_layers are two different starts; give one"
-        )
     path = config.load_td1_ckpt_path or config.load_gd_ckpt_path
+    if config.student_init == "teacher_layers" and path:
+        flag = "load_td1_ckpt_path" if config.load_td1_ckpt_path else "load_gd_ckpt_path"
+        raise UserError(f"--{flag} and --student_init teacher_layers are two different starts; give one")
     if not path and config.new_head:
         raise UserError("--new_head replaces that of a given student; give one with --load_gd_ckpt_path")
     if not path:

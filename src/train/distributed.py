@@ -11,6 +11,8 @@ from mindspore.communication import get_group_size, get_rank, init
 
 from src.errors import UserError
 
+START = "start the run with a launcher, scripts/run_distributed_*.sh"
+
 
 @dataclasses.dataclass(frozen=True)
 class Ranks:
@@ -29,18 +31,17 @@ def join_ranks(config):
     """Join the process group that the launcher made, when `config.distribute` is on.
 
     Rank and size come from the group, never from device_id. Raises UserError when there is no group, or
-    its size is not `config.device_num` (where that is given).
+    another number of processes than `config.device_num` (where that is given).
     """
     if not config.distribute:
+        if config.device_num > 1:
+            raise UserError(f"--device_num {config.device_num} without --distribute: {START}")
         return Ranks()
     try:
         init()
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"--distribute: there is no process group to join ({reason}); start the run with a launcher, "
-            "scripts/run_distributed_*.sh"
-        ) from None
+        raise UserError(f"--distribute: there is no process group to join ({reason}); {START}") from None
     ranks = Ranks(get_rank(), get_group_size())
     if config.device_num not in (0, ranks.size):
         raise UserError(f"--device_num is {config.device_num}, but {ranks.size} processes were started")
