@@ -45,6 +45,42 @@ def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None, less
     if total == 0:
         run.journal.say(f"{plan.title}: 0 steps, nothing is trained")
         return
+    step = _train_step(run, plan, network, total)
+    rows = digest(batches.table, "labels")
+    done = _resume(run, plan.number, step, rows)
+    run.journal.say(
+        f"{plan.title}: {batches.table.rows} rows, batch {batches.batch_size}, lengths "
+        f"{'/'.join(map(str, batches.buckets))}, {batches.steps_per_epoch} steps an epoch, {total} in all"
+    )
+    # What a teacher answers comes from the host, step by step.
+    sunk = 0 if lesson else sink_steps(config, run.device, batches.buckets)
+    profile = _profile(run, plan, total - done)
+    phase = Phase(
+        number=plan.number,
+        title=plan.title,
+        step=step,
+        batches=batches,
+        epochs=plan.epochs,
+        max_steps=config.train_steps,
+        parts=network.features,
+        evaluate=evaluate,
+        log_name=run.log_name,
+        sink_steps=sunk,
+        eval_steps=plan.eval_steps,
+        lesson=lesson,
+        graph=None if sunk else run.meter.graph(step, "train step", step_operations(network)),
+        meter=run.meter,
+        profile=profile,
+        rows=rows,
+    )
+    run.loop.run(phase, done)
+    if profile:
+        profile.end()
+
+
+def _train_step(run, plan, network, total):
+    """The TrainStep of a phase of `total` steps, its network set to train."""
+    config = run.config
     schedule = polynomial_schedule(
         total, plan.learning_rate, config.end_learning_rate, config.power, config.warmup_ratio
     )
@@ -59,29 +95,7 @@ def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None, less
     network.set_train(True)
     if network.taught:
         network.teacher.set_train(False)
-    rows = digest(batches.table, "labels")
-    done = _resume(run, plan.number, step, rows)
-    run.journal.say(
-        f"{plan.title}: {batches.table.rows} rows, batch {batches.batch_size}, lengths "
-        f"{'/'.join(map(str, batches.buckets))}, {batches.steps_per_epoch} steps an epoch, {total} in all"
-    )
-    names = (plan.number, plan.title, step, batches, plan.epochs, config.train_steps, network.features)
-    # What a teacher answers comes from the host, step by step.
-    sunk = 0 if lesson else sink_steps(config, run.device, batches.buckets)
-    profile = _profile(run, plan, total - done)
-    rest = {
-        "log_name": run.log_name,
-        "sink_steps": sunk,
-        "eval_steps": plan.eval_steps,
-        "lesson": lesson,
-        "graph": None if sunk else run.meter.graph(step, "train step", step_operations(network)),
-        "meter": run.meter,
-        "profile": profile,
-        "rows": rows,
-    }
-    run.loop.run(Phase(*names, evaluate=evaluate, **rest), done)
-    if profile:
-        profile.end()
+    return step
 
 
 def _profile(run, plan, left):
