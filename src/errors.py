@@ -74,6 +74,12 @@ def run_main(main):
         # The reader of our output (head, less) went away: not an error of this program.
         sys.stdout = None
         sys.exit(EXIT_INTERRUPTED)
+    except UnicodeEncodeError as error:
+        if error.encoding.lower().replace("-", "") == "utf8":
+            raise
+        text = ascii(error.object[error.start : error.end])
+        where = f"cannot be written as {error.encoding}; set PYTHONIOENCODING=utf-8"
+        sys.exit(_say(f"error: {text} {where}", EXIT_USER_ERROR))
     except OSError as error:
         if not is_no_room(error) and error.errno not in FORBIDDEN:
             raise

@@ -67,9 +67,12 @@ def read_words(lines: Iterable[bytes], source):
 
     Raises UserError that names `source` and the line for bytes that are not UTF-8.
     """
-    reader = _Reader(source, (), skip=False, tagged=False)
     for block in _blocks(lines):
-        yield reader.sentence(block).words
+        try:
+            words = tuple(_columns(number, line)[0] for number, line in block)
+        except _BadLine as complaint:
+            raise UserError(f"{source}, line {complaint.number}: {complaint}") from None
+        yield words
 
 
 def _blocks(lines):

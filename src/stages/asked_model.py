@@ -1,10 +1,10 @@
 """A model folder opened to be asked about texts, whatever its answers are."""
 
 from src.config.train_config import DeviceConfig
-from src.data.tokenization import load_tokenizer
 from src.errors import UserError
 from src.infer.logits import collect_logits
 from src.stages.open_model import open_model
+from src.stages.tables import model_tokenizer
 from src.stages.throughput import Meter
 
 
@@ -27,7 +27,7 @@ class AskedModel:
             raise UserError(f"max_seq_length {max_seq_length} is more than the {positions} positions of "
                             f"{model_dir}")
         self.max_seq_length = max_seq_length or positions
-        self.tokenizer = load_tokenizer(self.model.file.parent)
+        self.tokenizer = model_tokenizer(self.model)
 
     def ask(self, encode, texts, *more):
         """(RecordTable, EncodingCounts, logits) of texts, as of `encode(texts, tokenizer, *more, length)`."""

@@ -85,19 +85,20 @@ def open_subject(name, place, config, stack):
         model = random_model(place, folder, threads)
     else:
         model = open_model(place, config, threads, print)
-    engine = "ONNX Runtime" if model.file.suffix == ".onnx" else "MindSpore"
+    engine = "ONNX Runtime" if model.source.suffix == ".onnx" else "MindSpore"
     return Subject(name, model.predict, engine, model.precision, model.megabytes,
                    model.config.vocab_size, model.config.max_position_embeddings,
-                   quality_of(model.file.parent))
+                   quality_of(model.source.parent))
 
 
 def quality_of(folder):
     """(metric, value) of the evaluation that lies in a folder, its first metric; None without one."""
     for name in RESULT_FILES:
         if (folder / name).is_file():
-            found = {key: value for key, value in read_json(folder / name).items()
-                     if key.startswith("eval_") and key != "eval_samples"}
-            return next(iter((key.removeprefix("eval_"), value) for key, value in found.items()), None)
+            values = read_json(folder / name)
+            found = values.items() if isinstance(values, dict) else ()
+            return next(((key.removeprefix("eval_"), value) for key, value in found if key.startswith("eval_")
+                         and key != "eval_samples" and isinstance(value, (int, float))), None)
     return None
 
 

@@ -34,7 +34,7 @@ def evaluate(config, zoo_config=None, say=None):
     print(json.dumps(metrics), flush=True)
     for line in meter.lines():
         note(line)
-    write_json(Path(config.output_dir or model.file.parent) / "eval_results.json", metrics)
+    write_json(Path(config.output_dir or model.source.parent) / "eval_results.json", metrics)
     if tests:
         submission.write_submission(config, task, model, tests, note)
     return metrics

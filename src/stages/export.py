@@ -38,8 +38,7 @@ def export(config):
         raise UserError(f"{config.model_dir} is an exported folder; give the model that it was made from")
     files = load.read_model(config.model_dir, print)
     own_task(files)
-    if files.tokenizer_dir is None:
-        raise UserError(f"{config.model_dir} holds no tokenizer files; copy them beside the weights")
+    tables.model_tokenizer(files)
     files = PRECISIONS[config.precision](files, config)
     found = None
 

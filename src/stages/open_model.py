@@ -31,13 +31,13 @@ class OpenModel:
     """A model ready to answer.
 
     `predict` takes input_ids, token_type_ids, attention_mask [B, S] and returns logits [B, C], or [B, S, C]
-    of each token; `file` holds the model, computed in `precision`; `any_shape` is False where each new shape
+    of each token; `source` is its file, computed in `precision`; `any_shape` is False where each new shape
     of a batch first has to be compiled.
     """
 
     predict: Callable
     config: BertConfig
-    file: Path
+    source: Path
     precision: str
     any_shape: bool
     lengths: set = dataclasses.field(default_factory=set)  # those of the graphs that were compiled
@@ -45,13 +45,13 @@ class OpenModel:
     @property
     def tokenizer_dir(self):
         """The model's folder where it holds tokenizer files, else None."""
-        folder = self.file.parent
+        folder = self.source.parent
         return folder if tokenizer_files(folder) else None
 
     @property
     def megabytes(self):
         """Millions of bytes that the weights take on disk."""
-        return weight_bytes(self.file) / 1e6
+        return weight_bytes(self.source) / 1e6
 
     def batches(self, table, batch_size):
         """One pass over a table in the shapes that suit the model, for `collect_logits`."""
@@ -94,7 +94,8 @@ def _counted(model, meter):
 
 def answers_by_token(model_dir):
     """Whether a model folder says that it answers for each token; nothing else of it is looked at."""
-    file = Path(model_dir) / CONFIG_FILE
+    place = Path(model_dir)
+    file = (place if place.is_dir() else place.parent) / CONFIG_FILE
     return file.is_file() and BertConfig.from_json(file).by_token
 
 
@@ -139,9 +140,9 @@ def _for_task(model, task, say):
     """An exported model with its logits in the order of the task's labels."""
     from src.stages.load import match_labels
 
-    order = match_labels(model.config, task, model.file, say)
+    order = match_labels(model.config, task, model.source, say)
     if order is None:
-        raise UserError(f"{model.file} is not of {task.name}: it answers "
+        raise UserError(f"{model.source} is not of {task.name}: it answers "
                         f"{', '.join(model.config.labels) or 'a score'}")
     return dataclasses.replace(model, predict=lambda *columns: model.predict(*columns)[..., list(order)])
 

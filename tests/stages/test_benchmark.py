@@ -9,6 +9,7 @@ from src.errors import UserError
 from src.infer.huggingface import weight_count
 from src.infer.latency import interleaved_milliseconds
 from src.stages import random_model
+from src.stages.benchmark import quality_of
 from src.tools.benchmark import main
 from src.tools.export import main as export
 from tests import tiny
@@ -48,6 +49,12 @@ def test_models_of_every_kind(tmp_path, vocabulary, small, capsys):
     lines = capsys.readouterr().out
     assert (tmp_path / "out" / "table.md").read_text().strip() in lines and "instructions: " in lines
     assert (tmp_path / "out" / "quality.png").is_file()
+
+
+@pytest.mark.parametrize("content", ["[]", '{"eval_samples": 3, "eval_accuracy": null}'])
+def test_results_of_another_kind(tmp_path, content):
+    (tmp_path / "eval_results.json").write_text(content)
+    assert quality_of(tmp_path) is None
 
 
 def test_calls_take_turns():

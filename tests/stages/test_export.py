@@ -179,11 +179,13 @@ def test_a_quantized_model_has_its_own_ranges(tmp_path, vocabulary):
 def test_folders_that_cannot_be_exported(tmp_path, vocabulary):
     relative = tiny.write_model(tmp_path / "r", vocabulary, tiny.TINY.replace(use_relative_positions=True))
     headless = tiny.write_model(tmp_path / "h", vocabulary, tiny.TINY.replace(labels=()))
+    larger = tiny.write_model(tmp_path / "v", vocabulary, tiny.TINY.replace(vocab_size=99))
     without = tiny.write_model(tmp_path / "t", vocabulary)
     for name in TOKENIZER:
         (without / name).unlink()
     for folder, complaint in ((relative, "--format mindir"), (headless, "has no head"),
-                              (without, "holds no tokenizer files"), (tmp_path / "none", "does not exist")):
+                              (without, "holds no tokenizer files"), (larger, "has the id 99"),
+                              (tmp_path / "none", "does not exist")):
         with pytest.raises(UserError, match=complaint):
             run(folder, tmp_path / "out")
         assert not (tmp_path / "out").exists()

@@ -130,6 +130,28 @@ def test_chunks_make_no_difference(onnx, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == whole and len(whole.splitlines()) == 11
 
 
+@pytest.mark.parametrize("kind", ["weights", "onnx"])
+def test_a_vocabulary_larger_than_the_model_s(folders, kind, tmp_path):
+    shutil.copytree(folders / kind, tmp_path / "model")
+    larger = tiny.write_vocabulary(tmp_path / "vocabulary", [*tiny.VOCABULARY, "more"])
+    shutil.copytree(larger, tmp_path / "model", dirs_exist_ok=True)
+    with pytest.raises(UserError, match="the vocabulary has the id 100, the model beside it 100 word embedd"):
+        Classifier(tmp_path / "model")
+
+
+def test_a_label_that_the_terminal_has_not(onnx, tmp_path):
+    folder = shutil.copytree(onnx, tmp_path / "model")
+    values = json.loads((folder / "config.json").read_text())
+    values["id2label"] = {"0": "sch\xf6n", "1": "gro\xdf"}
+    (folder / "config.json").write_text(json.dumps(values))
+    command = [sys.executable, "-m", "src.tools.predict", "--model_dir", folder, "--text", "baba"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.endswith("cannot be written as ascii; set PYTHONIOENCODING=utf-8\n")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_an_onnx_file_is_served_without_mindspore(onnx):
     program = ("import sys; from src.stages.predict import Classifier; "
                f"print(Classifier({str(onnx)!r})(['baba'])[0][0]); assert 'mindspore' not in sys.modules")

@@ -102,6 +102,9 @@ def test_what_is_refused(folder, tmp_path, vocabulary):
                               ({"text": "a", "input_format": "conll"}, "is the form of a file")):
         with pytest.raises(UserError, match=complaint):
             main(tiny.flags(model_dir=folder, **values))
+    (tmp_path / "latin").write_bytes(b"baba\nd\xe9\n")
+    with pytest.raises(UserError, match="latin, line 2: not UTF-8 .byte 2.$"):   # and no word of --on_bad_row
+        main(tiny.flags(model_dir=folder, input_format="conll", input=tmp_path / "latin"))
     with pytest.raises(UserError, match="has no answer to a whole text here"):
         Classifier(folder)
     config = {**tiny.TINY.to_json_dict(), EXPORT: {"format": "onnx"}}
