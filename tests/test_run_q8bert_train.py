@@ -228,6 +228,7 @@ def test_regression_with_a_teacher(tmp_path, vocabulary):
     assert set(result) == {"pearson", "spearmanr", "corr"}
     assert re.search(rf"^best pearson: {NUMBER}$", log, re.M)
     assert BertConfig.from_json(out / "last" / "config.json").quantization == Quantization(2, 3, 8)
+    assert "input ranges not set before: 8, which begin at 2.5" in log
     # A decay of 1 keeps the first value.
     assert {float(array[0]) for array in ranges_of(out / "last").values()} == {2.5}
 
@@ -307,3 +308,8 @@ def test_a_quantized_model_is_not_fine_tuned_in_float(here, done, sst2, capsys):
     flags = tiny.flags(task_name="SST-2", load_pretrained_path=done / "best", train_data_dir=sst2,
                        eval_data_dir=sst2, output_dir="out")
     assert "is quantized; train it on with run_q8bert_train.py" in refused(finetune, flags, capsys)
+
+
+def test_without_rounded_inputs_there_is_no_range_to_set():
+    flags = tiny.flags(task_name="SST-2", epoch_num=0, activation_bits=0, calibration_steps=0)
+    assert resolve(flags)[1].config.quantization == Quantization(activation_bits=0)

@@ -112,7 +112,7 @@ def _set_ranges(run, network, batches):
     config = run.config
     if config.activation_init != NO_INIT:
         count = start_ranges(network, float(config.activation_init))
-        run.journal.say(f"input ranges: {count} begin at {config.activation_init}, those of the model stay")
+        run.journal.say(f"input ranges not set before: {count}, which begin at {config.activation_init}")
     if config.activation_bits and config.calibration_steps:
         rows = calibrate(network, batches, config.calibration_steps)
         run.journal.say(f"input ranges: the largest over {rows} training rows")
