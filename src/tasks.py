@@ -1,6 +1,6 @@
 """The tasks: one row each, with the columns of GLUE's own files, the labels, the metrics and the recipe.
 
-To add a task, add a row to `TASKS`; nothing else in the project knows a task by name.
+To add a task, add a row to `_ROWS`; nothing else in the project knows a task by name.
 Sources: GLUE (Wang et al. 2018), epochs of the distillation recipe: PaddleNLP's TinyBERT table, copies of the
 augmentation: TinyBERT's published script.
 """
