@@ -134,6 +134,19 @@ def test_a_second_run_does_not_overwrite(done, model, sst2):
     assert sorted(os.listdir(done)) == before
 
 
+def test_a_folder_that_a_run_is_writing_to(model, sst2, tmp_path):
+    code = f"from src.train.journal import Journal; j = Journal(); j.open({str(tmp_path)!r})"
+    command = [sys.executable, "-u", "-c", f"{code}; print(); input()"]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process.stdout.readline()
+    for wish in ("--resume", "--overwrite_output_dir"):
+        with pytest.raises(UserError, match=f"a run is writing to {tmp_path} now; stop it, or give another"):
+            main(arguments(sst2, tmp_path, model, wish))
+    process.communicate(b"\n")
+    with pytest.raises(UserError, match="holds no run to go on with"):
+        main(arguments(sst2, tmp_path, model, "--resume"))
+
+
 def test_fresh_weights_and_max_rows(tmp_path, sst2):
     sizes = {
         "student_preset": "3L-312",

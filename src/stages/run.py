@@ -15,7 +15,7 @@ from src.metrics import best_of, short_name
 from src.model.names import weight_arrays
 from src.stages.kernels import equip_device
 from src.stages.matmul_precision import matmul_rate
-from src.stages.run_folder import CONFIG_FILE, check_same_config, inputs_of
+from src.stages.run_folder import CONFIG_FILE, check_same_config, inputs_of, refuse_busy
 from src.stages.throughput import Meter
 from src.train.checkpoint import Checkpoints
 from src.train.distributed import agreement, join_ranks, sum_over_ranks
@@ -34,6 +34,7 @@ class Run:
         title = f"{stage} {task.name}" if task else stage
         self.output_dir = Path(self.config.output_dir or f"output/{title.replace(' ', '_')}")
         self.resumed = self.config.resume
+        refuse_busy(self.output_dir)
         if self.resumed:
             check_same_config(self.output_dir, self.config)
         else:

@@ -1,6 +1,7 @@
 """The folder of a training run: the config kept in it, and whether a resumed run is still the same one."""
 
 import dataclasses
+import fcntl
 from pathlib import Path
 
 from src.config.options import to_dict
@@ -28,6 +29,22 @@ def inputs_of(config):
     values = to_dict(config)
     paths = [str(values[name]) for name in values if name.endswith(("_path", "data_dir", "vocab_dir"))]
     return [part for path in paths for part in path.split(",")]
+
+
+def refuse_busy(folder):
+    """Raise UserError where another process is writing to `folder` now: it has locked its log."""
+    log = Path(folder) / "log.txt"
+    if not log.is_file():
+        return
+    with open(log, "rb") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            raise UserError(
+                f"a run is writing to {folder} now; stop it, or give another --output_dir"
+            ) from None
+        except OSError:
+            return  # a file system without locks
 
 
 def check_same_config(folder, config, free=FREE_ON_RESUME):

@@ -1,6 +1,7 @@
 """What a run says: lines in log.txt and on the console, a progress bar, curves for plots and TensorBoard."""
 
 import contextlib
+import fcntl
 import json
 import logging
 import math
@@ -26,8 +27,13 @@ class Journal:
         logging.basicConfig(level=logging.WARNING, format="warning: %(message)s", stream=sys.stderr)
 
     def open(self, folder):
-        """Begin log.txt, losses.jsonl and events/ (for TensorBoard) in `folder`."""
+        """Begin log.txt, losses.jsonl and events/ (for TensorBoard) in `folder`.
+
+        The log is locked against other processes until it is closed, or this one ends.
+        """
         self._log = open(Path(folder) / "log.txt", "a", encoding="utf-8", buffering=1)
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.lockf(self._log, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._losses = open(Path(folder) / "losses.jsonl", "a", encoding="utf-8", buffering=1)
         self._events = event_writer(Path(folder) / "events")
         for text in self._early:
