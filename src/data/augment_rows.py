@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 
-COMMA, OBJECTS = ".csv", (".jsonl", ".json")
+from src.data.row_files import COMMA, OBJECTS
 
 
 def row_line(values, header, suffix):

@@ -2,9 +2,10 @@
 import html
 import json
 import re
+from codecs import BOM_UTF8
 from functools import partial
 
-from src.data.corpus_files import BOM, DOC_LINE, TITLE_LINE
+from src.data.corpus_files import DOC_LINE, TITLE_LINE
 from src.data.corpus_lines import MAX_JSON_LINE, MAX_LINE, raw_lines
 from src.data.row_files import HALF_CHARACTER
 from src.errors import UserError
@@ -60,7 +61,7 @@ def _decoded(lines, complain):
     """(offset, text, bytes) of the lines that are UTF-8."""
     for offset, line in lines:
         if offset == 0:
-            line = line.removeprefix(BOM)
+            line = line.removeprefix(BOM_UTF8)
         try:
             yield offset, line.decode("utf-8"), line
         except UnicodeDecodeError as error:

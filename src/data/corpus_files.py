@@ -3,6 +3,7 @@ import dataclasses
 import glob
 import hashlib
 import re
+from codecs import BOM_UTF8
 from pathlib import Path
 
 from src.errors import UserError
@@ -10,7 +11,6 @@ from src.errors import UserError
 FORMS = ("plain", "wikiextractor", "json", "wikitext")
 HEAD = 1 << 16
 ENDS = 1 << 12
-BOM = b"\xef\xbb\xbf"
 DOC_LINE = re.compile(rb"\s*<doc(\s[^\n]*)?>\s*$")
 TITLE_LINE = re.compile(rb"\s*= (?!= )[^\n]*[^=\s] =\s*$")
 JSON_LINE = re.compile(rb"\s*\{\s*(\"|\}|$)")
@@ -60,7 +60,7 @@ def _matching(item):
 def _form(path, form):
     try:
         with open(path, "rb") as file:
-            head = file.read(HEAD).removeprefix(BOM)
+            head = file.read(HEAD).removeprefix(BOM_UTF8)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
     for magic, kind in COMPRESSED.items():

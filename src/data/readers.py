@@ -4,11 +4,11 @@ import math
 from itertools import islice
 from pathlib import Path
 
-from src.data.row_files import BadRow, numbered_rows
+from src.data.row_files import COMMA, OBJECTS, BadRow, numbered_rows
 from src.errors import UserError
 from src.tasks import for_mode
 
-SUFFIXES = (".tsv", ".csv", ".jsonl", ".json")
+SUFFIXES = (".tsv", COMMA, *OBJECTS)
 LARGEST_SCORE = 3.4e38  # records hold scores as float32
 
 

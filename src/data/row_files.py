@@ -10,6 +10,7 @@ from itertools import chain
 
 from src.errors import UserError
 
+COMMA, OBJECTS = ".csv", (".jsonl", ".json")  # the form of a file by its suffix; any other: tabs
 HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # a text that was cut inside an escaped pair
 NESTED = (list, dict)
 
@@ -20,9 +21,9 @@ class BadRow(Exception):
 
 def numbered_rows(path, task):
     """Pairs (line number, values), header first; an unreadable row is given as the BadRow that says why."""
-    if path.suffix in (".jsonl", ".json"):
+    if path.suffix in OBJECTS:
         return _json_rows(path, task)
-    return _csv_rows(path) if path.suffix == ".csv" else _tsv_rows(path)
+    return _csv_rows(path) if path.suffix == COMMA else _tsv_rows(path)
 
 
 def _lines(path):
