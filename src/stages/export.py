@@ -18,7 +18,7 @@ from src.model.bert import BertClassifier
 from src.model.loading import load_strict
 from src.stages import load, tables
 from src.stages.export_check import check
-from src.stages.open_model import EXPORT, FILES, OTHER_TYPES, exported_as, own_task, refuse_settings
+from src.stages.open_model import EXPORT, FILES, OTHER_TYPES, exported_as, refuse_settings, task_of
 
 CALIBRATION_BATCH = 32
 
@@ -37,7 +37,7 @@ def export(config):
     if exported_as(Path(config.model_dir)):
         raise UserError(f"{config.model_dir} is an exported folder; give the model that it was made from")
     files = load.read_model(config.model_dir, print)
-    own_task(files)
+    task_of(files)
     tables.model_tokenizer(files)
     files = PRECISIONS[config.precision](files, config)
     found = None

@@ -10,7 +10,7 @@ from src.infer.evaluate import predictor
 from src.infer.logits import collect_logits
 from src.stages import load, tables
 from src.stages.kernels import equip_device
-from src.stages.open_model import OPENERS, own_task
+from src.stages.open_model import OPENERS, task_of
 
 BATCH = 32
 RANDOM_ROWS, RANDOM_LENGTH = 32, 64
@@ -76,7 +76,7 @@ def check(file, files, config):
     """
     table = rows_to_compare(files, config)
     device = equip_device(config, lambda remark: None)
-    network, _ = load.classifier_from(files, own_task(files), device, lambda remark: None)
+    network, _ = load.classifier_from(files, task_of(files), device, lambda remark: None)
     batches = tables.make_batches(table, config, BATCH, shuffle=False)
     exported = OPENERS[config.format](file, files.config, config, 0)
     found = Comparison.of(collect_logits(exported.predict, batches),

@@ -156,7 +156,7 @@ def _weights(folder, settings, say, task_and_zoo_config, meter):
     task, zoo_config = task_and_zoo_config
     files = load.read_model(folder, say, zoo_config)
     device = equip_device(settings, say)
-    network, config = load.classifier_from(files, task or own_task(files), device, say)
+    network, config = load.classifier_from(files, task or task_of(files), device, say)
     bits = {"float32": settings.matmul_precision, "float16": "fp16"}[config.compute_type]
     precision = f"integers simulated in {bits}" if config.quantization else bits
     if meter is None:
@@ -167,7 +167,7 @@ def _weights(folder, settings, say, task_and_zoo_config, meter):
     return OpenModel(predict, config, files.source, precision, any_shape=False)
 
 
-def own_task(files):
+def task_of(files):
     """The task that a model's own labels describe. Raises UserError for a model without a head."""
     if not files.config.num_labels:
         raise UserError(f"{files.source} has no head; fine-tune it on a task first with run_finetune.py")
