@@ -45,19 +45,20 @@ class Weights:
     ignored: int = 0
 
 
-def read_weights(path, part=None, keep=()):
+def read_weights(path, part=None, keep=(), strict=True):
     """Read a model folder or a single weight file.
 
     Parameters: `path` a folder (model.safetensors, pytorch_model.bin, their shards, a .ckpt), a file of one
     of these kinds, or the prefix of a TensorFlow checkpoint; `part` "student" or "teacher", needed only for a
-    .ckpt that holds both; `keep` prefixes of pre-training heads that are not set aside (MASKED_LM_HEAD).
+    .ckpt that holds both (not `strict`: and passed over where there is one model); `keep` prefixes of
+    pre-training heads that are not set aside (MASKED_LM_HEAD).
     Returns: Weights. Raises UserError when nothing is found, the file is broken or two names mean one weight.
     """
     path = Path(path)
     file = find_weight_file(path)
     config_file = next((file.parent / name for name in CONFIG_FILES if (file.parent / name).is_file()), None)
     config = read_json(config_file) if config_file else None
-    raw, set_aside, ignored = _read_file(file, part)
+    raw, set_aside, ignored = _read_file(file, part, strict)
     arrays, more = canonical_arrays(raw, file, keep)
     return Weights(arrays, sorted(set_aside + more), config, config_file, file, ignored)
 
@@ -126,10 +127,10 @@ def _as_float32(array, name, source):
     return np.ascontiguousarray(array, dtype=np.float32)
 
 
-def _read_file(file, part):
+def _read_file(file, part, strict):
     """({name: array}, names set aside, number of values ignored) of one weight file or shard index."""
     _refuse_unreadable(file)
-    if part and file.suffix != ".ckpt":
+    if part and strict and file.suffix != ".ckpt":
         raise UserError(f"{file} holds one model; --part is for a .ckpt with a teacher and a student")
     if file.name.endswith(".index.json"):
         return _read_shards(file), [], 0
@@ -140,7 +141,7 @@ def _read_file(file, part):
         raw, ignored = read_ckpt(file)
         if not is_zoo(raw):
             return raw, [], ignored
-        arrays, set_aside, state = weights_of_zoo(raw, file, part)
+        arrays, set_aside, state = weights_of_zoo(raw, file, part, strict)
         return arrays, set_aside, ignored + state
     return _read_tensors(file), [], 0
 

@@ -59,15 +59,16 @@ def write_ckpt(path, arrays):
     mindspore.save_checkpoint(rows, str(path))
 
 
-def weights_of_zoo(raw, source, part=None):
+def weights_of_zoo(raw, source, part=None, strict=True):
     """Hugging Face names for the arrays of a model zoo checkpoint.
 
-    Parameters: `raw` {zoo name: array}; `part` which of teacher and student, needed when both are there.
+    Parameters: `raw` {zoo name: array}; `part` which of teacher and student, needed when both are there; with
+    `strict` the part has to be there, else a single model is taken for it.
     Returns: {Hugging Face name: array}, names set aside, number of optimizer values passed over.
     Raises UserError for names that no model of the zoo has, and when `part` is needed or not there.
     """
     named = {name: array for name, array in raw.items() if not STATE.search(name)}
-    chosen = _choose_part(named, part, source)
+    chosen = _choose_part(named, part, source, strict)
     relative = any(RELATIVE in name for name in chosen)
     set_aside = [name for name in chosen if _is_set_aside(name, relative)]
     hf_names = {name: _hf_names(name) for name in chosen if name not in set(set_aside)}
@@ -93,16 +94,16 @@ def _is_set_aside(name, relative):
                 or (relative and "full_position_embedding" in name))
 
 
-def _choose_part(named, part, source):
+def _choose_part(named, part, source, strict):
     teacher = {n: a for n, a in named.items() if n.startswith("teacher.")}
     student = {n: a for n, a in named.items() if n not in teacher}
     if part is None and teacher and student:
         raise UserError(f"{source} holds a teacher and a student; add --part teacher or --part student")
-    if part == "teacher" and not teacher:
+    if strict and part == "teacher" and not teacher:
         raise UserError(f"{source} holds one model and no teacher; leave --part out")
-    if part == "student" and not student:
+    if strict and part == "student" and not student:
         raise UserError(f"{source} holds a teacher only; leave --part out")
-    return teacher if part == "teacher" or not student else student
+    return teacher if (part == "teacher" and teacher) or not student else student
 
 
 def _hf_names(name):

@@ -29,7 +29,7 @@ def general_distill(resolved):
         )
     run = Run("general_distill", None, resolved)
     say = run.journal.say
-    files = load.read_model(config.load_teacher_ckpt_path, say, TEACHER_NET)
+    files = load.read_model(config.load_teacher_ckpt_path, say, TEACHER_NET, "teacher")
     table = tables.sample_rows(tables.read_split(config, config.data_dir, None), config.max_rows, say)
     tables.check_tokenizer(files.tokenizer_dir, table, config.data_dir)
     tables.check_table(table, files.config, None, config.data_dir)

@@ -37,7 +37,7 @@ def read_model(path, say, zoo_config=None, part=None):
 
     `part` is "student" or "teacher", for a .ckpt that holds both.
     """
-    weights = read_weights(path, part if Path(path).suffix == ".ckpt" else None)
+    weights = read_weights(path, part, strict=False)
     if weights.config_file is None and zoo_config is None:
         raise UserError(
             f"{weights.source} has no config.json beside it; run python -m src.tools.convert with "

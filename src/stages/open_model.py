@@ -154,7 +154,8 @@ def _weights(folder, settings, say, task_and_zoo_config, meter):
     from src.stages.matmul_precision import matmul_rate
 
     task, zoo_config = task_and_zoo_config
-    files = load.read_model(folder, say, zoo_config)
+    # A stage that describes a .ckpt by its config asks for the student that it has made.
+    files = load.read_model(folder, say, zoo_config, "student" if zoo_config else None)
     device = equip_device(settings, say)
     network, config = load.classifier_from(files, task or task_of(files), device, say)
     bits = {"float32": settings.matmul_precision, "float16": "fp16"}[config.compute_type]

@@ -22,7 +22,7 @@ def task_distill(task, resolved):
     path = _required(config.load_teacher_ckpt_path, "load_teacher_ckpt_path")
     run = Run("task_distill", task, resolved)
     say = run.journal.say
-    teacher_files = load.read_model(path, say, TEACHER_NET)
+    teacher_files = load.read_model(path, say, TEACHER_NET, "teacher")
     student_files = student.read_student(config, STUDENT_NET, say)
     distillation = Distillation(run, teacher_files, student_files, _tables(config, say))
     # The networks have copies of the weights: those of a BERT-base would take 0.4 GB to the end of the run.
