@@ -35,6 +35,9 @@ class Quantization:
             bits = getattr(self, name)
             if type(bits) is not int or not BITS[1](bits):
                 raise UserError(f"{name} {bits!r} has to be {BITS[0]}")
+        for name in ("per_channel", "quantize_classifier"):
+            if type(getattr(self, name)) is not bool:
+                raise UserError(f"{name} {getattr(self, name)!r} has to be true or false")
         if not any(getattr(self, name) for name in groups):
             raise UserError(f"{', '.join(groups)} are all 0: nothing is left to quantize")
 

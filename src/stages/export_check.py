@@ -24,16 +24,16 @@ class Comparison:
     """Logits of file and model over some rows, or over their tokens where each has an answer.
 
     Of each row (token) the largest difference of a logit: `largest` and `typical` are its maximum and median.
-    `changed` counts the predictions that differ, `margin` is the largest distance between the model's best
-    two logits among those rows; `scale` is the root mean square of the model's logits, `unit` says whether
-    `count` is of rows or of tokens.
+    `changed` counts the predictions that differ (None for scores), `margin` is the largest distance between
+    the model's best two logits among those rows; `scale` is the root mean square of the model's logits,
+    `unit` says whether `count` is of rows or of tokens.
     """
 
     unit: str
     count: int
     largest: float
     typical: float
-    changed: int
+    changed: int | None
     margin: float
     scale: float
 
@@ -41,13 +41,12 @@ class Comparison:
     def of(cls, logits, expected, output_mode="classification"):
         """Compare logits [rows, C], or [tokens, C], with those expected."""
         differences = np.abs(logits - expected).max(axis=1)
-        ours, theirs = (_choices(values, output_mode) for values in (logits, expected))
-        changed = ours.argmax(axis=1) != theirs.argmax(axis=1)
-        best = np.sort(theirs[changed], axis=1)
-        margin = (best[:, -1] - best[:, -2]).max() if changed.any() else 0.0
+        changed, margin = None, 0.0
+        if output_mode != "regression":
+            changed, margin = _changed(*(_choices(values, output_mode) for values in (logits, expected)))
         unit = "tokens" if output_mode == "token_classification" else "rows"
         return cls(unit, len(logits), float(differences.max()), float(np.median(differences)),
-                   int(changed.sum()), float(margin), float(np.sqrt(np.mean(expected**2))))
+                   changed, margin, float(np.sqrt(np.mean(expected**2))))
 
     def agrees(self, precision):
         """Whether the differences are those of rounding; never with NaN among the logits."""
@@ -56,10 +55,19 @@ class Comparison:
         return self.largest <= LARGEST
 
     def __str__(self):
+        found = (f"file and model over {self.count} {self.unit}: logits differ by at most {self.largest:.2g}"
+                 f", in half of the {self.unit} by at most {self.typical:.2g}")
+        if self.changed is None:
+            return found
         margin = f", by margins of up to {self.margin:.2g} in the model" if self.changed else ""
-        return (f"file and model over {self.count} {self.unit}: logits differ by at most {self.largest:.2g}, "
-                f"in half of the {self.unit} by at most {self.typical:.2g}; {self.changed} predictions "
-                f"differ{margin}")
+        return f"{found}; {self.changed} predictions differ{margin}"
+
+
+def _changed(ours, theirs):
+    """(number of predictions that differ, the largest margin of one in `theirs`) of logits [rows, C]."""
+    changed = ours.argmax(axis=1) != theirs.argmax(axis=1)
+    best = np.sort(theirs[changed], axis=1)
+    return int(changed.sum()), float((best[:, -1] - best[:, -2]).max()) if changed.any() else 0.0
 
 
 def _choices(logits, output_mode):

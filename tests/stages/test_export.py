@@ -120,6 +120,13 @@ def test_what_rounding_can_do_and_what_it_cannot():
     assert not Comparison.of(expected * np.nan, expected).agrees("int8")
 
 
+def test_of_scores_no_prediction_is_said_to_differ_or_not():
+    scores = np.array([[1.0], [2.0]])
+    assert "predictions" not in str(Comparison.of(scores + 1e-6, scores, "regression"))
+    assert "; 1 predictions differ, by margins of up to 2" in str(
+        Comparison.of(np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[1.0, 0.0], [2.0, 0.0]])))
+
+
 def test_a_file_that_does_not_agree_is_not_kept(tmp_path, model, monkeypatch):
     monkeypatch.setattr(export_check, "LARGEST", -1.0)
     with pytest.raises(UserError, match="does not compute what the model does"):
