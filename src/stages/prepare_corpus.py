@@ -105,7 +105,9 @@ def _open_output(config, job):
     wanted = {"text": fingerprint(job.files), "tokenizer": job.tokenizer.settings["hash"],
               **{name: getattr(config, name) for name in SETTINGS}}
     job_file = job.output_dir / JOB_FILE
-    if job_file.is_file() and not config.overwrite_output_dir:
+    # One look: another part of the job may write its job.json, a hidden file until it is whole, at any moment.
+    there = [path.name for path in job.output_dir.iterdir()] if job.output_dir.is_dir() else None
+    if there and JOB_FILE in there and not config.overwrite_output_dir:
         begun = read_json(job_file)
         for name, value in wanted.items():
             if begun.get(name) != value:
@@ -113,8 +115,7 @@ def _open_output(config, job):
                                 f"{begun.get(name)}, not {value}; give another folder, or "
                                 "--overwrite_output_dir to delete them")
         return
-    # A hidden file is the job.json that another part of the job is just writing.
-    if not job.output_dir.is_dir() or any(p.name[0] != "." for p in job.output_dir.iterdir()):
+    if there is None or any(name[0] != "." for name in there):
         inputs = [config.vocab_file, *(file.path for file in job.files)]
         fresh_output_dir(job.output_dir, config.overwrite_output_dir, inputs)
     write_json(job_file, wanted)

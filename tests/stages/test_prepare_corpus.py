@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.data.corpus_progress import Progress
 from src.data.corpus_sentences import clean
 from src.data.records import read_records
 from src.data.tokenization import load_tokenizer
@@ -210,6 +209,15 @@ def test_another_job_in_the_same_folder(tmp_path, vocab):
         prepare(vocab, text, tmp_path / "mine")
 
 
+def test_a_part_of_the_job_that_is_begun_while_this_one_begins(tmp_path, vocab, monkeypatch):
+    text, parts = write_plain(tmp_path / "a.txt", documents(20)), ("--shard_count", 2, "--shard_index")
+    main(command(vocab, text, tmp_path / "out", "--workers", 1, *parts, 0))
+    seen = Path.is_file
+    # As a network file system has it: the file was not there a second ago, so it is not there.
+    monkeypatch.setattr(Path, "is_file", lambda path: path.name != "job.json" and seen(path))
+    assert prepare(vocab, text, tmp_path / "out", *parts, 1)["documents"] == 20
+
+
 def test_shards_without_text(tmp_path, vocab, capsys):
     text = write_plain(tmp_path / "a.txt", documents(2))
     manifest = prepare(vocab, text, tmp_path / "out", "--num_shards", 6)
@@ -330,28 +338,6 @@ def test_a_killed_worker(tmp_path, vocab, long_text):
     os.kill(max(map(int, children)), signal.SIGKILL)
     _, said = running.communicate(timeout=60)
     assert running.returncode == 2 and "a worker process was killed" in said and "Traceback" not in said
-
-
-def test_progress():
-    class Log:
-        def __init__(self):
-            self.lines = []
-
-        def write(self, text):
-            self.lines.append(text)
-
-        def flush(self):
-            pass
-
-        def isatty(self):
-            return False
-    now, log = [0.0], Log()
-    progress = Progress(10_000_000, log, lambda: now[0])
-    for second in range(0, 101, 10):
-        now[0] = second
-        progress.show(second * 50_000)
-    said = "".join(log.lines).splitlines()
-    assert len(said) == 3 and said[0] == "1.5 of 10.0 MB of text (15%), 0.05 MB/s, 2 min 50 s left"
 
 
 @pytest.mark.skipif("BERT_DATA" not in os.environ, reason="BERT_DATA is not set to a folder with wikitext-2")
