@@ -105,7 +105,7 @@ def _open_output(config, job):
     wanted = {"text": fingerprint(job.files), "tokenizer": job.tokenizer.settings["hash"],
               **{name: getattr(config, name) for name in SETTINGS}}
     job_file = job.output_dir / JOB_FILE
-    # One look: another part of the job may write its job.json, a hidden file until it is whole, at any moment.
+    # One look: another part of the job may write its job.json (a hidden file until it is whole) meanwhile.
     there = [path.name for path in job.output_dir.iterdir()] if job.output_dir.is_dir() else None
     if there and JOB_FILE in there and not config.overwrite_output_dir:
         begun = read_json(job_file)
