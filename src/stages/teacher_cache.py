@@ -17,7 +17,13 @@ from src.train.loop import phase_steps
 
 GB = 1e9
 # Fields of a teacher's config that change nothing in what it says.
-SILENT = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "initializer_range")
+SILENT = (
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "classifier_dropout",
+    "initializer_range",
+    "label_separator",
+)
 
 
 @dataclasses.dataclass(frozen=True)
