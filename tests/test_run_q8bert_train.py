@@ -56,12 +56,6 @@ def ranges_of(folder):
     return {name: array for name, array in weights_of(folder).items() if name.endswith("input_threshold")}
 
 
-def assert_same_weights(one, other):
-    assert set(one) == set(other)
-    for name, array in one.items():
-        np.testing.assert_array_equal(array, other[name], err_msg=name)
-
-
 @pytest.fixture(scope="module")
 def start(tmp_path_factory, vocabulary):
     """A model that knows nothing of the task."""
@@ -98,7 +92,7 @@ def test_in_float_it_is_fine_tuning(in_float, start, sst2, tmp_path):
     flags = {"task_name": "SST-2", "load_pretrained_path": start, "train_data_dir": sst2,
              "eval_data_dir": sst2, "output_dir": tmp_path / "out", "epoch_size": 12}
     finetune([*tiny.flags(**flags), *FLAGS[:2], "--batch_size", "8", *FLAGS[4:]])
-    assert_same_weights(weights_of(in_float / "last"), weights_of(tmp_path / "out" / "last"))
+    tiny.assert_same_weights(weights_of(in_float / "last"), weights_of(tmp_path / "out" / "last"))
     assert metrics_of(in_float / "best") == metrics_of(tmp_path / "out" / "best")
     assert "quantization" not in json.loads((in_float / "best" / "config.json").read_text())
     assert "training in float: 40 rows" in log_of(in_float)
@@ -166,7 +160,7 @@ def test_ctrl_c_and_resuming_end_where_an_unbroken_run_ends(done, float_model, s
     log = log_of(out)
     assert "phase1_step_6.safetensors (step 6)" in log and log.count("input ranges: the largest") == 1
     for name in ("best", "last"):
-        assert_same_weights(weights_of(out / name), weights_of(done / name))
+        tiny.assert_same_weights(weights_of(out / name), weights_of(done / name))
         assert metrics_of(out / name) == metrics_of(done / name)
     assert log.count("The current result is") == log_of(done).count("The current result is")
 

@@ -67,6 +67,13 @@ def random_arrays(config, seed=0, spread=0.2):
     return arrays
 
 
+def assert_same_weights(one, other):
+    """Two {name: array} with the same names and numbers, bit for bit."""
+    assert set(one) == set(other)
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, other[name], err_msg=name)
+
+
 def flags(**values):
     """Command-line arguments: flags(batch_size=8) is ["--batch_size=8"]."""
     return [f"--{name}={value}" for name, value in values.items()]

@@ -64,12 +64,6 @@ def networks(monkeypatch):
     return caught
 
 
-def assert_same_weights(one, other):
-    assert set(one) == set(other)
-    for name, array in one.items():
-        np.testing.assert_array_equal(array, other[name], err_msg=name)
-
-
 def body_of(arrays):
     return {name: array for name, array in arrays.items() if name.startswith("bert.")}
 
@@ -83,7 +77,7 @@ def test_a_student_from_the_teacher_s_layers(tmp_path, teacher, sst2):
             expected[name] = array
         elif layer[1] in "13":  # teacher layers 2 and 4, counted from 1
             expected[name.replace(f"layer.{layer[1]}.", f"layer.{int(layer[1]) // 2}.")] = array
-    assert_same_weights(student, expected)
+    tiny.assert_same_weights(student, expected)
     assert "student from the teacher's embeddings, pooler and layers 2, 4" in log
 
 
@@ -106,7 +100,7 @@ def test_a_fresh_student_is_said_aloud(tmp_path, teacher, sst2):
 def test_a_general_student_and_its_projection(tmp_path, teacher, general, sst2, networks):
     student, log = start_of(tmp_path, sst2, teacher, load_gd_ckpt_path=general)
     theirs = read_weights(general).arrays
-    assert_same_weights(body_of(student), body_of(theirs))
+    tiny.assert_same_weights(body_of(student), body_of(theirs))
     assert "the hidden projection of the general student is carried along" in log
     assert "the head is new" in log and f"student from {general}" in log
     projection = networks[0].hidden_projection
@@ -140,7 +134,7 @@ def test_ckpt_files_take_their_config_from_td_config(tmp_path, teacher, general,
     monkeypatch.setattr("src.stages.task_distill.TEACHER_NET", DEEP)
     monkeypatch.setattr("src.stages.task_distill.STUDENT_NET", STUDENT.replace(labels=()))
     student, _ = start_of(tmp_path, sst2, files["teacher"], load_gd_ckpt_path=files["general"])
-    assert_same_weights(body_of(student), body_of(read_weights(general).arrays))
+    tiny.assert_same_weights(body_of(student), body_of(read_weights(general).arrays))
 
 
 def test_a_teacher_whose_labels_stand_in_another_order(tmp_path, vocabulary, sst2, networks):
@@ -149,8 +143,8 @@ def test_a_teacher_whose_labels_stand_in_another_order(tmp_path, vocabulary, sst
     swapped = {n: a[::-1].copy() if n.startswith("classifier.") else a for n, a in arrays.items()}
     turned = tiny.write_model(tmp_path / "turned", vocabulary, tiny.TINY.replace(labels=("1", "0")), swapped)
     student, _ = start_of(tmp_path, sst2, turned, *SAME_WIDTH, student_init="teacher_layers")
-    assert_same_weights(weight_arrays(networks[0].teacher), arrays)
-    assert_same_weights(student, arrays)
+    tiny.assert_same_weights(weight_arrays(networks[0].teacher), arrays)
+    tiny.assert_same_weights(student, arrays)
     assert BertConfig.from_json(tmp_path / "start" / "last" / "config.json").labels == ("0", "1")
 
 
