@@ -135,7 +135,8 @@ def test_what_another_key_comes_of(tmp_path):
     # Labels are the student's matter, and dropout does not act in a teacher.
     other_labels = RecordTable.from_flat(tokens, tokens * 0, [4, 6], np.ones(2, np.int64), 16)
     assert cache_with(tmp_path, network, other_labels) == key
-    assert cache_with(tmp_path, network, table, tiny.TINY.replace(hidden_dropout_prob=0.3)) == key
+    for silent in ({"hidden_dropout_prob": 0.3}, {"label_separator": ";"}):
+        assert cache_with(tmp_path, network, table, tiny.TINY.replace(**silent)) == key
     weight = next(p for n, p in named_parameters(network).items() if n.endswith("pooler.dense.bias"))
     weight.set_data(weight + 1e-3)
     others.add(cache_with(tmp_path, network, table))
