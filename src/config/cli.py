@@ -51,8 +51,6 @@ def parse(config_class, argv=None, settings=None, recipe=None, prog=None):
                 values[name], origins[name] = source[name], origin
                 break
         else:
-            if field.metadata.get("required"):
-                raise UserError(f"--{name} is required: {field.metadata['help']}")
             values[name], origins[name] = field.default, "default"
         _check(name, values[name], field, origins[name])
     return Resolved(config_class(**values), origins)
@@ -66,6 +64,8 @@ def _refuse_unknown(settings, fields, where):
 
 def _check(name, value, field, origin):
     choices, must = field.metadata.get("choices"), field.metadata.get("must")
+    if field.metadata.get("required") and not value:  # "" is what an unset variable of a shell gives
+        raise UserError(f"--{name} is required: {field.metadata['help']}")
     if must and not must[1](value):
         raise UserError(f"--{name} {value} ({origin}) has to be {must[0]}")
     if choices and value not in choices:

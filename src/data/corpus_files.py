@@ -36,7 +36,8 @@ def find_corpus_files(source, form="auto"):
     """
     paths = {}
     for item in [str(source)] if Path(source).exists() else str(source).split(","):
-        paths.update(_matching(item.strip()))
+        if item.strip():  # a comma at the end, and not the working folder
+            paths.update(_matching(item.strip()))
     files = [CorpusFile(path, name, _form(path, form), path.stat().st_size)
              for path, name in sorted(paths.items(), key=lambda pair: (pair[1], str(pair[0])))]
     if not files:

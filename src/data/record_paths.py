@@ -27,6 +27,8 @@ def record_files(paths, dataset_type, split=None):
     found = []
     for name in str(paths).split(",") if isinstance(paths, (str, Path)) else paths:
         path = Path(str(name).strip())
+        if not str(name).strip():
+            continue  # a comma at the end, and not the working folder
         if path.is_dir():
             found += _in_folder(path, dataset_type, split)
         elif path.is_file():

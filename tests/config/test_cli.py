@@ -93,9 +93,10 @@ def test_choices_in_any_case():
         read("--device", "CPP")
 
 
-def test_a_required_flag():
+@pytest.mark.parametrize("flags", [[], ["--name", ""]])
+def test_a_required_flag(flags):
     with pytest.raises(UserError, match="--name is required: what it is called"):
-        parse(Demo, ["--rows", "3"])
+        parse(Demo, ["--rows", "3", *flags])
 
 
 def test_origins():

@@ -52,6 +52,12 @@ def test_globs_and_lists(tmp_path):
     assert [f.name for f in find_corpus_files(tmp_path / "a,b")] == ["a,b"]
 
 
+def test_a_comma_at_the_end_is_no_folder(tmp_path, monkeypatch):
+    write(tmp_path, mine="x", other="x")
+    monkeypatch.chdir(tmp_path)
+    assert [f.name for f in find_corpus_files("mine,")] == ["mine"]
+
+
 def test_nothing_to_read(tmp_path):
     with pytest.raises(UserError, match="absent does not exist"):
         find_corpus_files(tmp_path / "absent")

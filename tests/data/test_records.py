@@ -99,7 +99,7 @@ def test_files_lists_and_folders(tmp_path, form):
     for name in ("train-1", "train-2"):
         write_records(tmp_path / "b" / f"{name}.{form}", tables[name], form)
     both = f"{tmp_path}/a/train.{form},{tmp_path}/a/dev.{form}"
-    assert_same(read_records(both, form), RecordTable.joined([tables["train"], tables["dev"]]))
+    assert_same(read_records(f"{both}, ", form), RecordTable.joined([tables["train"], tables["dev"]]))
     assert_same(read_records(tmp_path / "a", form, split="dev"), tables["dev"])
     assert_same(read_records(tmp_path / "b", form, split="train"),
                 RecordTable.joined([tables["train-1"], tables["train-2"]]))
