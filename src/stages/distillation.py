@@ -29,7 +29,9 @@ class Distillation:
         )
         self.layer_map = layer_map_of(run.config, ours, self.teacher_config)
         self.student, self.student_config = student.build(run, student_files, teacher_files, self.layer_map)
-        if not run.config.load_td1_ckpt_path:
+        # Without epochs there is no phase 1 either, and nothing that its losses need is asked for.
+        self.phase1 = run.config.td_phase1_epoch_size > 0 and not run.config.load_td1_ckpt_path
+        if self.phase1:
             check_objective(run.config, self.student_config, self.teacher_config)
         self.projection = self._projection(student_files)
         self.tokenizer_dir = teacher_files.tokenizer_dir
@@ -49,9 +51,9 @@ class Distillation:
         )
 
     def distil(self):
-        """Both phases, from wherever the run stands; a student loaded after phase 1 goes on with phase 2."""
+        """The phases that are asked for, from wherever the run stands."""
         run, config = self.run, self.config
-        if not config.load_td1_ckpt_path and resumed_phase(run) < 2:
+        if self.phase1 and resumed_phase(run) < 2:
             title, epochs = "phase 1 (intermediate layers)", config.td_phase1_epoch_size
             evaluate = self.evaluate if config.phase1_eval else None
             plan = PhasePlan(1, title, epochs, config.learning_rate)

@@ -60,11 +60,12 @@ class Run:
             return
         if not self.resumed:
             fresh_output_dir(self.output_dir, self.config.overwrite_output_dir, inputs_of(self.config))
+        # First of all: without it a run that is killed could not be resumed.
+        values = {"values": to_dict(self.config), "origins": self.resolved.origins}
+        write_json(self.output_dir / CONFIG_FILE, values)
         self.journal.open(self.output_dir)
         if self.resumed:
             self._take_up()
-        values = {"values": to_dict(self.config), "origins": self.resolved.origins}
-        write_json(self.output_dir / CONFIG_FILE, values)
 
     def _take_up(self):
         """Forget what was done after the checkpoint; without one the run begins anew."""

@@ -97,6 +97,26 @@ def test_a_fresh_student_is_said_aloud(tmp_path, teacher, sst2):
     assert (config.vocab_size, config.max_position_embeddings) == (100, 32)  # the teacher's
 
 
+def test_without_epochs_there_is_no_phase_1(tmp_path, teacher, sst2):
+    # Heads that differ are of no harm to phase 2.
+    flags = tiny.flags(num_hidden_layers=2, hidden_size=24, num_attention_heads=2, intermediate_size=40)
+    _, log = start_of(tmp_path, sst2, teacher, *flags, td_phase1_epoch_size=0)
+    assert "phase 2 (prediction layer): 0 steps, nothing is trained" in log and "phase 1" not in log
+    assert not (tmp_path / "start" / "phase1").exists()
+
+
+def test_a_run_that_was_killed_before_its_first_step_is_resumed(tmp_path, teacher, sst2, monkeypatch):
+    def killed(journal, folder):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("src.train.journal.Journal.open", killed)
+        with pytest.raises(KeyboardInterrupt):
+            start_of(tmp_path, sst2, teacher, *SIZES)
+    _, log = start_of(tmp_path, sst2, teacher, *SIZES, "--resume")
+    assert "holds no checkpoint yet, from the beginning" in log
+
+
 def test_a_general_student_and_its_projection(tmp_path, teacher, general, sst2, networks):
     student, log = start_of(tmp_path, sst2, teacher, load_gd_ckpt_path=general)
     theirs = read_weights(general).arrays
