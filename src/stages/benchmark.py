@@ -46,7 +46,8 @@ def benchmark(config, peers=()):
     """Run a BenchmarkConfig: print the table, write benchmark.json, table.md and, where models have results,
     quality.png. `peers` are Subjects from elsewhere, which come first. Returns the rows."""
     models = named_models(config.models, (RANDOM,))
-    check_output_dir(config.output_dir, config.overwrite_output_dir, models.values())
+    folders = [place for place in models.values() if not place.startswith(RANDOM)]
+    check_output_dir(config.output_dir, config.overwrite_output_dir, folders)
     lengths = parse_lengths(config.lengths)
     with contextlib.ExitStack() as stack:
         ours = [open_subject(name, place, config, stack) for name, place in models.items()]

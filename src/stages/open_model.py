@@ -71,9 +71,9 @@ def open_model(model_dir, settings, threads=0, say=lambda remark: None, task=Non
 
     Parameters: `settings` a DeviceConfig for what MindSpore computes; `threads` of ONNX Runtime, 0: as many
     as there are cores; `say` takes the remarks; `task` the TaskSpec whose labels the logits follow (None: the
-    model's own); `zoo_config` describes a .ckpt without config.json; `meter` (throughput.Meter) counts
-    what is computed. Raises UserError for a folder that holds
-    no classifier, or none of the task.
+    model's own); `zoo_config` describes a .ckpt without config.json; `meter` (throughput.Meter) counts what
+    is computed. Raises UserError for a folder that holds no classifier, or none of the task, and for
+    settings that an exported file cannot follow.
     """
     folder = Path(model_dir)
     for kind, name in FILES.items():
@@ -82,7 +82,7 @@ def open_model(model_dir, settings, threads=0, say=lambda remark: None, task=Non
             refuse_settings(settings, BEYOND[kind], folder / name)
             model = OPENERS[kind](folder / name, config, settings, threads)
             return _counted(_for_task(model, task, say) if task else model, meter)
-    return _counted(_weights(folder, settings, say, (task, zoo_config), meter), meter)
+    return _counted(_weights(folder, settings, say, task, zoo_config, meter), meter)
 
 
 def _counted(model, meter):
@@ -147,13 +147,12 @@ def _for_task(model, task, say):
     return dataclasses.replace(model, predict=lambda *columns: model.predict(*columns)[..., list(order)])
 
 
-def _weights(folder, settings, say, task_and_zoo_config, meter):
+def _weights(folder, settings, say, task, zoo_config, meter):
     from src.infer.evaluate import predictor
     from src.stages import load
     from src.stages.kernels import equip_device
     from src.stages.matmul_precision import matmul_rate
 
-    task, zoo_config = task_and_zoo_config
     # A stage that describes a .ckpt by its config asks for the student that it has made.
     files = load.read_model(folder, say, zoo_config, "student" if zoo_config else None)
     device = equip_device(settings, say)
