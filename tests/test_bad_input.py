@@ -358,11 +358,14 @@ def test_an_output_folder_that_is_not_empty(here, good, capsys):
 def test_an_output_folder_that_holds_the_input(here, good, capsys):
     records = prepared(here / "data", good["vocabulary"])
     capsys.readouterr()
-    flags = finetune_flags(
-        good, train_data_dir=records, output_dir=here / "data", overwrite_output_dir="true"
-    )
-    assert "which this run reads; give another folder" in refused(finetune, flags, capsys)
-    assert (records / "train.tfrecord").is_file()
+    for given in (
+        {"train_data_dir": records},
+        {"train_data_dir": f"{good['records']}, {records}"},
+        {"schema_dir": records / "schema.json"},
+    ):
+        flags = finetune_flags(good, **given, output_dir=here / "data", overwrite_output_dir="true")
+        assert "which this run reads; give another folder" in refused(finetune, flags, capsys)
+        assert (records / "train.tfrecord").is_file()
 
 
 def test_an_output_folder_that_is_a_file(here, good, capsys):

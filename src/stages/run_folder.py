@@ -27,8 +27,9 @@ FREE_ON_RESUME = (
 def inputs_of(config):
     """Every path that a run with this config reads, as text."""
     values = to_dict(config)
-    paths = [str(values[name]) for name in values if name.endswith(("_path", "data_dir", "vocab_dir"))]
-    return [part for path in paths for part in path.split(",")]
+    read = ("_path", "data_dir", "vocab_dir", "schema_dir")
+    paths = [str(values[name]) for name in values if name.endswith(read)]
+    return [part.strip() for path in paths for part in path.split(",")]
 
 
 def refuse_busy(folder):
