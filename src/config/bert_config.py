@@ -18,6 +18,9 @@ PRESETS = {
     "3L-384": (3, 384, 1536, 12),
 }
 
+MASKED = -10000.0  # added to the score of a padded key; exp() of it is zero, and float16 holds it
+RELATIVE_DISTANCE = 16  # Shaw et al. 2018 clip distances; beyond 16 they saw no gain
+
 # Fields that config.json has under other keys, or not at all.
 NOT_AS_THEY_ARE = ("labels", "output_mode", "dtype", "compute_type", "quantization")
 KINDS = {int: "a whole number above 0", float: "a number", bool: "true or false", str: "a text"}

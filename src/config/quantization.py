@@ -9,6 +9,11 @@ BITS = ("0, or from 2 to 8", lambda bits: bits == 0 or 2 <= bits <= 8)
 RANGE = "input_threshold"
 
 
+def levels(bits):
+    """M, the largest integer of a symmetric scheme of `bits` bits."""
+    return 2 ** (bits - 1) - 1
+
+
 def is_range(name):
     """Whether a weight of this name is the range of a layer's input."""
     return name.endswith(f".{RANGE}")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from safetensors.numpy import save_file
 
+from src.config.bert_config import RELATIVE_DISTANCE
 from src.config.quantization import RANGE, is_range
 from src.errors import UserError, misfit
 from src.files import atomic_directory, write_json
@@ -14,7 +15,6 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spec
                    "added_tokens.json")
 EXTRAS = ("hidden_projection.",)   # of the distillation, not of the model
 RELATIVE_TABLES = ("relative_keys", "relative_values")
-RELATIVE_ROWS = 33                 # distances -16 .. 16 (Shaw et al. 2018, clipped at 16)
 
 
 def expected_shapes(config):
@@ -150,7 +150,7 @@ def _layer_shapes(prefix, config):
     shapes.update(_dense(f"{prefix}output.dense", inner, hidden))
     shapes.update(_norm(f"{prefix}output.LayerNorm", hidden))
     if config.use_relative_positions:
-        table = (RELATIVE_ROWS, config.head_size)
+        table = (2 * RELATIVE_DISTANCE + 1, config.head_size)
         shapes.update({f"{prefix}attention.self.{n}.table.weight": table for n in RELATIVE_TABLES})
     return shapes
 

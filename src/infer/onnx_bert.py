@@ -8,11 +8,11 @@ hidden, N heads, D head width, C labels.
 
 import math
 
+from src.config.bert_config import MASKED
 from src.errors import UserError
 from src.infer.onnx_graph import Graph
 
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")
-MASKED = -10000.0   # added to the score of a padded key, as in the model itself
 
 
 class FloatLayers:

@@ -35,9 +35,9 @@ class Graph:
         """A vector of int64, as shapes and axes are."""
         return self.constant(f"integers {values}", np.array(values, np.int64))
 
-    def output(self, name, shape, kind=TensorProto.FLOAT):
-        """Make a value an output of the graph."""
-        self.outputs.append(helper.make_tensor_value_info(name, kind, shape))
+    def output(self, name, shape):
+        """Make a value of float32 an output of the graph."""
+        self.outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
 
     def model(self, inputs, name):
         """The finished, checked ModelProto.

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from src.config.quantization import RANGE
+from src.config.quantization import RANGE, levels
 from src.errors import UserError
 from src.infer.onnx_bert import FloatLayers
 
@@ -17,20 +17,15 @@ from src.infer.onnx_bert import FloatLayers
 INPUT_ZERO = np.uint8(128)
 
 
-def largest(bits):
-    """M, the largest integer of a symmetric scheme of `bits` bits."""
-    return 2 ** (bits - 1) - 1
-
-
 def step_of(threshold, bits):
     """The step between two neighbours, float32; 1 where the threshold is zero, as all values then are."""
     threshold = np.asarray(threshold, np.float32)
-    return np.where(threshold > 0, threshold / np.float32(largest(bits)), np.float32(1)).astype(np.float32)
+    return np.where(threshold > 0, threshold / np.float32(levels(bits)), np.float32(1)).astype(np.float32)
 
 
 def quantize(array, step, bits):
     """float32 array -> int8 array of the same shape; `step` a scalar or what broadcasts."""
-    limit = largest(bits)
+    limit = levels(bits)
     return np.clip(np.rint(array / step), -limit, limit).astype(np.int8)
 
 
@@ -77,7 +72,7 @@ class Int8Layers(FloatLayers):
         """x to integers and back, once for all layers that share x and its threshold."""
         bits, threshold = self.quantization.activation_bits, self._threshold(name)
         if (x, threshold) not in self.rounded_inputs:
-            graph, base, limit = self.graph, f"{name}.input", largest(bits)
+            graph, base, limit = self.graph, f"{name}.input", levels(bits)
             scale = graph.constant(f"{base}.step", step_of(threshold, bits))
             zero = graph.constant("input.zero", INPUT_ZERO)
             integers = graph.add("QuantizeLinear", x, scale, zero, name=f"{base}.unclipped")

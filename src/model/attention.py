@@ -8,9 +8,8 @@ import math
 import mindspore as ms
 from mindspore import nn, ops
 
+from src.config.bert_config import RELATIVE_DISTANCE
 from src.model.layers import NUMBERS, Embedding
-
-RELATIVE_DISTANCE = 16  # Shaw et al. 2018 clip distances; beyond 16 they saw no gain
 
 
 class SelfAttention(nn.Cell):

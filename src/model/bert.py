@@ -6,10 +6,9 @@ Shape letters: B batch, S length, H hidden, N heads, L layers, C labels.
 import mindspore as ms
 from mindspore import nn, ops
 
+from src.config.bert_config import MASKED
 from src.model.attention import SelfAttention
 from src.model.layers import FLOAT_LAYERS
-
-MASKED = -10000.0  # added to the score of a padded key; exp() of it is zero, and float16 holds it
 
 
 class BertEmbeddings(nn.Cell):

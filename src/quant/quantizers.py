@@ -14,6 +14,7 @@ from collections.abc import Callable
 import mindspore as ms
 from mindspore import nn, ops
 
+from src.config.quantization import levels
 from src.errors import UserError, did_you_mean
 
 
@@ -76,7 +77,7 @@ class Symmetric(nn.Cell):
     def __init__(self, bits, by_row=False, operators=PLAIN):
         super().__init__()
         self.largest = operators.largest(by_row)
-        self.fake_quantize = operators.fake_quantize(2 ** (bits - 1) - 1)
+        self.fake_quantize = operators.fake_quantize(levels(bits))
 
     def measure(self, weight):
         """The threshold max|W|: weight [R, H] -> [1], by row [R, 1]."""

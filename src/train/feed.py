@@ -9,6 +9,7 @@ import mindspore as ms
 import mindspore.dataset as ds
 
 COLUMNS = ("input_ids", "token_type_ids", "attention_mask", "labels", "weights")
+AHEAD = 2  # batches made before they are asked for
 
 
 class Done(NamedTuple):
@@ -64,11 +65,11 @@ def _one_by_one(step, batches, lesson):
         times, asked = [time.perf_counter()], lesson.asked if lesson else 0.0
 
 
-def made_ahead(items, count=2):
-    """The same items, made by a thread, up to `count` of them before they are asked for."""
+def made_ahead(items):
+    """The same items, made by a thread, up to AHEAD of them before they are asked for."""
     items = iter(items)
     with ThreadPoolExecutor(1) as pool:
-        waiting = deque(pool.submit(next, items, None) for _ in range(count))
+        waiting = deque(pool.submit(next, items, None) for _ in range(AHEAD))
         while (item := waiting.popleft().result()) is not None:
             waiting.append(pool.submit(next, items, None))
             yield item

@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from src.config.bert_config import BertConfig
+from src.config.bert_config import MASKED, BertConfig
 from src.kernels import layers as kernels
 from src.model import layers as plain
 from src.model.attention import SelfAttention
-from src.model.bert import MASKED
 from src.stages.kernels import kernel_parts
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
