@@ -129,10 +129,18 @@ def _vocabulary_file(path):
 def _tokenizer_json(path):
     """The parsed tokenizer.json that is, or lies beside, the vocabulary; {} when there is none."""
     beside = path if path.suffix == ".json" else path.with_name(TOKENIZER_FILE)
-    described = read_json(beside) if beside.is_file() else {}
+    described = _json_table(beside)
     if path == beside and (described.get("model") or {}).get("type") != "WordPiece":
         raise UserError(f"{path} does not describe a WordPiece tokenizer; BERT needs one")
     return described
+
+
+def _json_table(path):
+    """The object that a JSON file holds, {} where there is no file."""
+    table = read_json(path) if path.is_file() else {}
+    if not isinstance(table, dict):
+        raise UserError(f"{path}: a table of keys belongs there; download or copy it again")
+    return table
 
 
 def _read_vocab(path):
@@ -147,12 +155,15 @@ def _read_vocab(path):
 
 def _normalization(path, described, vocab, do_lower_case):
     config_path = path.with_name(CONFIG_FILE)
-    config = read_json(config_path) if config_path.is_file() else {}
+    config = _json_table(config_path)
     normalizer = described.get("normalizer") or {}
     cased = any(re.search("[A-Z]", piece) and not re.fullmatch(r"\[.*\]", piece) for piece in vocab)
 
     def setting(config_key, normalizer_key, default):
-        return config.get(config_key, normalizer.get(normalizer_key, default))
+        value = config.get(config_key, normalizer.get(normalizer_key))
+        if value is not None and type(value) is not bool:
+            raise UserError(f"{config_path}: {config_key} {value!r} has to be true or false")
+        return default if value is None else value
 
     lower_case = setting("do_lower_case", "lowercase", not cased)
     return Normalization(lower_case if do_lower_case is None else do_lower_case,

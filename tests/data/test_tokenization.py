@@ -162,3 +162,15 @@ def test_wrong_vocabularies(tmp_path):
     (tmp_path / "tokenizer.json").write_text('{"model": {"type": "BPE", "vocab": {}}}')
     with pytest.raises(UserError, match="not describe a WordPiece tokenizer"):
         load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("name, content, complaint", [
+    ("tokenizer.json", [], "tokenizer.json: a table of keys belongs there"),
+    ("tokenizer_config.json", [], "tokenizer_config.json: a table of keys belongs there"),
+    ("tokenizer_config.json", {"do_lower_case": "yes"}, "do_lower_case 'yes' has to be true or false"),
+])
+def test_files_of_another_kind_beside_a_vocabulary(tmp_path, name, content, complaint):
+    vocab = vocab_in(tmp_path)
+    (tmp_path / name).write_text(json.dumps(content))
+    with pytest.raises(UserError, match=complaint):
+        load_tokenizer(vocab)
