@@ -4,7 +4,7 @@ import dataclasses
 
 from src.config.cli import parse
 from src.config.options import NOT_NEGATIVE, option, to_dict
-from src.config.own_task import task_for
+from src.config.records_task import task_for
 from src.config.student_config import StudentConfig
 from src.config.train_config import TrainConfig
 from src.config.transfer_config import TransferConfig

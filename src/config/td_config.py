@@ -6,7 +6,7 @@ from src.config.bert_config import BertConfig, preset
 from src.config.cli import parse
 from src.config.intermediate_config import IntermediateConfig
 from src.config.options import NOT_NEGATIVE, POSITIVE, option, to_dict
-from src.config.own_task import task_for
+from src.config.records_task import task_for
 from src.config.student_config import StudentConfig
 from src.config.teacher_cache_config import TeacherCacheConfig
 from src.config.train_config import TrainConfig

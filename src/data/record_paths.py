@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from src.config.own_task import MANIFEST_FILE
+from src.config.records_task import MANIFEST_FILE
 from src.data import mindrecord_files, tfrecord_files
 from src.errors import UserError
 

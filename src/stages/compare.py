@@ -3,7 +3,7 @@ from functools import partial
 from pathlib import Path
 
 from src.config.options import to_dict
-from src.config.own_task import task_for
+from src.config.records_task import task_for
 from src.files import check_output_dir, fresh_output_dir, write_json, write_text
 from src.infer.huggingface import weight_count
 from src.infer.latency import milliseconds_a_sentence

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from src.config.options import to_dict
-from src.config.own_task import task_for
+from src.config.records_task import task_for
 from src.files import check_folder, write_json
 from src.infer.logits import collect_logits
 from src.stages import submission

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from src.config.own_task import FIELDS, MANIFEST_KEY, own_task
+from src.config.own_task import FIELDS, own_task
+from src.config.records_task import MANIFEST_KEY
 from src.data.own_rows import check_suffix, counts_of, read_own
 from src.data.task_rows import read_rows
 from src.errors import UserError, listed

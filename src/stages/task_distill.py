@@ -4,7 +4,7 @@ from dataclasses import fields
 
 from src.config.evaluate_config import EvaluateConfig
 from src.config.options import to_dict
-from src.config.own_task import task_for
+from src.config.records_task import task_for
 from src.config.td_config import STUDENT_NET, TEACHER_NET
 from src.errors import UserError
 from src.metrics import best_of, short_name

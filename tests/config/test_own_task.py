@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from src.config.own_task import CARRIED, OwnTask, own_task, spec_of, task_for
+from src.config.own_task import CARRIED, OwnTask, own_task
+from src.config.records_task import spec_of, task_for
 from src.errors import UserError
 from src.tasks import TASKS
 

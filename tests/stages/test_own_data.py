@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from src.config.own_task import task_for
+from src.config.records_task import task_for
 from src.data.records import check_labels, read_records
 from src.errors import UserError
 from src.tools.augment import main as augment
