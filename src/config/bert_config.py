@@ -21,6 +21,8 @@ PRESETS = {
 MASKED = -10000.0  # added to the score of a padded key; exp() of it is zero, and float16 holds it
 RELATIVE_DISTANCE = 16  # Shaw et al. 2018 clip distances; beyond 16 they saw no gain
 
+# Its head of one output for each choice has the names of a regression's.
+OTHER_HEAD = "BertForMultipleChoice"
 # Fields that config.json has under other keys, or not at all.
 NOT_AS_THEY_ARE = ("labels", "output_mode", "dtype", "compute_type", "quantization")
 KINDS = {int: "a whole number above 0", float: "a number", bool: "true or false", str: "a text"}
@@ -170,6 +172,8 @@ class BertConfig:
                 f"{path}: not a BERT config, key {missing[0]} is missing{did_you_mean(missing[0], values)}"
             )
         named = values.get("architectures") or []
+        if OTHER_HEAD in named:
+            raise UserError(f"{path} is of a {OTHER_HEAD}, whose head cannot be read; give another model")
         heads = {mode: head for mode, head in HEADS.items() if head.architecture in named}
         labels = _labels(values.get("id2label") or {}, path) if heads else ()
         output_mode = _output_mode(heads or HEADS, values.get("problem_type"), len(labels))

@@ -7,7 +7,6 @@ from src.infer import huggingface
 from src.infer.weight_files import read_weights
 
 WEIGHT_FILE = {"project": "model.safetensors", "hf": "model.safetensors", "ckpt": "model.ckpt"}
-OTHER_HEADS = ("BertForMultipleChoice",)
 
 
 def convert(config):
@@ -47,7 +46,6 @@ def _bert_config(config, weights):
     if not file:
         raise UserError(f"{weights.source} has no config.json beside it; give one with --config_file"
                         f"{_sizes(weights.arrays)}")
-    _refuse_other_heads(weights)
     bert, note = huggingface.fit_head(BertConfig.from_json(file), weights.arrays)
     if note:
         print(f"note: {note}")
@@ -63,13 +61,6 @@ def _sizes(arrays):
     layers = len({name.split(".")[3] for name in arrays if name.startswith("bert.encoder.layer.")})
     return (f" (the weights say vocab_size {words.shape[0]}, hidden_size {words.shape[1]}, "
             f"num_hidden_layers {layers}, intermediate_size {inner.shape[0]})")
-
-
-def _refuse_other_heads(weights):
-    for name in (weights.config or {}).get("architectures") or ():
-        if name in OTHER_HEADS:
-            raise UserError(f"{weights.source} is a {name}; only BertModel, pre-training models, "
-                            "BertForSequenceClassification and BertForTokenClassification can be converted")
 
 
 def _report(weights, arrays, bert, output):

@@ -108,6 +108,7 @@ def test_more_than_ten_labels_keep_their_order(tmp_path):
         ({"hidden_size": 770}, "hidden_size 770 is not a multiple of num_attention_heads 12"),
         ({"hidden_act": "swish"}, 'hidden_act "swish" is not known'),
         ({"head_activation": "tanh"}, 'head_activation "tanh" is not known'),
+        ({"architectures": ["BertForMultipleChoice"]}, "is of a BertForMultipleChoice, whose head"),
         ({"is_decoder": True}, "is_decoder is true; only encoders"),
         ({"num_attention_heads": 0}, "num_attention_heads 0 has to be a whole number above 0"),
         ({"num_hidden_layers": -1}, "num_hidden_layers -1 has to be a whole number"),

@@ -176,7 +176,7 @@ def test_from_transformers_and_back(tmp_path, classifier):
 def test_a_head_of_another_kind_is_refused(tmp_path):
     transformers = pytest.importorskip("transformers")
     transformers.BertForMultipleChoice(transformers_model().config).save_pretrained(tmp_path / "hf")
-    with pytest.raises(UserError, match="is a BertForMultipleChoice"):
+    with pytest.raises(UserError, match="is of a BertForMultipleChoice"):
         run(tmp_path / "hf", tmp_path / "out")
 
 
