@@ -1,4 +1,4 @@
-"""The task that records are of; one of your own stands in their manifest, and no later stage is told of it."""
+"""The task that records are of; one of your own stands in their manifest: later stages are told of none."""
 
 from pathlib import Path
 
