@@ -171,6 +171,7 @@ FINETUNE = {
     "learning rate": ({"learning_rate": "fast"}, "'fast' is not a float"),
     "batch size": ({"batch_size": -3}, "batch_size"),
     "dropout": ({"attention_probs_dropout_prob": 1.0}, "attention_probs_dropout_prob"),
+    "two tokenizers": ({"vocab_dir": "."}, "--vocab_dir is for --init fresh: a given model has its own"),
     "no tokenizer": ({"init": "fresh", "load_pretrained_path": None, "vocab_dir": "."}, "no tokenizer files"),
 }
 

@@ -25,9 +25,12 @@ def finetune(task, resolved):
         )
     if config.new_head and not config.load_pretrained_path:
         raise UserError("--new_head replaces that of a given model; give one with --load_pretrained_path")
+    if config.vocab_dir and config.load_pretrained_path:
+        raise UserError("--vocab_dir is for --init fresh: a given model has its own tokenizer; leave it out")
     run = Run("finetune", task, resolved)
     table = tables.train_table(config, run.journal.say)
-    network, bert_config, tokenizer_dir = _network(run, table)
+    network, bert_config, tokenizer_dir = _network(run)
+    tables.check_tokenizer(tokenizer_dir, table, config.train_data_dir)
     tables.check_table(table, bert_config, task, config.train_data_dir)
     run.journal.say(f"{parameter_count(network):,} parameters")
     evaluate = epoch_evaluation(run, network, bert_config, tokenizer_dir)
@@ -40,7 +43,7 @@ def finetune(task, resolved):
     return run
 
 
-def _network(run, table):
+def _network(run):
     """The network to train, its config and the folder of its tokenizer."""
     config, task, say = run.config, run.task, run.journal.say
     if config.load_pretrained_path:
@@ -49,7 +52,6 @@ def _network(run, table):
         check_architecture(config, files.config, files.source)
         if config.new_head:
             files = load.without_head(files, say)
-        tables.check_tokenizer(files.tokenizer_dir, table, config.train_data_dir)
         rates = load.dropout_rates(files.config, config)
         network, bert_config = load.classifier_from(files, task, run.device, say, True, **rates)
         return network, bert_config, files.tokenizer_dir
