@@ -359,12 +359,9 @@ def test_an_output_folder_that_is_not_empty(here, good, capsys):
 def test_an_output_folder_that_holds_the_input(here, good, capsys):
     records = prepared(here / "data", good["vocabulary"])
     capsys.readouterr()
-    for given in (
-        {"train_data_dir": records},
-        {"train_data_dir": f"{good['records']}, {records}"},
-        {"schema_dir": records / "schema.json"},
-    ):
-        flags = finetune_flags(good, **given, output_dir=here / "data", overwrite_output_dir="true")
+    among = f"{good['records']}, {records}"
+    for name, given in ("train_data_dir", records), ("train_data_dir", among), ("schema_dir", records):
+        flags = finetune_flags(good, **{name: given}, output_dir=here / "data", overwrite_output_dir="true")
         assert "which this run reads; give another folder" in refused(finetune, flags, capsys)
         assert (records / "train.tfrecord").is_file()
 
