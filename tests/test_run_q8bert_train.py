@@ -21,6 +21,7 @@ from src.config.bert_config import BertConfig
 from src.config.q8bert_config import resolve
 from src.config.quantization import Quantization
 from src.errors import Interrupted
+from src.infer.huggingface import weight_count
 from src.infer.weight_files import read_weights
 from src.tools.evaluate import main as evaluate
 from tests import tiny
@@ -126,6 +127,8 @@ def test_the_lines_that_the_model_zoo_s_users_look_for(done):
     assert metrics_of(done / "last") == last
     assert "input ranges: the largest over 16 training rows" in log and "teacher from" in log
     assert "weights in 8 bits (a range for each tensor), embeddings in 8, inputs of dense layers in 8" in log
+    # The ranges are no parameters.
+    assert f"\n{weight_count(SHALLOW):,} parameters, weights" in log
 
 
 def test_the_quantized_model_keeps_its_accuracy(done, float_model):

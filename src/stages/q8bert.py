@@ -7,8 +7,8 @@ from src.config.q8bert_config import NO_INIT, STUDENT_NET, TEACHER_NET
 from src.distill.network import DistillNetwork
 from src.distill.objective import label_rows, prediction_rows
 from src.errors import UserError
+from src.infer.huggingface import weight_count
 from src.metrics import short_name
-from src.model.names import parameter_count
 from src.quant.layers import bind_ranges
 from src.stages import load, tables
 from src.stages.evaluation import epoch_evaluation
@@ -69,7 +69,7 @@ def _student(run, table):
     network, bert_config = load.classifier_from(
         files, run.task, run.device, say, config.epoch_num > 0, **changes, quantization=config.quantization
     )
-    say(f"{parameter_count(network):,} parameters, {_described(config.quantization)}")
+    say(f"{weight_count(bert_config):,} parameters, {_described(config.quantization)}")
     return network, bert_config, files.tokenizer_dir
 
 
@@ -90,7 +90,7 @@ def _teacher(run, table):
         return None
     files = _read(run, table, path, TEACHER_NET, "teacher")
     teacher, bert_config = load.classifier_from(files, run.task, run.device, run.journal.say)
-    run.journal.say(f"teacher from {files.source}, {parameter_count(teacher):,} parameters")
+    run.journal.say(f"teacher from {files.source}, {weight_count(bert_config):,} parameters")
     return Teacher(freeze(teacher), bert_config, files.source)
 
 
