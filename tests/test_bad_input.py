@@ -288,6 +288,8 @@ def test_records_of_another_tokenizer(here, good, capsys):
     expected = "were made with another tokenizer than that of"
     assert expected in refused(finetune, finetune_flags(good, train_data_dir=records), capsys)
     assert expected in refused(finetune, finetune_flags(good, eval_data_dir=records), capsys)
+    fresh = {"init": "fresh", "load_pretrained_path": None, "vocab_dir": here / "v"}
+    assert expected in refused(finetune, finetune_flags(good, **fresh, eval_data_dir=records), capsys)
     assert expected in refused(distill, distill_flags(good, train_data_dir=records), capsys)
     assert expected in refused(distill, distill_flags(good, eval_data_dir=records), capsys)
     flags = tiny.flags(model_dir=good["teacher"], task_name="SST-2", eval_data_dir=records)
