@@ -27,10 +27,11 @@ class Distillation:
         ours = (
             student_files.config if student_files else student.fresh_config(run.config, self.teacher_config)
         )
-        self.layer_map = layer_map_of(run.config, ours, self.teacher_config)
-        self.student, self.student_config = student.build(run, student_files, teacher_files, self.layer_map)
-        # Without epochs there is no phase 1 either, and nothing that its losses need is asked for.
+        # Without epochs there is no phase 1 either, and nothing that it needs is asked for.
         self.phase1 = run.config.td_phase1_epoch_size > 0 and not run.config.load_td1_ckpt_path
+        mapped = self.phase1 or run.config.student_init == "teacher_layers"
+        self.layer_map = layer_map_of(run.config, ours, self.teacher_config) if mapped else ()
+        self.student, self.student_config = student.build(run, student_files, teacher_files, self.layer_map)
         if self.phase1:
             check_objective(run.config, self.student_config, self.teacher_config)
         self.projection = self._projection(student_files)
@@ -46,8 +47,8 @@ class Distillation:
             self.evaluate = epoch_evaluation(run, self.student, self.student_config, self.tokenizer_dir)
         pairs = ", ".join(f"{m + 1}<-{layer}" for m, layer in enumerate(self.layer_map))
         say(
-            f"teacher {parameter_count(teacher):,} parameters, student {parameter_count(self.student):,}; "
-            f"layer map {pairs}"
+            f"teacher {parameter_count(teacher):,} parameters, student {parameter_count(self.student):,}"
+            f"{'; layer map ' if mapped else ''}{pairs}"
         )
 
     def distil(self):

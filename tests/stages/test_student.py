@@ -98,8 +98,8 @@ def test_a_fresh_student_is_said_aloud(tmp_path, teacher, sst2):
 
 
 def test_without_epochs_there_is_no_phase_1(tmp_path, teacher, sst2):
-    # Heads that differ are of no harm to phase 2.
-    flags = tiny.flags(num_hidden_layers=2, hidden_size=24, num_attention_heads=2, intermediate_size=40)
+    # Layers and heads that go with the teacher's in no way are of no harm to phase 2.
+    flags = tiny.flags(num_hidden_layers=3, hidden_size=24, num_attention_heads=2, intermediate_size=40)
     _, log = start_of(tmp_path, sst2, teacher, *flags, td_phase1_epoch_size=0)
     assert "phase 2 (prediction layer): 0 steps, nothing is trained" in log and "phase 1" not in log
     assert not (tmp_path / "start" / "phase1").exists()
