@@ -36,3 +36,10 @@ class AskedModel:
             logits = collect_logits(self.model.predict, self.model.batches(table, self.batch_size))
         self.meter.add(table.rows, table.lengths.sum())
         return table, counts, logits
+
+
+def as_list(texts):
+    """The same texts. Raises UserError for one text alone, which is a sequence too: of its letters."""
+    if isinstance(texts, str):
+        raise UserError(f'give a list of texts, ["{texts[:40]}"], not one text alone')
+    return texts

@@ -19,14 +19,15 @@ class Distillation:
     def __init__(self, run, teacher_files, student_files, by_phase):
         self.run, self.config = run, run.config
         task, say = run.task, run.journal.say
-        for files in filter(None, (teacher_files, student_files)):
-            for records, table in dict(by_phase).items():
-                tables.check_tokenizer(files.tokenizer_dir, table, records)
-                tables.check_table(table, files.config, task, records)
-        teacher, self.teacher_config = load.classifier_from(teacher_files, task, run.device, say)
         ours = (
-            student_files.config if student_files else student.fresh_config(run.config, self.teacher_config)
+            student_files.config if student_files else student.fresh_config(run.config, teacher_files.config)
         )
+        for records, table in dict(by_phase).items():
+            for files in filter(None, (teacher_files, student_files)):
+                tables.check_tokenizer(files.tokenizer_dir, table, records)
+            for config in (teacher_files.config, ours):
+                tables.check_table(table, config, task, records)
+        teacher, self.teacher_config = load.classifier_from(teacher_files, task, run.device, say)
         # Without epochs there is no phase 1 either, and nothing that it needs is asked for.
         self.phase1 = run.config.td_phase1_epoch_size > 0 and not run.config.load_td1_ckpt_path
         mapped = self.phase1 or run.config.student_init == "teacher_layers"

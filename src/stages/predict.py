@@ -12,7 +12,7 @@ from src.data.row_files import HALF_CHARACTER
 from src.data.text_lines import read_pairs
 from src.errors import UserError
 from src.stages.answers import ANSWERS
-from src.stages.asked_model import AskedModel
+from src.stages.asked_model import AskedModel, as_list
 from src.stages.open_model import answers_by_token
 from src.stages.tag import tag
 from src.tasks import for_mode
@@ -45,7 +45,7 @@ class Classifier(AskedModel):
 
     def answer(self, texts):
         """The Answers to a list of texts as in a call."""
-        pairs = [(text, None) if isinstance(text, str) else tuple(text) for text in texts]
+        pairs = [(text, None) if isinstance(text, str) else tuple(text) for text in as_list(texts)]
         if not pairs:
             return Answers(np.zeros((0, self.config.num_labels), np.float32), 0)
         _, counts, logits = self.ask(encode_texts, pairs)

@@ -10,7 +10,7 @@ from src.data.text_words import joined_words, split_words
 from src.data.word_pieces import encode_sentences
 from src.entities import OUTSIDE, entities
 from src.errors import UserError
-from src.stages.asked_model import AskedModel
+from src.stages.asked_model import AskedModel, as_list
 from src.tasks import NOT_COUNTED
 
 SENTENCES = 8192   # read, answered and printed at a time
@@ -35,7 +35,8 @@ class Tagger(AskedModel):
 
     def __call__(self, sentences):
         """[(word, tag), ...] for each sentence, a string or a list of words."""
-        words = [self.words(each).words if isinstance(each, str) else tuple(each) for each in sentences]
+        words = [self.words(each).words if isinstance(each, str) else tuple(each)
+                 for each in as_list(sentences)]
         return [list(zip(*pair, strict=True)) for pair in zip(words, self.tags(words).rows, strict=True)]
 
     def words(self, text):

@@ -68,6 +68,8 @@ def test_each_kind_of_folder_answers_in_order(folders, kind):
     probabilities = expected(folders / "onnx", pairs)
     assert [label for label, _ in answers] == [CONFIG.labels[row.argmax()] for row in probabilities]
     np.testing.assert_allclose([p for _, p in answers], probabilities.max(axis=1), atol=1e-4)
+    with pytest.raises(UserError, match="give a list of texts"):
+        classify(texts[0])
     assert classify([]) == [] and classify(texts[:1]) == [pytest.approx(answers[0], abs=1e-4)]
 
 

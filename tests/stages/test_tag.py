@@ -65,6 +65,8 @@ def test_from_python(folder, tags):
     tagger, expected = Tagger(folder, batch_size=2), list(zip(WORDS, tags, strict=True))
     assert tagger([TEXT, "", WORDS, list(WORDS)]) == [expected, [], expected, expected]
     assert tagger([]) == [] and tagger([" "]) == [[]]
+    with pytest.raises(UserError, match="give a list of texts"):
+        tagger(TEXT)
 
 
 def test_lines_and_conll_give_a_line_a_word(folder, tags, tmp_path, capsys, monkeypatch):
