@@ -145,7 +145,7 @@ DISTILL = {
     "epochs": ({"td_phase1_epoch_size": -1}, "td_phase1_epoch_size"),
     "dropout": ({"hidden_dropout_prob": 1.5}, "hidden_dropout_prob"),
     "student positions": (
-        {"max_position_embeddings": 8},
+        {"max_position_embeddings": 8, "do_eval": "false"},
         "the records are 16 long, the model has 8 positions",
     ),
 }

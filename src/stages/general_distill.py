@@ -32,13 +32,14 @@ def general_distill(resolved):
     files = load.read_model(config.load_teacher_ckpt_path, say, TEACHER_NET, "teacher")
     table = tables.sample_rows(tables.read_split(config, config.data_dir, None), config.max_rows, say)
     tables.check_tokenizer(files.tokenizer_dir, table, config.data_dir)
-    tables.check_table(table, files.config, None, config.data_dir)
+    student_config = student.fresh_config(config, files.config).replace(
+        dtype=run.device.dtype, compute_type=run.device.compute_type
+    )
+    for each in (files.config, student_config):
+        tables.check_table(table, each, None, config.data_dir)
     teacher, teacher_config = load.body_from(files, run.device, say)
     # The network has copies of the weights: those of a BERT-base would take 0.4 GB to the end of the run.
     files = dataclasses.replace(files, arrays={})
-    student_config = student.fresh_config(config, teacher_config).replace(
-        dtype=run.device.dtype, compute_type=run.device.compute_type
-    )
     layer_map = layer_map_of(config, student_config, teacher_config)
     check_objective(config, student_config, teacher_config)
     network = BertBody(student_config, run.device.layers)
