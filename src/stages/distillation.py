@@ -22,9 +22,10 @@ class Distillation:
         ours = (
             student_files.config if student_files else student.fresh_config(run.config, teacher_files.config)
         )
+        tokenizers = [files.tokenizer_dir for files in (teacher_files, student_files) if files]
         for records, table in dict(by_phase).items():
-            for files in filter(None, (teacher_files, student_files)):
-                tables.check_tokenizer(files.tokenizer_dir, table, records)
+            for folder in tokenizers:
+                tables.check_tokenizer(folder, table, records)
             for config in (teacher_files.config, ours):
                 tables.check_table(table, config, task, records)
         teacher, self.teacher_config = load.classifier_from(teacher_files, task, run.device, say)
@@ -36,7 +37,7 @@ class Distillation:
         if self.phase1:
             check_objective(run.config, self.student_config, self.teacher_config)
         self.projection = self._projection(student_files)
-        self.tokenizer_dir = teacher_files.tokenizer_dir
+        self.tokenizer_dir = next(filter(None, tokenizers), None)
         # Each phase compiles graphs of its own, so that neither has both phases' epochs to pay for them.
         epochs = max(run.config.td_phase1_epoch_size, run.config.td_phase2_epoch_size)
         made = {path: tables.train_batches(table, run, epochs) for path, table in dict(by_phase).items()}

@@ -138,6 +138,12 @@ def test_architecture_of_a_fresh_student_beside_a_given_one(tmp_path, teacher, g
     assert not (tmp_path / "out").exists()
 
 
+def test_a_teacher_without_tokenizer_files(tmp_path, general, sst2):
+    teacher = tiny.write_model(tmp_path / "teacher", None, DEEP, seed=8)
+    start_of(tmp_path, sst2, teacher, load_gd_ckpt_path=general)
+    assert (tmp_path / "start" / "last" / "vocab.txt").is_file()
+
+
 def test_a_projection_of_another_width_is_refused(tmp_path, vocabulary, general, sst2):
     wider = tiny.write_model(tmp_path / "wider", vocabulary, DEEP.replace(hidden_size=40))
     with pytest.raises(UserError, match=r"have another shape \(bias \(32,\) instead of \(40,\)"):
