@@ -15,6 +15,8 @@ LABEL_COLUMN = "label_ids"
 # Google's evaluation files for TPUs are filled up with rows that are no rows: these say 0 here.
 REAL_COLUMN = "is_real_example"
 MAX_SEGMENT = 255
+# Tables hold 32 bits of the files' 64: a larger number would become another one.
+MAX_NUMBER = np.iinfo(np.int32).max
 
 
 def read_file(path, dataset_type, noted_rows=None):
@@ -88,9 +90,13 @@ def _compact(batch, path):
     if (mask != kept).any() or (lengths == 0).any():
         raise UserError(f"{path}: an input_mask is not ones followed by zeros")
     tokens, segments = ids[kept], segments[kept]
-    if tokens.size and (tokens.min() < 0 or segments.min() < 0 or segments.max() > MAX_SEGMENT):
-        raise UserError(f"{path}: input_ids or segment_ids are out of range")
-    table = RecordTable.from_flat(tokens, segments, lengths, _labels(batch, real, kept, path), ids.shape[1])
+    for name, values, most in (("input_ids", tokens, MAX_NUMBER), ("segment_ids", segments, MAX_SEGMENT)):
+        if values.size and (values.min() < 0 or values.max() > most):
+            raise UserError(f"{path}: {name} are out of range, a number is below 0 or above {most}")
+    labels = _labels(batch, real, kept, path)
+    if labels is not None and labels.dtype.kind == "i" and (np.abs(labels) > MAX_NUMBER).any():
+        raise UserError(f"{path}: {LABEL_COLUMN} are out of range, a number is above {MAX_NUMBER}")
+    table = RecordTable.from_flat(tokens, segments, lengths, labels, ids.shape[1])
     return _Part(table, len(real))
 
 

@@ -187,6 +187,12 @@ MISFITS = {
     "blank": ({"input_ids": [1, 2], "input_mask": [0, 0], "segment_ids": [0, 0]}, "not ones followed by"),
     "shape": ({"input_ids": [1, 2], "input_mask": [1], "segment_ids": [0, 0]}, "differ in shape"),
     "ids": ({"input_ids": [1, -2], "input_mask": [1, 1], "segment_ids": [0, 0]}, "out of range"),
+    "large id": ({"input_ids": [1, 2**33], "input_mask": [1, 1], "segment_ids": [0, 0]},
+                 "input_ids are out of range"),
+    "segment": ({"input_ids": [1, 2], "input_mask": [1, 1], "segment_ids": [0, 256]},
+                "segment_ids are out of range"),
+    "large label": ({"input_ids": [1], "input_mask": [1], "segment_ids": [0], "label_ids": [2**32]},
+                    "label_ids are out of range"),
     "label": ({"input_ids": [1, 2], "input_mask": [1, 1], "segment_ids": [0, 0], "label_ids": [0, 1, 0]},
               "label_ids holds 3 values a row"),
 }
