@@ -128,14 +128,15 @@ def check_folder(path):
 def check_output_dir(path, overwrite=False, inputs=()):
     """Refuse what `fresh_output_dir` would refuse, before anything is done; touches nothing.
 
-    Raises UserError when it is a file, holds one of the paths in `inputs`, or is not empty while `overwrite`
-    is off.
+    Raises UserError when it is a file, holds one of the paths in `inputs` (a comma list of them counts too),
+    or is not empty while `overwrite` is off.
     """
     path = Path(path)
     check_folder(path)
     if not path.is_dir() or not any(path.iterdir()):
         return
-    for needed in filter(None, inputs):
+    paths = (part.strip() for text in filter(None, inputs) for part in (str(text), *str(text).split(",")))
+    for needed in filter(None, paths):
         if path.resolve() in (Path(needed).resolve(), *Path(needed).resolve().parents):
             raise UserError(f"output_dir {path} holds {needed}, which this run reads; give another folder")
     if not overwrite:

@@ -26,7 +26,7 @@ def compare(config):
     Writes compare.json, table.md and, where a model's training left a log, losses.png.
     """
     task, folders = task_for(to_dict(config)), named_models(config.models)
-    inputs = (*folders.values(), *config.eval_data_dir.split(","))
+    inputs = (*folders.values(), config.eval_data_dir)
     check_output_dir(config.output_dir, config.overwrite_output_dir, inputs)
     device = equip_device(config, lambda remark: None)
     rows = [{"model": name, **measure(folder, task, config)} for name, folder in folders.items()]

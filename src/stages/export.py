@@ -28,8 +28,7 @@ def export(config):
 
     Nothing is written before the model is known to be whole, and nothing is kept that does not agree with it.
     """
-    records = (config.calibration_data, config.eval_data_dir)
-    inputs = (config.model_dir, *(file for paths in records for file in paths.split(",")))
+    inputs = (config.model_dir, config.calibration_data, config.eval_data_dir)
     check_output_dir(config.output_dir, config.overwrite_output_dir, inputs)
     refuse_settings(config, {**OTHER_TYPES, "matmul_precision": ("bf16",)}, "export, which writes float32")
     # On other devices auto would compare the file with a model in float16.

@@ -25,11 +25,10 @@ FREE_ON_RESUME = (
 
 
 def inputs_of(config):
-    """Every path that a run with this config reads, as text."""
+    """Every path, or comma list of paths, that a run with this config reads."""
     values = to_dict(config)
     read = ("_path", "data_dir", "vocab_dir", "schema_dir")
-    paths = [str(values[name]) for name in values if name.endswith(read)]
-    return [part.strip() for path in paths for part in path.split(",")]
+    return [values[name] for name in values if name.endswith(read)]
 
 
 def refuse_busy(folder):

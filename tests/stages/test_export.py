@@ -153,7 +153,7 @@ def test_wrong_flags(tmp_path, model, flags, complaint):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("flag", ["--eval_data_dir={}", "--calibration_data=x,{}"])
+@pytest.mark.parametrize("flag", ["--eval_data_dir={}", "--calibration_data=x, {}"])
 def test_records_below_the_output_are_not_deleted(tmp_path, model, flag):
     records = tmp_path / "out" / "records"
     records.mkdir(parents=True)
