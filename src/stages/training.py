@@ -45,7 +45,10 @@ def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None, less
     if total == 0:
         run.journal.say(f"{plan.title}: 0 steps, nothing is trained")
         return
-    step = _train_step(run, plan, network, total)
+    # Masks differ between phases and ranks.
+    seed = (config.seed << 16) + (plan.number << 12) + run.ranks.rank
+    schedule = _schedule(config, total, plan.learning_rate)
+    step = train_step(network, schedule, config, run.device, seed, run.ranks)
     rows = digest(batches.table, "labels")
     done = _resume(run, plan.number, step, rows)
     run.journal.say(
@@ -78,24 +81,23 @@ def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None, less
         profile.end()
 
 
-def _train_step(run, plan, network, total):
-    """The TrainStep of a phase of `total` steps, its network set to train."""
-    config = run.config
-    schedule = polynomial_schedule(
-        total, plan.learning_rate, config.end_learning_rate, config.power, config.warmup_ratio
-    )
-    if config.bias_correction:
-        schedule = bias_corrected(schedule)
-    optimizer = adam_weight_decay(network.trainable_params(), schedule, config, run.device.optimizer)
+def train_step(network, schedule, config, device, seed, ranks):
+    """The TrainStep of a DistillNetwork, which is set to train; `seed` is that of its dropout."""
+    optimizer = adam_weight_decay(network.trainable_params(), schedule, config, device.optimizer)
     scale = LossScale(config.loss_scale_value, config.scale_factor, config.scale_window)
-    reducer = gradient_reducer(optimizer.parameters, run.ranks)
-    step = TrainStep(network, optimizer, scale, config.clip_norm, reducer, run.device.squared_norm)
-    # Masks differ between phases and ranks; their step is the optimizer's own, which a checkpoint keeps.
-    bind_dropout(network, optimizer.global_step, (config.seed << 16) + (plan.number << 12) + run.ranks.rank)
+    reducer = gradient_reducer(optimizer.parameters, ranks)
+    step = TrainStep(network, optimizer, scale, config.clip_norm, reducer, device.squared_norm)
+    # The step of the masks is the optimizer's own, which a checkpoint keeps.
+    bind_dropout(network, optimizer.global_step, seed)
     network.set_train(True)
     if network.taught:
         network.teacher.set_train(False)
     return step
+
+
+def _schedule(config, total, peak):
+    schedule = polynomial_schedule(total, peak, config.end_learning_rate, config.power, config.warmup_ratio)
+    return bias_corrected(schedule) if config.bias_correction else schedule
 
 
 def _profile(run, plan, left):

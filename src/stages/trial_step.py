@@ -10,11 +10,11 @@ from src.config.bert_config import BertConfig
 from src.config.train_config import TrainConfig
 from src.distill.network import DistillNetwork
 from src.distill.objective import label_rows
-from src.kernels.layers import bind_dropout
 from src.model.bert import BertClassifier
 from src.stages.kernels import equip_device
-from src.train.optimizer import adam_weight_decay, polynomial_schedule
-from src.train.step import LossScale, TrainStep
+from src.stages.training import train_step
+from src.train.distributed import Ranks
+from src.train.optimizer import polynomial_schedule
 
 ROWS, LENGTH, STEPS = 8, 16, 20
 BERT = {"vocab_size": 1000, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -36,15 +36,10 @@ def time_trial_step(config):
 
 def trial_step(device):
     """A TrainStep of a fresh small classifier."""
-    values = TrainConfig()
     bert = BertConfig(**BERT, dtype=device.dtype, compute_type=device.compute_type)
     network = DistillNetwork(BertClassifier(bert, device.layers), label_rows("classification"))
     schedule = polynomial_schedule(1 + STEPS, 1e-3, 0.0, 1.0, 0.0)
-    optimizer = adam_weight_decay(network.trainable_params(), schedule, values, device.optimizer)
-    scale = LossScale(values.loss_scale_value, values.scale_factor, values.scale_window)
-    bind_dropout(network, optimizer.global_step, values.seed)
-    network.set_train(True)
-    return TrainStep(network, optimizer, scale, values.clip_norm, squared_norm=device.squared_norm)
+    return train_step(network, schedule, TrainConfig(), device, 1, Ranks())
 
 
 def trial_batch():
