@@ -168,7 +168,7 @@ FINETUNE = {
         {"task_name": "RTE"},
         "was prepared for SST-2 with the labels 0, 1, not for RTE",
     ),
-    "learning rate": ({"learning_rate": "fast"}, "'fast' is not a float"),
+    "learning rate": ({"learning_rate": "fast"}, "'fast' is not a number"),
     "batch size": ({"batch_size": -3}, "batch_size"),
     "dropout": ({"attention_probs_dropout_prob": 1.0}, "attention_probs_dropout_prob"),
     "two tokenizers": ({"vocab_dir": "."}, "--vocab_dir is for --init fresh: a given model has its own"),

@@ -270,7 +270,7 @@ WRONG = {
     "one bit": ({"weight_bits": 1}, "--weight_bits 1 (command line) has to be 0, or from 2 to 8"),
     "nine bits": ({"activation_bits": 9}, "--activation_bits 9 (command line) has to be 0, or from 2 to 8"),
     "bits below zero": ({"embedding_bits": -8}, "--embedding_bits -8 (command line) has to be 0, or from"),
-    "bits with a point": ({"weight_bits": "4.5"}, "'4.5' is not a int"),
+    "bits with a point": ({"weight_bits": "4.5"}, "'4.5' is not a whole number"),
     "no bits": ({"weight_bits": 0, "embedding_bits": 0, "activation_bits": 0}, "are all 0: nothing is left"),
     "quantizer": ({"quantizer": "ternary"}, 'quantizer "ternary" is not one of symmetric'),
     "first value": ({"activation_init": "first"}, "--activation_init first (command line) has to be none or"),

@@ -3,7 +3,7 @@
 import dataclasses
 
 from src.config.cli import parse
-from src.config.options import NOT_NEGATIVE, POSITIVE, SHARE, option
+from src.config.options import ALL_OR_SOME, NOT_NEGATIVE, POSITIVE, SHARE, option
 from src.config.train_config import DeviceConfig
 from src.tasks import TASKS, find_task
 
@@ -51,7 +51,7 @@ class AugmentConfig(DeviceConfig):
     seed: int = option(1, "of all random choices", must=NOT_NEGATIVE)
     max_seq_length: int = option(128, "tokens of the context of a masked word", must=POSITIVE)
     batch_size: int = option(64, "masked words in one call of the model", must=POSITIVE)
-    max_rows: int = option(-1, "read only the first N rows (-1: all)")
+    max_rows: int = option(-1, "read only the first N rows (-1: all)", must=ALL_OR_SOME)
     on_bad_row: str = option(
         "error", "a malformed row stops the run, or is left out and counted", choices=("error", "skip")
     )

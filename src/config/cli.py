@@ -6,12 +6,14 @@ else from the default in the config class; where each one came from is kept and 
 
 import argparse
 import dataclasses
+import math
 import shutil
 
 from src.config.options import BOOLEAN
 from src.errors import UserError, did_you_mean
 
 ORIGINS = ("command line", "config module", "recipe", "default")
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", tuple: "a list"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +54,7 @@ def parse(config_class, argv=None, settings=None, recipe=None, prog=None):
                 break
         else:
             values[name], origins[name] = field.default, "default"
-        _check(name, values[name], field, origins[name])
+        values[name] = _checked(name, values[name], field, origins[name])
     return Resolved(config_class(**values), origins)
 
 
@@ -62,15 +64,28 @@ def _refuse_unknown(settings, fields, where):
             raise UserError(f'unknown key "{name}" in the {where}{did_you_mean(name, fields)}')
 
 
-def _check(name, value, field, origin):
+def _checked(name, value, field, origin):
+    """The value in its field's type: a config module may say 1 for 1.0, and a list for a tuple."""
     choices, must = field.metadata.get("choices"), field.metadata.get("must")
     if field.metadata.get("required") and not value:  # "" is what an unset variable of a shell gives
         raise UserError(f"--{name} is required: {field.metadata['help']}")
+    kind = _kind(field)
+    if (type(value), kind) in ((int, float), (list, tuple)):
+        value = kind(value)
+    if type(value) is not kind:
+        raise UserError(f"--{name} {value!r} ({origin}) has to be {KINDS[kind]}")
     if must and not must[1](value):
         raise UserError(f"--{name} {value} ({origin}) has to be {must[0]}")
+    if kind is float and not math.isfinite(value):
+        raise UserError(f"--{name} {value} ({origin}) has to be a finite number")
     if choices and value not in choices:
         listed = ", ".join(map(str, choices))
         raise UserError(f"--{name} {value} ({origin}) is not one of {listed}{did_you_mean(value, choices)}")
+    return value
+
+
+def _kind(field):
+    return str if field.metadata.get("required") else type(field.default)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -109,7 +124,7 @@ def _parser(config_class, prog):
 def _add_flag(parser, field):
     meta = field.metadata
     flags = [f"--{field.name}"] + ([f"--{meta['alias']}"] if meta.get("alias") else [])
-    kind = str if meta.get("required") else type(field.default)
+    kind = _kind(field)
     shown = "required" if meta.get("required") else f"default: {_show(field.default)}"
     choices = f" [{' | '.join(map(str, meta['choices']))}]" if meta.get("choices") else ""
     text = f"{meta['help']}{choices} ({shown})".replace("%", "%%")
@@ -149,6 +164,6 @@ def _reader(kind, choices):
         try:
             return kind(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a {kind.__name__}") from None
+            raise argparse.ArgumentTypeError(f"{text!r} is not {KINDS[kind]}") from None
 
     return read

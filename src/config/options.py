@@ -21,6 +21,10 @@ DROPOUT = ("from 0 to below 1, or -1", lambda value: 0 <= value < 1 or value == 
 ALL_OR_SOME = ("above 0, or -1", lambda value: value > 0 or value == -1)
 ALL_OR_UP_TO = ("0 or more, or -1", lambda value: value >= -1)
 GROWING = ("above 1", lambda value: value > 1)
+# The framework hands it to NumPy, which takes 32 bits.
+SEED = ("from 0 to 4294967295", lambda value: 0 <= value < 2**32)
+# Where the dynamic loss scale is kept; in float32 nothing overflows, and it would grow without end.
+LOSS_SCALE = ("from 1 to 16777216", lambda value: 1 <= value <= 2**24)
 
 
 def option(default, text, choices=None, alias=None, must=None):

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from src.config.options import option
+from src.config.options import ALL_OR_SOME, option
 from src.config.own_task import OwnTask
 from src.config.records_output_config import RecordsOutputConfig
 
@@ -34,4 +34,4 @@ class PrepareConfig(RecordsOutputConfig, OwnTask):
     on_bad_row: str = option(
         "error", "a malformed row stops the run, or is left out and listed", choices=("error", "skip")
     )
-    max_rows: int = option(-1, "read only the first rows of each file; -1: all")
+    max_rows: int = option(-1, "read only the first rows of each file; -1: all", must=ALL_OR_SOME)

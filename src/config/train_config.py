@@ -6,8 +6,10 @@ from src.config.options import (
     ALL_OR_SOME,
     ALL_OR_UP_TO,
     GROWING,
+    LOSS_SCALE,
     NOT_NEGATIVE,
     POSITIVE,
+    SEED,
     SHARE,
     option,
 )
@@ -82,7 +84,7 @@ class LoopConfig(FormatConfig):
     output_dir: str = option("", "where results go (default: output/<stage>_<task>)")
     overwrite_output_dir: bool = option(False, "delete what output_dir holds")
     resume: bool = option(False, "go on from the last checkpoint in output_dir")
-    seed: int = option(1, "of initial weights, dropout and the order of rows", must=NOT_NEGATIVE)
+    seed: int = option(1, "of initial weights, dropout and the order of rows", must=SEED)
     do_shuffle: bool = option(True, "read the training rows in a new order each epoch")
     enable_data_sink: str = option(
         "auto",
@@ -104,7 +106,7 @@ class LoopConfig(FormatConfig):
     eps: float = option(1e-6, "added to Adam's denominator", must=POSITIVE)
     bias_correction: bool = option(True, "Adam's bias correction, which BERT's own optimizer left out")
     clip_norm: float = option(1.0, "largest global norm of the gradient (0: no clipping)", must=NOT_NEGATIVE)
-    loss_scale_value: float = option(65536.0, "first value of the dynamic loss scale", must=POSITIVE)
+    loss_scale_value: float = option(65536.0, "first value of the dynamic loss scale", must=LOSS_SCALE)
     scale_factor: float = option(2.0, "factor by which the loss scale falls and grows", must=GROWING)
     scale_window: int = option(50, "steps without overflow after which the loss scale grows", must=POSITIVE)
     save_ckpt_step: int = option(

@@ -19,6 +19,7 @@ class Demo:
     do_train: bool = option(True, "train")
     overwrite: bool = option(False, "delete what is there")
     device: str = option("auto", "where", ("auto", "CPU", "GPU"), alias="target")
+    words: tuple = option((), "what is said")
 
 
 def read(*flags, **more):
@@ -58,9 +59,9 @@ def test_neither_true_nor_false():
 def test_numbers():
     config = read("--rows", "-1", "--rate", "1e-3").config
     assert (config.rows, config.rate) == (-1, 1e-3)
-    with pytest.raises(UserError, match="--rows.*'3.5' is not a int"):
+    with pytest.raises(UserError, match="--rows.*'3.5' is not a whole number"):
         read("--rows", "3.5")
-    with pytest.raises(UserError, match="--rate.*'fast' is not a float"):
+    with pytest.raises(UserError, match="--rate.*'fast' is not a number"):
         read("--rate", "fast")
     with pytest.raises(UserError, match="--rows: expected one argument"):
         read("--rows")
@@ -70,7 +71,7 @@ def test_numbers():
 def test_a_number_out_of_its_range(rate):
     with pytest.raises(UserError, match=r"--rate \S+ \(command line\) has to be above 0"):
         read("--rate", rate)
-    with pytest.raises(UserError, match=r"--rate 0 \(config module\) has to be above 0"):
+    with pytest.raises(UserError, match=r"--rate 0.0 \(config module\) has to be above 0"):
         read(settings={"rate": 0})
 
 
@@ -109,6 +110,7 @@ def test_origins():
         "do_train": False,
         "overwrite": False,
         "device": "auto",
+        "words": (),
     }
     assert resolved.origins == {
         "name": "command line",
@@ -117,9 +119,10 @@ def test_origins():
         "do_train": "recipe",
         "overwrite": "default",
         "device": "default",
+        "words": "default",
     }
     lines = resolved.table().splitlines()
-    assert lines[2].split() == ["rate", "0.2", "(config", "module)"] and len(lines) == 6
+    assert lines[2].split() == ["rate", "0.2", "(config", "module)"] and len(lines) == 7
 
 
 def test_the_recipe_sees_what_is_known():
@@ -133,6 +136,33 @@ def test_wrong_keys_and_values_of_the_config_module():
         read(settings={"row": 3})
     with pytest.raises(UserError, match=r"--device TPU \(config module\) is not one of"):
         read(settings={"device": "TPU"})
+
+
+@pytest.mark.parametrize("settings, words", [
+    ({"rows": "32"}, "--rows '32' .* a whole number"),
+    ({"rows": 1.5}, "--rows 1.5 .* a whole number"),
+    ({"rows": True}, "--rows True .* a whole number"),
+    ({"rate": "1e-4"}, "--rate '1e-4' .* a number"),
+    ({"do_train": "false"}, "--do_train 'false' .* true or false"),
+    ({"device": None}, "--device None .* a text"),
+    ({"words": "a b"}, "--words 'a b' .* a list"),
+])  # fmt: skip
+def test_a_value_of_another_kind_in_the_config_module(settings, words):
+    """Python would take the text "false" for true."""
+    with pytest.raises(UserError, match=words.replace(".*", r"\(config module\) has to be")):
+        read(settings=settings)
+
+
+def test_kinds_that_stand_for_another():
+    config = read("--words", "a b", "-1", settings={"rate": 2}).config
+    assert (config.words, config.rate) == (("a b", "-1"), 2.0) and type(config.rate) is float
+    assert read(settings={"words": ["a"]}).config.words == ("a",)
+
+
+@pytest.mark.parametrize("value", ["inf", "1e999"])
+def test_an_infinite_number(value):
+    with pytest.raises(UserError, match=r"--rate inf \(command line\) has to be a finite number"):
+        read("--rate", value)
 
 
 def test_help_shows_every_flag_with_its_default(capsys):

@@ -4,9 +4,12 @@ import dataclasses
 
 import pytest
 
+from src.config.augment_config import AugmentConfig
 from src.config.bert_config import BertConfig
+from src.config.cli import parse
 from src.config.finetune_config import FinetuneConfig
 from src.config.finetune_config import resolve as resolve_finetune
+from src.config.prepare_config import PrepareConfig
 from src.config.q8bert_config import Q8BertConfig
 from src.config.q8bert_config import resolve as resolve_q8bert
 from src.config.td_config import STUDENT_NET, TEACHER_NET, TaskDistillConfig
@@ -196,7 +199,16 @@ def test_a_misspelt_task():
     ("--max_rows=0", "above 0, or -1"),
     ("--max_rows=-2", "above 0, or -1"),
     ("--train_steps=-2", "0 or more, or -1"),
+    ("--seed=4294967296", "from 0 to 4294967295"),
+    ("--loss_scale_value=0.5", "from 1 to 16777216"),
 ])  # fmt: skip
-def test_counts_that_mean_nothing(flag, words):
+def test_numbers_that_mean_nothing(flag, words):
     with pytest.raises(UserError, match=f"{flag.replace('=', ' ')} .* has to be {words}"):
         resolve_finetune(["--task_name", "SST-2", flag])
+
+
+@pytest.mark.parametrize("tool", [AugmentConfig, PrepareConfig])
+def test_the_first_rows_of_a_file(tool):
+    needed = [f"--{f.name}=x" for f in dataclasses.fields(tool) if f.metadata.get("required")]
+    with pytest.raises(UserError, match="--max_rows -7 .* has to be above 0, or -1"):
+        parse(tool, [*needed, "--max_rows", "-7"])
