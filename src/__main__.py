@@ -1,7 +1,9 @@
-"""python -m src: lists the commands, a line each, from their docstrings; nothing is imported."""
+"""python -m src: lists the commands, a line each, from their docstrings; none of them is imported."""
 import ast
 import re
 from pathlib import Path
+
+from src.errors import run_main
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,4 +31,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

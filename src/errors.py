@@ -63,7 +63,7 @@ def run_main(main):
     # OpenMP too reads its wish once: threads that wait busily take the processor from those that work.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        main()
+        _to_the_last_line(main)
     except UserError as error:
         sys.exit(_say(f"error: {error}", EXIT_USER_ERROR))
     except Interrupted as stop:
@@ -86,6 +86,16 @@ def run_main(main):
         what = "no room on the disk" if is_no_room(error) else "no right to read or write"
         place = f" for {error.filename}" if error.filename else ""
         sys.exit(_say(f"error: {what}{place} ({error.strerror})", EXIT_USER_ERROR))
+
+
+def _to_the_last_line(main):
+    """Call `main` and bring out what it printed: at the exit of Python it is too late for an error."""
+    try:
+        main()
+    except SystemExit:  # of --help
+        print(end="", flush=True)
+        raise
+    print(end="", flush=True)
 
 
 def _say(message, code):

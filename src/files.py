@@ -43,8 +43,11 @@ def atomic_path(path):
 def atomic_directory(path):
     """Yield a temporary folder beside the Path `path`; on success it is synced and takes the place of `path`.
 
-    On any error the temporary folder is removed, and what was there before is there again.
+    On any error the temporary folder is removed, and what was there before is there again. Raises UserError
+    for a mount point, whose place nothing can take.
     """
+    if os.path.ismount(path):
+        raise UserError(f"{path} is a disk of its own, which cannot be replaced; give a folder in it")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     old = temporary.with_suffix(".old")
@@ -151,9 +154,12 @@ def fresh_output_dir(path, overwrite=False, inputs=()):
     """Create the folder `path` for results, empty. Raises UserError as `check_output_dir`."""
     path = Path(path)
     check_output_dir(path, overwrite, inputs)
-    if path.is_dir() and any(path.iterdir()):
-        shutil.rmtree(path)
     path.mkdir(parents=True, exist_ok=True)
+    for entry in path.iterdir():  # the folder itself stays: it may be a link, or where a disk is mounted
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
     return path
 
 
@@ -161,7 +167,7 @@ def _refuse_precious(path):
     # --overwrite_output_dir deletes: never a home, a root, or a checkout (this project among them).
     resolved = path.resolve()
     if (
-        resolved in (Path.home().resolve(), Path(resolved.anchor))
+        resolved in (Path(os.path.expanduser("~")).resolve(), Path(resolved.anchor))
         or (resolved / ".git").exists()
         or resolved in Path.cwd().resolve().parents
         or resolved == Path.cwd().resolve()

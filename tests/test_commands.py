@@ -1,7 +1,10 @@
 """python -m src: the list of commands."""
 
+import os
 import subprocess
 import sys
+
+import pytest
 
 from src.__main__ import ROOT, commands, summary_of
 
@@ -20,3 +23,15 @@ def test_listing_them_needs_no_package():
     # -S leaves site-packages out: neither MindSpore nor anything else may be asked for.
     listing = subprocess.run([sys.executable, "-S", "-m", "src"], cwd=ROOT, capture_output=True, text=True)
     assert listing.returncode == 0 and "python -m src.tools.doctor" in listing.stdout
+
+
+@pytest.mark.parametrize("command", ["src", "src.tools.rank_table --help"])
+def test_a_reader_that_went_away(command):
+    """As `| head` does: no traceback, neither from what is printed nor from what Python still held back."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with open(writer, "w") as output:
+        done = subprocess.run([sys.executable, "-m", *command.split()], cwd=ROOT, env=environment,
+                              stdout=output, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (130, "")

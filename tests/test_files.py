@@ -1,0 +1,41 @@
+"""Files and folders that are written, emptied or refused as a whole."""
+
+import os
+
+import pytest
+
+from src.errors import UserError
+from src.files import atomic_directory, fresh_output_dir
+
+
+def filled(folder):
+    """A folder with a file, a folder and a link to a folder outside, whose file is returned."""
+    outside = folder.with_name("outside")
+    for place in (outside, folder / "best"):
+        place.mkdir(parents=True)
+        (place / "file").write_text("x")
+    (folder / "log.txt").write_text("x")
+    (folder / "link").symlink_to(outside)
+    return outside / "file"
+
+
+def test_a_linked_output_folder_is_emptied(tmp_path):
+    """It stays where it is, as one on which a disk is mounted has to."""
+    kept, link = filled(tmp_path / "disk"), tmp_path / "output"
+    link.symlink_to(tmp_path / "disk")
+    assert fresh_output_dir(link, overwrite=True) == link
+    assert link.is_symlink() and not list(link.iterdir()) and kept.read_text() == "x"
+
+
+def test_a_mounted_folder_is_not_replaced(tmp_path, monkeypatch):
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == tmp_path)
+    with pytest.raises(UserError, match="is a disk of its own"), atomic_directory(tmp_path):
+        pytest.fail("all the work was done first")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_user_without_a_home(tmp_path, monkeypatch):
+    """As in a container that runs under a number: Path.home() raises."""
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    kept = filled(tmp_path / "output")
+    assert not list(fresh_output_dir(tmp_path / "output", overwrite=True).iterdir()) and kept.is_file()
