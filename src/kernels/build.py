@@ -1,5 +1,6 @@
 """The C++ kernels compiled on first use, into a cache folder keyed by sources, compiler, flags and CPU."""
 
+import ctypes
 import fcntl
 import hashlib
 import os
@@ -59,12 +60,37 @@ def library(folder=None):
 
 
 def cache_folder():
-    """Where compiled kernels are kept: in the user's cache, or the temporary folder if home is read-only."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    """Where compiled kernels are kept: in the user's cache, or the temporary folder if home is read-only.
+
+    Raises NoKernels where neither can be used.
+    """
+    base = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
     existing = next(path for path in (base, *base.parents) if path.exists())
-    if not os.access(existing, os.W_OK):
-        base = Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"
+    # Without a home the ~ is left; MindSpore is told library:kernel, so that no colon may be in the path.
+    if not base.is_absolute() or ":" in str(base) or not os.access(existing, os.W_OK):
+        base = _own_temporary_folder()
     return base / "mindspore-bert-compression"
+
+
+def _own_temporary_folder():
+    """A folder in the temporary one, whose name anybody can guess and take: kernels of others are not run."""
+    folder = Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        owner = folder.lstat().st_uid
+    except OSError as error:
+        raise NoKernels(f"there is no folder to build them in ({error})") from None
+    if owner != os.getuid():
+        raise NoKernels(f"{folder} belongs to another user")
+    return folder
+
+
+def check_loads(path):
+    """Raise NoKernels where a library cannot be loaded, as from a disk that is mounted noexec."""
+    try:
+        ctypes.CDLL(str(path))
+    except OSError as error:
+        raise NoKernels(f"the kernels cannot be loaded ({error})") from None
 
 
 def sources():
@@ -110,7 +136,12 @@ def _compile(compiler, target):
         command = [*compiler, *flags(), *map(str, sources()), "-o", str(temporary)]
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, timeout=LONGEST_BUILD, check=False
+                command,
+                capture_output=True,
+                text=True,
+                timeout=LONGEST_BUILD,
+                check=False,
+                env={**os.environ, "LC_ALL": "C"},  # its complaints are looked through for "error"
             )
         except subprocess.TimeoutExpired:
             raise NoKernels(f"{compiler[0]} took more than {LONGEST_BUILD} s") from None

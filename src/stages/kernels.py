@@ -7,7 +7,7 @@ from functools import partial
 
 from src.kernels import layers as kernels
 from src.kernels import operators
-from src.kernels.build import NoKernels, library
+from src.kernels.build import NoKernels, check_loads, library
 from src.model.layers import FLOAT_LAYERS, LayerNorm, Layers, ResidualNorm
 from src.quant.quantizers import PLAIN, Operators
 from src.stages.matmul_precision import set_matmul_precision
@@ -50,6 +50,7 @@ def choose_library(config, device, say, folder=None):
         return None
     try:
         built = library(folder)
+        check_loads(built)
     except NoKernels as reason:
         say(f"kernels: plain operators ({reason})")
         return None

@@ -66,8 +66,54 @@ def test_a_compiler_that_fails(tmp_path, monkeypatch):
         build.library(tmp_path / "cache")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
-def test_read_only_home(tmp_path, monkeypatch):
-    tmp_path.chmod(0o500)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert tmp_path not in build.cache_folder().parents
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """The temporary folder of the system."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(build.tempfile, "gettempdir", lambda: str(folder))
+    return folder
+
+
+def test_read_only_home(tmp_path, temporary, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home" / "cache"))
+    assert build.cache_folder() == tmp_path / "home" / "cache" / "mindspore-bert-compression"
+    # Root, as whom tests are often run, writes everywhere.
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    folder = build.cache_folder().parent
+    assert folder.parent == temporary and stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert build.cache_folder().parent == folder
+
+
+@pytest.mark.parametrize("base", ["relative/cache", "{tmp_path}/with:colon"])
+def test_a_cache_that_cannot_be_named(tmp_path, temporary, monkeypatch, base):
+    monkeypatch.setenv("XDG_CACHE_HOME", base.format(tmp_path=tmp_path))
+    assert temporary in build.cache_folder().parents
+
+
+def test_no_home(temporary, monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    assert temporary in build.cache_folder().parents
+
+
+def test_the_temporary_folder_of_somebody_else(compiler, temporary, monkeypatch):
+    """Anybody may make a folder of this name first, and put a library of his own in it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    build.cache_folder().mkdir()
+    uid = os.getuid()
+    (temporary / f"cache-{uid}").rename(temporary / f"cache-{uid + 1}")
+    monkeypatch.setattr(os, "getuid", lambda: uid + 1)
+    with pytest.raises(NoKernels, match="belongs to another user"):
+        build.library()
+
+
+def test_complaints_in_english(tmp_path, monkeypatch):
+    script = tmp_path / "compiler"
+    said = '[ "$LC_ALL" = C ] && echo "error: no room" >&2 || echo "Fehler" >&2'
+    script.write_text(f"#!/bin/sh\n{said}\nexit 1\n")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("CXX", str(script))
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    with pytest.raises(NoKernels, match="error: no room"):
+        build.library(tmp_path / "cache")

@@ -31,6 +31,17 @@ def test_plain_where_kernels_cannot_act(monkeypatch, tmp_path):
     assert len(said) == 2 and all(line.startswith("kernels: plain operators (") for line in said)
 
 
+def test_plain_where_the_kernels_cannot_be_loaded(monkeypatch, tmp_path):
+    """A folder may forbid programs, or hold what another machine has built: MindSpore would end the run."""
+    compiler, said = tmp_path / "compiler", []
+    written = 'while [ "$#" -gt 0 ]; do [ "$1" = -o ] && echo no library > "$2"; shift; done'
+    compiler.write_text(f"#!/bin/sh\n{written}\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    assert choose_library(DeviceConfig(), CPU, said.append, tmp_path / "cache") is None
+    assert len(said) == 1 and said[0].startswith("kernels: plain operators (the kernels cannot be loaded (")
+
+
 def test_same_model_with_and_without(graph_mode, library):
     """The tiny BERT with both kinds of layers: the same parameter names, logits, states and scores."""
     kinds = kernel_parts(library)["layers"], FLOAT_LAYERS
