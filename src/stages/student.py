@@ -56,7 +56,8 @@ def build(run, files, teacher_files, layer_map):
 
 def _copy_teacher_layers(network, student_config, teacher_files, layer_map, task):
     teacher = teacher_files.config
-    for field in ("hidden_size", "intermediate_size", "num_attention_heads", "use_relative_positions"):
+    for field in ("hidden_size", "intermediate_size", "num_attention_heads", "hidden_act",
+                  "use_relative_positions"):
         ours, theirs = getattr(student_config, field), getattr(teacher, field)
         if ours != theirs:
             raise UserError(

@@ -81,6 +81,12 @@ def test_a_student_from_the_teacher_s_layers(tmp_path, teacher, sst2):
     assert "student from the teacher's embeddings, pooler and layers 2, 4" in log
 
 
+def test_the_teacher_s_layers_keep_their_activation(tmp_path, vocabulary, sst2):
+    teacher = tiny.write_model(tmp_path / "teacher", vocabulary, DEEP.replace(hidden_act="relu"))
+    with pytest.raises(UserError, match="needs the teacher's hidden_act: .* gelu, the teacher relu"):
+        start_of(tmp_path, sst2, teacher, *SAME_WIDTH, student_init="teacher_layers")
+
+
 def test_an_explicit_layer_map(tmp_path, teacher, sst2):
     values = {"student_init": "teacher_layers", "layer_map": "1,2"}
     student, log = start_of(tmp_path, sst2, teacher, *SAME_WIDTH, **values)
