@@ -162,7 +162,7 @@ def test_fresh_weights_and_max_rows(tmp_path, sst2):
     assert (config.num_hidden_layers, config.hidden_size, config.vocab_size) == (1, 24, 100)
     assert config.max_position_embeddings == 20
     log = log_of(out)
-    assert "fresh weights: 3L-312" in log and "20 rows" in log and "3 steps an epoch, 3 in all" in log
+    assert "fresh weights: 1L-24" in log and "20 rows" in log and "3 steps an epoch, 3 in all" in log
     assert (out / "last" / "vocab.txt").is_file()
 
 

@@ -56,11 +56,12 @@ def _network(run):
         network, bert_config = load.classifier_from(files, task, run.device, say, True, **rates)
         return network, bert_config, files.tokenizer_dir
     tokenizer_dir = tables.records_tokenizer(config.vocab_dir, config.train_data_dir)
-    say(f"fresh weights: {config.student_preset}, trained on labels alone")
     bert_config = fresh_student(
         config,
         vocab_size=load_tokenizer(tokenizer_dir).settings["vocab_size"],
         dtype=run.device.dtype,
         compute_type=run.device.compute_type,
     ).for_task(task)
+    size = f"{bert_config.num_hidden_layers}L-{bert_config.hidden_size}"
+    say(f"fresh weights: {size}, trained on labels alone")
     return BertClassifier(bert_config, run.device.layers), bert_config, tokenizer_dir
