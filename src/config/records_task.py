@@ -19,6 +19,9 @@ def task_for(known):
     name = known.get("task_name", "")
     paths = [known.get(flag) for flag in ("train_data_dir", "eval_data_dir")]
     place = next((folder for folder in map(_folder_of, filter(None, paths)) if _carried(folder)), None)
+    absent = next((path for path in filter(None, paths) if not _first(path).exists()), None)
+    if place is None and not name and absent:
+        raise UserError(f"records {absent} do not exist; give the folder that prepare wrote")
     if place is None and not name:
         raise UserError("--task_name is required: a GLUE task, or sample; only records of a task of your "
                         "own name it themselves")
@@ -40,9 +43,13 @@ def spec_of(carried, source):
         raise UserError(f"{source}: {MANIFEST_KEY} is damaged; prepare the records again") from None
 
 
-def _folder_of(path):
+def _first(path):
     # A data flag is a file, a comma list of files, or a folder.
-    first = Path(str(path).split(",")[0].strip())
+    return Path(str(path).split(",")[0].strip())
+
+
+def _folder_of(path):
+    first = _first(path)
     return first if first.is_dir() else first.parent
 
 

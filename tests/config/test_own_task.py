@@ -193,6 +193,11 @@ def test_other_records_do_not(tmp_path):
         task_for({"train_data_dir": "absent", "task_name": "SST-3"})
 
 
+def test_records_that_are_absent_are_named(tmp_path):
+    with pytest.raises(UserError, match="records .*recods do not exist"):
+        task_for({"eval_data_dir": str(tmp_path / "recods")})
+
+
 @pytest.mark.parametrize("carried", [{"labels": 3}, {"unknown": 1}, [1], {"output_mode": "x"}])
 def test_a_damaged_manifest(carried):
     with pytest.raises(UserError, match="here: own_task is damaged; prepare the records again"):
