@@ -5,7 +5,7 @@ import os
 import pytest
 
 from src.errors import UserError
-from src.files import atomic_directory, fresh_output_dir
+from src.files import atomic_directory, fresh_output_dir, read_json
 
 
 def filled(folder):
@@ -39,3 +39,9 @@ def test_a_user_without_a_home(tmp_path, monkeypatch):
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
     kept = filled(tmp_path / "output")
     assert not list(fresh_output_dir(tmp_path / "output", overwrite=True).iterdir()) and kept.is_file()
+
+
+def test_json_that_is_too_deep(tmp_path):
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match="deep.json cannot be read: maximum recursion depth"):
+        read_json(tmp_path / "deep.json")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from typing import NamedTuple
 
 from src.config.quantization import Quantization
@@ -25,7 +26,7 @@ RELATIVE_DISTANCE = 16  # Shaw et al. 2018 clip distances; beyond 16 they saw no
 OTHER_HEAD = "BertForMultipleChoice"
 # Fields that config.json has under other keys, or not at all.
 NOT_AS_THEY_ARE = ("labels", "output_mode", "dtype", "compute_type", "quantization")
-KINDS = {int: "a whole number above 0", float: "a number", bool: "true or false", str: "a text"}
+KINDS = {int: "a whole number above 0", float: "a number, 0 or more", bool: "true or false", str: "a text"}
 
 
 class Head(NamedTuple):
@@ -166,12 +167,14 @@ class BertConfig:
         if values.get("is_decoder"):
             raise UserError(f"{path}: is_decoder is true; only encoders can be read")
         known = {f.name: f for f in dataclasses.fields(cls) if f.name not in NOT_AS_THEY_ARE}
-        missing = [k for k in ("vocab_size", "hidden_size", "num_hidden_layers") if k not in values]
+        missing = [k for k in ("vocab_size", "hidden_size", "num_hidden_layers") if values.get(k) is None]
         if missing:
             raise UserError(
                 f"{path}: not a BERT config, key {missing[0]} is missing{did_you_mean(missing[0], values)}"
             )
         named = values.get("architectures") or []
+        if not isinstance(named, list):
+            raise UserError(f"{path}: architectures {json.dumps(named)} is not a list of names")
         if OTHER_HEAD in named:
             raise UserError(f"{path} is of a {OTHER_HEAD}, whose head cannot be read; give another model")
         heads = {mode: head for mode, head in HEADS.items() if head.architecture in named}
@@ -180,12 +183,11 @@ class BertConfig:
         own = {k: v for k, v in values.items() if k in known and v is not None}
         for name, value in own.items():
             _check_value(known[name], value, path)
-        return cls(
-            **own,
-            labels=labels if HEADS[output_mode].labelled else (),
-            output_mode=output_mode,
-            quantization=Quantization.from_json(values.get("quantization"), path),
-        )
+        own["quantization"] = Quantization.from_json(values.get("quantization"), path)
+        try:
+            return cls(**own, labels=labels if HEADS[output_mode].labelled else (), output_mode=output_mode)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
 
 
 def _labels(id2label, path):
@@ -200,7 +202,8 @@ def _check_value(field, value, path):
     """Raise UserError where config.json gives a field another kind of value, or a size that is none."""
     kind = float if field.default is None else type(field.default)
     fits = type(value) in (int, float) if kind is float else type(value) is kind
-    if not fits or (kind is int and value < 1):
+    # NaN is in no range.
+    if not fits or (kind is int and value < 1) or (kind is float and not 0 <= value < math.inf):
         raise UserError(f"{path}: {field.name} {json.dumps(value)} has to be {KINDS[kind]}")
 
 
