@@ -12,7 +12,7 @@ from src.data.record_paths import MANIFEST_FILE, SCHEMA_FILE, record_files
 from src.data.table import RecordTable
 from src.errors import UserError
 from src.files import read_json
-from src.tasks import NOT_COUNTED, for_mode
+from src.tasks import NOT_COUNTED, TASKS, for_mode
 
 LOG = logging.getLogger(__name__)
 WRITE_CHUNK = 1024
@@ -133,10 +133,16 @@ def check_labels(table, task, where):
     complaint = form.complaint(table.labels, task)
     if complaint:
         raise UserError(f"{where} holds {complaint}")
-    made_for = (table.manifest or {}).get("labels")
-    if made_for is not None and list(task.labels) != made_for:
-        raise UserError(f"{where} was prepared for {table.manifest.get('task')} with the labels "
-                        f"{', '.join(made_for) or 'of a score'}, not for {task.name}")
+    manifest = table.manifest or {}
+    made_for, labels = manifest.get("task"), manifest.get("labels")
+    if labels is not None and list(task.labels) != labels:
+        raise UserError(f"{where} was prepared for {made_for} with the labels "
+                        f"{', '.join(labels) or 'of a score'}, not for {task.name} with "
+                        f"{', '.join(task.labels) or 'a score'}")
+    # Labels called 0 and 1 are those of several tasks; one of your own may be named after its file.
+    if made_for != task.name and {made_for, task.name} <= set(TASKS):
+        raise UserError(f"{where} was prepared for {made_for}, not for {task.name}; "
+                        f"give --task_name {made_for}")
 
 
 def _schema_file(schema, first_file):

@@ -260,9 +260,15 @@ def test_labels_against_the_task():
     with pytest.raises(UserError, match="labels from 0 to 2, but SST-2 has 2 classes"):
         check_labels(table, TASKS["SST-2"], "here")
     table.labels[3], table.manifest = 1, {"task": "RTE", "labels": ["entailment", "not_entailment"]}
-    made_for = "prepared for RTE with the labels entailment, not_entailment, not for SST-2"
+    made_for = "prepared for RTE with the labels entailment, not_entailment, not for SST-2 with 0, 1"
     with pytest.raises(UserError, match=made_for):
         check_labels(table, TASKS["SST-2"], "here")
+    table.manifest = {"task": "CoLA", "labels": ["0", "1"]}
+    check_labels(table, TASKS["CoLA"], "here")
+    with pytest.raises(UserError, match="prepared for CoLA, not for SST-2; give --task_name CoLA"):
+        check_labels(table, TASKS["SST-2"], "here")
+    table.manifest = {"task": "reviews", "labels": ["0", "1"]}
+    check_labels(table, TASKS["SST-2"], "here")
     for number in (np.nan, np.inf):
         table.labels, table.manifest = np.full(9, number, np.float32), None
         with pytest.raises(UserError, match="here holds labels that are no finite numbers"):
