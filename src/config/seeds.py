@@ -2,14 +2,14 @@
 
 import dataclasses
 
-from src.config.options import option
+from src.config.options import SEED, option
 from src.errors import UserError
 
 
 def seeds_of(text):
-    """The seeds in `1,2,3`, as numbers. Raises ValueError where they are not different whole numbers."""
+    """The seeds in `1,2,3`, as numbers. Raises ValueError where they are not different ones of SEED."""
     seeds = [int(word) for word in text.split(",")] if text else []
-    if len(set(seeds)) < len(seeds) or any(seed < 0 for seed in seeds):
+    if len(set(seeds)) < len(seeds) or not all(map(SEED[1], seeds)):
         raise ValueError(text)
     return seeds
 

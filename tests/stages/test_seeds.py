@@ -233,6 +233,7 @@ def test_against_another_run(stage, capsys, tmp_path):
     ("--seeds=1,x", r"--seeds 1,x \(command line\) has to be different whole numbers"),
     ("--seeds=1,2,1", "has to be different whole numbers"),
     ("--seeds=-1,2", "has to be different whole numbers"),
+    ("--seeds=1,4294967296", "has to be different whole numbers"),
     ("--seeds=1,2 --seed=3", "--seed 3 and --seeds 1,2 contradict each other; give one"),
     ("--seeds=1,2 --distribute", "start the launcher once for each --seed instead"),
     ("--seeds_against=elsewhere", "--seeds_against elsewhere needs --seeds"),
