@@ -39,8 +39,9 @@ def _spearmanr(predictions, labels):
 
 
 def _correlation(function, predictions, labels):
-    # Undefined for constant scores (a model that has learned nothing): 0, so that "best" can still compare.
-    if len(labels) < 2:
+    # Undefined for scores that are constant (a model that has learned nothing) or no numbers (one that has
+    # diverged, for which some versions of scipy raise): 0, so that "best" can still compare.
+    if len(labels) < 2 or not np.isfinite(predictions).all():
         return 0.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

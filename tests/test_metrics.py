@@ -59,6 +59,12 @@ def test_constant_predictions_give_a_number(name, rows):
     assert not math.isnan(value) and value == 0
 
 
+@pytest.mark.parametrize("name", ["pearson", "spearmanr", "corr"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_scores_of_a_diverged_model_are_worth_nothing(name, value):
+    assert METRICS[name](np.array([value, 1.0, 2.0]), np.array([3.0, 1.0, 2.0])) == 0
+
+
 @pytest.mark.parametrize("task, short", [
     ("SST-2", "acc"), ("CoLA", "matthews"), ("STS-B", "pearson"), ("QQP", "acc")])
 def test_the_best_metric_and_its_short_name(task, short):
