@@ -72,6 +72,8 @@ def classifier_from(files, task, device, say, fresh_head=False, **changes):
     order = label_order(files, task, say)
     arrays, left_out = fit_pooler(config, without_extras(files.arrays))
     _say_set_aside(left_out, files.source, say)
+    if not config.by_token:
+        _check_pooler(arrays, files.source)
     if order is None and not fresh_head:
         raise UserError(
             f"{files.source} has no head for {task.name} ({', '.join(task.labels) or 'a score'}) but "
@@ -90,6 +92,16 @@ def classifier_from(files, task, device, say, fresh_head=False, **changes):
     if "quantization" not in changes:
         check_ranges(network, files.source)
     return network, config
+
+
+def _check_pooler(arrays, source):
+    # Without an encoder the names are wrong altogether, which strict loading explains.
+    parts = {name.split(".")[1] for name in arrays if name.startswith("bert.")}
+    if "encoder" in parts and "pooler" not in parts:
+        raise UserError(
+            f"{source} has no pooler, from which a whole text is answered: it is a model of single tokens "
+            "(tags, masked words); give one with bert.pooler.dense.weight"
+        )
 
 
 def _old_head(files, task):

@@ -103,6 +103,13 @@ def test_the_encoder_is_loaded_strictly(tmp_path, vocabulary, sst2, mnli_student
     assert not (tmp_path / "out").exists()
 
 
+def test_a_model_of_tokens_has_no_pooler_to_go_on_with(tmp_path, vocabulary, sst2):
+    tags = teacher_of(tmp_path / "tags", vocabulary, ("O", "B-X", "I-X"), "token_classification")
+    with pytest.raises(UserError, match="tags/model.safetensors has no pooler, from which a whole text is"):
+        finetune(flags_of("SST-2", sst2, tmp_path / "out", load_pretrained_path=tags))
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_new_head_of_nothing(tmp_path, vocabulary, sst2):
     teacher = teacher_of(tmp_path / "teacher", vocabulary, ("0", "1"))
     with pytest.raises(UserError, match="--new_head replaces that of a given student; give one"):
