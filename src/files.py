@@ -24,17 +24,12 @@ def atomic_path(path):
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
-        _sync(temporary)
-        os.replace(temporary, path)
-        _sync(path.parent)
-    except Exception as error:
-        if not is_no_room(error):
-            raise
-        raise UserError(
-            f"{path} could not be written, there is no room on the disk; what was there before is untouched"
-        ) from None
+        with _room_for(path):
+            yield temporary
+            os.chmod(temporary, 0o666 & ~_umask())
+            _sync(temporary)
+            os.replace(temporary, path)
+            _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -44,7 +39,7 @@ def atomic_directory(path):
     """Yield a temporary folder beside the Path `path`; on success it is synced and takes the place of `path`.
 
     On any error the temporary folder is removed, and what was there before is there again. Raises UserError
-    for a mount point, whose place nothing can take.
+    for a mount point, whose place nothing can take, and when there is no room on the disk.
     """
     if os.path.ismount(path):
         raise UserError(f"{path} is a disk of its own, which cannot be replaced; give a folder in it")
@@ -52,22 +47,36 @@ def atomic_directory(path):
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     old = temporary.with_suffix(".old")
     try:
-        yield temporary
-        mask = _umask()
-        for file in temporary.iterdir():
-            file.chmod(0o666 & ~mask)  # what writes weights leaves them readable to their owner alone
-            _sync(file)
-        temporary.chmod(0o777 & ~mask)
-        _sync(temporary)
-        if path.exists():
-            os.replace(path, old)
-        os.replace(temporary, path)
-        _sync(path.parent)
+        with _room_for(path):
+            yield temporary
+            mask = _umask()
+            for file in temporary.iterdir():
+                file.chmod(0o666 & ~mask)  # what writes weights leaves them readable to their owner alone
+                _sync(file)
+            temporary.chmod(0o777 & ~mask)
+            _sync(temporary)
+            if path.exists():
+                os.replace(path, old)
+            os.replace(temporary, path)
+            _sync(path.parent)
     finally:
         if old.exists() and not path.exists():
             os.replace(old, path)
         shutil.rmtree(old, ignore_errors=True)
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _room_for(path):
+    """Say in a UserError that there was none, whatever a library says of a full disk."""
+    try:
+        yield
+    except Exception as error:
+        if not is_no_room(error):
+            raise
+        raise UserError(
+            f"{path} could not be written, there is no room on the disk; what was there before is untouched"
+        ) from None
 
 
 def _umask():

@@ -1,8 +1,11 @@
 """Files and folders that are written, emptied or refused as a whole."""
 
 import os
+import resource
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from src.errors import UserError
 from src.files import atomic_directory, fresh_output_dir, read_json
@@ -45,3 +48,18 @@ def test_json_that_is_too_deep(tmp_path):
     (tmp_path / "deep.json").write_text("[" * 100_000)
     with pytest.raises(UserError, match="deep.json cannot be read: maximum recursion depth"):
         read_json(tmp_path / "deep.json")
+
+
+def test_a_full_disk_leaves_the_earlier_folder(tmp_path):
+    """The library that writes weights raises an error of its own."""
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "old").write_text("x")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))  # bytes a file may have
+    try:
+        with pytest.raises(UserError, match="best could not be written, there is no room on the disk"):
+            with atomic_directory(tmp_path / "best") as folder:
+                save_file({"weight": np.zeros(30_000, np.float32)}, str(folder / "model.safetensors"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in tmp_path.iterdir()] == ["best"] and (tmp_path / "best" / "old").is_file()
