@@ -65,7 +65,7 @@ def cache_folder():
     Raises NoKernels where neither can be used.
     """
     base = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
-    existing = next(path for path in (base, *base.parents) if path.exists())
+    existing = next(path for path in (base, *base.parents) if os.path.exists(path))
     # Without a home the ~ is left; MindSpore is told library:kernel, so that no colon may be in the path.
     if not base.is_absolute() or ":" in str(base) or not os.access(existing, os.W_OK):
         base = _own_temporary_folder()

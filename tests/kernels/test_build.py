@@ -91,6 +91,21 @@ def test_a_cache_that_cannot_be_named(tmp_path, temporary, monkeypatch, base):
     assert temporary in build.cache_folder().parents
 
 
+def test_the_home_of_another_user(tmp_path, temporary, monkeypatch):
+    """What sudo leaves in HOME may not even be looked into."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home" / "cache"))
+    look, may = os.stat, os.access
+
+    def stat_of(path, **how):
+        if "home" in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path, **how)
+
+    monkeypatch.setattr(os, "stat", stat_of)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path and may(path, mode))
+    assert temporary in build.cache_folder().parents
+
+
 def test_no_home(temporary, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
