@@ -1,5 +1,7 @@
 """Teacher, student and records put together, and TinyBERT's two phases over them."""
 
+from functools import partial
+
 from src.distill.network import TEACHER_FEATURES, DistillNetwork
 from src.distill.objective import prediction_rows
 from src.model.names import parameter_count
@@ -58,7 +60,10 @@ class Distillation:
         run, config = self.run, self.config
         if self.phase1 and resumed_phase(run) < 2:
             title, epochs = "phase 1 (intermediate layers)", config.td_phase1_epoch_size
-            evaluate = self.evaluate if config.phase1_eval else None
+            evaluate = None
+            if self.evaluate and config.phase1_eval:
+                # By chance the untrained head may beat phase 2's: best/ is phase 2's, where there is one.
+                evaluate = partial(self.evaluate, keep=not config.td_phase2_epoch_size)
             plan = PhasePlan(1, title, epochs, config.learning_rate)
             taught = self.student, self.layer_map, self.projection
             train_intermediate(run, plan, self.batches[0], taught, self.teacher, evaluate)

@@ -38,7 +38,7 @@ class Evaluator:
 
 
 def epoch_evaluation(run, network, bert_config, tokenizer_dir, wording=json.dumps):
-    """The function that the loop calls after each epoch: evaluate, log, keep the best.
+    """The function that the loop calls after each epoch: evaluate, log, keep the best if `keep`.
 
     `wording` makes the line of the log from the metrics.
     """
@@ -46,9 +46,12 @@ def epoch_evaluation(run, network, bert_config, tokenizer_dir, wording=json.dump
     logits = partial(predict_logits, cell, graph=run.meter.graph(cell, "evaluation"))
     evaluator = Evaluator(logits, bert_config, run.task, run.config, tokenizer_dir)
 
-    def evaluate(epoch, step):
+    def evaluate(epoch, step, keep=True):
         metrics = {**evaluator.metrics(), "epoch": epoch, "step": step}
         run.journal.say(wording(metrics))
-        run.keep_best(network, bert_config, metrics, tokenizer_dir)
+        if keep:
+            run.keep_best(network, bert_config, metrics, tokenizer_dir)
+        else:
+            run.journal.measured(metrics)
 
     return evaluate

@@ -206,6 +206,19 @@ def test_the_flags_reach_the_networks(tmp_path, teacher, sst2, networks):
     assert (config.hidden_dropout_prob, config.attention_probs_dropout_prob) == (0.3, 0.1)
 
 
+@pytest.mark.parametrize("epochs, kept", [(1, False), (0, True)])
+def test_an_untrained_head_is_not_the_best_before_phase_2(tmp_path, teacher, sst2, monkeypatch, epochs, kept):
+    """With --phase1_eval phase 1 is measured; of it best/ is only where no phase 2 follows."""
+    monkeypatch.setattr("src.stages.evaluation.Evaluator.metrics", lambda self: {"eval_accuracy": 0.875})
+    monkeypatch.setattr("src.stages.intermediate.train_phase", lambda *places: places[4](1, 3))
+    monkeypatch.setattr("src.stages.distillation.train_phase", lambda *places: None)
+    out = tmp_path / "out"
+    values = {"phase1_eval": "true", "td_phase2_epoch_size": epochs}
+    main(arguments(sst2, out, teacher, *SIZES, **values))
+    assert '{"eval_accuracy": 0.875, "epoch": 1, "step": 3}' in (out / "log.txt").read_text()
+    assert (out / "best").is_dir() == kept
+
+
 def test_two_starts_at_once(tmp_path, teacher, general, sst2):
     values = {"load_gd_ckpt_path": general, "student_init": "teacher_layers"}
     with pytest.raises(UserError, match="are two different starts; give one"):
