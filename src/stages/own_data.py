@@ -66,8 +66,8 @@ class OwnData:
         if self.own.makes_dev:
             train, dev = (len(self._texts[split].examples) for split in ("train", "dev"))
             drawn = "drawn at random" if self.own.by_word else "stratified"
-            lines.append(f"dev: no dev_file was given; {dev} rows of {self.own.train_file} were split off, "
-                         f"{train} rows are left to train on (dev_share {self.own.dev_share:g}, split_seed "
+            lines.append(f"dev: no dev_file was given; {dev} rows of {self.own.train_file} were split off; "
+                         f"{train} rows are trained on (dev_share {self.own.dev_share:g}, split_seed "
                          f"{self.own.split_seed}, {drawn})")
         for split, counts in self.counts.items():
             counted = [f"{name} {n:,}" for name, n in counts.items()]
