@@ -5,10 +5,11 @@ from itertools import islice
 from pathlib import Path
 
 from src.data.row_files import COMMA, OBJECTS, BadRow, numbered_rows
-from src.errors import UserError
+from src.errors import UserError, listed
 from src.tasks import for_mode
 
 SUFFIXES = (".tsv", COMMA, *OBJECTS)
+SHOWN = 20  # labels listed in a complaint; the rest are counted
 LARGEST_SCORE = 3.4e38  # records hold scores as float32
 
 
@@ -156,7 +157,7 @@ def _check_class(task, label):
     # A task whose labels are still to be found takes any.
     if task.labels and label not in task.labels:
         raise BadRow(f'label "{label[:40]}" is unknown to {task.name}, '
-                      f'whose labels are {", ".join(task.labels)}')
+                      f"whose labels are {listed(task.labels, SHOWN)}")
 
 
 def _check_classes(task, label):

@@ -102,6 +102,7 @@ def test_pairs_of_texts(tmp_path):
     assert (example.text_a, example.text_b) == ("a b", "c")
 
 
+MANY = tuple(map(str, range(30)))
 BAD = {
     "missing column": ("text,label\nx,a\n", {}, "rows.csv: the header lacks body; .* found text, label"),
     "no label column": ("body,stars\nx,a\n", {}, "rows.csv: the header lacks label"),
@@ -109,6 +110,8 @@ BAD = {
     "empty text": ("body,label\n ,a\n", {}, "line 2: the text in column body is empty"),
     "one label": (rows_of("aaaa"), {}, "rows.csv, column label: there is only the label a; two or more"),
     "single row": (rows_of("aabbac"), {}, 'line 7: the only row of label "c" cannot be trained on'),
+    "scores as labels": (rows_of(["1.5", "1.7", "2"]), {}, "dev_file; or is it a score .--output_mode reg"),
+    "many labels": (rows_of([*MANY, "z"]), {"labels": MANY}, "are 0, 1, .* 19 and 10 more"),
     "listed labels": (rows_of("abz"), {"labels": ("a", "b")}, 'line 4: label "z" is unknown to'),
     "no number": (rows_of(["1", "2", "high"]), {"output_mode": "regression"}, '4: label "high" is not a'),
     "label twice": (rows_of(["a|b", "b|b"]), {"output_mode": "multi_label"}, 'line 3: "b|b" names a'),
