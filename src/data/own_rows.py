@@ -87,7 +87,8 @@ def split_rows(text, own):
         if len(places) == 1 and task.output_mode == "classification":
             scores = "; or is it a score (--output_mode regression)?" if NUMBER.fullmatch(label) else ""
             raise UserError(f'{text.path}, line {rows[places[0]].line}: the only row of label "{label}" '
-                            f"cannot be trained on and evaluated on; give more rows of it, or a dev_file{scores}")
+                            "cannot be trained on and evaluated on; give more rows of it, or a dev_file"
+                            f"{scores}")
         count = max(round(len(places) * own.dev_share), 1)
         if len(places) > 1:
             held += draw.permutation(places)[:min(count, len(places) - 1)].tolist()
