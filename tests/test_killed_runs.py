@@ -81,19 +81,22 @@ def steps_logged(output):
 
 def kill_after(process, output, steps):
     """kill -9 when the log has this many lines. Returns False when the run ended before."""
-    while process.poll() is None and steps_logged(output) < steps:
+    launched = "bash" in process.args
+    while process.poll() is None:
+        # Of several ranks the first, not the launcher: that has to notice, and to end the others. The log may
+        # have the lines before the rank is there: the run before was not killed at once.
+        if steps_logged(output) >= steps and (rank := first_rank(output) if launched else process.pid):
+            os.kill(rank, signal.SIGKILL)
+            process.communicate(timeout=60)
+            return True
         time.sleep(0.01)
-    if process.poll() is not None:
-        return False
-    # Of several ranks the first, not the launcher: that has to notice, and to end the others.
-    os.kill(first_rank(output) if "bash" in process.args else process.pid, signal.SIGKILL)
-    process.communicate(timeout=60)
-    return True
+    return False
 
 
 def first_rank(output):
+    """The process number of the first rank, or None before it has begun."""
     found = subprocess.run(["pgrep", "-o", "-f", f"python -u .*{output}"], capture_output=True, text=True)
-    return int(found.stdout)
+    return int(found.stdout) if found.stdout else None
 
 
 def losses(output):
