@@ -127,6 +127,11 @@ def sha256(path):
     return digest.hexdigest()
 
 
+def listed_paths(text):
+    """The paths in a comma list, as text; an empty entry, as behind a comma at the end, is none."""
+    return [part.strip() for part in str(text).split(",") if part.strip()]
+
+
 def check_folder(path):
     """Raise UserError where a folder called `path` cannot be made, for there is a file."""
     path = Path(path)
@@ -147,8 +152,7 @@ def check_output_dir(path, overwrite=False, inputs=()):
     check_folder(path)
     if not path.is_dir() or not any(path.iterdir()):
         return
-    paths = (part.strip() for text in filter(None, inputs) for part in (str(text), *str(text).split(",")))
-    for needed in filter(None, paths):
+    for needed in (path for text in filter(None, inputs) for path in (str(text), *listed_paths(text))):
         if path.resolve() in (Path(needed).resolve(), *Path(needed).resolve().parents):
             raise UserError(f"output_dir {path} holds {needed}, which this run reads; give another folder")
     if not overwrite:

@@ -19,13 +19,9 @@ def task_for(known):
     name = known.get("task_name", "")
     paths = [known.get(flag) for flag in ("train_data_dir", "eval_data_dir")]
     place = next((folder for folder in map(_folder_of, filter(None, paths)) if _carried(folder)), None)
-    absent = next((path for path in filter(None, paths) if not _first(path).exists()), None)
-    if place is None and not name and absent:
-        raise UserError(f"records {absent} do not exist; give the folder that prepare wrote")
-    if place is None and not name:
-        raise UserError("--task_name is required: a GLUE task, or sample; only records of a task of your "
-                        "own name it themselves")
     if place is None:
+        if not name:
+            _refuse_unnamed(paths)
         return find_task(name)
     task = spec_of(_carried(place), place / MANIFEST_FILE)
     if name and task_key(name) != task_key(task.name):
@@ -41,6 +37,15 @@ def spec_of(carried, source):
         return OwnTask(**values).spec()
     except (AttributeError, KeyError, TypeError, IndexError):
         raise UserError(f"{source}: {MANIFEST_KEY} is damaged; prepare the records again") from None
+
+
+def _refuse_unnamed(paths):
+    """Raise the UserError of records that were to name their task, and do not."""
+    absent = next((path for path in filter(None, paths) if not _first(path).exists()), None)
+    if absent:
+        raise UserError(f"records {absent} do not exist; give the folder that prepare wrote")
+    raise UserError("--task_name is required: a GLUE task, or sample; only records of a task of your own "
+                    "name it themselves")
 
 
 def _first(path):

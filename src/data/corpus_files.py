@@ -7,6 +7,7 @@ from codecs import BOM_UTF8
 from pathlib import Path
 
 from src.errors import UserError
+from src.files import listed_paths
 
 FORMS = ("plain", "wikiextractor", "json", "wikitext")
 HEAD = 1 << 16
@@ -35,9 +36,8 @@ def find_corpus_files(source, form="auto"):
     Raises UserError when there is none, or when one is compressed.
     """
     paths = {}
-    for item in [str(source)] if Path(source).exists() else str(source).split(","):
-        if item.strip():  # a comma at the end, and not the working folder
-            paths.update(_matching(item.strip()))
+    for item in [str(source)] if Path(source).exists() else listed_paths(source):
+        paths.update(_matching(item))
     files = [CorpusFile(path, name, _form(path, form), path.stat().st_size)
              for path, name in sorted(paths.items(), key=lambda pair: (pair[1], str(pair[0])))]
     if not files:

@@ -6,6 +6,7 @@ from pathlib import Path
 from src.config.records_task import MANIFEST_FILE
 from src.data import mindrecord_files, tfrecord_files
 from src.errors import UserError
+from src.files import listed_paths
 
 SCHEMA_FILE = "schema.json"
 # What prepare_corpus has to make; the manifest comes when all of it is made.
@@ -25,10 +26,7 @@ def record_files(paths, dataset_type, split=None):
     folder whose files are named after no split at all is taken whole. Raises UserError when nothing is found.
     """
     found = []
-    for name in str(paths).split(",") if isinstance(paths, (str, Path)) else paths:
-        path = Path(str(name).strip())
-        if not str(name).strip():
-            continue  # a comma at the end, and not the working folder
+    for path in map(Path, listed_paths(paths)):
         if path.is_dir():
             found += _in_folder(path, dataset_type, split)
         elif path.is_file():

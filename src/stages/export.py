@@ -18,7 +18,7 @@ from src.model.bert import BertClassifier
 from src.model.loading import load_strict
 from src.stages import load, tables
 from src.stages.export_check import check
-from src.stages.open_model import EXPORT, FILES, OTHER_TYPES, exported_as, refuse_settings, task_of
+from src.stages.open_model import EXPORT, FILES, NOT_FLOAT32, exported_as, refuse_settings, task_of
 
 CALIBRATION_BATCH = 32
 
@@ -30,7 +30,7 @@ def export(config):
     """
     inputs = (config.model_dir, config.calibration_data, config.eval_data_dir)
     check_output_dir(config.output_dir, config.overwrite_output_dir, inputs)
-    refuse_settings(config, {**OTHER_TYPES, "matmul_precision": ("bf16",)}, "export, which writes float32")
+    refuse_settings(config, NOT_FLOAT32, "export, which writes float32")
     # On other devices auto would compare the file with a model in float16.
     config = dataclasses.replace(config, dtype="float32", compute_type="float32")
     if exported_as(Path(config.model_dir)):

@@ -21,8 +21,8 @@ CONFIG_FILE, EXPORT = "config.json", "export"   # the key of config.json that sa
 FILES = {"onnx": "model.onnx", "mindir": "model.mindir"}
 # Settings that an exported file cannot follow: it has its own types, and ONNX Runtime computes on the CPU.
 OTHER_TYPES = {"dtype": ("float16",), "compute_type": ("float16",)}
-BEYOND = {"mindir": OTHER_TYPES,
-          "onnx": {**OTHER_TYPES, "matmul_precision": ("bf16",), "device_target": ("GPU", "Ascend")}}
+NOT_FLOAT32 = {**OTHER_TYPES, "matmul_precision": ("bf16",)}
+BEYOND = {"mindir": OTHER_TYPES, "onnx": {**NOT_FLOAT32, "device_target": ("GPU", "Ascend")}}
 BUCKETS = (16, 32, 64, 128, 256)
 
 

@@ -90,4 +90,3 @@ class OwnData:
     def texts(self, folder):
         """Iterate over pairs (split, TextFile); `folder` is not needed."""
         return iter(self._texts.items())
-
