@@ -1,12 +1,12 @@
 """ONNX files in ONNX Runtime: a function of one batch, and which of its products are of integers."""
 
 import collections
+import os
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from src.errors import UserError
 from src.infer.machine import instructions
@@ -57,6 +57,7 @@ def open_session(model, threads=0, optimized=None):
 
     `optimized` is a file for the graph as the runtime rewrites it.
     """
+    onnxruntime = _load_runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, ERRORS_ONLY
     if not BYTE_PRODUCTS & set(instructions()):
@@ -69,6 +70,15 @@ def open_session(model, threads=0, optimized=None):
     except Exception as error:   # the runtime's own classes have no other base
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{model}: ONNX Runtime cannot read it ({reason}); export the model again") from None
+
+
+def _load_runtime():
+    # Since 1.29 ONNX Runtime sends names and hashes of the models that it opens to Microsoft; it reads this
+    # variable when it is imported. Who wants that sets it to 0.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
 
 
 def count_products(path):

@@ -17,7 +17,8 @@ from src.infer.torch_pickle import read_torch_zip
 from src.infer.zoo_ckpt import is_zoo, read_ckpt, weights_of_zoo
 
 BODY = ("embeddings.", "encoder.", "pooler.")
-PRETRAINING_HEADS = ("cls.",)
+# Heads of pre-training; "fit_denses.N" are the projections, one a layer, of TinyBERT's second general models.
+PRETRAINING_HEADS = ("cls.", "fit_denses.")
 MASKED_LM_HEAD = "cls.predictions."
 BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
 # What a folder may hold, in the order of preference.

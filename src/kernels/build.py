@@ -28,6 +28,7 @@ FLAGS = (
 )
 # Compilers take half the width of such a processor unless told; GELU is 1.3 times slower then.
 WIDE_FLAGS = {"x86_64": ("-mprefer-vector-width=512",)}
+NAME = "mindspore-bert-compression"  # of the folder in the cache
 LONGEST_BUILD = 300  # seconds
 
 
@@ -65,11 +66,22 @@ def cache_folder():
     Raises NoKernels where neither can be used.
     """
     base = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
-    existing = next(path for path in (base, *base.parents) if os.path.exists(path))
     # Without a home the ~ is left; MindSpore is told library:kernel, so that no colon may be in the path.
-    if not base.is_absolute() or ":" in str(base) or not os.access(existing, os.W_OK):
+    if not base.is_absolute() or ":" in str(base) or not _can_be_written(base / NAME):
         base = _own_temporary_folder()
-    return base / "mindspore-bert-compression"
+    return base / NAME
+
+
+def _can_be_written(folder):
+    # Asked for and made: root may write anywhere, and yet cannot make a folder below /proc.
+    existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))
+    if not os.access(existing, os.W_OK):
+        return False
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return True
 
 
 def _own_temporary_folder():

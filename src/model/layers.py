@@ -118,7 +118,9 @@ class NormaliseSum(nn.Cell):
 
     def construct(self, product, bias, residual, weight, shift):
         biased = self.bias_add(product, bias.astype(product.dtype))
-        return self.normalise(self.dropout(biased) + residual, weight, shift)
+        # The residual first: in the other order MindSpore's GPU pass BiasDropoutAddFusion takes the
+        # residual's own dropout for this one, and the graph gets a cycle.
+        return self.normalise(residual + self.dropout(biased), weight, shift)
 
 
 class LayerNorm(nn.Cell):

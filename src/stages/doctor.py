@@ -8,18 +8,33 @@ def doctor(config):
     facts = describe_machine()
     for name, value in facts.items():
         print(f"{name:<14} {value}", flush=True)
+    asked = {"bf16 products": bf16_products}
     if config.train_step:
-        facts["training step"] = outcome_of_step(config)
-        print(f"{'training step':<14} {facts['training step']}")
+        asked["training step"] = lambda: trial_step(config)
+    for name, ask in asked.items():
+        facts[name] = outcome(ask)
+        print(f"{name:<14} {facts[name]}", flush=True)
     return facts
 
 
-def outcome_of_step(config):
-    """The time of a training step, or why there is none."""
+def outcome(ask):
+    """What `ask()` answers, or why it has no answer: whatever goes wrong is what the report is for."""
     try:
-        # Imported here: where mindspore itself does not load, the rest of the report is all the more wanted.
-        from src.stages.trial_step import time_trial_step
-
-        return time_trial_step(config)
-    except Exception as error:  # whatever goes wrong is what the report is for
+        return ask()
+    except Exception as error:
         return f"failed: {type(error).__name__}: {error}"
+
+
+# Imported in these two: where mindspore itself does not load, the rest of the report is all the more wanted.
+def bf16_products():
+    """Whether --matmul_precision bf16 works here."""
+    from src.stages.matmul_precision import bf16_is_there
+
+    return "yes" if bf16_is_there() else "no: oneDNN computes them in float32 on this processor"
+
+
+def trial_step(config):
+    """The time of a training step."""
+    from src.stages.trial_step import time_trial_step
+
+    return time_trial_step(config)

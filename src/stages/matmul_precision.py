@@ -4,55 +4,67 @@ And how fast these are. oneDNN reads the variable when the process computes its 
 before decides for good.
 """
 
+import functools
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 from mindspore import ops
 
 from src.errors import UserError
-from src.infer.machine import instructions
 
 VARIABLE = "ONEDNN_DEFAULT_FPMATH_MODE"
 MODES = {"fp32": "STRICT", "bf16": "BF16"}
-NEEDED = ("avx512_bf16", "amx_bf16")
 SIZE = 256  # smaller products may stay in float32 whatever the mode
 # Of a product of 8-bit mantissas some entry is off by more than this, of one of 24 bits none is.
 ROUNDED = 1e-3
 RATED_SIZE, RATED_PRODUCTS, RATED_SECONDS = 1024, 4, 0.5
-
-
-def check_matmul_precision(config, computes_with="CPU"):
-    """Raise UserError when `config.matmul_precision` is bf16 and `computes_with` or this CPU cannot do it."""
-    if config.matmul_precision == "fp32":
-        return
-    if computes_with != "CPU":
-        raise UserError(
-            f"--matmul_precision bf16 is for MindSpore on a CPU, not for {computes_with}; leave it out"
-        )
-    if not set(NEEDED) & set(instructions()):
-        raise UserError(
-            f"--matmul_precision bf16: this processor has neither {' nor '.join(NEEDED)}; leave the flag out"
-        )
+ROOT = Path(__file__).resolve().parents[len(__name__.split(".")) - 1]  # where the package is imported from
 
 
 def set_matmul_precision(config, target):
     """Make the products of this process what `config.matmul_precision` says, on the device `target`.
 
-    Raises UserError as check_matmul_precision, and when the process has computed in the other way before.
+    Raises UserError for bf16 where the device is no CPU, where oneDNN does not round on this processor, and
+    when the process has computed in the other way before.
     """
-    check_matmul_precision(config, target)
+    if config.matmul_precision == "bf16" and target != "CPU":
+        raise UserError(f"--matmul_precision bf16 is for MindSpore on a CPU, not for {target}; leave it out")
     wanted, before = MODES[config.matmul_precision], os.environ.get(VARIABLE)
     if target != "CPU" or (wanted == "STRICT" and before in (None, "STRICT")):
         return
     os.environ[VARIABLE] = wanted
-    if products_are_rounded() != (wanted == "BF16"):
-        os.environ[VARIABLE] = MODES["fp32" if wanted == "BF16" else "bf16"]
+    if products_are_rounded() == (wanted == "BF16"):
+        return
+    os.environ[VARIABLE] = MODES["fp32" if wanted == "BF16" else "bf16"]
+    if wanted == "BF16" and not bf16_is_there():
         raise UserError(
-            f"--matmul_precision {config.matmul_precision}: this process has computed products in the other "
-            "precision before; start a new one"
+            "--matmul_precision bf16: oneDNN does not round float32 products to bfloat16 on this processor "
+            "(python -m src.tools.doctor shows it); leave the flag out"
         )
+    raise UserError(
+        f"--matmul_precision {config.matmul_precision}: this process has computed products in the other "
+        "precision before; start a new one"
+    )
+
+
+@functools.cache
+def bf16_is_there():
+    """Whether oneDNN rounds products to bfloat16 on this processor when it is asked to.
+
+    A processor's list of instructions does not tell: with avx512_bf16 alone some round and some do not. So a
+    fresh process computes a product, which takes a few seconds. False where that process fails.
+    """
+    code = f"from {__name__} import products_are_rounded; print(products_are_rounded())"
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, VARIABLE: MODES["bf16"], "PYTHONPATH": path}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return done.stdout.split()[-1:] == ["True"]
 
 
 def products_are_rounded():

@@ -59,6 +59,15 @@ def _raw_safetensors(path, header, data):
     path.write_bytes(struct.pack("<Q", len(text)) + text + data)
 
 
+def test_the_projections_of_tinybert_s_second_general_models_are_set_aside(tmp_path):
+    """fit_denses.0 ... fit_denses.N, one a layer (huawei-noah/Pretrained-Language-Model issue 124)."""
+    extra = [f"fit_denses.{layer}.{kind}" for layer in range(5) for kind in ("weight", "bias")]
+    arrays = {name: np.ones((2, 2), np.float32) for name in ("bert." + WORDS, *extra)}
+    save_file(arrays, str(tmp_path / "model.safetensors"))
+    weights = read_weights(tmp_path)
+    assert set(weights.arrays) == {"bert." + WORDS} and sorted(weights.set_aside) == sorted(extra)
+
+
 def test_bfloat16_is_widened(tmp_path):
     file = tmp_path / "model.safetensors"
     values = np.array([1.0, -2.5, 0.0, 3.140625], np.float32)

@@ -79,7 +79,8 @@ def test_read_only_home(tmp_path, temporary, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home" / "cache"))
     assert build.cache_folder() == tmp_path / "home" / "cache" / "mindspore-bert-compression"
     # Root, as whom tests are often run, writes everywhere.
-    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    home = tmp_path / "home"
+    monkeypatch.setattr(os, "access", lambda path, mode: home not in (path, *path.parents))
     folder = build.cache_folder().parent
     assert folder.parent == temporary and stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert build.cache_folder().parent == folder
@@ -103,6 +104,11 @@ def test_the_home_of_another_user(tmp_path, temporary, monkeypatch):
 
     monkeypatch.setattr(os, "stat", stat_of)
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path and may(path, mode))
+    assert temporary in build.cache_folder().parents
+
+
+def test_a_home_in_which_no_folder_can_be_made_whatever_its_mode_says(temporary, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/home/cache")
     assert temporary in build.cache_folder().parents
 
 

@@ -11,11 +11,9 @@ import pytest
 from run_finetune import main as finetune
 from src.config.train_config import DeviceConfig
 from src.errors import UserError, run_main
-from src.infer.machine import instructions
 from src.stages import matmul_precision
 
 ROOT = Path(__file__).resolve().parents[2]
-HAS_BF16 = set(matmul_precision.NEEDED) & set(instructions())
 # Wide enough for the products to leave float32; kept are the states of both layers, and a gradient that every
 # product of the second layer has a part in.
 SCRIPT = """
@@ -59,9 +57,14 @@ def environment(monkeypatch):
     monkeypatch.delenv(matmul_precision.VARIABLE, raising=False)
 
 
-@pytest.mark.skipif(not HAS_BF16, reason="this processor has no bf16 instructions")
+@pytest.fixture
+def rounding_processor(environment):
+    if not matmul_precision.bf16_is_there():
+        pytest.skip("oneDNN does not round products to bfloat16 on this processor")
+
+
 @pytest.mark.parametrize("kernels", ["off", "auto"])
-def test_results_differ_by_a_rounding_to_8_bits_and_not_more(kernels, tmp_path, environment, request):
+def test_results_differ_by_a_rounding_to_8_bits_and_not_more(kernels, tmp_path, rounding_processor, request):
     if kernels == "auto":
         request.getfixturevalue("library")
     (tmp_path / "states.py").write_text(SCRIPT)
@@ -82,16 +85,21 @@ def test_results_differ_by_a_rounding_to_8_bits_and_not_more(kernels, tmp_path, 
     assert shares["0"] < (2**-12 if kernels == "off" else 1e-7), shares
 
 
-def test_a_processor_without_it(monkeypatch, environment):
-    monkeypatch.setattr(matmul_precision, "instructions", lambda: ["avx2"])
-    with pytest.raises(UserError, match="neither avx512_bf16 nor amx_bf16"):
+@pytest.fixture
+def exact_processor(monkeypatch, environment):
+    """A processor with bf16 instructions that oneDNN does not use: what it computes stays float32."""
+    monkeypatch.setattr(matmul_precision, "products_are_rounded", lambda: False)
+    monkeypatch.setattr(matmul_precision, "bf16_is_there", lambda: False)
+
+
+def test_a_processor_without_it(exact_processor):
+    with pytest.raises(UserError, match="does not round float32 products .* on this processor"):
         matmul_precision.set_matmul_precision(DeviceConfig(matmul_precision="bf16"), "CPU")
-    assert matmul_precision.VARIABLE not in os.environ
+    assert os.environ[matmul_precision.VARIABLE] == "STRICT"
     matmul_precision.set_matmul_precision(DeviceConfig(), "CPU")
 
 
-def test_the_command_line_says_so(monkeypatch, environment, capsys):
-    monkeypatch.setattr(matmul_precision, "instructions", lambda: [])
+def test_the_command_line_says_so(exact_processor, capsys):
     flags = ["--task_name=SST-2", "--load_pretrained_path=x", "--matmul_precision=bf16"]
     with pytest.raises(SystemExit) as stopped:
         run_main(lambda: finetune(flags))
@@ -99,13 +107,33 @@ def test_the_command_line_says_so(monkeypatch, environment, capsys):
     assert stopped.value.code == 2 and "leave the flag out" in said and "Traceback" not in said
 
 
+PRODUCT = """
+import mindspore as ms
+import numpy as np
+
+x = np.full((256, 256), 1 + 2**-12, np.float32)
+off = ms.ops.MatMul()(ms.Tensor(x), ms.Tensor(x)).asnumpy() / 256 - (1 + 2**-12) ** 2
+print(abs(off).max() > 2**-13)
+"""
+
+
+def test_the_processor_is_asked_by_a_product_in_a_process_of_its_own(environment):
+    """It answers as a product under oneDNN's variable does, and nothing changes in this process."""
+    mode = {**os.environ, matmul_precision.VARIABLE: "BF16"}
+    command = [sys.executable, "-c", PRODUCT]
+    seen = subprocess.run(command, env=mode, capture_output=True, text=True, check=True)
+    matmul_precision.bf16_is_there.cache_clear()
+    assert str(matmul_precision.bf16_is_there()) == seen.stdout.split()[-1]
+    assert matmul_precision.VARIABLE not in os.environ
+
+
 def test_another_device(environment):
     with pytest.raises(UserError, match="not for Ascend"):
         matmul_precision.set_matmul_precision(DeviceConfig(matmul_precision="bf16"), "Ascend")
 
 
-@pytest.mark.skipif(not HAS_BF16, reason="this processor has no bf16 instructions")
-def test_a_process_that_computed_in_fp32_stays_with_it(environment, graph_mode):
+def test_a_process_that_computed_in_fp32_stays_with_it(monkeypatch, environment, graph_mode):
+    monkeypatch.setattr(matmul_precision, "bf16_is_there", lambda: True)
     assert not matmul_precision.products_are_rounded()
     with pytest.raises(UserError, match="start a new one"):
         matmul_precision.set_matmul_precision(DeviceConfig(matmul_precision="bf16"), "CPU")
