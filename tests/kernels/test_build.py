@@ -108,7 +108,7 @@ def test_the_home_of_another_user(tmp_path, temporary, monkeypatch):
 
 
 def test_a_home_in_which_no_folder_can_be_made_whatever_its_mode_says(temporary, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/home/cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/none/cache")
     assert temporary in build.cache_folder().parents
 
 
