@@ -1,14 +1,22 @@
 """Files written whole or not at all, and read with a sentence when they are broken. Standard library only."""
 
 import contextlib
+import fnmatch
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
 
 from src.errors import UserError, is_no_room
+
+# The mark of a folder that this project made. It lists what belongs to the project in there, as patterns of
+# relative paths: --overwrite_output_dir deletes that and nothing else.
+MARK = ".bert_compression.json"
+# What atomic_path and atomic_directory leave behind when they are killed; the lasting name is in the middle.
+LEFT_BEHIND = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.(?:part|old)")
 
 
 @contextlib.contextmanager
@@ -35,11 +43,12 @@ def atomic_path(path):
 
 
 @contextlib.contextmanager
-def atomic_directory(path):
+def atomic_directory(path, discard=None):
     """Yield a temporary folder beside the Path `path`; on success it is synced and takes the place of `path`.
 
-    On any error the temporary folder is removed, and what was there before is there again. Raises UserError
-    for a mount point, whose place nothing can take, and when there is no room on the disk.
+    On any error the temporary folder is removed, and what was there before is there again. `discard(folder)`
+    deletes what was replaced; without it all of that is deleted, so `path` has to be the project's own.
+    Raises UserError for a mount point, whose place nothing can take, and when there is no room on the disk.
     """
     if os.path.ismount(path):
         raise UserError(f"{path} is a disk of its own, which cannot be replaced; give a folder in it")
@@ -62,7 +71,10 @@ def atomic_directory(path):
     finally:
         if old.exists() and not path.exists():
             os.replace(old, path)
-        shutil.rmtree(old, ignore_errors=True)
+        elif discard and old.exists():
+            discard(old)
+        else:
+            shutil.rmtree(old, ignore_errors=True)
         shutil.rmtree(temporary, ignore_errors=True)
 
 
@@ -146,11 +158,11 @@ def check_output_dir(path, overwrite=False, inputs=()):
     """Refuse what `fresh_output_dir` would refuse, before anything is done; touches nothing.
 
     Raises UserError when it is a file, holds one of the paths in `inputs` (a comma list of them counts too),
-    or is not empty while `overwrite` is off.
+    is not empty while `overwrite` is off, or holds anything that this project did not make.
     """
     path = Path(path)
     check_folder(path)
-    if not path.is_dir() or not any(path.iterdir()):
+    if is_unused(path):
         return
     for needed in (path for text in filter(None, inputs) for path in (str(text), *listed_paths(text))):
         if path.resolve() in (Path(needed).resolve(), *Path(needed).resolve().parents):
@@ -158,22 +170,143 @@ def check_output_dir(path, overwrite=False, inputs=()):
     if not overwrite:
         raise UserError(
             f"output_dir {path} is not empty; give another folder, or --overwrite_output_dir "
-            "to delete what it holds"
+            "to delete what an earlier run wrote there"
         )
     _refuse_precious(path)
+    _refuse_foreign(path)
 
 
-def fresh_output_dir(path, overwrite=False, inputs=()):
-    """Create the folder `path` for results, empty. Raises UserError as `check_output_dir`."""
+def fresh_output_dir(path, overwrite=False, inputs=(), written=()):
+    """Create the folder `path` for results, empty but for its mark. Raises UserError as `check_output_dir`.
+
+    `written` are the patterns of all that will be written there: a run that is killed at any moment has to
+    leave a folder which the next one may overwrite.
+    """
     path = Path(path)
     check_output_dir(path, overwrite, inputs)
     path.mkdir(parents=True, exist_ok=True)
-    for entry in path.iterdir():  # the folder itself stays: it may be a link, or where a disk is mounted
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
+    if overwrite:  # the folder itself stays: it may be a link, or where a disk is mounted
+        delete_written(path, marked(path) or ())
+    write_mark(path, written)
     return path
+
+
+@contextlib.contextmanager
+def output_directory(path, overwrite=False, inputs=(), written=()):
+    """As `fresh_output_dir`, for a folder that is written whole or not at all: yields a temporary one."""
+    check_output_dir(path, overwrite, inputs)
+    with atomic_directory(Path(path).resolve(), delete_marked) as folder:  # resolved: a link stays a link
+        write_mark(folder, written)
+        yield folder
+        check_output_dir(path, overwrite, inputs)  # another program may have filled it meanwhile
+
+
+def is_unused(path):
+    """Whether there is no folder `path`, or nothing in it but the mark of a run that wrote nothing else."""
+    return not path.is_dir() or all(
+        _lasting_name(entry.name) == MARK and entry.is_file() and not entry.is_symlink()
+        for entry in path.iterdir()
+    )
+
+
+def write_mark(folder, written):
+    """Mark a folder as this project's, with patterns of what it writes there: `log.txt`, `best/*.json` ..."""
+    write_json(Path(folder) / MARK, {"made_by": "bert compression", "written": list(written)})
+
+
+def add_to_mark(folder, names):
+    """Note that the files `names`, in a folder that may hold anyone's others, are going to be ours."""
+    known = marked(folder) or []
+    write_mark(folder, [*known, *(name for name in names if name not in known)])
+
+
+def marked(folder):
+    """The patterns in the mark of a folder; None without one, or with one that this project did not write."""
+    mark = Path(folder) / MARK
+    if mark.is_symlink() or not mark.is_file():
+        return None
+    try:
+        found = read_json(mark)
+    except UserError:
+        return None
+    written = found.get("written") if isinstance(found, dict) else None
+    return written if isinstance(written, list) and all(map(_is_pattern, written)) else None
+
+
+def _is_pattern(text):
+    # Nothing outside of the folder, and not simply everything in it.
+    parts = text.split("/") if isinstance(text, str) else [""]
+    return not {"", ".", ".."} & set(parts) and bool(parts[0].strip("*?[!]"))
+
+
+def first_foreign(folder, written):
+    """The relative path of the uppermost entry below a folder that no pattern in `written` names.
+
+    None where there is none, or no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        return None
+    foreign = (path for path in _below(folder) if not _is_written(path, folder, written))
+    found = min(foreign, key=lambda path: (len(path.parts), path), default=None)
+    return found and found.relative_to(folder)
+
+
+def delete_written(folder, written):
+    """Delete what `written` names below a folder; all else stays, the mark and the folders around it too."""
+    folder = Path(folder)
+    for path in _below(folder):
+        if not _is_written(path, folder, written):
+            continue
+        if path.is_symlink() or not path.is_dir():
+            path.unlink()
+        else:
+            with contextlib.suppress(OSError):  # it holds something else
+                path.rmdir()
+
+
+def delete_marked(folder):
+    """Delete what the mark of a folder names; when nothing else is in it, the mark and the folder too."""
+    folder = Path(folder)
+    delete_written(folder, marked(folder) or ())
+    if not is_unused(folder):
+        return
+    for entry in folder.iterdir():
+        entry.unlink()
+    with contextlib.suppress(OSError):  # where a disk is mounted the folder stays
+        if folder.is_symlink():
+            folder.unlink()
+        else:
+            folder.rmdir()
+
+
+def _below(folder):
+    """All paths below a folder, the contents of each folder before the folder; links are not followed."""
+
+    def refuse(error):
+        raise error
+
+    for place, folders, files in os.walk(folder, topdown=False, onerror=refuse):
+        yield from (Path(place) / name for name in (*files, *folders))
+
+
+def _is_written(path, folder, written):
+    parts = [_lasting_name(part) for part in path.relative_to(folder).parts]
+    is_link = path.is_symlink()
+    is_folder = path.is_dir() and not is_link
+    for pattern in written:
+        names = pattern.split("/")
+        # A folder is named as the way to what it holds; a link may have taken the place of either.
+        on_the_way, at_the_end = len(parts) < len(names), len(parts) == len(names)
+        fits = (on_the_way and (is_folder or is_link)) or (at_the_end and not is_folder)
+        if fits and all(map(fnmatch.fnmatchcase, parts, names)):
+            return True
+    return False
+
+
+def _lasting_name(name):
+    found = LEFT_BEHIND.fullmatch(name)
+    return found[1] if found else name
 
 
 def _refuse_precious(path):
@@ -181,8 +314,24 @@ def _refuse_precious(path):
     resolved = path.resolve()
     if (
         resolved in (Path(os.path.expanduser("~")).resolve(), Path(resolved.anchor))
+        or resolved.name == ".git"
         or (resolved / ".git").exists()
         or resolved in Path.cwd().resolve().parents
         or resolved == Path.cwd().resolve()
     ):
         raise UserError(f"output_dir {path} is not a folder that can be deleted; give one of its own")
+
+
+def _refuse_foreign(path):
+    written = marked(path)
+    if written is None:
+        raise UserError(
+            f"output_dir {path} bears no mark ({MARK}) of a run that made it, so nothing in it is deleted; "
+            "give another folder, or delete it by hand"
+        )
+    foreign = first_foreign(path, [*written, MARK])
+    if foreign:
+        raise UserError(
+            f"output_dir {path} holds {foreign}, which no run of this program wrote, so nothing in it is "
+            "deleted; give another folder, or move that away"
+        )

@@ -8,12 +8,15 @@ import pytest
 from safetensors.numpy import save_file
 
 from src.errors import UserError
-from src.files import atomic_directory, fresh_output_dir, read_json
+from src.files import MARK, atomic_directory, fresh_output_dir, marked, output_directory, read_json
+
+WRITTEN = ("best/file", "log.txt", "link/file")
 
 
 def filled(folder):
-    """A folder with a file, a folder and a link to a folder outside, whose file is returned."""
+    """A folder of ours with a file, a folder and a link to a folder outside, whose file is returned."""
     outside = folder.with_name("outside")
+    fresh_output_dir(folder, written=WRITTEN)
     for place in (outside, folder / "best"):
         place.mkdir(parents=True)
         (place / "file").write_text("x")
@@ -22,12 +25,16 @@ def filled(folder):
     return outside / "file"
 
 
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_a_linked_output_folder_is_emptied(tmp_path):
     """It stays where it is, as one on which a disk is mounted has to."""
     kept, link = filled(tmp_path / "disk"), tmp_path / "output"
     link.symlink_to(tmp_path / "disk")
     assert fresh_output_dir(link, overwrite=True) == link
-    assert link.is_symlink() and not list(link.iterdir()) and kept.read_text() == "x"
+    assert link.is_symlink() and names_in(link) == [MARK] and kept.read_text() == "x"
 
 
 def test_a_mounted_folder_is_not_replaced(tmp_path, monkeypatch):
@@ -41,7 +48,70 @@ def test_a_user_without_a_home(tmp_path, monkeypatch):
     """As in a container that runs under a number: Path.home() raises."""
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
     kept = filled(tmp_path / "output")
-    assert not list(fresh_output_dir(tmp_path / "output", overwrite=True).iterdir()) and kept.is_file()
+    assert names_in(fresh_output_dir(tmp_path / "output", overwrite=True)) == [MARK] and kept.is_file()
+
+
+@pytest.mark.parametrize("name", ["notes", "best/notes", "best/deeper/file", "log.txt/file"])
+def test_a_foreign_file_saves_the_whole_folder(tmp_path, name):
+    filled(tmp_path / "output")
+    (tmp_path / "output" / "log.txt").unlink()
+    foreign = tmp_path / "output" / name
+    foreign.parent.mkdir(exist_ok=True)
+    foreign.write_text("x")
+    with pytest.raises(UserError, match="which no run of this program wrote, so nothing in it is deleted"):
+        fresh_output_dir(tmp_path / "output", overwrite=True)
+    assert foreign.is_file() and (tmp_path / "output" / "best" / "file").is_file()
+
+
+@pytest.mark.parametrize("left", ["..bert_compression.json.abcd_123.part", ".log.txt.abcd_123.part",
+                                  ".best.abcd_123.part/file", ".best.abcd_123.old/.file.abcd_123.part"])
+def test_what_a_killed_run_leaves_is_ours(tmp_path, left):
+    (fresh_output_dir(tmp_path / "output", written=WRITTEN) / left).parent.mkdir(exist_ok=True)
+    (tmp_path / "output" / left).write_text("x")
+    fresh_output_dir(tmp_path / "output", overwrite=True)
+    assert {MARK} <= set(names_in(tmp_path / "output")) <= {MARK, "..bert_compression.json.abcd_123.part"}
+
+
+BROKEN = ["", "[]", "[" * 100_000, *(f'{{"written": {written}}}' for written in (
+    '"log.txt"', "[1]", '["../x"]', '["best/../../x"]', '["/x"]', '["."]', '["*"]'))]
+
+
+@pytest.mark.parametrize("text", BROKEN, ids=lambda text: text[:30])
+def test_a_broken_mark_is_none(tmp_path, text):
+    filled(tmp_path / "output")
+    (tmp_path / "x").write_text("x")
+    (tmp_path / "output" / MARK).write_text(text)
+    with pytest.raises(UserError, match="output bears no mark .* so nothing in it is deleted; give another"):
+        fresh_output_dir(tmp_path / "output", overwrite=True)
+    assert names_in(tmp_path / "output") == [MARK, "best", "link", "log.txt"] and (tmp_path / "x").is_file()
+
+
+def test_a_linked_mark_is_none(tmp_path):
+    filled(tmp_path / "output")
+    (tmp_path / "output" / MARK).rename(tmp_path / "mark")
+    (tmp_path / "output" / MARK).symlink_to(tmp_path / "mark")
+    with pytest.raises(UserError, match="bears no mark"):
+        fresh_output_dir(tmp_path / "output", overwrite=True)
+    assert (tmp_path / "output" / "log.txt").is_file()
+
+
+def test_a_folder_is_replaced_as_a_whole_and_where_a_link_leads(tmp_path):
+    filled(tmp_path / "disk")
+    (tmp_path / "output").symlink_to(tmp_path / "disk")
+    with output_directory(tmp_path / "output", overwrite=True, written=["new"]) as folder:
+        (folder / "new").write_text("x")
+        assert (tmp_path / "disk" / "log.txt").is_file()
+    assert names_in(tmp_path / "disk") == [MARK, "new"] and marked(tmp_path / "output") == ["new"]
+    assert names_in(tmp_path) == ["disk", "output", "outside"] and (tmp_path / "output").is_symlink()
+
+
+def test_what_others_put_there_meanwhile_is_not_replaced(tmp_path):
+    filled(tmp_path / "output")
+    with pytest.raises(UserError, match="output holds mine, which no run of this program wrote"):
+        with output_directory(tmp_path / "output", overwrite=True, written=["new"]):
+            (tmp_path / "output" / "mine").write_text("x")
+    assert names_in(tmp_path / "output") == [MARK, "best", "link", "log.txt", "mine"]
+    assert names_in(tmp_path) == ["output", "outside"]
 
 
 def test_json_that_is_too_deep(tmp_path):

@@ -117,6 +117,7 @@ def test_killed_runs_end_where_unbroken_ones_end(inputs, tmp_path, ranks):
     total, draw, killed, more = steps_logged(whole), random.Random(ranks), 0, []
     for steps in sorted(draw.sample(range(3, total - 3), KILLS)):
         killed += kill_after(start(inputs, broken, ranks, *more), broken, steps)
+        tiny.assert_overwritable(broken)
         more = ["--resume"]
     printed = finish(start(inputs, broken, ranks, *more))
     assert killed == KILLS and "resumed from" in printed

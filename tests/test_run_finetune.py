@@ -70,6 +70,7 @@ def done(tmp_path_factory, model, sst2, graph_mode):
 
 def test_the_folder_of_a_run(done):
     assert set(os.listdir(done)) == tiny.LEFT
+    tiny.assert_overwritable(done)
     files = {"model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"}
     for name in ("best", "last"):
         assert files | {"metrics.json"} == set(os.listdir(done / name)), name

@@ -59,6 +59,7 @@ def losses_of(out):
 def test_the_folder_of_a_run(done, corpus, vocabulary):
     # Nothing is measured, so that nothing is the best.
     assert {path.name for path in done.iterdir()} == tiny.LEFT - {"best"}
+    tiny.assert_overwritable(done)
     arrays, config = read_weights(done / "last").arrays, BertConfig.from_json(done / "last" / "config.json")
     assert (config.num_hidden_layers, config.hidden_size, config.labels) == (1, 24, ())
     assert (config.vocab_size, config.max_position_embeddings) == (100, 32)  # the teacher's

@@ -101,6 +101,7 @@ def test_in_float_it_is_fine_tuning(in_float, start, sst2, tmp_path):
 
 def test_the_folder_of_a_run(done):
     assert set(os.listdir(done)) == tiny.LEFT
+    tiny.assert_overwritable(done)
     for name in ("best", "last"):
         config = BertConfig.from_json(done / name / "config.json")
         assert config.quantization == Quantization() and config.labels == ("0", "1")

@@ -120,6 +120,7 @@ def done(tmp_path_factory, teacher, sst2):
 def test_the_folder_of_a_run(done):
     out, _ = done
     assert set(os.listdir(out)) == {"phase1", *tiny.LEFT}
+    tiny.assert_overwritable(out)
     for name in ("phase1", "best", "last"):
         assert {"model.safetensors", "config.json", "vocab.txt", "tokenizer.json"} <= set(
             os.listdir(out / name)

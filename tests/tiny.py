@@ -11,6 +11,7 @@ import numpy as np
 
 from src.config.bert_config import BertConfig
 from src.data.tokenization import load_tokenizer
+from src.files import MARK, first_foreign, marked
 from src.infer.huggingface import expected_shapes, write_directory
 from src.tools.prepare import main as prepare_main
 
@@ -43,7 +44,8 @@ WORDS = [
 VOCABULARY = SPECIAL + WORDS  # 100 pieces
 MARKS = {"0": "bade", "1": "deki"}
 # What a training run on a task leaves in its output folder.
-LEFT = {"best", "last", "checkpoints", "events", "log.txt", "losses.jsonl", "losses.png", "run_config.json"}
+LEFT = {MARK, "best", "last", "checkpoints", "events", "log.txt", "losses.jsonl", "losses.png",
+        "run_config.json"}  # fmt: skip
 TINY = BertConfig(
     vocab_size=len(VOCABULARY),
     hidden_size=32,
@@ -72,6 +74,11 @@ def assert_same_weights(one, other):
     assert set(one) == set(other)
     for name, array in one.items():
         np.testing.assert_array_equal(array, other[name], err_msg=name)
+
+
+def assert_overwritable(folder):
+    """A later run may replace a folder: its mark names all that is in it."""
+    assert first_foreign(folder, [*marked(folder), MARK]) is None
 
 
 def flags(**values):

@@ -20,4 +20,4 @@ class BenchmarkConfig(DeviceConfig):
     batch_size: int = option(32, "texts a batch for the throughput", must=POSITIVE)
     repeats: int = option(100, "timed calls of one text, for each model and length", must=POSITIVE)
     batches: int = option(10, "timed batches, for each model and length", must=POSITIVE)
-    overwrite_output_dir: bool = option(False, "delete what output_dir holds")
+    overwrite_output_dir: bool = option(False, "delete what an earlier run wrote to output_dir")

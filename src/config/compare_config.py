@@ -14,4 +14,4 @@ class CompareConfig(RecordsConfig):
     eval_data_dir: str = required("evaluation records: a file, a comma list or a folder that prepare wrote")
     output_dir: str = option("output/compare", "where compare.json, table.md and losses.png go")
     timed_sentences: int = option(200, "sentences timed, one at a time", must=POSITIVE)
-    overwrite_output_dir: bool = option(False, "delete what output_dir holds")
+    overwrite_output_dir: bool = option(False, "delete what an earlier run wrote to output_dir")

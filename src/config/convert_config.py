@@ -23,4 +23,4 @@ class ConvertConfig:
         "which model of a distillation checkpoint to take: student or teacher",
         choices=("", "student", "teacher"),
     )
-    overwrite_output_dir: bool = option(False, "delete what output_dir holds")
+    overwrite_output_dir: bool = option(False, "delete what an earlier run wrote to output_dir")

@@ -17,4 +17,4 @@ class DownloadConfig:
     mirror: str = option(
         "", "another place of the same files: http(s)://HOST/FOLDER, in which they have their owners' names"
     )
-    overwrite: bool = option(False, "fetch and replace files that are there already")
+    overwrite: bool = option(False, "fetch and replace files that an earlier download has written")

@@ -31,4 +31,4 @@ class ExportConfig(FormatConfig):
         "", "records on which file and model are compared (a folder's dev split; default: random rows)"
     )
     compare_rows: int = option(1000, "rows of eval_data_dir to compare, from the first", must=POSITIVE)
-    overwrite_output_dir: bool = option(False, "delete what output_dir holds")
+    overwrite_output_dir: bool = option(False, "delete what an earlier run wrote to output_dir")

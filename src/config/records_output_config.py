@@ -15,5 +15,5 @@ class RecordsOutputConfig:
         "auto", "lower the case; auto: as the files beside the vocabulary say", ("auto", "true", "false")
     )
     output_dir: str = required("folder for the records, schema.json, manifest.json and the tokenizer files")
-    overwrite_output_dir: bool = option(False, "delete what output_dir holds")
+    overwrite_output_dir: bool = option(False, "delete what an earlier run wrote to output_dir")
     dataset_type: str = option("tfrecord", "format of the record files", DATASET_TYPES)

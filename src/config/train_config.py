@@ -82,7 +82,7 @@ class LoopConfig(FormatConfig):
         -1, "train on N rows only, the same sample in every run (-1: all)", must=ALL_OR_SOME
     )
     output_dir: str = option("", "where results go (default: output/<stage>_<task>)")
-    overwrite_output_dir: bool = option(False, "delete what output_dir holds")
+    overwrite_output_dir: bool = option(False, "delete what an earlier run wrote to output_dir")
     resume: bool = option(False, "go on from the last checkpoint in output_dir")
     seed: int = option(1, "of initial weights, dropout and the order of rows", must=SEED)
     do_shuffle: bool = option(True, "read the training rows in a new order each epoch")

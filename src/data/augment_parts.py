@@ -4,6 +4,7 @@ A part is two files: what it adds to the output, and a note with its rows' hashe
 last and whole: where they are, the part is finished.
 """
 
+import contextlib
 import shutil
 import zipfile
 from pathlib import Path
@@ -11,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from src.errors import UserError
-from src.files import atomic_path, read_json, write_json
+from src.files import atomic_path, delete_written, first_foreign, read_json, write_json
 
 JOB_FILE = "job.json"
+WRITTEN = (JOB_FILE, "part-*.txt", "part-*.npz")
 
 
 class Parts:
@@ -30,6 +32,10 @@ class Parts:
         self.begun = begun is not None and not differing
         if begun is None and self.folder.exists() and _holds_files(self.folder):
             raise UserError(f"{self.folder}, the place for the parts, holds other files; move them away")
+        foreign = first_foreign(self.folder, WRITTEN) if differing and overwrite else None
+        if foreign:
+            raise UserError(f"{self.folder} holds {foreign}, which is no part, so nothing in it is deleted; "
+                            "move that away")
         if differing and not overwrite:
             name = differing[0]
             raise UserError(
@@ -44,7 +50,8 @@ class Parts:
     def write(self, number, lines, hashes, counts):
         """Keep a part: its lines of text, the hashes of its rows and its counts {name: int}."""
         if not self.begun:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            if self.folder.is_dir():
+                delete_written(self.folder, WRITTEN)
             write_json(self.folder / JOB_FILE, self.job)
             self.begun = True
         with atomic_path(self._note(number)) as path, open(path, "wb") as file:
@@ -70,7 +77,9 @@ class Parts:
                 for number in range(count):
                     with open(self._lines(number), "rb") as part:
                         shutil.copyfileobj(part, file)
-        shutil.rmtree(self.folder)
+        delete_written(self.folder, WRITTEN)
+        with contextlib.suppress(OSError):  # somebody has put another file there meanwhile
+            self.folder.rmdir()
 
     def _lines(self, number):
         return self.folder / f"part-{number:05d}.txt"

@@ -23,6 +23,9 @@ from src.files import read_json, write_json
 # Characters that are tokenized together, rows that are written together: the memory a shard takes.
 CHUNK_CHARACTERS, ROW_CHUNK = 1 << 16, 1024
 NOTES = "shards"
+# All that the making of shards leaves in the folder of the records, should it be killed at any moment.
+WRITTEN = ("corpus-*.tfrecord", "corpus-*.mindrecord", "corpus-*.mindrecord.db", f"{NOTES}/corpus-*.json",
+           f"{NOTES}/corpus-*.part/corpus-*", f"{NOTES}/corpus-*.part/.part-*/corpus-*")
 # What a random generator of a document serves.
 PARTS, MASKS = 1, 2
 

@@ -1,6 +1,6 @@
 """MRPC's three files made of Microsoft's two, as GLUE makes them: GLUE may not hand out the rows itself."""
 from src.errors import UserError
-from src.files import write_text
+from src.files import add_to_mark, write_text
 
 HEADER = ("Quality", "#1 ID", "#2 ID", "#1 String", "#2 String")
 SHARE = 10   # without GLUE's list one row in so many becomes a dev row
@@ -24,6 +24,7 @@ def write_mrpc(train, test, dev_ids, folder, wanted):
     texts = {name: "".join("\t".join(line) + "\n" for line in (header, *lines))
              for name, (header, lines) in splits.items()}
     _check_kept(texts, folder, wanted)
+    add_to_mark(folder, wanted)
     for name in wanted:
         write_text(folder / name, texts[name])
 

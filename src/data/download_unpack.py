@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from src.data.download_fetch import check_room, refuse
 from src.errors import is_no_room
+from src.files import add_to_mark
 
 
 def unpack(archive, files, folder):
@@ -54,6 +55,6 @@ def _extract(source, members, folder, beside):
         for name, member in members.items():
             with source.open(member) as packed, open(Path(place) / name, "wb") as file:
                 shutil.copyfileobj(packed, file)
-        folder.mkdir(parents=True, exist_ok=True)
+        add_to_mark(folder, members)
         for name in members:
             os.replace(Path(place) / name, folder / name)

@@ -17,6 +17,9 @@ TFRECORD_NAME = re.compile(r"\.?tf_?records?", re.IGNORECASE)
 OTHER_NAMES = {"dev": ("eval", "dev_matched"), "test": ("predict",)}
 SPLITS = ("train", "dev", "dev_matched", "dev_mismatched", "test", "test_matched", "test_mismatched",
           "test_diagnostic", "eval", "predict")
+# What prepare writes of the splits; a MindRecord file has an index beside it.
+SUFFIXES = ("tfrecord", "mindrecord", "mindrecord.db")
+SPLIT_FILES = tuple(f"{split}.{suffix}" for split in SPLITS for suffix in SUFFIXES)
 
 
 def record_files(paths, dataset_type, split=None):

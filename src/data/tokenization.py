@@ -12,6 +12,7 @@ from src.files import atomic_path, read_json, write_json, write_text
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 VOCAB_FILE, TOKENIZER_FILE, CONFIG_FILE = "vocab.txt", "tokenizer.json", "tokenizer_config.json"
+WRITTEN = (VOCAB_FILE, TOKENIZER_FILE, CONFIG_FILE)
 
 
 @dataclasses.dataclass(frozen=True)

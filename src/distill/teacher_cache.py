@@ -7,22 +7,24 @@ one that was cut short is an error then, not the death of the process.
 Shape letters: B batch, S length, H hidden, N heads, C labels; n the real tokens of a row.
 """
 
+import contextlib
 import dataclasses
+import errno
 import fcntl
 import hashlib
 import json
 import os
-import shutil
 import zlib
 from pathlib import Path
 
 import numpy as np
 
 from src.errors import UserError
-from src.files import read_json, write_json
+from src.files import delete_written, first_foreign, read_json, write_json
 
 VERSION = 1
 MANIFEST, ROWS, SUMS, LOCK = "manifest.json", "rows.bin", "sums.bin", "lock"
+WRITTEN = (MANIFEST, ROWS, SUMS, LOCK)
 STORED = np.dtype(np.float16)  # of states and scores
 LOGITS = np.dtype(np.float32)  # a few numbers a row: nothing is won by rounding them
 SUM = np.dtype("<u4")
@@ -156,13 +158,16 @@ class CacheReader:
 class CacheWriter:
     """Writes a TeacherCache, row by row in any order. With several ranks each has one, and rank 0 `leads`.
 
-    Making it raises OSError where there is no room, BlockingIOError when another process is at it; a rank
-    that does not lead makes its own after rank 0.
+    Making it raises OSError where there is no room or something foreign, BlockingIOError when another process
+    is at it; a rank that does not lead makes its own after rank 0.
     """
 
     def __init__(self, cache, leads=True):
         self.cache, self.leads, self._lock = cache, leads, None
         if leads:
+            foreign = first_foreign(cache.folder, WRITTEN)
+            if foreign:  # now, not after the epoch, when a torn cache has to make room
+                raise OSError(errno.ENOTEMPTY, f"{cache.folder} holds {foreign}, which is of no cache")
             cache.part.mkdir(parents=True, exist_ok=True)
             self._lock = locked(cache.part)
         self._handles = []
@@ -205,7 +210,8 @@ class CacheWriter:
         sums = (cache.part / SUMS).read_bytes()
         facts = {"version": VERSION, "facts": cache.facts, "notes": cache.notes, "rows": len(cache.ends)}
         write_json(cache.part / MANIFEST, {**facts, "bytes": cache.bytes, "sums": zlib.crc32(sums)})
-        shutil.rmtree(cache.folder, ignore_errors=True)  # it was torn
+        if cache.folder.is_dir():  # it was torn
+            delete_written(cache.folder, WRITTEN)
         (cache.part / LOCK).unlink()
         os.replace(cache.part, cache.folder)
         os.close(self._lock)
@@ -215,7 +221,9 @@ class CacheWriter:
         for handle in self._handles:
             os.close(handle)
         if self.leads:
-            shutil.rmtree(self.cache.part, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                delete_written(self.cache.part, WRITTEN)
+                self.cache.part.rmdir()
             os.close(self._lock)
 
 

@@ -13,6 +13,9 @@ from src.infer.zoo_ckpt import write_ckpt
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json",
                    "added_tokens.json")
+# All that a model folder may hold: weights of one form or another, metrics, and what evaluate adds.
+MODEL_FILES = ("config.json", "model.safetensors", "model.ckpt", "model.onnx", "model.mindir", "metrics.json",
+               "eval_results.json", *TOKENIZER_FILES)
 EXTRAS = ("hidden_projection.",)   # of the distillation, not of the model
 RELATIVE_TABLES = ("relative_keys", "relative_values")
 
@@ -113,7 +116,7 @@ def write_directory(path, arrays, config, tokenizer_dir=None, extra=None, weight
     `tokenizer_dir` the folder whose tokenizer files are copied; `extra` {file name: value} written as JSON
     beside them (metrics.json); `weights` the weight file's name, .safetensors or .ckpt.
     """
-    write_folder(path, lambda folder: _write_weights(folder / weights, arrays), config, tokenizer_dir, extra)
+    write_folder(path, lambda folder: write_weights(folder / weights, arrays), config, tokenizer_dir, extra)
 
 
 def write_folder(path, write_model, config, tokenizer_dir=None, extra=None):
@@ -123,15 +126,21 @@ def write_folder(path, write_model, config, tokenizer_dir=None, extra=None):
     nothing has changed.
     """
     with atomic_directory(Path(path)) as folder:
-        write_json(folder / "config.json", config if isinstance(config, dict) else config.to_json_dict())
-        for file in tokenizer_files(tokenizer_dir) if tokenizer_dir else ():
-            shutil.copyfile(file, folder / file.name)
-        for name, value in (extra or {}).items():
-            write_json(folder / name, value)
+        write_beside(folder, config, tokenizer_dir, extra)
         write_model(folder)
 
 
-def _write_weights(file, arrays):
+def write_beside(folder, config, tokenizer_dir=None, extra=None):
+    """Write what goes with the weights in a model folder; parameters as of `write_directory`."""
+    write_json(folder / "config.json", config if isinstance(config, dict) else config.to_json_dict())
+    for file in tokenizer_files(tokenizer_dir) if tokenizer_dir else ():
+        shutil.copyfile(file, folder / file.name)
+    for name, value in (extra or {}).items():
+        write_json(folder / name, value)
+
+
+def write_weights(file, arrays):
+    """Write {Hugging Face name: array} as one file, .safetensors or .ckpt."""
     if file.suffix == ".ckpt":
         write_ckpt(file, arrays)
     else:

@@ -20,6 +20,7 @@ from src.stages.open_model import open_model
 from src.stages.random_model import RANDOM, random_model
 from src.stages.text_table import aligned
 
+WRITTEN = ("benchmark.json", "table.md", "quality.png")
 RESULT_FILES = ("eval_results.json", "metrics.json")
 FACTS = ("processor", "instructions", "cores", "platform", "packages")
 BATCH_WARM_UP = 3
@@ -60,7 +61,7 @@ def benchmark(config, peers=()):
     print(f"{table}\n\nmilliseconds of one text, texts a second in batches of {config.batch_size}; ratios to "
           f"{subjects[0].name}, medians over rounds in which all models take turns")
     print("\n".join(f"{name}: {value}" for name, value in facts.items()))
-    output = fresh_output_dir(config.output_dir, config.overwrite_output_dir)
+    output = fresh_output_dir(config.output_dir, config.overwrite_output_dir, folders, WRITTEN)
     write_json(output / "benchmark.json", {"machine": facts, "rows": rows})
     write_text(output / "table.md", table + "\n")
     plot_quality(quality_points(subjects, rows, lengths), output / "quality.png")

@@ -2,12 +2,11 @@
 
 import os
 import re
-import shutil
 from pathlib import Path
 
-from src.distill.teacher_cache import KEY_LETTERS, LOCK, MANIFEST, locked
+from src.distill.teacher_cache import KEY_LETTERS, LOCK, MANIFEST, WRITTEN, locked
 from src.errors import UserError, did_you_mean
-from src.files import read_json
+from src.files import delete_written, first_foreign, read_json
 
 NAME = re.compile(rf"^\.?([0-9a-f]{{{KEY_LETTERS}}})(\.part)?$")
 
@@ -30,7 +29,8 @@ def caches_in(root):
     """The folders of caches in `root`, finished or not; nothing else that lies there is ever touched."""
     if not root.is_dir():
         return []
-    return sorted(path for path in root.iterdir() if NAME.match(path.name) and path.is_dir())
+    named = (path for path in root.iterdir() if NAME.match(path.name))
+    return sorted(path for path in named if path.is_dir() and not path.is_symlink())
 
 
 def key_in(folder):
@@ -77,9 +77,15 @@ def delete_caches(root, found, wish):
     busy = [key_in(folder) for folder in chosen if folder.name.endswith(".part") and in_the_making(folder)]
     if busy:
         raise UserError(f"--delete {wish}: a run is writing {busy[0]}; stop it, or delete others")
+    for folder in chosen:
+        foreign = first_foreign(folder, WRITTEN)
+        if foreign:
+            raise UserError(f"--delete {wish}: {folder} holds {foreign}, which is of no cache, so nothing is "
+                            "deleted; move that away")
     freed = sum(map(size_of, chosen))
     for folder in chosen:
         # The manifest goes first: what is half deleted is no cache.
         (folder / MANIFEST).unlink(missing_ok=True)
-        shutil.rmtree(folder)
+        delete_written(folder, WRITTEN)
+        folder.rmdir()
     print(f"deleted {len(chosen)} caches, {freed / 1e9:.3g} GB freed")

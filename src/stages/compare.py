@@ -17,6 +17,7 @@ from src.stages.open_model import open_model
 from src.stages.text_table import aligned
 from src.train.plot import LOG_FILE, plot_losses, read_log
 
+WRITTEN = ("compare.json", "table.md", "losses.png")
 COLUMNS = ("model", "{metric}", "of the first", "parameters", "MB", "ms a sentence")
 
 
@@ -36,7 +37,7 @@ def compare(config):
     place = device.target if device.target == "CPU" else f"{device.target}, of ONNX files on CPU"
     print(f"\n{table}\n\n{rows[0]['eval_samples']} rows; milliseconds on {place}, "
           f"one sentence at a time, median of {rows[0]['timed_sentences']}")
-    output_dir = fresh_output_dir(config.output_dir, config.overwrite_output_dir, inputs)
+    output_dir = fresh_output_dir(config.output_dir, config.overwrite_output_dir, inputs, WRITTEN)
     write_json(output_dir / "compare.json", rows)
     write_text(output_dir / "table.md", table + "\n")
     plot_losses({name: log for name, folder in folders.items() if (log := training_log(folder))},

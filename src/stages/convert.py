@@ -1,8 +1,10 @@
 """Conversion: any weight file that can be read -> a model folder, checked name by name against its config."""
 
+from pathlib import Path
+
 from src.config.bert_config import BertConfig
 from src.errors import UserError
-from src.files import check_output_dir, fresh_output_dir
+from src.files import check_output_dir, output_directory
 from src.infer import huggingface
 from src.infer.weight_files import read_weights
 
@@ -25,11 +27,12 @@ def convert(config):
         huggingface.refuse_what_transformers_lacks(bert, weights.source)
         arrays, values = huggingface.without_extras(arrays), huggingface.plain_config(bert)
         arrays = _without_ranges(arrays, bert)
-    output = fresh_output_dir(config.output_dir, config.overwrite_output_dir)
-    huggingface.write_directory(output, arrays, values, tokenizer_dir=weights.source.parent,
-                                weights=WEIGHT_FILE[config.to])
-    _report(weights, arrays, bert, output)
-    return output
+    with output_directory(config.output_dir, config.overwrite_output_dir, (config.input,),
+                          huggingface.MODEL_FILES) as folder:
+        huggingface.write_weights(folder / WEIGHT_FILE[config.to], arrays)
+        huggingface.write_beside(folder, values, weights.source.parent)
+    _report(weights, arrays, bert, Path(config.output_dir))
+    return Path(config.output_dir)
 
 
 def _without_ranges(arrays, bert):

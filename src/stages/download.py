@@ -8,7 +8,7 @@ from src.data.download_mrpc import write_mrpc
 from src.data.download_sources import choose_data_sets
 from src.data.download_unpack import unpack
 from src.errors import UserError, is_no_room
-from src.files import atomic_path
+from src.files import add_to_mark, atomic_path, marked
 
 PARTS = ".download"   # archives and what has come of them, below data_dir
 
@@ -57,6 +57,11 @@ def _provide(data_set, config, data_dir):
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file where a folder belongs; give another data_dir")
     wanted = [name for name in data_set.files if config.overwrite or not (folder / name).is_file()]
+    ours = marked(folder) or ()
+    foreign = next((name for name in wanted if (folder / name).is_file() and name not in ours), None)
+    if foreign:
+        raise UserError(f"{folder / foreign} was not written by a download, so it is not replaced; move or "
+                        "delete it by hand, or give another data_dir")
     if not wanted:
         print(f"{data_set.name}: kept, {', '.join(data_set.files)} are in {folder}")
         return
@@ -75,6 +80,7 @@ def _from_zip(data_set, wanted, folder, parts, mirror):
 
 def _plain(data_set, wanted, folder, parts, mirror):
     path = fetch(data_set.remotes[0], parts, mirror)
+    add_to_mark(folder, wanted)
     with atomic_path(folder / wanted[0]) as temporary:
         temporary.write_bytes(path.read_bytes())
     return [path]

@@ -6,9 +6,9 @@ from pathlib import Path
 from src.config.quantization import Quantization
 from src.data.dataset import SortedBatches
 from src.errors import UserError
-from src.files import check_output_dir
+from src.files import check_output_dir, output_directory
 from src.infer.evaluate import LogitsCell
-from src.infer.huggingface import without_extras, without_ranges, write_folder
+from src.infer.huggingface import MODEL_FILES, without_extras, without_ranges, write_beside
 from src.infer.input_ranges import measure_ranges
 from src.infer.mindir import write_mindir
 from src.infer.onnx_bert import bert_model
@@ -39,18 +39,13 @@ def export(config):
     task_of(files)
     tables.model_tokenizer(files)
     files = PRECISIONS[config.precision](files, config)
-    found = None
-
-    def write_and_check(folder):
-        nonlocal found
+    kind = {"format": config.format, "precision": config.precision}
+    with output_directory(config.output_dir, config.overwrite_output_dir, inputs, MODEL_FILES) as folder:
+        write_beside(folder, {**files.config.to_json_dict(), EXPORT: kind}, files.tokenizer_dir)
         file = folder / FILES[config.format]
         WRITERS[config.format](file, files)
         found = check(file, files, config)
         report(file, files, config)
-
-    kind = {"format": config.format, "precision": config.precision}
-    write_folder(config.output_dir, write_and_check, {**files.config.to_json_dict(), EXPORT: kind},
-                 files.tokenizer_dir)
     print(f"wrote {config.output_dir}")
     return found
 

@@ -3,14 +3,15 @@ from pathlib import Path
 
 from src.config.options import BOOLEAN
 from src.data.readers import find_file
-from src.data.record_paths import MANIFEST_FILE, SCHEMA_FILE
+from src.data.record_paths import MANIFEST_FILE, SCHEMA_FILE, SPLIT_FILES
 from src.data.records import schema_of, write_records
 from src.data.sample_ner import write_sample_ner
 from src.data.sample_task import write_sample_task
 from src.data.task_rows import encode_rows, read_rows
+from src.data.tokenization import WRITTEN as TOKENIZER_FILES
 from src.data.tokenization import load_tokenizer
 from src.errors import UserError
-from src.files import atomic_directory, check_output_dir, write_json
+from src.files import output_directory, write_json
 from src.stages.own_data import OwnData, own_task_of
 from src.stages.text_table import aligned
 from src.tasks import find_task
@@ -18,6 +19,9 @@ from src.tasks import find_task
 UNK_LIMIT = 0.2
 # The built-in tasks and what writes their files.
 SAMPLES = {"sample": write_sample_task, "sample-ner": write_sample_ner}
+# The last four are the text of the built-in tasks.
+WRITTEN = (MANIFEST_FILE, SCHEMA_FILE, *TOKENIZER_FILES, *SPLIT_FILES, "train.tsv", "dev.tsv", "train.txt",
+           "dev.txt")
 
 
 def prepare(resolved):
@@ -29,11 +33,8 @@ def prepare(resolved):
     data = OwnData(config, own) if own else TaskFolder(config)
     tokenizer = load_tokenizer(config.vocab_file, BOOLEAN.get(config.do_lower_case))
     inputs = [config.vocab_file, config.train_file, *data.inputs]
-    check_output_dir(config.output_dir, config.overwrite_output_dir, inputs)
-    with atomic_directory(Path(config.output_dir).resolve()) as folder:
+    with output_directory(config.output_dir, config.overwrite_output_dir, inputs, WRITTEN) as folder:
         manifest = _write_all(config, data, tokenizer, folder)
-        # Once more: another run may have filled it meanwhile.
-        check_output_dir(config.output_dir, config.overwrite_output_dir)
     print(_summary(manifest, config.output_dir))
     for line in data.remarks:
         print(line)

@@ -13,18 +13,21 @@ from src.data.corpus_documents import BadLines
 from src.data.corpus_files import find_corpus_files, fingerprint
 from src.data.corpus_lines import divide
 from src.data.corpus_progress import Progress
+from src.data.corpus_shard import WRITTEN as SHARD_FILES
 from src.data.corpus_shard import CorpusJob, Counts, encoded_sentences, finished, unk_share
 from src.data.corpus_workers import make_shards
 from src.data.features import check_length
 from src.data.record_paths import JOB_FILE, MANIFEST_FILE, SCHEMA_FILE
 from src.data.records import schema_of
 from src.data.table import RecordTable
+from src.data.tokenization import WRITTEN as TOKENIZER_FILES
 from src.data.tokenization import load_tokenizer
 from src.errors import Interrupted, UserError
-from src.files import fresh_output_dir, read_json, write_json
+from src.files import fresh_output_dir, read_json, write_json, write_mark
 from src.stages.prepare import check_unknown
 from src.stages.throughput import throughput_line
 
+WRITTEN = (JOB_FILE, MANIFEST_FILE, SCHEMA_FILE, *TOKENIZER_FILES, *SHARD_FILES)
 # What decides the records beside the text and the tokenizer.
 SETTINGS = ("dataset_type", "max_seq_length", "short_seq_prob", "masked_lm_prob", "epochs_to_generate",
             "num_shards", "on_bad_line", "seed")
@@ -117,7 +120,9 @@ def _open_output(config, job):
         return
     if there is None or any(name[0] != "." for name in there):
         inputs = [config.vocab_file, *(file.path for file in job.files)]
-        fresh_output_dir(job.output_dir, config.overwrite_output_dir, inputs)
+        fresh_output_dir(job.output_dir, config.overwrite_output_dir, inputs, WRITTEN)
+    else:
+        write_mark(job.output_dir, WRITTEN)
     write_json(job_file, wanted)
 
 

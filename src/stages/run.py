@@ -15,7 +15,7 @@ from src.metrics import best_of, short_name
 from src.model.names import weight_arrays
 from src.stages.kernels import equip_device
 from src.stages.matmul_precision import matmul_rate
-from src.stages.run_folder import CONFIG_FILE, check_same_config, inputs_of, refuse_busy
+from src.stages.run_folder import CONFIG_FILE, WRITTEN, check_same_config, inputs_of, refuse_busy
 from src.stages.throughput import Meter
 from src.train.checkpoint import Checkpoints
 from src.train.distributed import agreement, join_ranks, sum_over_ranks
@@ -59,7 +59,8 @@ class Run:
         if not self.ranks.writes:
             return
         if not self.resumed:
-            fresh_output_dir(self.output_dir, self.config.overwrite_output_dir, inputs_of(self.config))
+            overwrite, inputs = self.config.overwrite_output_dir, inputs_of(self.config)
+            fresh_output_dir(self.output_dir, overwrite, inputs, WRITTEN)
         # First of all: without it a run that is killed could not be resumed.
         values = {"values": to_dict(self.config), "origins": self.resolved.origins}
         write_json(self.output_dir / CONFIG_FILE, values)
@@ -78,9 +79,16 @@ class Run:
         )
 
     def _read_best(self):
+        """What a resumed run has to beat: the best at its checkpoint.
+
+        best/ itself may be of an evaluation that came after that, and will be done again; or it was deleted.
+        """
         file = self.output_dir / "best" / "metrics.json"
-        if self.resumed and self.task and file.is_file():
-            self.best_value = best_of(self.task, read_json(file))
+        if not (self.reached and self.task and file.is_file()):
+            return
+        position, _ = self.reached
+        # Checkpoints did not always say it.
+        self.best_value = position["best"] if "best" in position else best_of(self.task, read_json(file))
 
     def keep_best(self, network, bert_config, metrics, tokenizer_dir):
         """Write best/ when `metrics` beat what is there (strictly), and say `The best acc is ...`."""

@@ -7,19 +7,29 @@ import dataclasses
 import os
 import re
 import shlex
-import shutil
 import sys
 from pathlib import Path
 
 from src.config.seeds import seeds_of
 from src.config.teacher_cache_config import FOLDER
 from src.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError
-from src.files import check_output_dir, read_json, write_json, write_text
+from src.files import (
+    MARK,
+    check_output_dir,
+    delete_marked,
+    fresh_output_dir,
+    is_unused,
+    read_json,
+    write_json,
+    write_text,
+)
 from src.stages.child import run_to_end
 from src.stages.run_folder import CONFIG_FILE, FREE_ON_RESUME, check_same_config, inputs_of
+from src.stages.run_folder import WRITTEN as RUN_FILES
 from src.stages.seed_table import SPEEDS, check_comparable, paired, read_summary, summary, written
 
 SEEDS_FILE, TABLE_FILE = "seeds.json", "seeds.txt"
+WRITTEN = (SEEDS_FILE, TABLE_FILE, *(f"seed_[0-9]*/{file}" for file in (MARK, *RUN_FILES)))
 THROUGHPUT = re.compile(r"^throughput: ([\d.]+) examples/s, (\d+) real tokens/s", re.MULTILINE)
 # Flags that each run gets from here.
 OF_A_RUN = ("seed", "seeds", "seeds_against", "output_dir", *FREE_ON_RESUME)
@@ -87,7 +97,8 @@ def repeat(stage, script, argv, task, resolved):
                 results[seed] = _result(repeated, seed)
                 _keep(repeated, summary(stage, task, results))
     finally:
-        _settle(repeated.folder, aside)
+        if not config.resume:
+            _settle(repeated.folder, aside)
     result = summary(stage, task, {seed: results[seed] for seed in seeds})
     _keep(repeated, result)
     if other:
@@ -123,19 +134,25 @@ def _make_room(repeated):
     folder, config = repeated.folder, repeated.config
     inputs = [*inputs_of(config), config.seeds_against]
     check_output_dir(folder, config.overwrite_output_dir, inputs)
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return None
-    aside = folder.with_name(f"{folder.name}.before")
-    if aside.exists():  # of a run that was killed, or not of this program at all
-        raise UserError(f"{aside} is in the way of what {folder} holds now; move or delete it")
-    return folder.rename(aside)
+    aside = None
+    if not is_unused(folder):
+        aside = folder.with_name(f"{folder.name}.before")
+        if aside.exists():  # of a run that was killed, or not of this program at all
+            raise UserError(f"{aside} is in the way of what {folder} holds now; move or delete it")
+        folder.rename(aside)
+    fresh_output_dir(folder, written=WRITTEN)
+    return aside
 
 
 def _settle(folder, aside):
-    if aside and folder.is_dir():
-        shutil.rmtree(aside)
-    elif aside:
+    # A run that is refused writes nothing: then all is to be as before.
+    refused = is_unused(folder)
+    if refused:
+        delete_marked(folder)
+    if aside and refused:
         aside.rename(folder)
+    elif aside:
+        delete_marked(aside)
 
 
 def _run(repeated, seed):

@@ -74,7 +74,7 @@ def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None, less
         graph=None if sunk else run.meter.graph(step, "train step", step_operations(network)),
         meter=run.meter,
         profile=profile,
-        rows=rows,
+        noted=lambda: {"rows": rows, "best": run.best_value},
     )
     run.loop.run(phase, done)
     if profile:

@@ -24,8 +24,8 @@ class Phase:
     checkpoints and log; `sink_steps` as in fed_steps. `lesson` gives each batch the answers of a teacher that
     is not in the network (distill.lesson.Lesson); it is told where epochs begin and end. `graph`
     is what runs the step where that is not the step itself; `meter` (stages.throughput.Meter) counts what is
-    done, `profile` (train.profile.StepProfile) says where the time of some steps goes; `rows`, a digest of
-    the training rows, goes into the checkpoints.
+    done, `profile` (train.profile.StepProfile) says where the time of some steps goes; what `noted()` gives
+    goes into the checkpoints, beside phase and step.
     """
 
     number: int
@@ -43,12 +43,16 @@ class Phase:
     graph: Callable | None = None
     meter: object = None
     profile: object = None
-    rows: str = ""
+    noted: Callable = dict
 
     @property
     def total_steps(self):
         """Steps of the whole phase."""
         return phase_steps(self.epochs, self.max_steps, self.batches.steps_per_epoch)
+
+    def ends_epoch(self, step):
+        """Whether an epoch, or the phase, is complete after `step` steps."""
+        return step % self.batches.steps_per_epoch == 0 or step >= self.total_steps
 
 
 def phase_steps(epochs, max_steps, steps_per_epoch):
@@ -92,10 +96,11 @@ class Loop:
                 if phase.lesson:
                     phase.lesson.end(whole=step % per_epoch == 0)
                 # An epoch that is complete is evaluated before the run stops: resuming begins the next one.
-                if step % per_epoch == 0 or step == total:
+                if phase.ends_epoch(step):
                     self._end_of_epoch(phase, epoch, step, first, began)
-                if stopping and step < total:
+                else:
                     self._save(phase, step)
+                if stopping and step < total:
                     raise self._interrupted(f"at step {step} of {phase.title}")
             self._stopped = self._agreed(stop.asked)
 
@@ -120,13 +125,18 @@ class Loop:
             speed.add(done.steps, done.examples)
             if _crossed(before, step, self.options.logging_step) or step >= phase.total_steps:
                 self._log(phase, epoch, step, done.result, speed)
-            if phase.evaluate and phase.eval_steps and _crossed(before, step, phase.eval_steps):
-                # What ends an epoch is evaluated there.
-                if step % phase.batches.steps_per_epoch and step < phase.total_steps:
-                    phase.evaluate(epoch + 1, step)
-            if _crossed(before, step, self.options.save_ckpt_step):
-                self._save(phase, step)
+            if not phase.ends_epoch(step):
+                self._within_epoch(phase, epoch, before, step)
             yield step
+
+    # Within an epoch and at its end a step is evaluated first and saved then: a resumed run takes all that
+    # lies before its checkpoint for done.
+
+    def _within_epoch(self, phase, epoch, before, step):
+        if phase.evaluate and phase.eval_steps and _crossed(before, step, phase.eval_steps):
+            phase.evaluate(epoch + 1, step)
+        if _crossed(before, step, self.options.save_ckpt_step):
+            self._save(phase, step)
 
     def _end_of_epoch(self, phase, epoch, step, first, began):
         milliseconds = (time.perf_counter() - began) * 1000
@@ -141,7 +151,7 @@ class Loop:
         self._save(phase, step)
 
     def _save(self, phase, step):
-        self.checkpoints.save(phase.step, {"phase": phase.number, "step": step, "rows": phase.rows})
+        self.checkpoints.save(phase.step, {"phase": phase.number, "step": step, **phase.noted()})
 
     def _log(self, phase, epoch, step, result, speed):
         loss, parts, overflow, scale = (value.asnumpy() for value in result)

@@ -214,6 +214,10 @@ def test_parts_of_another_job_are_refused_or_deleted(tmp_path):
     Parts(tmp_path / "p", {"seed": 1}).write(0, ["a\n"], [1], {})
     with pytest.raises(UserError, match="made with seed 1, not 2"):
         Parts(tmp_path / "p", {"seed": 2})
+    (tmp_path / "p" / "mine").write_text("x")
+    with pytest.raises(UserError, match="p holds mine, which is no part, so nothing in it is deleted"):
+        Parts(tmp_path / "p", {"seed": 2}, overwrite=True)
+    (tmp_path / "p" / "mine").unlink()
     other = Parts(tmp_path / "p", {"seed": 2}, overwrite=True)
     # Nothing is deleted before there is something to keep.
     assert not other.finished(0) and (tmp_path / "p" / "part-00000.txt").is_file()

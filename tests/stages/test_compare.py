@@ -5,6 +5,7 @@ import json
 import pytest
 
 from src.errors import UserError
+from src.files import fresh_output_dir
 from src.metrics import share_of
 from src.stages.compare import render
 from src.stages.named_models import named_models
@@ -47,7 +48,7 @@ def test_what_is_compared_is_never_deleted(tmp_path, vocabulary, sst2):
     with pytest.raises(UserError, match="holds .*best, which this run reads"):
         main([*flags, "--overwrite_output_dir"])
     # Nor is an older table, where the new one cannot be made.
-    (tmp_path / "old").mkdir()
+    fresh_output_dir(tmp_path / "old", written=["table.md"])
     (tmp_path / "old" / "table.md").write_text("old")
     (model / "model.safetensors").write_bytes(b"broken")
     with pytest.raises(UserError, match="truncated"):

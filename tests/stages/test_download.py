@@ -15,6 +15,7 @@ from src.data import download_fetch, download_sources
 from src.data.download_sources import DATA_SETS, Remote, choose_data_sets
 from src.data.readers import read_examples
 from src.errors import UserError, run_main
+from src.files import MARK
 from src.tasks import TASKS
 from src.tools.download import main
 from tests import glue
@@ -124,7 +125,8 @@ def refused(site, capsys, tasks="SST-2", *flags):
 
 
 def below(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*")
+                  if path.is_file() and path.name != MARK)
 
 
 def test_an_archive_becomes_the_files_of_the_task(site, sst2, tmp_path, capsys):
@@ -136,7 +138,7 @@ def test_an_archive_becomes_the_files_of_the_task(site, sst2, tmp_path, capsys):
     assert "SST-2: train.tsv, dev.tsv, test.tsv in data/SST-2" in capsys.readouterr().out
 
 
-def test_what_is_there_is_kept(site, sst2, tmp_path, capsys):
+def test_what_is_there_is_kept_and_only_downloads_are_replaced(site, sst2, tmp_path, capsys):
     sst2(archive(TSV))
     folder = tmp_path / "data" / "SST-2"
     folder.mkdir(parents=True)
@@ -146,8 +148,12 @@ def test_what_is_there_is_kept(site, sst2, tmp_path, capsys):
     assert (folder / "train.tsv").read_text() == TSV["train.tsv"]
     fetch(site)
     assert "kept" in capsys.readouterr().out and len(site.requests) == 1
+    assert "dev.tsv was not written by a download" in refused(site, capsys, "SST-2", "--overwrite")
+    assert (folder / "dev.tsv").read_text() == "mine" and len(site.requests) == 1
+    (folder / "dev.tsv").unlink()
+    (folder / "train.tsv").write_text("torn")
     fetch(site, "SST-2", "--overwrite")
-    assert (folder / "dev.tsv").read_text() == TSV["dev.tsv"] and len(site.requests) == 2
+    assert {name: (folder / name).read_text() for name in TSV} == TSV and len(site.requests) == 2
 
 
 def test_a_transfer_that_breaks_off_goes_on_by_itself(site, sst2, tmp_path):

@@ -312,6 +312,7 @@ def test_killed_and_taken_up_again(tmp_path, vocab, long_text, unbroken, workers
     running.kill()
     running.communicate()
     wait_for(lambda: not any(map(alive, children)), 20)
+    tiny.assert_overwritable(out)
     # The shards that are there are whole, but the corpus is not: nobody trains on a part by mistake.
     with pytest.raises(UserError, match="is not finished"):
         read_records(out)

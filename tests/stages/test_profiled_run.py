@@ -7,7 +7,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from run_finetune import main as finetune
-from tests.tiny import flags, write_model
+from tests.tiny import assert_overwritable, flags, write_model
 
 
 def test_the_same_weights_with_and_without_a_profile(tmp_path, vocabulary, sst2):
@@ -21,6 +21,7 @@ def test_the_same_weights_with_and_without_a_profile(tmp_path, vocabulary, sst2)
     assert weights["plain"].keys() == weights["profiled"].keys()
     assert all(np.array_equal(weights["plain"][key], weights["profiled"][key]) for key in weights["plain"])
     assert not (tmp_path / "plain" / "profile").exists()
+    assert_overwritable(tmp_path / "profiled")
     with open(tmp_path / "profiled" / "profile" / "phase1_operators.csv", newline="") as file:
         names = {row["operator"] for row in csv.DictReader(file)}
     assert {"MatMul", "MatMul, backward"} <= names

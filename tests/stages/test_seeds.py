@@ -22,6 +22,7 @@ from run_task_distill import main as task_distill
 from src.config.finetune_config import resolve
 from src.config.seeds import over_seeds
 from src.errors import UserError
+from src.files import MARK
 from src.infer.weight_files import read_weights
 from src.stages.seed_table import paired, summary
 from src.stages.seeds import repeat
@@ -42,7 +43,7 @@ values = {"task_name": "SST-2", "learning_rate": float(given["learning_rate"]), 
           "train_data_dir": given["train_data_dir"], "eval_data_dir": given["eval_data_dir"], "seeds": "",
           "output_dir": str(out), "load_pretrained_path": "model", "batch_size": 32, "epoch_size": 3}
 (out / "run_config.json").write_text(json.dumps({"values": values}))
-with open(out / "calls", "a") as calls:
+with open(out / "losses.jsonl", "a") as calls:
     calls.write(given["resume"] + "\\n")
 if seed == 66 and given["resume"] == "false":
     sys.exit(3)
@@ -80,7 +81,7 @@ def stage(tmp_path, monkeypatch):
 
 def calls(seed):
     """The --resume of each time that the script ran for a seed."""
-    return Path(f"out/seed_{seed}/calls").read_text().split()
+    return Path(f"out/seed_{seed}/losses.jsonl").read_text().split()
 
 
 def test_mean_spread_and_best(stage, capsys):
@@ -137,9 +138,16 @@ def test_overwriting_waits_until_a_run_was_accepted(stage):
         stage("1", "--overwrite_output_dir=true")
     assert Path("out.before/mine").is_file() and Path("out/seed_2/best").is_dir()
     shutil.rmtree("out.before")
+    Path("out/seed_2/best/mine").write_text("x")
+    with pytest.raises(UserError, match="out holds seed_2/best/mine, which no run of this program wrote"):
+        stage("1", "--overwrite_output_dir=true")
+    Path("out/seed_2/best/mine").unlink()
     stage("1", "--overwrite_output_dir=true")
-    assert sorted(path.name for path in Path("out").iterdir()) == ["seed_1", "seeds.json", "seeds.txt"]
+    assert sorted(path.name for path in Path("out").iterdir()) == [MARK, "seed_1", "seeds.json", "seeds.txt"]
     assert not Path("out.before").exists()
+    with pytest.raises(SystemExit):
+        stage("1", output_dir="new", train_data_dir="refused")
+    assert not Path("new").exists()
 
 
 def test_ctrl_c_reaches_the_run_once_and_names_the_command_of_all(tmp_path):

@@ -99,6 +99,11 @@ def test_the_tool_lists_and_deletes(runs, tmp_path, capsys):
     assert re.search(r": 3 caches, \S+ GB$", listed[-1])
     with pytest.raises(UserError, match="no such cache"):
         cache_tool([*place, "--delete", "abc"])
+    mine = root / layers.split()[0] / "mine"
+    mine.write_text("x")
+    with pytest.raises(UserError, match="holds mine, which is of no cache, so nothing is deleted"):
+        cache_tool([*place, "--delete", "all"])
+    mine.unlink()
     cache_tool([*place, "--delete", layers.split()[0]])
     assert "deleted 1 caches" in capsys.readouterr().out and len(list(root.iterdir())) == 3
     cache_tool([*place, "--delete", "all"])

@@ -152,7 +152,19 @@ def test_more_steps_than_the_epochs_have(journal):
 def test_save_ckpt_step(journal):
     loop, phase = make(journal, CountingStep(), save_ckpt_step=2)
     loop.run(phase)
-    assert sorted(set(loop.checkpoints.positions)) == [(1, 2), (1, 3), (1, 4), (1, 6)]
+    assert loop.checkpoints.positions == [(1, 2), (1, 3), (1, 4), (1, 6)]
+
+
+@pytest.mark.parametrize("max_steps, last", [(-1, 6), (5, 5)])
+def test_what_is_saved_has_been_evaluated(journal, max_steps, last):
+    """A resumed run evaluates nothing that lies before its checkpoint."""
+    done, saved = [], []
+    loop, phase = make(journal, CountingStep(), save_ckpt_step=1, max_steps=max_steps)
+    phase.eval_steps, phase.evaluate = 2, lambda epoch, step: done.append(step)
+    loop.checkpoints.save = lambda _, position: saved.append((position["step"], done.copy()))
+    loop.run(phase)
+    due = [step for step in range(1, last + 1) if step % 2 == 0 or step % 3 == 0 or step == last]
+    assert saved == [(step, [at for at in due if at <= step]) for step in range(1, last + 1)]
 
 
 @pytest.mark.parametrize("at", [1, 2, 4, 5])
