@@ -7,7 +7,7 @@ def main(argv=None):
     """Resolve the command line and run the stage."""
     resolved = resolve(argv)
     # MindSpore takes seconds to load: a wrong flag is answered before.
-    from src.stages.general_distill import general_distill
+    from src.stages.training.general_distill import general_distill
 
     general_distill(resolved)
 

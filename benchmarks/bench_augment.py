@@ -20,16 +20,16 @@ from itertools import islice
 import numpy as np
 
 from src.config.augment_config import resolve
-from src.data.augment import Recipe, augment_rows
-from src.data.augment_glove import load_glove
-from src.data.augment_neighbours import WordTable, neighbours_in, unit_rows
+from src.data.augmentation.glove import load_glove
+from src.data.augmentation.neighbors import WordTable, neighbours_in, unit_rows
+from src.data.augmentation.word_replacement import Recipe, augment_rows
 from src.errors import UserError, run_main
-from src.stages.augment import PART_ROWS
-from src.stages.augment_candidates import Candidates, Survey
-from src.stages.augment_sources import Sources
-from src.stages.augment_text import text_of
-from src.stages.kernels import equip_device
-from src.stages.masked_lm import WORDS
+from src.stages.augmentation.augment import PART_ROWS
+from src.stages.augmentation.candidates import Candidates, Survey
+from src.stages.augmentation.sources import Sources
+from src.stages.augmentation.text import text_of
+from src.stages.model.device import equip_device
+from src.stages.model.masked_lm import WORDS
 
 
 class Published:

@@ -19,7 +19,7 @@ def main(argv=None):
     own, rest = parser.parse_known_args(argv)
     config = parse(BenchmarkConfig, rest, prog="python -m benchmarks.bench_serving [--peer PRESET]").config
     os.environ["OMP_NUM_THREADS"] = str(config.threads or len(os.sched_getaffinity(0)))
-    from src.stages.benchmark import benchmark, thread_count
+    from src.stages.evaluation.benchmark import benchmark, thread_count
 
     benchmark(config, [peer(own.peer, thread_count(config))])
 
@@ -29,9 +29,9 @@ def peer(name, threads):
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
-    from src.infer.huggingface import weight_count
-    from src.stages.benchmark import Subject
-    from src.stages.random_model import random_config
+    from src.stages.evaluation.benchmark import Subject
+    from src.stages.evaluation.random_model import random_config
+    from src.weights.huggingface import weight_count
 
     torch.set_num_threads(threads)
     ours = random_config(name)

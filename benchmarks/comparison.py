@@ -10,7 +10,7 @@ import tempfile
 
 from benchmarks.processes import Peer, last_line
 from src.errors import UserError
-from src.infer.machine import describe_machine
+from src.machine import describe_machine
 
 ORIGINAL = "original"
 WARM_UP, QUICK_WARM_UP = 7, 3  # steps of each graph before any is timed
@@ -144,8 +144,8 @@ def against_pytorch(flags, easy, by_length, dropout, product_flags):
 def write_teacher(preset, folder):
     """A model folder of random weights, made by a process that leaves no library loaded here."""
     code = (
-        "import sys; from src.stages.random_model import random_arrays, random_config; "
-        "from src.infer.huggingface import write_directory; config = random_config(sys.argv[1]); "
+        "import sys; from src.stages.evaluation.random_model import random_arrays, random_config; "
+        "from src.weights.huggingface import write_directory; config = random_config(sys.argv[1]); "
         "write_directory(sys.argv[2], random_arrays(config), config)"
     )
     command = [sys.executable, "-c", code, preset, folder]

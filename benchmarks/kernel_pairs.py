@@ -18,10 +18,10 @@ from src.model.attention import SelfAttention
 from src.model.bert import BertClassifier
 from src.model.layers import Dense
 from src.quant.quantizers import Symmetric
-from src.stages.kernels import equip_device
-from src.stages.training import freeze
+from src.stages.model.device import equip_device
+from src.stages.training.fit import freeze
 from src.train.optimizer import adam_weight_decay, polynomial_schedule
-from src.train.step import LossScale, SquaredNorm, TrainStep
+from src.train.train_step import LossScale, SquaredNorm, TrainStep
 
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 LABELS = {"labels": ("0", "1")}

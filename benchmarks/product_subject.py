@@ -12,12 +12,12 @@ import numpy as np
 
 from benchmarks.sst2_lengths import MAX_SEQ_LENGTH, slice_of, whole_table
 from src.config import td_config
-from src.data.dataset import Batches
-from src.distill.lesson import Lesson
-from src.stages import load
-from src.stages.distillation import Distillation
-from src.stages.run import Run
-from src.train.feed import fed_steps
+from src.data.dataloader import Batches
+from src.distill.cached_teacher import Lesson
+from src.stages.model import load
+from src.stages.training.distillation import Distillation
+from src.stages.training.run import Run
+from src.train.prefetch import fed_steps
 
 PHASES = {"first": 0, "later": 0, "step": 0, "phase2": 1}
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from src.config.td_config import TaskDistillConfig
-from src.data.table import RecordTable
+from src.data.dataset import RecordTable
 
 MAX_SEQ_LENGTH = 64
 VOCABULARY = 30522
@@ -19,7 +19,7 @@ COUNTS = (
 def whole_table(records=""):
     """All training rows of the folder `records` that prepare wrote; without one random tokens of COUNTS."""
     if records:
-        from src.stages.tables import read_split  # brings MindSpore, which PyTorch's process does without
+        from src.data.splits import read_split  # brings MindSpore, which PyTorch's process does without
 
         return read_split(TaskDistillConfig(seq_length=MAX_SEQ_LENGTH), records, "train")
     draw = np.random.default_rng(0)

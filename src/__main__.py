@@ -3,7 +3,7 @@ import ast
 import re
 from pathlib import Path
 
-from src.errors import run_main
+from .errors import run_main
 
 ROOT = Path(__file__).resolve().parent.parent
 

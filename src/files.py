@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from src.errors import UserError, is_no_room
+from .errors import UserError, is_no_room
 
 # The mark of a folder that this project made. It lists what belongs to the project in there, as patterns of
 # relative paths: --overwrite_output_dir deletes that and nothing else.

@@ -5,8 +5,8 @@ import numpy as np
 from scipy import stats
 from sklearn import metrics as sk
 
-from src import entities
-from src.tasks import NOT_COUNTED, for_mode
+from . import entities
+from .tasks import NOT_COUNTED, for_mode
 
 
 def _accuracy(predictions, labels):

@@ -6,7 +6,7 @@ augmentation: TinyBERT's published script.
 """
 import dataclasses
 
-from src.errors import UserError, did_you_mean
+from .errors import UserError, did_you_mean
 
 SINGLE_LENGTH, PAIR_LENGTH = 64, 128
 # What a model says of a row: one label of several, any number of them, a score, or a label for each token.
@@ -97,9 +97,9 @@ _ROWS = (
     _pair("QNLI", ("question", "sentence"), _recipe(10), labels=("entailment", "not_entailment")),
     _pair("RTE", ("sentence1", "sentence2"), _recipe(20, copies=30), labels=("entailment", "not_entailment")),
     _pair("WNLI", ("sentence1", "sentence2"), _recipe(20, copies=30)),
-    # The built-in task of src/data/sample_task.py, in SST-2's format.
+    # The built-in task of src/data/samples/sentiment.py, in SST-2's format.
     TaskSpec("sample", ("sentence",), recipe=_recipe(20, 5)),
-    # The built-in task of src/data/sample_ner.py, in CoNLL's format.
+    # The built-in task of src/data/samples/ner.py, in CoNLL's format.
     TaskSpec("sample-ner", ("word",), label_column="tag", output_mode="token_classification",
              labels=("O", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-PER", "I-PER"),
              metrics=("entity_f1", "entity_precision", "entity_recall"), best_metric="entity_f1",

@@ -14,16 +14,16 @@ from mindspore import nn, ops
 
 from src.config.bert_config import BertConfig
 from src.config.train_config import DeviceConfig, TrainConfig
-from src.data.tokenization import load_tokenizer
+from src.data.tokenization.tokenizer import load_tokenizer
 from src.errors import run_main
-from src.infer.huggingface import write_directory
-from src.infer.weight_files import read_weights
 from src.model.masked_lm import BertMaskedLM
-from src.model.names import named_parameters, weight_arrays
-from src.stages.kernels import equip_device
-from src.stages.masked_lm import POOLER
+from src.model.state_dict import named_parameters, weight_arrays
+from src.stages.model.device import equip_device
+from src.stages.model.masked_lm import POOLER
 from src.train.optimizer import adam_weight_decay, bias_corrected, polynomial_schedule
-from src.train.step import LossScale, TrainStep
+from src.train.train_step import LossScale, TrainStep
+from src.weights.huggingface import write_directory
+from src.weights.reader import read_weights
 
 MASKED = 0.15
 

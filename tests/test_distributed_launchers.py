@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from src.config.rank_table_config import RankTableConfig, local_places
+from src.config.rank_table import RankTableConfig, local_places
 from src.errors import UserError
 from tests import tiny
 

@@ -8,9 +8,9 @@ import pytest
 from run_finetune import main as finetune
 from run_q8bert_train import main as q8bert
 from run_task_distill import main as distill
-from src.data.records import read_records
-from src.data.tokenization import load_tokenizer
-from src.stages.predict import Classifier
+from src.data.records.io import read_records
+from src.data.tokenization.tokenizer import load_tokenizer
+from src.stages.serving.predict import Classifier
 from src.tasks import TASKS
 from src.tools.evaluate import main as evaluate
 from src.tools.export import main as export

@@ -7,9 +7,9 @@ import pytest
 from run_finetune import main as finetune
 from run_q8bert_train import main as q8bert
 from run_task_distill import main as task_distill
-from src.stages.evaluation import Evaluator
-from src.stages.run import Run
-from src.train.journal import Journal
+from src.stages.evaluation.evaluator import Evaluator
+from src.stages.training.run import Run
+from src.train.logger import Journal
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("graph_mode")

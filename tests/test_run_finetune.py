@@ -15,10 +15,10 @@ import pytest
 
 from run_finetune import main
 from src.config.bert_config import BertConfig
-from src.data.records import read_records, write_records
+from src.data.records.io import read_records, write_records
 from src.errors import UserError
-from src.infer.weight_files import read_weights
 from src.tools.evaluate import main as evaluate
+from src.weights.reader import read_weights
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
@@ -136,7 +136,7 @@ def test_a_second_run_does_not_overwrite(done, model, sst2):
 
 
 def test_a_folder_that_a_run_is_writing_to(model, sst2, tmp_path):
-    code = f"from src.train.journal import Journal; j = Journal(); j.open({str(tmp_path)!r})"
+    code = f"from src.train.logger import Journal; j = Journal(); j.open({str(tmp_path)!r})"
     command = [sys.executable, "-u", "-c", f"{code}; print(); input()"]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     process.stdout.readline()
@@ -279,7 +279,7 @@ def test_resuming_what_is_finished_and_what_has_no_checkpoint_yet(done, model, s
 
 
 def test_the_command_that_resumes_drops_what_resuming_forbids(monkeypatch):
-    from src.stages.run import resume_command
+    from src.stages.training.run import resume_command
 
     monkeypatch.setattr(
         "sys.argv",

@@ -11,9 +11,9 @@ from run_general_distill import main
 from run_task_distill import main as task_distill
 from src.config.bert_config import BertConfig
 from src.errors import Interrupted, UserError
-from src.infer.weight_files import read_weights
 from src.tools.prepare_corpus import main as prepare_corpus
-from src.train.journal import Journal
+from src.train.logger import Journal
+from src.weights.reader import read_weights
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("graph_mode")

@@ -13,7 +13,7 @@ import pytest
 from src.config.cli import parse
 from src.config.glue_table_config import GlueTableConfig
 from src.errors import UserError
-from src.stages.glue_table import glue_table
+from src.stages.evaluation.glue_table import glue_table
 from src.tasks import TASKS
 from tests import glue, tiny
 from tests.test_readme import PARSERS

@@ -21,9 +21,9 @@ from src.config.bert_config import BertConfig
 from src.config.q8bert_config import resolve
 from src.config.quantization import Quantization
 from src.errors import Interrupted
-from src.infer.huggingface import weight_count
-from src.infer.weight_files import read_weights
 from src.tools.evaluate import main as evaluate
+from src.weights.huggingface import weight_count
+from src.weights.reader import read_weights
 from tests import tiny
 from tests.test_bad_input import here, refused  # noqa: F401  (here is a fixture)
 
@@ -146,7 +146,7 @@ def test_evaluate_says_the_same(done, sst2, tmp_path, capsys):
 
 def test_ctrl_c_and_resuming_end_where_an_unbroken_run_ends(done, float_model, sst2, tmp_path, monkeypatch):
     """The ranges go on from the checkpoint; nothing is calibrated anew."""
-    from src.train.journal import Journal
+    from src.train.logger import Journal
 
     record, out = Journal.record, tmp_path / "out"
 

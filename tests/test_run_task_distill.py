@@ -12,8 +12,8 @@ from run_finetune import main as finetune
 from run_task_distill import main
 from src.config.bert_config import BertConfig
 from src.errors import Interrupted
-from src.infer.weight_files import read_weights
 from src.tools.evaluate import main as evaluate
+from src.weights.reader import read_weights
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
@@ -90,7 +90,7 @@ def teacher(tmp_path_factory, vocabulary, sst2, graph_mode):
 @pytest.fixture(scope="module")
 def done(tmp_path_factory, teacher, sst2):
     """One whole run with a fresh student; while it trains, the teacher is watched."""
-    from src.train.loop import Loop
+    from src.train.trainer import Loop
 
     out, watched = tmp_path_factory.mktemp("distilled") / "out", []
     run = Loop.run
@@ -210,7 +210,7 @@ def test_a_student_after_phase_1_skips_it(tmp_path, done, teacher, sst2):
 
 def test_ctrl_c_in_both_phases_ends_where_an_unbroken_run_ends(tmp_path, done, teacher, sst2, monkeypatch):
     """Interrupted in phase 1 and, resumed, in phase 2."""
-    from src.train.journal import Journal
+    from src.train.logger import Journal
 
     record, out, places = Journal.record, tmp_path / "out", [(1, 8), (2, 6)]
 

@@ -8,8 +8,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-FLOOR = {"tasks", "entities", "metrics", "config", "errors", "files"}
-ROOMS = {"data", "model", "distill", "quant", "kernels", "train", "infer"}
+FLOOR = {"tasks", "entities", "metrics", "config", "errors", "files", "machine"}
+ROOMS = {"data", "model", "distill", "quant", "kernels", "train", "infer", "weights"}
 ENTRANCE_MAY_IMPORT = {"config", "stages", "errors"}
 WITHOUT_MINDSPORE = FLOOR
 REFERENCES_ONLY = {"torch", "transformers"}

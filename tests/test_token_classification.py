@@ -9,10 +9,10 @@ import pytest
 from run_finetune import main as finetune
 from run_q8bert_train import main as q8bert
 from run_task_distill import main as distil
-from src.data.conll import read_sentences
-from src.data.records import read_records
+from src.data.records.io import read_records
+from src.data.text.conll import read_sentences
 from src.entities import f1
-from src.stages.tag import Tagger
+from src.stages.serving.tag import Tagger
 from src.tasks import TaskSpec
 from src.tools.evaluate import main as evaluate
 from src.tools.export import main as export

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from src.config.bert_config import BertConfig
-from src.data.tokenization import load_tokenizer
+from src.data.tokenization.tokenizer import load_tokenizer
 from src.files import MARK, first_foreign, marked
-from src.infer.huggingface import expected_shapes, write_directory
 from src.tools.prepare import main as prepare_main
+from src.weights.huggingface import expected_shapes, write_directory
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = [
@@ -201,7 +201,7 @@ def random_masked_lm(config, seed=0, spread=0.2):
     from mindspore import Tensor
 
     from src.model.masked_lm import BertMaskedLM
-    from src.model.names import named_parameters
+    from src.model.state_dict import named_parameters
 
     draw = np.random.default_rng(seed)
     network = BertMaskedLM(config)

@@ -2,10 +2,10 @@
 
 import dataclasses
 
-from src.config.cli import parse
-from src.config.options import ALL_OR_SOME, NOT_NEGATIVE, POSITIVE, SHARE, option
-from src.config.train_config import DeviceConfig
-from src.tasks import TASKS, find_task
+from ..tasks import TASKS, find_task
+from .cli import parse
+from .fields import ALL_OR_SOME, NOT_NEGATIVE, POSITIVE, SHARE, option
+from .train_config import DeviceConfig
 
 
 @dataclasses.dataclass(frozen=True)

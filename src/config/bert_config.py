@@ -5,10 +5,10 @@ import json
 import math
 from typing import NamedTuple
 
-from src.config.quantization import Quantization
-from src.errors import UserError, did_you_mean
-from src.files import read_json
-from src.tasks import for_mode
+from ..errors import UserError, did_you_mean
+from ..files import read_json
+from ..tasks import for_mode
+from .quantization import Quantization
 
 PRESETS = {
     # name: (layers, hidden, inner, heads); TinyBERT, Jiao et al. 2020, 4.1; the model zoo's student

@@ -9,8 +9,8 @@ import dataclasses
 import math
 import shutil
 
-from src.config.options import BOOLEAN
-from src.errors import UserError, did_you_mean
+from ..errors import UserError, did_you_mean
+from .fields import BOOLEAN
 
 ORIGINS = ("command line", "config module", "recipe", "default")
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", tuple: "a list"}

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from src.config.options import POSITIVE, option, required
-from src.config.train_config import RecordsConfig
+from .fields import POSITIVE, option, required
+from .train_config import RecordsConfig
 
 
 @dataclasses.dataclass(frozen=True)

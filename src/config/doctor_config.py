@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from src.config.options import option
-from src.config.train_config import DeviceConfig
+from .fields import option
+from .train_config import DeviceConfig
 
 
 @dataclasses.dataclass(frozen=True)

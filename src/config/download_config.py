@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from src.config.options import option, required
+from .fields import option, required
 
 
 @dataclasses.dataclass(frozen=True)

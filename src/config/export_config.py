@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from src.config.options import POSITIVE, option, required
-from src.config.train_config import FormatConfig
+from .fields import POSITIVE, option, required
+from .train_config import FormatConfig
 
 
 @dataclasses.dataclass(frozen=True)

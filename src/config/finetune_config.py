@@ -2,12 +2,12 @@
 
 import dataclasses
 
-from src.config.cli import parse
-from src.config.options import NOT_NEGATIVE, option, to_dict
-from src.config.records_task import task_for
-from src.config.student_config import StudentConfig
-from src.config.train_config import TrainConfig
-from src.config.transfer_config import TransferConfig
+from .cli import parse
+from .fields import NOT_NEGATIVE, option, to_dict
+from .student_config import StudentConfig
+from .task.from_records import task_for
+from .train_config import TrainConfig
+from .transfer_config import TransferConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,13 +2,13 @@
 
 import dataclasses
 
-from src.config.bert_config import BertConfig
-from src.config.cli import parse
-from src.config.intermediate_config import IntermediateConfig
-from src.config.options import NOT_NEGATIVE, POSITIVE, option
-from src.config.student_config import StudentConfig
-from src.config.teacher_cache_config import TeacherCacheConfig
-from src.config.train_config import LoopConfig
+from .bert_config import BertConfig
+from .cli import parse
+from .distill_config import IntermediateConfig
+from .fields import NOT_NEGATIVE, POSITIVE, option
+from .student_config import StudentConfig
+from .teacher_cache_config import TeacherCacheConfig
+from .train_config import LoopConfig
 
 
 @dataclasses.dataclass(frozen=True)

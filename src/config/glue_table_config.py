@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from src.config.options import option
+from .fields import option
 
 
 @dataclasses.dataclass(frozen=True)

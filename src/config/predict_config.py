@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from src.config.options import NOT_NEGATIVE, POSITIVE, option, required
-from src.config.train_config import DeviceConfig
+from .fields import NOT_NEGATIVE, POSITIVE, option, required
+from .train_config import DeviceConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from src.config.options import ALL_OR_SOME, option
-from src.config.own_task import OwnTask
-from src.config.records_output_config import RecordsOutputConfig
+from .fields import ALL_OR_SOME, option
+from .records_output_config import RecordsOutputConfig
+from .task.custom import OwnTask
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from src.config.options import NOT_NEGATIVE, POSITIVE, SHARE, option, required
-from src.config.records_output_config import RecordsOutputConfig
+from .fields import NOT_NEGATIVE, POSITIVE, SHARE, option, required
+from .records_output_config import RecordsOutputConfig
 
 
 @dataclasses.dataclass(frozen=True)

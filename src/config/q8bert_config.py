@@ -2,14 +2,14 @@
 
 import dataclasses
 
-from src.config.bert_config import BertConfig
-from src.config.cli import parse
-from src.config.options import DROPOUT, NOT_NEGATIVE, POSITIVE, SHARE, option, to_dict
-from src.config.quantization import BITS, Quantization
-from src.config.records_task import task_for
-from src.config.teacher_cache_config import TeacherCacheConfig
-from src.config.train_config import TrainConfig
-from src.errors import UserError
+from ..errors import UserError
+from .bert_config import BertConfig
+from .cli import parse
+from .fields import DROPOUT, NOT_NEGATIVE, POSITIVE, SHARE, option, to_dict
+from .quantization import BITS, Quantization
+from .task.from_records import task_for
+from .teacher_cache_config import TeacherCacheConfig
+from .train_config import TrainConfig
 
 NO_INIT = "none"
 

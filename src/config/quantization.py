@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from src.errors import UserError, did_you_mean
+from ..errors import UserError, did_you_mean
 
 BITS = ("0, or from 2 to 8", lambda bits: bits == 0 or 2 <= bits <= 8)
 # The last part of the name of a layer's range: the moving average of max|x| of its input, float32 [1].

@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from src.config.bert_config import PRESETS, BertConfig, preset
-from src.config.options import DROPOUT, NOT_NEGATIVE, POSITIVE, option
-from src.errors import UserError
+from ..errors import UserError
+from .bert_config import PRESETS, BertConfig, preset
+from .fields import DROPOUT, NOT_NEGATIVE, POSITIVE, option
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,15 +2,15 @@
 
 import dataclasses
 
-from src.config.bert_config import BertConfig, preset
-from src.config.cli import parse
-from src.config.intermediate_config import IntermediateConfig
-from src.config.options import NOT_NEGATIVE, POSITIVE, option, to_dict
-from src.config.records_task import task_for
-from src.config.student_config import StudentConfig
-from src.config.teacher_cache_config import TeacherCacheConfig
-from src.config.train_config import TrainConfig
-from src.config.transfer_config import TransferConfig
+from .bert_config import BertConfig, preset
+from .cli import parse
+from .distill_config import IntermediateConfig
+from .fields import NOT_NEGATIVE, POSITIVE, option, to_dict
+from .student_config import StudentConfig
+from .task.from_records import task_for
+from .teacher_cache_config import TeacherCacheConfig
+from .train_config import TrainConfig
+from .transfer_config import TransferConfig
 
 
 @dataclasses.dataclass(frozen=True)

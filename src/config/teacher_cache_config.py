@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from src.config.options import POSITIVE, option
+from .fields import POSITIVE, option
 
 FOLDER = "teacher_cache"  # beside the folder of a run
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from src.config.options import (
+from .fields import (
     ALL_OR_SOME,
     ALL_OR_UP_TO,
     GROWING,
@@ -13,7 +13,7 @@ from src.config.options import (
     SHARE,
     option,
 )
-from src.config.seeds import SeedsConfig
+from .seeds_config import SeedsConfig
 
 DATASET_TYPES = ("tfrecord", "mindrecord")
 DTYPES = ("auto", "float32", "float16")

@@ -1,6 +1,6 @@
 """Which teacher layer each student layer fits."""
 
-from src.errors import UserError
+from ..errors import UserError
 
 
 def parse_layer_map(text, student_layers, teacher_layers):

@@ -6,7 +6,7 @@ Shape letters: B batch, S length, H hidden, N heads, C labels, P rows of the obj
 import mindspore as ms
 from mindspore import nn, ops
 
-from src.tasks import NOT_COUNTED
+from ..tasks import NOT_COUNTED
 
 TEACHER_FEATURES = ("embedding", "hidden", "attention", "logits")
 

@@ -6,9 +6,9 @@ sides divided by T) and `labels` (logits against the label).
 
 from typing import NamedTuple
 
-from src.distill import losses
-from src.errors import UserError
-from src.tasks import for_mode
+from ..errors import UserError
+from ..tasks import for_mode
+from . import losses
 
 # Output mode -> loss of a row of feature `logits`, of a row of feature `labels`.
 TEACHER_LOSSES = {

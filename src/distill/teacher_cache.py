@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from src.errors import UserError
-from src.files import delete_written, first_foreign, read_json, write_json
+from ..errors import UserError
+from ..files import delete_written, first_foreign, read_json, write_json
 
 VERSION = 1
 MANIFEST, ROWS, SUMS, LOCK = "manifest.json", "rows.bin", "sums.bin", "lock"

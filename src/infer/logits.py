@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from src.errors import UserError
+from ..errors import UserError
 
 
 def collect_logits(predict, batches):

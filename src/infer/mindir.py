@@ -3,8 +3,8 @@
 import mindspore as ms
 from mindspore import nn
 
-from src.errors import UserError
-from src.infer.evaluate import on_arrays
+from ..errors import UserError
+from .predictor import on_arrays
 
 INPUTS = 3   # input_ids, token_type_ids, attention_mask
 

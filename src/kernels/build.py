@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from src.files import atomic_path
+from ..files import atomic_path
 
 SOURCES = Path(__file__).resolve().parent / "cpp"
 # No -ffast-math: it would let the compiler ignore NaN and infinity, by which an overflow is detected. The two

@@ -8,7 +8,7 @@ import math
 import numpy as np
 from mindspore import Tensor, nn
 
-from src.kernels import operators
+from . import operators
 
 
 def _number(value):

@@ -8,8 +8,8 @@ import math
 import mindspore as ms
 from mindspore import nn, ops
 
-from src.config.bert_config import RELATIVE_DISTANCE
-from src.model.layers import NUMBERS, Embedding
+from ..config.bert_config import RELATIVE_DISTANCE
+from .layers import NUMBERS, Embedding
 
 
 class SelfAttention(nn.Cell):

@@ -6,9 +6,9 @@ Shape letters: B batch, S length, H hidden, N heads, L layers, C labels.
 import mindspore as ms
 from mindspore import nn, ops
 
-from src.config.bert_config import MASKED
-from src.model.attention import SelfAttention
-from src.model.layers import FLOAT_LAYERS
+from ..config.bert_config import MASKED
+from .attention import SelfAttention
+from .layers import FLOAT_LAYERS
 
 
 class BertEmbeddings(nn.Cell):

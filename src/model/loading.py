@@ -2,8 +2,8 @@
 
 from mindspore import Tensor
 
-from src.errors import UserError, misfit
-from src.model.names import named_parameters
+from ..errors import UserError, misfit
+from .state_dict import named_parameters
 
 
 def load_strict(cell, arrays, source, fresh=()):

@@ -7,8 +7,8 @@ import mindspore as ms
 from mindspore import Parameter, nn, ops
 from mindspore.common.initializer import Zero, initializer
 
-from src.model.bert import BertModel
-from src.model.layers import FLOAT_LAYERS, NUMBERS
+from .bert import BertModel
+from .layers import FLOAT_LAYERS, NUMBERS
 
 
 class MaskedWordHead(nn.Cell):

@@ -9,8 +9,8 @@ import contextlib
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.config.quantization import RANGE
-from src.quant.quantizers import PLAIN, Symmetric, weight_quantizer
+from ..config.quantization import RANGE
+from .quantizers import PLAIN, Symmetric, weight_quantizer
 
 
 class QuantProduct(nn.Cell):

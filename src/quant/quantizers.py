@@ -14,8 +14,8 @@ from collections.abc import Callable
 import mindspore as ms
 from mindspore import nn, ops
 
-from src.config.quantization import levels
-from src.errors import UserError, did_you_mean
+from ..config.quantization import levels
+from ..errors import UserError, did_you_mean
 
 
 class Largest(nn.Cell):

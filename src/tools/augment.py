@@ -1,7 +1,7 @@
 """python -m src.tools.augment: more training rows by replacing words (TinyBERT, section 3.2)."""
-from src.config.augment_config import resolve
-from src.errors import run_main
-from src.stages.augment import augment
+from ..config.augment_config import resolve
+from ..errors import run_main
+from ..stages.augmentation.augment import augment
 
 
 def main(argv=None):

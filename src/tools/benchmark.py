@@ -2,9 +2,9 @@
 
 import os
 
-from src.config.benchmark_config import BenchmarkConfig
-from src.config.cli import parse
-from src.errors import run_main
+from ..config.benchmark_config import BenchmarkConfig
+from ..config.cli import parse
+from ..errors import run_main
 
 
 def main(argv=None):
@@ -12,7 +12,7 @@ def main(argv=None):
     config = parse(BenchmarkConfig, argv, prog="python -m src.tools.benchmark").config
     # Read by MindSpore and by the kernels when they are loaded, which is now.
     os.environ["OMP_NUM_THREADS"] = str(config.threads or len(os.sched_getaffinity(0)))
-    from src.stages.benchmark import benchmark
+    from ..stages.evaluation.benchmark import benchmark
 
     benchmark(config)
 

@@ -1,14 +1,14 @@
 """python -m src.tools.compare: several models on the same records: quality, size and speed in one table."""
 
-from src.config.cli import parse
-from src.config.compare_config import CompareConfig
-from src.errors import run_main
+from ..config.cli import parse
+from ..config.compare_config import CompareConfig
+from ..errors import run_main
 
 
 def main(argv=None):
     """Compare as the command line says."""
     config = parse(CompareConfig, argv, prog="python -m src.tools.compare").config
-    from src.stages.compare import compare
+    from ..stages.evaluation.compare import compare
 
     compare(config)
 

@@ -1,8 +1,8 @@
 """python -m src.tools.convert: weights of any known kind -> a model folder."""
-from src.config.cli import parse
-from src.config.convert_config import ConvertConfig
-from src.errors import run_main
-from src.stages.convert import convert
+from ..config.cli import parse
+from ..config.convert_config import ConvertConfig
+from ..errors import run_main
+from ..stages.serving.convert import convert
 
 
 def main(argv=None):

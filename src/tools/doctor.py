@@ -1,14 +1,14 @@
 """python -m src.tools.doctor: the machine, the versions and one tiny training step, for a bug report."""
 
-from src.config.cli import parse
-from src.config.doctor_config import DoctorConfig
-from src.errors import run_main
+from ..config.cli import parse
+from ..config.doctor_config import DoctorConfig
+from ..errors import run_main
 
 
 def main(argv=None):
     """Report as the command line says."""
     config = parse(DoctorConfig, argv, prog="python -m src.tools.doctor").config
-    from src.stages.doctor import doctor
+    from ..stages.diagnostics.doctor import doctor
 
     doctor(config)
 

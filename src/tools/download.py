@@ -1,8 +1,8 @@
 """python -m src.tools.download: GLUE's tasks, its diagnostic set, SNLI and GloVe, from their owners."""
-from src.config.cli import parse
-from src.config.download_config import DownloadConfig
-from src.errors import run_main
-from src.stages.download import download
+from ..config.cli import parse
+from ..config.download_config import DownloadConfig
+from ..errors import run_main
+from ..stages.preparation.download import download
 
 
 def main(argv=None):

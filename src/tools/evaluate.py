@@ -3,15 +3,15 @@
 import sys
 from functools import partial
 
-from src.config.cli import parse
-from src.config.evaluate_config import EvaluateConfig
-from src.errors import run_main
+from ..config.cli import parse
+from ..config.evaluate_config import EvaluateConfig
+from ..errors import run_main
 
 
 def main(argv=None):
     """Parse the command line and evaluate."""
     config = parse(EvaluateConfig, argv, prog="python -m src.tools.evaluate").config
-    from src.stages.evaluate import evaluate
+    from ..stages.evaluation.evaluate import evaluate
 
     # Remarks, such as which label an unnamed output was taken for, leave the JSON line alone.
     evaluate(config, say=partial(print, file=sys.stderr))

@@ -1,8 +1,8 @@
 """python -m src.tools.glue_table: teacher, student and int8 file of several tasks in one table."""
-from src.config.cli import parse
-from src.config.glue_table_config import GlueTableConfig
-from src.errors import run_main
-from src.stages.glue_table import glue_table
+from ..config.cli import parse
+from ..config.glue_table_config import GlueTableConfig
+from ..errors import run_main
+from ..stages.evaluation.glue_table import glue_table
 
 
 def main(argv=None):

@@ -1,14 +1,14 @@
 """python -m src.tools.predict: texts -> labels and probabilities, by a model folder or an exported file."""
 
-from src.config.cli import parse
-from src.config.predict_config import PredictConfig
-from src.errors import run_main
+from ..config.cli import parse
+from ..config.predict_config import PredictConfig
+from ..errors import run_main
 
 
 def main(argv=None):
     """Answer the texts that the command line names."""
     config = parse(PredictConfig, argv, prog="python -m src.tools.predict").config
-    from src.stages.predict import predict
+    from ..stages.serving.predict import predict
 
     predict(config)
 

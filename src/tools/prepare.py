@@ -1,8 +1,8 @@
 """python -m src.tools.prepare: text files of a task -> record files."""
-from src.config.cli import parse
-from src.config.prepare_config import PrepareConfig
-from src.errors import run_main
-from src.stages.prepare import prepare
+from ..config.cli import parse
+from ..config.prepare_config import PrepareConfig
+from ..errors import run_main
+from ..stages.preparation.prepare import prepare
 
 
 def main(argv=None):

@@ -1,8 +1,8 @@
 """python -m src.tools.prepare_corpus: raw text -> record files for general distillation."""
-from src.config.cli import parse
-from src.config.prepare_corpus_config import PrepareCorpusConfig
-from src.errors import run_main
-from src.stages.prepare_corpus import prepare_corpus
+from ..config.cli import parse
+from ..config.prepare_corpus_config import PrepareCorpusConfig
+from ..errors import run_main
+from ..stages.preparation.prepare_corpus import prepare_corpus
 
 
 def main(argv=None):

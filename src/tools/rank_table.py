@@ -1,8 +1,8 @@
 """python -m src.tools.rank_table: checks Ascend's hccl.json; prints rank and device of each local process."""
 
-from src.config.cli import parse
-from src.config.rank_table_config import RankTableConfig, local_places
-from src.errors import run_main
+from ..config.cli import parse
+from ..config.rank_table import RankTableConfig, local_places
+from ..errors import run_main
 
 
 def main(argv=None):

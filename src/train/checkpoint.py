@@ -9,8 +9,8 @@ from mindspore import Tensor
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from src.errors import UserError
-from src.files import atomic_path
+from ..errors import UserError
+from ..files import atomic_path
 
 LOG = logging.getLogger(__name__)
 NAME = re.compile(r"^phase(\d+)_step_(\d+)\.safetensors$")

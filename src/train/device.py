@@ -6,7 +6,7 @@ from pathlib import Path
 
 import mindspore as ms
 
-from src.errors import UserError
+from ..errors import UserError
 
 LOG = logging.getLogger(__name__)
 TARGETS = ("Ascend", "GPU", "CPU")  # in the order in which `auto` looks for them

@@ -9,7 +9,7 @@ import mindspore as ms
 from mindspore import nn, ops
 from mindspore.communication import get_group_size, get_rank, init
 
-from src.errors import UserError
+from ..errors import UserError
 
 START = "start the run with a launcher, scripts/run_distributed_*.sh"
 

@@ -7,12 +7,12 @@ from mindspore import Tensor
 from src.config.train_config import DeviceConfig
 from src.distill.network import DistillNetwork
 from src.distill.objective import intermediate_rows, prediction_rows
-from src.infer.huggingface import write_directory
 from src.model.bert import BertClassifier
 from src.model.layers import Dense
 from src.model.loading import load_strict
-from src.stages.kernels import equip_device
-from src.stages.training import freeze
+from src.stages.model.device import equip_device
+from src.stages.training.fit import freeze
+from src.weights.huggingface import write_directory
 from tests.tiny import TINY, random_arrays, token_batch
 
 pytestmark = pytest.mark.reference

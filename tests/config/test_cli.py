@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from src.config.cli import parse
-from src.config.options import POSITIVE, option, required, to_dict
+from src.config.fields import POSITIVE, option, required, to_dict
 from src.errors import UserError
 
 

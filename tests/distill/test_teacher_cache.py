@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from src.data.dataset import Batches
-from src.data.table import RecordTable
-from src.distill.lesson import Lesson
+from src.data.dataloader import Batches
+from src.data.dataset import RecordTable
+from src.distill.cached_teacher import Lesson
 from src.distill.teacher_cache import (
     MANIFEST,
     ROWS,

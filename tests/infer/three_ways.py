@@ -10,11 +10,12 @@ import itertools
 import numpy as np
 
 from src.config.train_config import RecordsConfig
+from src.data import splits as tables
 from src.errors import run_main
 from src.infer.logits import collect_logits
-from src.stages import load, tables
-from src.stages.export_check import Comparison
-from src.stages.open_model import open_model
+from src.stages.model import load
+from src.stages.model.open_model import open_model
+from src.stages.serving.verify import Comparison
 from tests.infer.integer_bert import IntegerBert
 
 

@@ -11,7 +11,7 @@ from mindspore import Parameter, Tensor
 from src.config.bert_config import BertConfig
 from src.kernels import layers as kernels
 from src.model import layers as plain
-from src.stages.kernels import kernel_parts
+from src.stages.model.device import kernel_parts
 from tests.kernels.test_parity import Attend, compare, normal, outputs_and_gradients
 
 pytestmark = pytest.mark.usefixtures("graph_mode")

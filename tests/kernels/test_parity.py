@@ -9,7 +9,7 @@ from src.config.bert_config import MASKED, BertConfig
 from src.kernels import layers as kernels
 from src.model import layers as plain
 from src.model.attention import SelfAttention
-from src.stages.kernels import kernel_parts
+from src.stages.model.device import kernel_parts
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
 # (rows, width): a width that is no multiple of a vector, one row, the sizes of a real step

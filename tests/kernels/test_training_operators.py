@@ -12,7 +12,7 @@ from src.config.train_config import TrainConfig
 from src.distill import losses
 from src.kernels import operators
 from src.train.optimizer import adam_weight_decay
-from src.train.step import LossScale, SquaredNorm, TrainStep
+from src.train.train_step import LossScale, SquaredNorm, TrainStep
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
 

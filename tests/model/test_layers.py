@@ -11,7 +11,7 @@ from src.config.bert_config import BertConfig, preset
 from src.model.attention import RelativePositions, SelfAttention
 from src.model.bert import BertClassifier
 from src.model.layers import FLOAT_LAYERS, Dense, Embedding, Gelu, LayerNorm
-from src.model.names import parameter_count
+from src.model.state_dict import parameter_count
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
 CONFIG = BertConfig(

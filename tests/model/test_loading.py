@@ -6,7 +6,7 @@ import pytest
 from src.errors import UserError
 from src.model.bert import BertClassifier
 from src.model.loading import load_strict
-from src.model.names import named_parameters, to_hf_name, weight_arrays
+from src.model.state_dict import named_parameters, to_hf_name, weight_arrays
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("graph_mode")

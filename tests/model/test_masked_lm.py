@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from src.infer.huggingface import write_directory
-from src.model.names import named_parameters, weight_arrays
-from src.stages.masked_lm import has_head, masked_lm_from, read_masked_lm
+from src.model.state_dict import named_parameters, weight_arrays
+from src.stages.model.masked_lm import has_head, masked_lm_from, read_masked_lm
+from src.weights.huggingface import write_directory
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("graph_mode")

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from src.infer.huggingface import write_directory
-from src.infer.weight_files import read_weights
 from src.model.bert import BertClassifier
 from src.model.loading import load_strict
-from src.model.names import weight_arrays
+from src.model.state_dict import weight_arrays
+from src.weights.huggingface import write_directory
+from src.weights.reader import read_weights
 from tests import tiny
 from tests.fixtures.make_tiny_bert import reference_outputs
 from tests.model.conftest import named_outputs

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 
 from src.config.bert_config import BertConfig
-from src.data.dataset import Batches, SortedBatches
-from src.data.table import RecordTable
+from src.data.dataloader import Batches, SortedBatches
+from src.data.dataset import RecordTable
 from src.errors import UserError
-from src.infer.evaluate import predictor
-from src.infer.huggingface import expected_shapes, fit_head, fit_pooler
 from src.infer.logits import collect_logits
-from src.infer.onnx_bert import bert_model
-from src.infer.onnx_session import OnnxModel
+from src.infer.onnx.bert import bert_model
+from src.infer.onnx.session import OnnxModel
+from src.infer.predictor import predictor
 from src.model.bert import BertClassifier
 from src.model.loading import load_strict
-from src.model.names import weight_arrays
+from src.model.state_dict import weight_arrays
+from src.weights.huggingface import expected_shapes, fit_head, fit_pooler
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("graph_mode")

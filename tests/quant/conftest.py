@@ -3,7 +3,7 @@
 import pytest
 
 from src.quant.quantizers import PLAIN
-from src.stages.kernels import kernel_parts
+from src.stages.model.device import kernel_parts
 
 
 @pytest.fixture(params=["plain", "kernels"])

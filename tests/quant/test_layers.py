@@ -13,7 +13,7 @@ from src.quant import quantizers
 from src.quant.layers import QuantLookup, QuantProduct, bind_ranges, calibration_mode
 from src.quant.quantizers import PLAIN
 from src.train.optimizer import adam_weight_decay, polynomial_schedule
-from src.train.step import LossScale, TrainStep
+from src.train.train_step import LossScale, TrainStep
 from tests.quant import by_hand
 
 pytestmark = pytest.mark.usefixtures("graph_mode")

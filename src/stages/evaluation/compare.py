@@ -1,0 +1,79 @@
+"""Several models on the same records: quality, size and latency in one table, losses in one plot."""
+from functools import partial
+from pathlib import Path
+
+from ...config.fields import to_dict
+from ...config.task.from_records import task_for
+from ...data import splits as tables
+from ...files import check_output_dir, fresh_output_dir, write_json, write_text
+from ...infer.latency import milliseconds_a_sentence
+from ...infer.logits import collect_logits
+from ...metrics import best_of, share_of
+from ...train.loss_plot import LOG_FILE, plot_losses, read_log
+from ...weights.huggingface import weight_count
+from ..markdown import aligned
+from ..model.device import equip_device
+from ..model.named_models import named_models
+from ..model.open_model import open_model
+from .evaluator import Evaluator
+
+WRITTEN = ("compare.json", "table.md", "losses.png")
+COLUMNS = ("model", "{metric}", "of the first", "parameters", "MB", "ms a sentence")
+
+
+def compare(config):
+    """Measure every model of a CompareConfig, print the table and return its rows.
+
+    Writes compare.json, table.md and, where a model's training left a log, losses.png.
+    """
+    task, folders = task_for(to_dict(config)), named_models(config.models)
+    inputs = (*folders.values(), config.eval_data_dir)
+    check_output_dir(config.output_dir, config.overwrite_output_dir, inputs)
+    device = equip_device(config, lambda remark: None)
+    rows = [{"model": name, **measure(folder, task, config)} for name, folder in folders.items()]
+    for row in rows:
+        row["of_the_first"] = share_of(best_of(task, row), best_of(task, rows[0]))
+    table = render(rows, task)
+    place = device.target if device.target == "CPU" else f"{device.target}, of ONNX files on CPU"
+    print(f"\n{table}\n\n{rows[0]['eval_samples']} rows; milliseconds on {place}, "
+          f"one sentence at a time, median of {rows[0]['timed_sentences']}")
+    output_dir = fresh_output_dir(config.output_dir, config.overwrite_output_dir, inputs, WRITTEN)
+    write_json(output_dir / "compare.json", rows)
+    write_text(output_dir / "table.md", table + "\n")
+    plot_losses({name: log for name, folder in folders.items() if (log := training_log(folder))},
+                output_dir / "losses.png")
+    return rows
+
+
+def measure(folder, task, config):
+    """{eval_<metric>: value, ..., parameters, megabytes, milliseconds} of one model folder."""
+    model = open_model(folder, config, say=print, task=task)
+    logits = partial(collect_logits, model.predict)
+    evaluator = Evaluator(logits, model.config, task, config, model.tokenizer_dir)
+    table = next(iter(evaluator.splits.values())).table
+    sentences = [batch[:3] for batch in sentence_batches(table, config)]
+    milliseconds = milliseconds_a_sentence(model.predict, sentences)
+    return {**evaluator.metrics(), "parameters": weight_count(model.config), "milliseconds": milliseconds,
+            "megabytes": model.megabytes, "timed_sentences": len(sentences)}
+
+
+def sentence_batches(table, config):
+    """The first rows of a table, one a batch, padded to the length bucket of each."""
+    return tables.make_batches(table.head(config.timed_sentences), config, 1, shuffle=False).epoch(0)
+
+
+def training_log(folder):
+    """The log of the run that made a model, in its folder or beside best/; empty where there is none."""
+    places = (Path(folder) / LOG_FILE, Path(folder).parent / LOG_FILE)
+    log = next((path for path in places if path.is_file()), None)
+    return read_log(log) if log else []
+
+
+def render(rows, task):
+    """The rows as a Markdown table whose columns also line up in a terminal."""
+    lines = [[column.format(metric=task.best_metric.replace("_", " ")) for column in COLUMNS]]
+    for row in rows:
+        share = row["of_the_first"]
+        lines.append([row["model"], f"{best_of(task, row):.4f}", "-" if share is None else f"{share:.1%}",
+                      f"{row['parameters']:,}", f"{row['megabytes']:.1f}", f"{row['milliseconds']:.2f}"])
+    return aligned(lines)

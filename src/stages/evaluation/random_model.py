@@ -1,0 +1,52 @@
+"""ONNX files with random weights: as large and as fast as trained ones, for measurements without weights."""
+
+import numpy as np
+
+from ...config.bert_config import PRESETS, BertConfig, preset
+from ...config.quantization import Quantization
+from ...errors import UserError, did_you_mean
+from ...infer.onnx.bert import bert_model
+from ...infer.onnx.calibration import measure_ranges
+from ...infer.onnx.int8 import layers_of
+from ...infer.onnx.session import OnnxModel
+from ...weights.huggingface import expected_shapes
+from ..model.open_model import FILES, OpenModel
+
+RANDOM = "random:"
+BASE = "bert-base"
+PRECISIONS = {"fp32": None, "int8": Quantization()}
+LABELS = ("0", "1")
+
+
+def random_config(name):
+    """The BertConfig of a preset or of BERT-base, with two labels. Raises UserError for another name."""
+    if name != BASE and name not in PRESETS:
+        known = (BASE, *PRESETS)
+        raise UserError(f'"{RANDOM}{name}" is not one of {", ".join(known)}{did_you_mean(name, known)}')
+    return BertConfig(labels=LABELS) if name == BASE else preset(name, labels=LABELS)
+
+
+def random_arrays(config):
+    """{Hugging Face name: float32 array}: normal weights around 0, around 1 where LayerNorm multiplies."""
+    draw = np.random.default_rng(0)
+    arrays = {}
+    for name, shape in expected_shapes(config).items():
+        values = draw.standard_normal(shape, dtype=np.float32) * np.float32(config.initializer_range)
+        arrays[name] = values + np.float32(name.endswith("LayerNorm.weight"))
+    return arrays
+
+
+def random_model(place, folder, threads):
+    """The OpenModel of `random:PRESET` or `random:PRESET:int8`, its file written into `folder`."""
+    name, _, precision = place.removeprefix(RANDOM).partition(":")
+    if precision and precision not in PRECISIONS:
+        raise UserError(f'"{place}": precision {precision} is not one of {", ".join(PRECISIONS)}')
+    config = random_config(name)
+    arrays = random_arrays(config)
+    quantization = PRECISIONS[precision or "fp32"]
+    if quantization:
+        ids = np.random.default_rng(0).integers(0, config.vocab_size, (1, 32))
+        arrays.update(measure_ranges(config, arrays, [(ids, np.zeros_like(ids), np.ones_like(ids))]))
+    file = folder / FILES["onnx"]
+    file.write_bytes(bert_model(config, arrays, layers_of(quantization)).SerializeToString())
+    return OpenModel(OnnxModel(file, threads), config, file, precision or "fp32", any_shape=True)

@@ -1,0 +1,132 @@
+"""Text -> token ids -> record files: each split of a task, its schema, its manifest and the tokenizer."""
+from pathlib import Path
+
+from ...config.fields import BOOLEAN
+from ...data.processors import encode_rows, read_rows
+from ...data.records.io import schema_of, write_records
+from ...data.records.paths import MANIFEST_FILE, SCHEMA_FILE, SPLIT_FILES
+from ...data.samples.ner import write_sample_ner
+from ...data.samples.sentiment import write_sample_task
+from ...data.text.examples import find_file
+from ...data.tokenization.tokenizer import WRITTEN as TOKENIZER_FILES
+from ...data.tokenization.tokenizer import load_tokenizer
+from ...errors import UserError
+from ...files import output_directory, write_json
+from ...tasks import find_task
+from ..markdown import aligned
+from .custom_task import OwnData, own_task_of
+
+UNK_LIMIT = 0.2
+# The built-in tasks and what writes their files.
+SAMPLES = {"sample": write_sample_task, "sample-ner": write_sample_ner}
+# The last four are the text of the built-in tasks.
+WRITTEN = (MANIFEST_FILE, SCHEMA_FILE, *TOKENIZER_FILES, *SPLIT_FILES, "train.tsv", "dev.tsv", "train.txt",
+           "dev.txt")
+
+
+def prepare(resolved):
+    """Run the whole of `prepare` (a Resolved of PrepareConfig) and return the manifest.
+
+    output_dir is filled only when all has been written. Raises UserError for anything wrong with the input.
+    """
+    config, own = resolved.config, own_task_of(resolved)
+    data = OwnData(config, own) if own else TaskFolder(config)
+    tokenizer = load_tokenizer(config.vocab_file, BOOLEAN.get(config.do_lower_case))
+    inputs = [config.vocab_file, config.train_file, *data.inputs]
+    with output_directory(config.output_dir, config.overwrite_output_dir, inputs, WRITTEN) as folder:
+        manifest = _write_all(config, data, tokenizer, folder)
+    print(_summary(manifest, config.output_dir))
+    for line in data.remarks:
+        print(line)
+    return manifest
+
+
+class TaskFolder:
+    """The text files of a GLUE task in data_dir, or those of a built-in task."""
+
+    remarks, notes = (), {}
+
+    def __init__(self, config):
+        self.config, self.task = config, find_task(config.task_name)
+        self.inputs = [config.data_dir]
+        built_in = self.task.name in SAMPLES and not config.data_dir
+        self.sources = None if built_in else self._found_in(config.data_dir)
+
+    def texts(self, folder):
+        """Iterate over pairs (split, TextFile), one file in memory; `folder` takes files made on the way."""
+        config = self.config
+        sources = self.sources or self._found_in(SAMPLES[self.task.name](folder))
+        for split, source in sources.items():
+            yield split, read_rows(source, self.task, config.on_bad_row, config.max_rows, split)
+
+    def _found_in(self, data_dir):
+        """Split name -> text file. Train and dev files must exist, test files may."""
+        task = self.task
+        if not data_dir:
+            raise UserError(f"--data_dir is required: the folder with the files of {task.name}")
+        if not Path(data_dir).is_dir():
+            raise UserError(f"data_dir {data_dir} does not exist or is no folder")
+        sources = {split: find_file(data_dir, name) for split, name in task.files.items()}
+        if self.config.train_file:
+            sources["train"] = Path(self.config.train_file)
+        for split, source in sources.items():
+            if source is None and split not in task.test_files:
+                raise UserError(f"{Path(data_dir) / task.files[split]} does not exist; "
+                                f"it should hold the {split} rows of {task.name}")
+        return {split: source for split, source in sources.items() if source is not None}
+
+
+def _write_all(config, data, tokenizer, folder):
+    task = data.task
+    length = config.max_seq_length or task.max_seq_length
+    files, schema = {}, None
+    for split, text in data.texts(folder):
+        table, counts = encode_rows(text.examples, tokenizer, task, length, f"{task.name} {split}")
+        check_unknown(counts.unk_share, text.path, config.vocab_file)
+        name = f"{split}.{config.dataset_type}"
+        write_records(folder / name, table, config.dataset_type)
+        schema = schema or schema_of(table)
+        files[split] = _entry(name, text, table, counts)
+    manifest = {"task": task.name, "output_mode": task.output_mode, "labels": list(task.labels),
+                "dataset_type": config.dataset_type, "max_seq_length": length, "max_rows": config.max_rows,
+                "files": files, "tokenizer": tokenizer.settings, **data.notes}
+    tokenizer.save(folder)
+    write_json(folder / SCHEMA_FILE, schema)
+    write_json(folder / MANIFEST_FILE, manifest)
+    return manifest
+
+
+def _entry(name, text, table, counts):
+    return {"file": name, "source": text.path.name, "labelled": text.labelled, "rows": table.rows,
+            "tokens": int(table.lengths.sum()), "longest": int(table.lengths.max()),
+            "truncated": counts.truncated, "unk_share": round(counts.unk_share, 6),
+            "cut_words": counts.cut_words, "unlabelled": text.unlabelled,
+            "skipped": len(text.bad_rows), "bad_rows": text.bad_rows, "repaired": text.repaired}
+
+
+def check_unknown(share, source, vocab_file):
+    """Raise UserError where too large a share of the tokens of `source` are [UNK]."""
+    if share > UNK_LIMIT:
+        raise UserError(f"{share:.0%} of the tokens of {source} are [UNK] with the vocabulary "
+                        f"{vocab_file} (limit {UNK_LIMIT:.0%}): it is that of another language or casing; "
+                        "give the one of your model, or set --do_lower_case")
+
+
+def _summary(manifest, output_dir):
+    cells = [("file", "rows", "tokens/row", "longest", "truncated", "[UNK]", "no label", "skipped")]
+    cells += [(f["file"], f"{f['rows']:,}", f"{f['tokens'] / f['rows']:.1f}", str(f["longest"]),
+               str(f["truncated"]), f"{f['unk_share']:.2%}", str(f["unlabelled"]), str(f["skipped"]))
+              for f in manifest["files"].values()]
+    lines = [f"{manifest['task']}: {manifest['max_seq_length']} tokens a row, "
+             f"{manifest['dataset_type']} in {output_dir}", aligned(cells)]
+    if manifest["max_rows"] >= 0:
+        lines.append(f"only the first {manifest['max_rows']} rows of each file were read (--max_rows)")
+    for file in manifest["files"].values():
+        if file["cut_words"]:
+            lines.append(f"{file['file']}: {file['cut_words']:,} words did not fit and are lost with their "
+                         "tags (--max_seq_length)")
+        if file["repaired"]:
+            first = file["repaired"][0]
+            lines.append(f"{file['source']}: {len(file['repaired']):,} tags were mended, the first in line "
+                         f"{first['line']}: {first['reason']}")
+    return "\n".join(lines)

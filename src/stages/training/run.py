@@ -1,0 +1,141 @@
+"""What every training stage does first and last: output folder, log, config, device, best/ and last/."""
+
+import os
+import shlex
+import sys
+from functools import partial
+from pathlib import Path
+
+import mindspore as ms
+
+from ...config.fields import BOOLEAN, to_dict
+from ...files import check_output_dir, fresh_output_dir, read_json, write_json
+from ...metrics import best_of, short_name
+from ...model.state_dict import weight_arrays
+from ...train.checkpoint import Checkpoints
+from ...train.distributed import agreement, join_ranks, sum_over_ranks
+from ...train.logger import Journal
+from ...train.loss_plot import LOG_FILE, plot_losses, read_log
+from ...train.matmul_precision import matmul_rate
+from ...train.throughput import Meter
+from ...train.trainer import Loop
+from ...weights.huggingface import write_directory
+from ..model.device import equip_device
+from .run_folder import CONFIG_FILE, WRITTEN, check_same_config, inputs_of, refuse_busy
+
+
+class Run:
+    """One run of a training stage. Before `open` nothing is written: a refused run leaves no trace."""
+
+    log_name = "outputs"
+
+    def __init__(self, stage, task, resolved):
+        self.task, self.config, self.resolved = task, resolved.config, resolved
+        title = f"{stage} {task.name}" if task else stage
+        self.output_dir = Path(self.config.output_dir or f"output/{title.replace(' ', '_')}")
+        self.resumed = self.config.resume
+        refuse_busy(self.output_dir)
+        if self.resumed:
+            check_same_config(self.output_dir, self.config)
+        else:
+            check_output_dir(self.output_dir, self.config.overwrite_output_dir, inputs_of(self.config))
+        ms.set_seed(self.config.seed)
+        self.journal = Journal()
+        self.device = equip_device(self.config, self.journal.say)
+        self.ranks = join_ranks(self.config)
+        self.journal.say(f"{title} on {self.device.target}, compute_type {self.device.compute_type}")
+        self.journal.say(resolved.table())
+        self.checkpoints = Checkpoints(self.output_dir, self.config.max_ckpt_num, self.ranks.writes)
+        # (position, path) of the checkpoint that a resumed run goes on from
+        self.reached = self.checkpoints.last() if self.resumed else None
+        agree = agreement(self.ranks)
+        self.loop = Loop(self.journal, self.checkpoints, self.config, resume_command(), agree)
+        self.meter = Meter(self.journal.say, partial(matmul_rate, self.device.compute_type))
+        self.best_value, self.last_metrics = None, None
+        self._read_best()
+
+    def open(self):
+        """Make the output folder and begin its log: called when all inputs are read and fit."""
+        if not self.ranks.writes:
+            return
+        if not self.resumed:
+            overwrite, inputs = self.config.overwrite_output_dir, inputs_of(self.config)
+            fresh_output_dir(self.output_dir, overwrite, inputs, WRITTEN)
+        # First of all: without it a run that is killed could not be resumed.
+        values = {"values": to_dict(self.config), "origins": self.resolved.origins}
+        write_json(self.output_dir / CONFIG_FILE, values)
+        self.journal.open(self.output_dir)
+        if self.resumed:
+            self._take_up()
+
+    def _take_up(self):
+        """Forget what was done after the checkpoint; without one the run begins anew."""
+        position, path = self.reached or ({"phase": 0, "step": 0}, None)
+        self.journal.rewind(position["phase"], position["step"])
+        self.journal.say(
+            f"resumed from {path} (step {position['step']})"
+            if path
+            else f"resumed: {self.output_dir} holds no checkpoint yet, from the beginning"
+        )
+
+    def _read_best(self):
+        """What a resumed run has to beat: the best at its checkpoint.
+
+        best/ itself may be of an evaluation that came after that, and will be done again; or it was deleted.
+        """
+        file = self.output_dir / "best" / "metrics.json"
+        if not (self.reached and self.task and file.is_file()):
+            return
+        position, _ = self.reached
+        # Checkpoints did not always say it.
+        self.best_value = position["best"] if "best" in position else best_of(self.task, read_json(file))
+
+    def keep_best(self, network, bert_config, metrics, tokenizer_dir):
+        """Write best/ when `metrics` beat what is there (strictly), and say `The best acc is ...`."""
+        self.last_metrics, value = metrics, best_of(self.task, metrics)
+        self.journal.measured(metrics)
+        if self.best_value is None or value > self.best_value:
+            self.best_value = value
+            self.write_model("best", network, bert_config, tokenizer_dir, metrics)
+        self.journal.say(f"The best {short_name(self.task)} is {self.best_value:.6f}")
+
+    def write_model(self, name, network, bert_config, tokenizer_dir, metrics=None, extra=None):
+        """Write the network as the model folder `name`/ of this run; transformers opens it as it is.
+
+        `extra` {name: array} are weights to go with it (the hidden projection of a general student).
+        """
+        if not self.ranks.writes:
+            return
+        write_directory(
+            self.output_dir / name,
+            {**weight_arrays(network), **(extra or {})},
+            bert_config,
+            tokenizer_dir,
+            {"metrics.json": metrics} if metrics else None,
+        )
+
+    def finish(self):
+        """The last lines of a run, and its loss curves."""
+        for line in self.meter.lines(sum_over_ranks(self.ranks)):
+            self.journal.say(line)
+        for name in ("best", "last"):
+            if (self.output_dir / name).is_dir():
+                self.journal.say(f"{name} model: {self.output_dir / name}")
+        self.journal.close()
+        log = self.output_dir / LOG_FILE
+        if self.ranks.writes and log.is_file():
+            plot_losses({"": read_log(log)}, self.output_dir / "losses.png")
+
+
+def resume_command():
+    """The command line that started this process (a launcher's too) with --resume, ready to be pasted."""
+    kept, skip_value = [], False
+    launcher = os.environ.get("RESUME_COMMAND")
+    for argument in shlex.split(launcher) if launcher else ["python", *sys.argv]:
+        if skip_value and argument.lower() in BOOLEAN:
+            skip_value = False
+            continue
+        skip_value = argument in ("--overwrite_output_dir", "--resume")
+        if not argument.startswith(("--overwrite_output_dir", "--resume")):
+            kept.append(argument)
+    return shlex.join([*kept, "--resume"])

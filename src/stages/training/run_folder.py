@@ -1,0 +1,74 @@
+"""The folder of a training run: the config kept in it, and whether a resumed run is still the same one."""
+
+import dataclasses
+import fcntl
+from pathlib import Path
+
+from ...config.fields import to_dict
+from ...errors import UserError
+from ...files import read_json
+from ...weights.huggingface import MODEL_FILES
+
+CONFIG_FILE = "run_config.json"
+# All that a training run writes; phase1/ is a task distillation's.
+WRITTEN = (CONFIG_FILE, "log.txt", "losses.jsonl", "losses.png", "events/events.out.tfevents.*",
+           "checkpoints/phase*_step_*.safetensors", "profile/phase*_*.csv",
+           *(f"{folder}/{file}" for folder in ("best", "last", "phase1") for file in MODEL_FILES))
+# Flags that may differ between an interrupted run and the one that resumes it.
+FREE_ON_RESUME = (
+    "resume",
+    "overwrite_output_dir",
+    "logging_step",
+    "profile",
+    "save_ckpt_step",
+    "max_ckpt_num",
+    "device_id",
+    "teacher_cache",
+    "teacher_cache_dir",
+    "teacher_cache_limit_gb",
+)
+
+
+def inputs_of(config):
+    """Every path, or comma list of paths, that a run with this config reads."""
+    values = to_dict(config)
+    read = ("_path", "data_dir", "vocab_dir", "schema_dir")
+    return [values[name] for name in values if name.endswith(read)]
+
+
+def refuse_busy(folder):
+    """Raise UserError where another process is writing to `folder` now: it has locked its log."""
+    log = Path(folder) / "log.txt"
+    if not log.is_file():
+        return
+    with open(log, "rb") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            raise UserError(
+                f"a run is writing to {folder} now; stop it, or give another --output_dir"
+            ) from None
+        except OSError:
+            return  # a file system without locks
+
+
+def check_same_config(folder, config, free=FREE_ON_RESUME):
+    """Refuse to go on in `folder` with other flags than its run began with, those in `free` apart.
+
+    A flag that did not exist then had its default. Raises UserError, also when the folder holds no run.
+    """
+    file = Path(folder) / CONFIG_FILE
+    if not file.is_file():
+        raise UserError(f"--resume: {folder} holds no run to go on with ({CONFIG_FILE} is missing)")
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    before, now = {**defaults, **read_json(file)["values"]}, to_dict(config)
+    changed = [name for name in now if name not in free and _plain(before[name]) != _plain(now[name])]
+    if changed:
+        raise UserError(
+            f"--resume: {changed[0]} was {before[changed[0]]!r} in the interrupted run and is "
+            f"{now[changed[0]]!r} now; resume with the flags of that run"
+        )
+
+
+def _plain(value):
+    return list(value) if isinstance(value, tuple) else value  # JSON has lists alone

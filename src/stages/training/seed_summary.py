@@ -1,0 +1,129 @@
+"""Results of one stage over several seeds: mean and spread, the best, the paired differences to others."""
+
+import math
+import warnings
+
+import numpy as np
+from scipy import stats
+
+from ...errors import UserError
+from ...files import read_json
+from ..markdown import aligned
+
+SPEEDS = {"examples_per_second": "examples/s", "tokens_per_second": "real tokens/s"}
+KEYS = ("task", "metric", "seeds")
+ROUNDING = 1e-9  # differences of metrics that are nearer to each other are equal: 0.31 - 0.3, 0.41 - 0.4
+
+
+def summary(stage, task, results):
+    """What seeds.json holds of {seed: {eval_<metric>: value, ..., folder}}, in the order of the seeds.
+
+    The standard deviation is that of a sample (n - 1); None for a single seed.
+    """
+    metric = f"eval_{task.best_metric}"
+    # The deciding metric first; MNLI has each twice (_mm). A speed counts only where every run has told one.
+    known = sorted(next(iter(results.values())), key=lambda name: name != metric)
+    names = [name for name in known if name.startswith("eval_") and "samples" not in name]
+    names += [name for name in SPEEDS if all(name in each for each in results.values())]
+    columns = {name: np.array([each[name] for each in results.values()]) for name in names}
+    best = max(results, key=lambda seed: results[seed][metric])
+    return {
+        "stage": stage,
+        "task": task.name,
+        "metric": metric,
+        "seeds": {str(seed): each for seed, each in results.items()},
+        "mean": {name: float(values.mean()) for name, values in columns.items()},
+        "standard_deviation": {name: _spread(values) for name, values in columns.items()},
+        "best": {"seed": best, "value": results[best][metric], "folder": results[best]["folder"]},
+    }
+
+
+def _spread(values):
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def read_summary(file):
+    """The content of a seeds.json. Raises UserError where it is absent or something else."""
+    values = read_json(file)
+    if not isinstance(values, dict) or any(key not in values for key in KEYS):
+        raise UserError(f"{file} is not what --seeds writes ({', '.join(KEYS)} are to be in it)")
+    return values
+
+
+def check_comparable(other, file, task, seeds):
+    """Refuse a run over seeds (read from `file`) that this one cannot be paired with."""
+    theirs, metric = other["seeds"], f"eval_{task.best_metric}"
+    if (other["task"], other["metric"]) != (task.name, metric):
+        raise UserError(
+            f"--seeds_against: {file} is of {other['task']} ({other['metric']}), this run of {task.name} "
+            f"({metric})"
+        )
+    missing = [str(seed) for seed in seeds if str(seed) not in theirs]
+    if missing:
+        raise UserError(
+            f"--seeds_against: {file} has no seed {missing[0]} but {', '.join(theirs)}; run it over the same "
+            "seeds"
+        )
+
+
+def paired(ours, other, folder):
+    """Differences of the deciding metric to the same seeds of `other`, and the paired t-test of their mean.
+
+    Both are contents of seeds.json. t and p are None where there is nothing to test: one pair, or
+    differences that are all equal. Raises UserError where the numbers of evaluated rows differ.
+    """
+    metric, pairs = ours["metric"], [(each, other["seeds"][seed]) for seed, each in ours["seeds"].items()]
+    for each, their in pairs:
+        if each["eval_samples"] != their["eval_samples"]:
+            raise UserError(
+                f"--seeds_against: {folder} was evaluated on {their['eval_samples']} rows, this run on "
+                f"{each['eval_samples']}; they cannot be compared"
+            )
+    first, second = (np.array([pair[side][metric] for pair in pairs]) for side in (0, 1))
+    differences = first - second
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scipy's, where there is nothing to test
+        t, p = (float(value) for value in stats.ttest_rel(first, second))
+    tested = math.isfinite(t) and len(pairs) > 1 and np.ptp(differences) > ROUNDING
+    return {
+        "folder": str(folder),
+        "differences": dict(zip(ours["seeds"], differences.tolist(), strict=True)),
+        "mean": float(differences.mean()),
+        "standard_deviation": _spread(differences),
+        "t": t if tested else None,
+        "p": p if tested else None,
+    }
+
+
+def written(result):
+    """The content of seeds.json as a table and a few lines under it."""
+    names = list(result["mean"])
+    lines = [["seed", *(SPEEDS.get(name, name.removeprefix("eval_")) for name in names)]]
+    for seed, each in result["seeds"].items():
+        lines.append([seed, *(_number(name, each[name]) for name in names)])
+    for title, key in (("mean", "mean"), ("standard deviation", "standard_deviation")):
+        lines.append([title, *(_number(name, result[key][name]) for name in names)])
+    best, count = result["best"], len(result["seeds"])
+    rows = next(iter(result["seeds"].values()))["eval_samples"]
+    text = (
+        f"{aligned(lines)}\n\n{result['stage']} of {result['task']}, best/ of {count} "
+        f"seed{'s' * (count > 1)} on {rows} rows; the standard deviation is that of a sample\n"
+        f"best seed: {best['seed']}, {best['folder']}"
+    )
+    return f"{text}\n{_compared(result['against'])}" if "against" in result else text
+
+
+def _compared(against):
+    each = ", ".join(f"{value:+.4f}" for value in against["differences"].values())
+    text = f"against {against['folder']}: {each}; mean difference {against['mean']:+.4f}"
+    if against["standard_deviation"] is not None:
+        text += f", standard deviation {against['standard_deviation']:.4f}"
+    if against["t"] is None:
+        return f"{text}; nothing to test (one pair, or differences that are all equal)"
+    return f"{text}; paired t-test: t = {against['t']:.3f}, p = {against['p']:.3g}"
+
+
+def _number(name, value):
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if name in SPEEDS else f"{value:.4f}"

@@ -1,0 +1,62 @@
+"""Loss curves from the metrics logs (losses.jsonl) that the training stages write."""
+
+import json
+
+from matplotlib.figure import Figure
+
+from ..errors import UserError
+from ..files import atomic_path
+
+LOG_FILE = "losses.jsonl"
+PANEL = (4.2, 3.2)  # inches
+
+
+def read_log(path):
+    """The entries of a metrics log, in order. A last line that was cut off by a kill is passed over."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    entries = []
+    for number, line in enumerate(lines, 1):
+        try:
+            entries.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number < len(lines):
+                raise UserError(f"{path}, line {number}: not valid JSON ({error.msg})") from None
+    return [entry for entry in entries if "loss" in entry]
+
+
+def panels_of(logs):
+    """{title: entries}: one panel for each phase of each model, whose name may be empty."""
+    panels = {}
+    for name, entries in logs.items():
+        for entry in entries:
+            panels.setdefault(", ".join(filter(None, (name, entry["title"]))), []).append(entry)
+    return panels
+
+
+def plot_losses(logs, path):
+    """Draw the losses and their parts over the steps.
+
+    logs {model name: entries of its log}; path a .png, written atomically. Does nothing without entries.
+    """
+    panels = panels_of(logs)
+    if not panels:
+        return
+    figure = Figure(figsize=(PANEL[0] * len(panels), PANEL[1]), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axis, (title, entries) in zip(axes, panels.items(), strict=True):
+        steps = [entry["step"] for entry in entries]
+        axis.plot(steps, [entry["loss"] for entry in entries], color="black", label="loss")
+        for part in parts_of(entries):
+            axis.plot(steps, [entry["parts"].get(part) for entry in entries], linewidth=1, label=part)
+        axis.set(xlabel="step", ylim=(0, None))
+        axis.set_title(title, fontsize="medium")
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize="small")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+
+
+def parts_of(entries):
+    """Names of the loss's parts; none where the only part is the loss itself."""
+    names = list(dict.fromkeys(name for entry in entries for name in entry.get("parts", {})))
+    return names if len(names) > 1 else []

@@ -1,0 +1,153 @@
+"""Reads and writes MindSpore .ckpt files: our own, and those of the model zoo's BERT, TinyBERT and Q8BERT.
+
+Names of the zoo: the body is `bert_embedding_lookup`, `bert_embedding_postprocessor`, `bert_encoder`, `dense`
+(the pooler), under one `bert.` for each cell around it; TinyBERT's general student says `tinybert_` instead.
+A distillation checkpoint may hold the teacher (`teacher.`) beside the student (`bert.`).
+"""
+import re
+
+from ..errors import UserError, did_you_mean, listed
+
+PARTS = ("student", "teacher")
+WRAPPERS = re.compile(r"^(?:(?:network|teacher|student|bert|tinybert)\.)+")
+# Optimizer, schedule and loss-scale state: never weights, passed over and counted.
+STATE = re.compile(r"^(?:adam_[mv]|moments?|moment[12]|accum|lamb_[mv])\.|"
+                   r"(?:^|\.)(?:global_step|learning_rate|loss_scale|scale_sense|beta[12]_power|epoch_num|"
+                   r"step_num|current_iterator_step|last_overflow_iterator_step)$")
+# Ranges of fake quantization (MindSpore's observers call them minq and maxq, or quant_min and quant_max).
+QUANTIZATION = re.compile(r"(?:^|\.)(?:\w*fake_quant\w*|act_quant\w*|quant_\w+|minq|maxq|clip_\w+|"
+                          r"activation(?:_\w+)?|\w+_(?:min|max|scale|alpha))(?:\.|$)")
+HEADS = re.compile(r"^cls[12]\.")
+POST = "embedding_postprocessor."
+LAYER = "encoder.layers.{}."
+HF_LAYER = "bert.encoder.layer.{}."
+RELATIVE = "attention.attention._generate_relative_positions_embeddings.embeddings_table"
+
+# zoo name (without wrappers, bert_ and tinybert_) -> Hugging Face names; both layouts of the embeddings
+BODY = {"embedding_lookup.embedding_table": ["bert.embeddings.word_embeddings.weight"],
+        POST + "embedding_table": ["bert.embeddings.token_type_embeddings.weight"],
+        POST + "token_type_embedding.embedding_table": ["bert.embeddings.token_type_embeddings.weight"],
+        POST + "full_position_embeddings": ["bert.embeddings.position_embeddings.weight"],
+        POST + "full_position_embedding.embedding_table": ["bert.embeddings.position_embeddings.weight"],
+        POST + "layernorm.gamma": ["bert.embeddings.LayerNorm.weight"],
+        POST + "layernorm.beta": ["bert.embeddings.LayerNorm.bias"]}
+LAYER_DENSE = {**{f"attention.attention.{n}_layer": f"attention.self.{n}" for n in ("query", "key", "value")},
+               "attention.output.dense": "attention.output.dense", "intermediate": "intermediate.dense",
+               "output.dense": "output.dense"}
+LAYER_NORMS = {f"{where}.layernorm": f"{where}.LayerNorm" for where in ("attention.output", "output")}
+TOP_DENSE = {"dense": "bert.pooler.dense", "dense_1": "classifier", "fit_dense": "hidden_projection"}
+
+
+def read_ckpt(path):
+    """({name: NumPy array}, number of values that are no tensors) of a MindSpore checkpoint."""
+    import mindspore
+    try:
+        parameters = mindspore.load_checkpoint(str(path))
+    except Exception as error:   # MindSpore raises whatever its parser meets
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"{path} is truncated or not a MindSpore checkpoint ({reason}); write or download it "
+                        "again") from None
+    tensors = {name: p for name, p in parameters.items() if isinstance(p, mindspore.Tensor)}
+    arrays = {name: _to_numpy(tensor, mindspore) for name, tensor in tensors.items()}
+    return arrays, len(parameters) - len(arrays)
+
+
+def write_ckpt(path, arrays):
+    """Write {name: array} as a MindSpore checkpoint under the same names. `path` ends in .ckpt."""
+    import mindspore
+    rows = [{"name": name, "data": mindspore.Tensor(array)} for name, array in arrays.items()]
+    mindspore.save_checkpoint(rows, str(path))
+
+
+def weights_of_zoo(raw, source, part=None, strict=True):
+    """Hugging Face names for the arrays of a model zoo checkpoint.
+
+    Parameters: `raw` {zoo name: array}; `part` which of teacher and student, needed when both are there; with
+    `strict` the part has to be there, else a single model is taken for it.
+    Returns: {Hugging Face name: array}, names set aside, number of optimizer values passed over.
+    Raises UserError for names that no model of the zoo has, and when `part` is needed or not there.
+    """
+    named = {name: array for name, array in raw.items() if not STATE.search(name)}
+    chosen = _choose_part(named, part, source, strict)
+    relative = any(RELATIVE in name for name in chosen)
+    set_aside = [name for name in chosen if _is_set_aside(name, relative)]
+    hf_names = {name: _hf_names(name) for name in chosen if name not in set(set_aside)}
+    unknown = [name for name, found in hf_names.items() if not found]
+    if unknown:
+        raise UserError(_unknown_names(unknown, source))
+    origin = {}
+    for name, found in hf_names.items():
+        for hf_name in found:
+            if origin.setdefault(hf_name, name) != name:
+                raise UserError(f'{source}: "{origin[hf_name]}" and "{name}" both mean "{hf_name}"')
+    return {hf_name: chosen[name] for hf_name, name in origin.items()}, set_aside, len(raw) - len(named)
+
+
+def is_zoo(names):
+    """Whether these are the model zoo's names, not Hugging Face's."""
+    return any("embedding_lookup." in name or "encoder.layers." in name for name in names)
+
+
+def _is_set_aside(name, relative):
+    # With relative positions the zoo keeps the table of absolute ones, unused.
+    return bool(QUANTIZATION.search(name) or HEADS.match(WRAPPERS.sub("", name))
+                or (relative and "full_position_embedding" in name))
+
+
+def _choose_part(named, part, source, strict):
+    teacher = {n: a for n, a in named.items() if n.startswith("teacher.")}
+    student = {n: a for n, a in named.items() if n not in teacher}
+    if part is None and teacher and student:
+        raise UserError(f"{source} holds a teacher and a student; add --part teacher or --part student")
+    if strict and part == "teacher" and not teacher:
+        raise UserError(f"{source} holds one model and no teacher; leave --part out")
+    if strict and part == "student" and not student:
+        raise UserError(f"{source} holds a teacher only; leave --part out")
+    return teacher if (part == "teacher" and teacher) or not student else student
+
+
+def _hf_names(name):
+    """Hugging Face's names of one zoo name, or None; the zoo's table of relative positions has two."""
+    body = WRAPPERS.sub("", name)
+    body = re.sub(r"^(?:tiny)?bert_", "", body)
+    if body in BODY:
+        return BODY[body]
+    layer = re.match(r"encoder\.layers\.(\d+)\.(.+)", body)
+    if layer:
+        return _hf_names_in_layer(HF_LAYER.format(layer[1]), layer[2])
+    stem, _, kind = body.rpartition(".")
+    return [f"{TOP_DENSE[stem]}.{kind}"] if stem in TOP_DENSE and kind in ("weight", "bias") else None
+
+
+def _hf_names_in_layer(prefix, rest):
+    if rest == RELATIVE:
+        return [f"{prefix}attention.self.relative_{which}.table.weight" for which in ("keys", "values")]
+    stem, _, kind = rest.rpartition(".")
+    if stem in LAYER_DENSE and kind in ("weight", "bias"):
+        return [f"{prefix}{LAYER_DENSE[stem]}.{kind}"]
+    if stem in LAYER_NORMS and kind in ("gamma", "beta"):
+        return [f"{prefix}{LAYER_NORMS[stem]}.{'weight' if kind == 'gamma' else 'bias'}"]
+    return None
+
+
+def _unknown_names(unknown, source):
+    layer = re.search(r"layers\.(\d+)\.", unknown[0])
+    prefix = WRAPPERS.match(unknown[0])
+    known = [(prefix[0] if prefix else "") + "bert_" + name for name in BODY]
+    known += [(prefix[0] if prefix else "") + "bert_" + LAYER.format(layer[1] if layer else 0) + name
+              for name in _layer_names()]
+    return (f"{source}: {len(unknown)} names are not of the model zoo's BERT, TinyBERT or Q8BERT: "
+            f"{listed(unknown, 5)}{did_you_mean(unknown[0], known)}")
+
+
+def _layer_names():
+    yield RELATIVE
+    for stem in LAYER_DENSE:
+        yield from (f"{stem}.weight", f"{stem}.bias")
+    for stem in LAYER_NORMS:
+        yield from (f"{stem}.gamma", f"{stem}.beta")
+
+
+def _to_numpy(parameter, mindspore):
+    return (parameter.float() if parameter.dtype == mindspore.bfloat16 else parameter).asnumpy()
+

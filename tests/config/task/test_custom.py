@@ -1,0 +1,204 @@
+"""Task files and flags of a task of one's own: what they say, and a sentence for what they get wrong."""
+import json
+import time
+
+import pytest
+
+from src.config.task.custom import CARRIED, OwnTask, own_task
+from src.config.task.from_records import spec_of, task_for
+from src.errors import UserError
+from src.tasks import TASKS
+
+YAML = """# a task of three labels
+train_file: reviews.csv
+text_columns: [title, body]
+label_column: topic   # the label
+labels: [yes, no, 1.0]
+best_metric: f1_macro
+dev_share: 0.25
+"""
+GIVEN = "train_file: a.csv\ntext_columns: b\n"
+FLAGS = {"train_file": "reviews.csv", "text_columns": ("body",)}
+
+
+def written(folder, text, name="my_task.yaml"):
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_yaml_file(tmp_path):
+    own = own_task(written(tmp_path, YAML), {})
+    assert own == OwnTask(task_name="my_task", train_file=str(tmp_path / "reviews.csv"),
+                          text_columns=("title", "body"), label_column="topic", labels=("yes", "no", "1.0"),
+                          best_metric="f1_macro", dev_share=0.25)
+    task = own.spec()
+    assert (task.name, task.text_columns, task.labels) == ("my_task", ("title", "body"), ("yes", "no", "1.0"))
+    assert (task.metrics, task.best_metric) == (("accuracy", "f1_macro"), "f1_macro")
+    assert task.max_seq_length == 128 and task.recipe == TASKS["SST-2"].recipe
+
+
+def test_a_json_file_says_the_same(tmp_path):
+    values = {"train_file": "reviews.csv", "text_columns": ["title", "body"], "label_column": "topic",
+              "labels": ["yes", "no", "1.0"], "best_metric": "f1_macro", "dev_share": 0.25, "dev_file": None}
+    as_json = own_task(written(tmp_path, json.dumps(values, indent="\t"), "my_task.json"), {})
+    assert as_json == own_task(written(tmp_path, YAML), {})
+
+
+def test_flags_win_but_for_the_rows_that_are_split(tmp_path):
+    given = {"label_column": "stars", "task_name": "other", "train_file": "augmented.csv"}
+    own = own_task(written(tmp_path, YAML), given)
+    assert (own.label_column, own.task_name) == ("stars", "other")
+    assert own.train_file == str(tmp_path / "reviews.csv")
+    assert own_task("", FLAGS).task_name == "reviews"
+
+
+@pytest.mark.parametrize("mode, labels, metrics", [
+    ("classification", ("a", "b"), ("accuracy",)),
+    ("classification", ("a", "b", "c"), ("accuracy", "f1_macro")),
+    ("multi_label", ("a", "b"), ("f1_micro", "f1_macro", "subset_accuracy")),
+    ("regression", (), ("pearson", "spearmanr", "corr"))])
+def test_metrics_of_the_modes(mode, labels, metrics):
+    task = own_task("", {**FLAGS, "output_mode": mode}).with_labels(labels).spec()
+    assert (task.metrics, task.best_metric, task.output_mode) == (metrics, metrics[0], mode)
+    given = {**FLAGS, "output_mode": mode, "best_metric": metrics[-1]}
+    chosen = own_task("", given).with_labels(labels).spec()
+    assert (chosen.metrics, chosen.best_metric) == (metrics, metrics[-1])
+
+
+def test_a_metric_beside_the_usual_ones():
+    own = own_task("", {**FLAGS, "best_metric": "f1"})
+    assert own.with_labels(("a", "b")).spec().metrics == ("accuracy", "f1")
+    with pytest.raises(UserError, match="best_metric f1 is of two labels, and reviews has 3"):
+        own.with_labels(("a", "b", "c"))
+
+
+BAD_FILES = {
+    "unknown key": ("train_file: a.csv\ntext_column: b", 'line 2: unknown key "text_column"; did you mean '
+                                                         '"text_columns"?'),
+    "repeated key": ("labels: [a, b]\n\nlabels: [c, d]", "line 3: the key labels is there twice, first"),
+    "bad YAML": ("train_file: a.csv\nlabels: [a, b\ndev_file: c", "line 3: not valid YAML"),
+    "tab in YAML": ("train_file: a.csv\n\tlabels: x", "line 2: not valid YAML"),
+    "no character": ("train_file: a.csv\nlabels: '\0'", "line 2: not valid YAML .*special characters are"),
+    "a list": ("- a\n- b", "is no task file: lines `key: value` belong there"),
+    "empty": ("", "is no task file"),
+    "no number": ("dev_share: some", 'line 1: dev_share "some" is not a number'),
+    "no whole number": ("split_seed: 1.5", 'line 1: split_seed "1.5" is not a whole number'),
+    "share": ("\ndev_share: 1.0", "line 2: dev_share 1.0 has to be above 0 and below 1"),
+    "mode": ("output_mode: regresion", 'line 1: output_mode regresion is not .*did you mean "regression"'),
+    "nested": ("labels: {a: 1}", "line 1: labels has to be text or a number, or a list of texts"),
+    "nested list": ("labels: [a, [b]]", "line 1: labels has to be text or a number, or a list of texts"),
+    "list": ("train_file: [a, b]", "line 1: train_file has to be text or a number"),
+    "no rows": ("dev_file: a.csv\ntext_columns: b", ": train_file is needed: .* for dev_file alone is"),
+    "no text": ("train_file: a.csv", ": text_columns names nothing; give one column of text, or"),
+    "same text": ("train_file: a.csv\ntext_columns: [b, b]", "line 2: text_columns names b and b; give one"),
+    "text is label": ("train_file: a.csv\ntext_columns: [label, b]",
+                      "label_column label is a column of text"),
+    "duplicate label": (GIVEN + "labels: [x, y, x]",
+                        'line 3: the label "x" is there twice'),
+    "empty label": (GIVEN + "labels: [x, '']", "line 3: a label is empty, or begins"),
+    "one label": (GIVEN + "labels: x", "line 3: there is only the label x; two"),
+    "labels of scores": (GIVEN + "output_mode: regression\nlabels: [x, y]",
+                         "line 4: labels are of classes, a regression has scores"),
+    "label with separator": (GIVEN + "output_mode: multi_label\nlabels: [x|y, z]",
+                             'line 4: the label "x|y" holds the label_separator |'),
+    "separator": (GIVEN + "label_separator: ','",
+                  "line 3: label_separator is for multi_label, the output_mode is classification"),
+    "metric": (GIVEN + "best_metric: pearson",
+               "line 3: best_metric pearson is not one of accuracy, .*, those of classification"),
+    "two splits": (GIVEN + "dev_share: 0.2\ndev_file: c.csv",
+                   "line 4: there is a dev_file and dev_share for a split too"),
+    "name": (GIVEN + "task_name: my reviews", 'line 3: task_name "my reviews" is no'),
+    "GLUE's name": (GIVEN + "task_name: sst2", "line 3: task_name sst2 is a task with"),
+}
+
+
+@pytest.mark.parametrize("text, complaint", BAD_FILES.values(), ids=BAD_FILES)
+def test_bad_task_files(tmp_path, text, complaint):
+    with pytest.raises(UserError, match=f"my_task.yaml.*{complaint.replace('|', '[|]')}") as error:
+        own_task(written(tmp_path, text), {})
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text, complaint", [
+    ('{"train_file": "a.csv",\n "labels": [1, 2}', "my_task.json, line 2: not valid JSON"),
+    ('{"train_file": "a.csv",\n "labels": [true, "b"]}', "line 2: labels has to be .* quotes around true"),
+    ('{"train_file": "a.csv",\n "trian_file": "b"}', '2: unknown key "trian_file"; did you mean'),
+    ('{"labels": ["a", "b"],\n "labels": ["c", "d"]}', "the key labels is there twice"),
+    ('["train_file"]', "is no task file: an object")])
+def test_bad_json(tmp_path, text, complaint):
+    with pytest.raises(UserError, match=complaint):
+        own_task(written(tmp_path, text, "my_task.json"), {})
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(UserError, match="absent.yaml cannot be read: No such file"):
+        own_task(tmp_path / "absent.yaml", {})
+    with pytest.raises(UserError, match="my_task.toml should end with .yaml or .json"):
+        own_task(written(tmp_path, "", "my_task.toml"), {})
+    (tmp_path / "bad.yaml").write_bytes(b"task_name: caf\xe9")
+    with pytest.raises(UserError, match=r"bad.yaml is not UTF-8 \(byte 15\)"):
+        own_task(tmp_path / "bad.yaml", {})
+
+
+def test_no_tag_of_yaml_is_acted_upon(tmp_path):
+    text = "train_file: !!python/object/apply:os.system ['touch ran']\ntext_columns: b"
+    with pytest.raises(UserError, match="line 1: train_file has to be text"):
+        own_task(written(tmp_path, text), {})
+
+
+@pytest.mark.parametrize("change, complaint", [
+    ({"text_columns": ("a", "b", "c")}, "command line: text_columns names a and b and c"),
+    ({"labels": ("x", "x")}, 'command line: the label "x" is there twice'),
+    ({"output_mode": "multi_label", "label_separator": ""}, "command line: label_separator is empty"),
+    ({"output_mode": "multi_label", "label_separator": "\t"}, "label_separator holds a tab or a line break")])
+def test_flags_are_named_as_flags(change, complaint):
+    with pytest.raises(UserError, match=complaint):
+        own_task("", {**FLAGS, **change})
+
+
+def test_many_labels_are_compared_at_once():
+    """A column of scores or ids taken for labels is refused soon, not after the square of its rows."""
+    labels, begun = [str(number) for number in range(60_000)], time.process_time()
+    assert own_task("", FLAGS).with_labels(labels).labels == tuple(labels)
+    assert time.process_time() - begun < 5
+
+
+# What records carry
+
+
+def records(folder, own):
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps({"task": own.task_name, "own_task": own.carried()}))
+    return folder
+
+
+def test_records_name_their_task(tmp_path):
+    own = own_task("", {**FLAGS, "labels": ("a", "b")})
+    folder = records(tmp_path / "records", own)
+    assert set(own.carried()) == set(CARRIED)
+    for flags in ({"train_data_dir": str(folder)}, {"eval_data_dir": f"{folder}/dev.tfrecord,x"},
+                  {"train_data_dir": folder, "task_name": "Reviews"}):
+        assert task_for(flags) == own.spec()
+    with pytest.raises(UserError, match="--task_name SST-2 contradicts the records .*, which are of reviews"):
+        task_for({"train_data_dir": str(folder), "task_name": "SST-2"})
+
+
+def test_other_records_do_not(tmp_path):
+    (tmp_path / "manifest.json").write_text('{"task": "SST-2"}')
+    assert task_for({"train_data_dir": str(tmp_path), "task_name": "sst2"}) == TASKS["SST-2"]
+    with pytest.raises(UserError, match="--task_name is required"):
+        task_for({"train_data_dir": str(tmp_path)})
+    with pytest.raises(UserError, match='did you mean "SST-2"'):
+        task_for({"train_data_dir": "absent", "task_name": "SST-3"})
+
+
+def test_records_that_are_absent_are_named(tmp_path):
+    with pytest.raises(UserError, match="records .*recods do not exist"):
+        task_for({"eval_data_dir": str(tmp_path / "recods")})
+
+
+@pytest.mark.parametrize("carried", [{"labels": 3}, {"unknown": 1}, [1], {"output_mode": "x"}])
+def test_a_damaged_manifest(carried):
+    with pytest.raises(UserError, match="here: own_task is damaged; prepare the records again"):
+        spec_of(carried, "here")

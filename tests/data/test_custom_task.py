@@ -1,0 +1,156 @@
+"""Rows of a task of one's own: labels found in them, the split, and what is wrong with a file."""
+import json
+from collections import Counter
+
+import pytest
+
+from src.config.task.custom import own_task
+from src.data.custom_task import read_own
+from src.errors import UserError
+
+
+def written(folder, name, text):
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def rows_of(labels):
+    return "body,label\n" + "".join(f"text {i},{label}\n" for i, label in enumerate(labels))
+
+
+def read(folder, text, name="rows.csv", **flags):
+    given = {"train_file": written(folder, name, text), "text_columns": ("body",), **flags}
+    return read_own(own_task("", given))
+
+
+def labels_in(text):
+    return [example.label for example in text.examples]
+
+
+@pytest.mark.parametrize("labels, expected", [
+    (["b", "a", "c"], ("a", "b", "c")), (["10", "9", "-1", "2.5"], ("-1", "2.5", "9", "10")),
+    (["x", "3", "20"], ("3", "20", "x"))])
+def test_labels_are_found_and_sorted(tmp_path, labels, expected):
+    own, _ = read(tmp_path, rows_of(labels * 2))
+    assert own.labels == own.spec().labels == expected
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
+def test_the_split_keeps_the_shares_of_the_labels(tmp_path, share):
+    labels = ["a"] * 40 + ["b"] * 100 + ["c"] * 3
+    own, texts = read(tmp_path, rows_of(labels), dev_share=share)
+    dev, train = Counter(labels_in(texts["dev"])), Counter(labels_in(texts["train"]))
+    assert dev == {"a": 40 * share, "b": 100 * share, "c": max(round(3 * share), 1)}
+    assert dev + train == Counter(labels)
+    lines = [[example.line for example in texts[split].examples] for split in ("train", "dev")]
+    assert all(each == sorted(each) for each in lines) and not set(lines[0]) & set(lines[1])
+
+
+def test_the_split_follows_the_seed_alone(tmp_path):
+    text = rows_of(["a", "b", "b", "c"] * 30)
+    drawn = [[e.line for e in read(tmp_path, text, split_seed=seed)[1]["dev"].examples] for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    # Pinned: records of a file have to be the same tomorrow, or the copies of augmentation leak into dev.
+    assert drawn[0] == [19, 21, 24, 30, 31, 65, 66, 71, 76, 84, 86, 121]
+
+
+def test_scores_are_split_over_their_range(tmp_path):
+    scores = [(37 * i) % 100 / 10 for i in range(100)]
+    own, texts = read(tmp_path, rows_of(scores), output_mode="regression")
+    dev = sorted(float(score) for score in labels_in(texts["dev"]))
+    assert own.labels == () and len(dev) == 10
+    assert [int(score) for score in dev] == list(range(10))
+    # A large share too: seven of each ten.
+    dev = read(tmp_path, rows_of(scores), output_mode="regression", dev_share=0.7)[1]["dev"]
+    assert 60 <= len(dev.examples) <= 70
+
+
+def test_several_labels_a_row(tmp_path):
+    rows = [*["a|b"] * 20, *["b"] * 20, *[" a | c "] * 4, *[""] * 10, "d"]
+    own, texts = read(tmp_path, rows_of(rows), output_mode="multi_label")
+    assert own.labels == ("a", "b", "c", "d")
+    # The rarest label of a row is its stratum; the only row of d stays to be trained on.
+    assert Counter(labels_in(texts["dev"])) == {"a|b": 2, "b": 2, "a | c": 1, "": 1}
+    assert "d" in labels_in(texts["train"])
+    other = read(tmp_path, rows_of(["a;b", "b", "a"] * 3), output_mode="multi_label", label_separator=";")
+    assert other[0].labels == ("a", "b")
+    other = read(tmp_path, rows_of(["a b", "b", "a  b "] * 3), output_mode="multi_label", label_separator=" ")
+    assert other[0].labels == ("a", "b")
+
+
+def test_json_lines_may_hold_a_list_of_labels(tmp_path):
+    rows = [{"body": "x", "label": ["a", "b"], "note": 1}, {"label": [], "body": "y"},
+            {"body": "z", "label": "b", "note": None}] * 4
+    own, texts = read(tmp_path, "\n".join(map(json.dumps, rows)), "rows.jsonl", output_mode="multi_label")
+    assert own.labels == ("a", "b")
+    assert Counter(labels_in(texts["train"]) + labels_in(texts["dev"])) == {"a|b": 4, "": 4, "b": 4}
+
+
+def test_files_that_are_there_are_taken_whole(tmp_path):
+    dev = written(tmp_path, "dev.tsv", "label\tbody\nb\tnew text\n")
+    test = written(tmp_path, "test.csv", "body\nno label here\n")
+    own, texts = read(tmp_path, rows_of(["a", "b"]), dev_file=dev, test_file=test)
+    assert {split: len(text.examples) for split, text in texts.items()} == {"train": 2, "dev": 1, "test": 1}
+    assert not texts["test"].labelled and texts["dev"].examples[0].text_a == "new text"
+
+
+def test_pairs_of_texts(tmp_path):
+    text = "first\tsecond\tlabel\n" + "a b\tc\tyes\nd\te\tno\n" * 5
+    _, texts = read(tmp_path, text, "rows.tsv", text_columns=("first", "second"))
+    example = texts["train"].examples[0]
+    assert (example.text_a, example.text_b) == ("a b", "c")
+
+
+MANY = tuple(map(str, range(30)))
+BAD = {
+    "missing column": ("text,label\nx,a\n", {}, "rows.csv: the header lacks body; .* found text, label"),
+    "no label column": ("body,stars\nx,a\n", {}, "rows.csv: the header lacks label"),
+    "empty label": ("body,label\nx,a\ny,\n", {}, "rows.csv, line 3: the label in column label is empty"),
+    "empty text": ("body,label\n ,a\n", {}, "line 2: the text in column body is empty"),
+    "one label": (rows_of("aaaa"), {}, "rows.csv, column label: there is only the label a; two or more"),
+    "single row": (rows_of("aabbac"), {}, 'line 7: the only row of label "c" cannot be trained on'),
+    "scores as labels": (rows_of(["1.5", "1.7", "2"]), {}, "dev_file; or is it a score .--output_mode reg"),
+    "many labels": (rows_of([*MANY, "z"]), {"labels": MANY}, "are 0, 1, .* 19 and 10 more"),
+    "listed labels": (rows_of("abz"), {"labels": ("a", "b")}, 'line 4: label "z" is unknown to'),
+    "no number": (rows_of(["1", "2", "high"]), {"output_mode": "regression"}, '4: label "high" is not a'),
+    "label twice": (rows_of(["a|b", "b|b"]), {"output_mode": "multi_label"}, 'line 3: "b|b" names a'),
+    "empty part": (rows_of(["a|b", "b|"]), {"output_mode": "multi_label"}, "line 3: the label in column"),
+    "too few": (rows_of(["1"]), {"output_mode": "regression"}, "rows.csv: 1 rows are too few to split"),
+    "broken label": (rows_of(['"a\nb"', "c"] * 2), {}, r"label: the label 'a\\nb' holds a tab or a line"),
+    "no labels": (rows_of(["", ""]), {"output_mode": "multi_label"}, "column label: there is no label; two"),
+}
+
+
+@pytest.mark.parametrize("text, flags, complaint", BAD.values(), ids=BAD)
+def test_bad_rows(tmp_path, text, flags, complaint):
+    with pytest.raises(UserError, match=complaint.replace("|", "[|]")) as error:
+        read(tmp_path, text, **flags)
+    assert "\n" not in str(error.value)
+
+
+def test_bad_other_files(tmp_path):
+    dev = written(tmp_path, "dev.csv", rows_of("abz"))
+    with pytest.raises(UserError, match='dev.csv, line 4: label "z" is unknown to rows, .* are a, b'):
+        read(tmp_path, rows_of("ab"), dev_file=dev)
+    with pytest.raises(UserError, match="dev.xlsx does not end with .tsv, .csv, .jsonl"):
+        read(tmp_path, rows_of("ab"), dev_file="dev.xlsx")
+    with pytest.raises(UserError, match="absent.csv does not exist; it should hold the dev rows of rows"):
+        read(tmp_path, rows_of("ab"), dev_file="absent.csv")
+    lines = '{"body": "x", "label": ["a|b"]}\n'
+    with pytest.raises(UserError, match="rows.jsonl, line 1: a label holds the label_separator [|]"):
+        read(tmp_path, lines, "rows.jsonl", output_mode="multi_label")
+    for odd in ("null", '["b"]'):
+        with pytest.raises(UserError, match="line 1: label is a list of something else than texts"):
+            lines = f'{{"body": "x", "label": ["a", {odd}]}}\n'
+            read(tmp_path, lines, "rows.jsonl", output_mode="multi_label")
+    with pytest.raises(UserError, match="rows.txt, column tag: there is only the label O"):
+        read(tmp_path, "a O\n\nb O\n", "rows.txt", output_mode="token_classification", text_columns=())
+
+
+def test_bad_rows_can_be_left_out(tmp_path):
+    file = written(tmp_path, "rows.csv", rows_of(["a", "", "b", "a", "b"]))
+    task = own_task("", {"train_file": file, "text_columns": ("body",)})
+    own, texts = read_own(task, on_bad_row="skip")
+    assert own.labels == ("a", "b") and [bad["line"] for bad in texts["train"].bad_rows] == [3]
+    assert texts["dev"].bad_rows == [] and len(texts["dev"].examples) == 2

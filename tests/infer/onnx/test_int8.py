@@ -1,0 +1,137 @@
+"""The int8 file: integers stored once, multiplied as integers, with the results of the NumPy reference."""
+
+import numpy as np
+import pytest
+from onnx import TensorProto
+
+from src.config.quantization import Quantization
+from src.errors import UserError
+from src.infer.onnx import session as onnx_session
+from src.infer.onnx.bert import bert_model
+from src.infer.onnx.calibration import measure_ranges
+from src.infer.onnx.int8 import layers_of
+from src.infer.onnx.session import OnnxModel, count_products
+from tests import tiny
+from tests.infer.integer_bert import IntegerBert
+
+SCHEMES = {
+    "8 bits": Quantization(),
+    "per channel": Quantization(per_channel=True),
+    "4, 3 and 6 bits": Quantization(weight_bits=4, embedding_bits=3, activation_bits=6),
+    "float classifier": Quantization(quantize_classifier=False),
+}
+DENSE = 6 * tiny.TINY.num_hidden_layers + 2
+# Nearly all numbers round alike in both; one at the edge may not, and moves its row by about this much.
+CLOSE, STEP = 1e-4, 0.05
+
+
+@pytest.fixture(scope="module")
+def ranges():
+    """What the layers of the tiny model see, taken on a batch that others then exceed."""
+    batch = tiny.token_batch(rows=4, length=8, seed=1)
+    return measure_ranges(tiny.TINY, tiny.random_arrays(tiny.TINY), [batch])
+
+
+def write(folder, quantization, ranges):
+    """(config, arrays, path of the int8 file) of the tiny model."""
+    config = tiny.TINY.replace(quantization=quantization)
+    arrays = {**tiny.random_arrays(tiny.TINY), **ranges}
+    file = folder / "model.onnx"
+    file.write_bytes(bert_model(config, arrays, layers_of(quantization)).SerializeToString())
+    return config, arrays, file
+
+
+@pytest.mark.parametrize("quantization", SCHEMES.values(), ids=SCHEMES)
+def test_logits_are_those_of_the_integer_reference(tmp_path, quantization, ranges):
+    config, arrays, file = write(tmp_path, quantization, ranges)
+    batch = tiny.token_batch(rows=24, length=16, seed=2)
+    expected = IntegerBert(config, arrays)(*batch)
+    difference = np.abs(OnnxModel(file, 1)(*batch) - expected).max(axis=1)
+    assert np.median(difference) < CLOSE and difference.max() < STEP
+    # The comparison would notice: without quantization the logits are others.
+    floats = tmp_path / "floats.onnx"
+    floats.write_bytes(bert_model(tiny.TINY, arrays).SerializeToString())
+    assert np.median(np.abs(OnnxModel(floats, 1)(*batch) - expected).max(axis=1)) > 10 * CLOSE
+
+
+@pytest.mark.parametrize("name", ["8 bits", "per channel"])
+def test_every_dense_layer_multiplies_integers(tmp_path, name, ranges):
+    file = write(tmp_path, SCHEMES[name], ranges)[2]
+    # What is left are the two products inside the attention of each layer.
+    assert count_products(file) == (DENSE, 2 * tiny.TINY.num_hidden_layers)
+
+
+@pytest.mark.parametrize("name", ["8 bits", "per channel"])
+def test_a_processor_that_cannot_sum_byte_products(tmp_path, name, ranges, monkeypatch):
+    file, batch = write(tmp_path, SCHEMES[name], ranges)[2], tiny.token_batch(rows=24, length=16, seed=2)
+    expected = OnnxModel(file, 1)(*batch)
+    monkeypatch.setattr(onnx_session, "instructions", lambda: ["avx2"])
+    np.testing.assert_array_equal(OnnxModel(file, 1)(*batch), expected)
+
+
+def test_weights_are_stored_once_in_int8(ranges):
+    quantization = SCHEMES["8 bits"]
+    model = bert_model(tiny.TINY, {**tiny.random_arrays(tiny.TINY), **ranges}, layers_of(quantization))
+    kinds = {TensorProto.INT8: 0, TensorProto.FLOAT: 0}
+    for constant in model.graph.initializer:
+        if len(constant.dims) == 2:
+            kinds[constant.data_type] += 1
+    assert kinds == {TensorProto.INT8: DENSE + 3, TensorProto.FLOAT: 0}
+
+
+def test_query_key_and_value_share_the_rounding_of_their_input(ranges):
+    model = bert_model(tiny.TINY, {**tiny.random_arrays(tiny.TINY), **ranges}, layers_of(Quantization()))
+    rounded = [node.input[0] for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    # One for the first layer's three, two for the last one's, whose query is of [CLS] alone.
+    assert len(rounded) == DENSE - 2 - 1
+
+
+def test_a_range_beyond_which_inputs_lie(tmp_path, ranges):
+    narrow = {name: value / 3 for name, value in ranges.items()}
+    config, arrays, file = write(tmp_path, Quantization(), narrow)
+    batch = tiny.token_batch(rows=24, length=16, seed=2)
+    # Both ends clip at 127 steps: with -128, which a byte could hold, rows would differ by more.
+    difference = np.abs(OnnxModel(file, 1)(*batch) - IntegerBert(config, arrays)(*batch)).max(axis=1)
+    assert np.median(difference) < CLOSE
+
+
+@pytest.mark.parametrize("value", [None, np.zeros(1, np.float32)])
+def test_a_layer_without_a_range(ranges, value):
+    arrays = {**tiny.random_arrays(tiny.TINY), **ranges}
+    arrays["bert.pooler.dense.input_threshold"] = value
+    with pytest.raises(UserError, match="bert.pooler.dense has no range.*--calibration_data"):
+        bert_model(tiny.TINY, arrays, layers_of(Quantization()))
+
+
+def test_inputs_that_are_no_numbers_have_no_range():
+    arrays = tiny.random_arrays(tiny.TINY)
+    arrays["bert.encoder.layer.0.output.dense.weight"][0, 0] = np.nan
+    with pytest.raises(UserError, match=r"inputs of bert.encoder.layer.1.attention.self.query are NaN"):
+        measure_ranges(tiny.TINY, arrays, [tiny.token_batch()])
+
+
+def test_ranges_are_the_largest_inputs(ranges):
+    arrays, batch = tiny.random_arrays(tiny.TINY), tiny.token_batch(rows=4, length=8, seed=1)
+    reference = Watching(tiny.TINY.replace(quantization=None), arrays)
+    reference(*batch)
+    assert set(ranges) == {f"{name}.input_threshold" for name in reference.largest}
+    for name, largest in reference.largest.items():
+        if not name.startswith("bert.encoder.layer.1") or "key" in name or "value" in name:
+            np.testing.assert_allclose(ranges[f"{name}.input_threshold"], [largest], rtol=1e-4)
+        else:   # the last layer is computed for [CLS] alone
+            assert 0 < ranges[f"{name}.input_threshold"][0] <= largest * 1.0001
+
+
+class Watching(IntegerBert):
+    """The reference in floats, noting the largest |x| of each dense layer's input."""
+
+    def __init__(self, config, arrays):
+        super().__init__(config, arrays)
+        self.largest = {}
+
+    def dense(self, x, name):
+        self.largest[name] = max(self.largest.get(name, 0.0), np.abs(x).max())
+        return x @ self.arrays[f"{name}.weight"].T + self.arrays[f"{name}.bias"]
+
+    def table(self, name):
+        return self.arrays[f"bert.embeddings.{name}_embeddings.weight"]

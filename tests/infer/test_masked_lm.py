@@ -1,0 +1,79 @@
+"""The best words of masked places: exactly the largest logits, whatever the batches."""
+
+import numpy as np
+import pytest
+
+from src.infer.masked_lm import MaskedWords, largest
+from tests import tiny
+
+CONFIG = tiny.TINY.replace(labels=())
+PIECES = CONFIG.vocab_size
+
+
+@pytest.mark.parametrize("width, count", [(10, 3), (1000, 15), (30522, 18), (130, 2)])
+def test_the_largest_are_those_of_a_full_sort(width, count):
+    draw = np.random.default_rng(width)
+    values = draw.standard_normal((20, width)).astype(np.float32)
+    values[10:] = np.round(values[10:])             # many equal ones, which go by column
+    values[:, : width // 3] = -np.inf
+    expected = np.argsort(-values, axis=1, kind="stable")[:, :count]
+    np.testing.assert_array_equal(largest(values, count), expected)
+
+
+class Counting:
+    """A network that answers by a rule, and notes what it was asked."""
+
+    def __init__(self):
+        self.shapes = []
+
+    def __call__(self, ids, types, mask, places):
+        import mindspore as ms
+
+        ids, types, mask, places = (tensor.asnumpy() for tensor in (ids, types, mask, places))
+        self.shapes.append(ids.shape)
+        assert ids.dtype == np.int32 and (ids * (1 - mask) == 0).all() and mask.any(axis=1).all()
+        rows = np.arange(len(ids))
+        assert (places // ids.shape[1] == rows).all()
+        logits = np.zeros((len(ids), 9), np.float32)
+        # The answer: the number of real tokens, that of the second segment, the id at the masked place.
+        for value, key in ((3, mask.sum(1)), (2, types.sum(1)), (1, ids.reshape(-1)[places])):
+            logits[rows, key % 9] = value
+        return ms.Tensor(logits)
+
+
+def test_each_context_gets_its_own_answer_in_batches_of_one_length():
+    allowed = np.ones(9, bool)
+    allowed[0] = False
+    network = Counting()
+    ask = MaskedWords(network, allowed, [4, 6, 8], 3, 3)
+    draw = np.random.default_rng(0)
+    contexts, expected = [], []
+    for size in draw.permutation([5] * 4 + [6] * 3 + [8] * 2 + [7]):
+        first, place = int(size) - 2, 1
+        ids = [8] * int(size)
+        ids[place] = 4 if size == 5 else 1
+        contexts.append((tuple(ids), first, place))
+        expected.append([size, 2, 4 if size == 5 else 1])
+    answers = ask(contexts)
+    for answer, wanted in zip(answers, expected, strict=True):
+        assert answer.tolist() == wanted
+    assert sorted(network.shapes) == [(3, 6)] * 3 + [(3, 8)] and ask([]).shape == (0, 3)
+
+
+def test_the_same_as_one_at_a_time(graph_mode):
+    """Against the plain argsort of the network's logits, a context alone and without padding."""
+    import mindspore as ms
+
+    network = tiny.random_masked_lm(CONFIG)
+    allowed = np.arange(PIECES) >= 10
+    draw = np.random.default_rng(2)
+    rows = draw.integers(5, PIECES, (9, 7))
+    rows[:, 3] = 4
+    contexts = [(tuple(map(int, row)), 7, 3) for row in rows]
+    answers = MaskedWords(network, allowed, [16], 4, 6)(contexts)
+    for row, answer in zip(rows.astype(np.int32), answers, strict=True):
+        batch = (row[None], np.zeros((1, 7), np.int32), np.ones((1, 7), np.int32), np.array([3], np.int32))
+        logits = network(*map(ms.Tensor, batch)).asnumpy()[0]
+        logits[~allowed] = -np.inf
+        assert answer.tolist() == np.argsort(-logits, kind="stable")[:6].tolist()
+    assert len({tuple(answer) for answer in answers}) > 5

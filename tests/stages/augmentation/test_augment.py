@@ -1,0 +1,393 @@
+"""`python -m src.tools.augment` from text to text, and on to records."""
+
+import json
+import os
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from src.data.augmentation.words import STOP_WORDS, Word, find_words
+from src.data.text.examples import read_examples
+from src.errors import Interrupted, UserError
+from src.model.state_dict import weight_arrays
+from src.stages.augmentation import augment as stage
+from src.stages.augmentation.candidates import Candidates
+from src.tasks import TASKS
+from src.tools.augment import main
+from src.tools.prepare import main as prepare
+from src.weights.huggingface import write_directory
+from tests import tiny
+
+pytestmark = pytest.mark.usefixtures("graph_mode")
+# "bade" and "##na" write the word "badena": one of several pieces.
+PIECES = [*tiny.VOCABULARY, "##na", "##pe", "the", "not"]
+CONFIG = tiny.TINY.replace(vocab_size=len(PIECES), labels=())
+SOME = ["Bade kina, not 12 badena!", "the  LOTU's dekipe", "mu3 kina badena", "not the", "kixi loyo muwe",
+        "loyo"]
+
+
+@pytest.fixture(scope="module")
+def mlm(tmp_path_factory):
+    """A random model with its head, as transformers would write it."""
+    folder = tmp_path_factory.mktemp("mlm")
+    vocabulary = tiny.write_vocabulary(folder / "vocabulary", PIECES)
+    config = {**CONFIG.to_json_dict(), "architectures": ["BertForMaskedLM"]}
+    write_directory(folder / "model", weight_arrays(tiny.random_masked_lm(CONFIG)), config, vocabulary)
+    return folder / "model"
+
+
+@pytest.fixture(scope="module")
+def headless(mlm):
+    """A model of the same vocabulary without the head: what a teacher's body is."""
+    arrays = tiny.random_arrays(CONFIG.replace(labels=("0", "1")), seed=4)
+    return tiny.write_model(mlm.parent / "headless", mlm, CONFIG.replace(labels=("0", "1")), arrays)
+
+
+def sst2_text(count=14, seed=0):
+    draw = np.random.default_rng(seed)
+    return SOME + [tiny.sentence(draw, "Deki", 5) for _ in range(count)]
+
+
+def write_text(folder, lines, name="train.tsv"):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return folder
+
+
+def sst2(folder, texts=None):
+    texts = sst2_text() if texts is None else texts
+    rows = [f"{text}\t{number % 2}" for number, text in enumerate(texts)]
+    return write_text(folder, ["sentence\tlabel", *rows])
+
+
+def run(data, *flags, task="SST-2", name="train_aug.tsv", **values):
+    main([*tiny.flags(task_name=task, data_dir=data, **values), *map(str, flags)])
+    return data / name
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, mlm):
+    """The folder of one whole run of 4 copies."""
+    data = sst2(tmp_path_factory.mktemp("sst2"))
+    run(data, mlm_model=mlm, copies=4)
+    return data
+
+
+def rows_of(path, task="SST-2"):
+    return [tuple(line.split("\t")) for line in path.read_text().splitlines()]
+
+
+def test_the_original_comes_first_and_whole(done):
+    original, made = (done / "train.tsv").read_text(), (done / "train_aug.tsv").read_text()
+    assert made.startswith(original) and len(made) > 3 * len(original)
+    assert sorted(os.listdir(done)) == ["train.tsv", "train_aug.tsv"]
+
+
+def test_no_text_comes_twice(done):
+    texts, originals = [text for text, _ in rows_of(done / "train_aug.tsv")[1:]], sst2_text()
+    copies = texts[len(originals) :]
+    assert len(copies) == len(set(copies)) > 40 and not set(copies) & set(originals)
+
+
+def parent_of(text, texts):
+    """The original that a copy was made of: the same but for its words."""
+    def frame(text):
+        words = find_words(text)
+        ends = [0, *(place for word in words for place in (word.start, word.end)), len(text)]
+        return [text[begin:end] for begin, end in zip(ends[::2], ends[1::2], strict=True)]
+
+    return [number for number, original in enumerate(texts) if frame(original) == frame(text)]
+
+
+def test_labels_stay_and_only_words_change(done):
+    rows = rows_of(done / "train_aug.tsv")[1:]
+    texts = sst2_text()
+    originals, copies = rows[: len(texts)], rows[len(texts) :]
+    assert [text for text, _ in originals] == texts
+    made_of = [parent_of(text, texts) for text, _ in copies]
+    assert all(made_of)
+    labels = [{originals[number][1] for number in found} for found in made_of]
+    assert all(label in of_parents for of_parents, (_, label) in zip(labels, copies, strict=True))
+    assert not any(3 in found for found in made_of)          # "not the" has no word to replace
+    assert any(0 in found for found in made_of) and any(1 in found for found in made_of)
+    for found, (text, _) in zip(made_of, copies, strict=True):
+        if found == [1]:                                     # "the  LOTU's dekipe"
+            assert text.split("'")[0].isupper() or text.startswith("the  ") and text[5:9].isupper()
+
+
+def test_new_words_are_whole_words_of_the_vocabulary(done):
+    known = {w.key for text in sst2_text() for w in find_words(text)} | set(tiny.WORDS)
+    new = {w.key for text, _ in rows_of(done / "train_aug.tsv")[1:] for w in find_words(text)}
+    assert new <= known and not new & STOP_WORDS
+
+
+def test_records_are_made_of_it(done, tmp_path, mlm):
+    (tmp_path / "dev.tsv").write_text((done / "train.tsv").read_text())
+    prepare(tiny.flags(task_name="SST-2", data_dir=tmp_path, train_file=done / "train_aug.tsv",
+                       vocab_file=mlm, output_dir=tmp_path / "records", max_seq_length=16))
+    manifest = json.loads((tmp_path / "records" / "manifest.json").read_text())
+    assert manifest["files"]["train"]["rows"] == len(rows_of(done / "train_aug.tsv")) - 1
+    assert manifest["files"]["train"]["skipped"] == 0
+
+
+def test_another_batch_size_writes_the_same(done, tmp_path, mlm):
+    made = run(sst2(tmp_path), mlm_model=mlm, copies=4, batch_size=5)
+    assert made.read_bytes() == (done / "train_aug.tsv").read_bytes()
+
+
+def test_another_seed_writes_another_file(tmp_path, headless):
+    data = sst2(tmp_path)
+    flags = {"load_teacher_ckpt_path": headless, "copies": 4}
+    first, again, other = (run(data, "--overwrite_output_file", **flags, seed=seed).read_bytes()
+                           for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def interrupt_at(monkeypatch, number, error=KeyboardInterrupt):
+    """Stop the run when its part `number` is to be made; returns the list of row numbers asked for."""
+    made, make = [], stage.Maker.make
+
+    def watched(self, rows):
+        if number is not None and len(made) == number:
+            raise error
+        made.append([row for row, _, _ in rows])
+        return make(self, rows)
+
+    monkeypatch.setattr(stage.Maker, "make", watched)
+    return made
+
+
+def test_an_interrupted_run_goes_on(done, tmp_path, mlm, monkeypatch):
+    """Its parts are of other sizes than those of the unbroken run, which are one; the bytes are the same."""
+    monkeypatch.setattr(stage, "PART_ROWS", 4)
+    data, flags = sst2(tmp_path), {"mlm_model": mlm, "copies": 4}
+    interrupt_at(monkeypatch, 2)
+    with pytest.raises(Interrupted, match="the same command goes on"):
+        run(data, **flags)
+    assert not (data / "train_aug.tsv").exists()
+    monkeypatch.undo()
+    monkeypatch.setattr(stage, "PART_ROWS", 4)
+    with pytest.raises(UserError, match="made with copies 4, not 5"):
+        run(data, **{**flags, "copies": 5})
+    made = interrupt_at(monkeypatch, None)
+    assert run(data, **flags).read_bytes() == (done / "train_aug.tsv").read_bytes()
+    assert [row for rows in made for row in rows] == list(range(8, 20))
+    assert sorted(os.listdir(data)) == ["train.tsv", "train_aug.tsv"]
+
+
+@pytest.mark.reference
+def test_candidates_are_those_of_transformers(mlm):
+    """Each word masked alone in its sentence, through transformers' BertForMaskedLM."""
+    torch = pytest.importorskip("torch")
+    from transformers import BertForMaskedLM, BertTokenizer
+
+    from src.config.augment_config import AugmentConfig
+    from src.stages.augmentation.candidates import Survey
+    from src.stages.augmentation.sources import Sources
+    from src.stages.model.device import equip_device
+
+    config = AugmentConfig(task_name="SST-2", data_dir="", mlm_model=str(mlm), candidates=5)
+    sources = Sources(config, TASKS["SST-2"])
+    survey, texts = Survey(sources.pieces), sst2_text(6)
+    survey.add(texts)
+    candidates = sources.candidates(survey, equip_device(config, print), mlm)
+    wanted = [(text, find_words(text)) for text in texts]
+    theirs, tokenizer = BertForMaskedLM.from_pretrained(mlm).eval(), BertTokenizer.from_pretrained(mlm)
+    compared = 0
+    for (text, words), found in zip(wanted, candidates(wanted), strict=True):
+        for word, offered in zip(words, found, strict=True):
+            if word.key not in tiny.WORDS:
+                continue
+            ids = tokenizer(text[: word.start] + "[MASK]" + text[word.end :], return_tensors="pt")
+            place = (ids["input_ids"][0] == tokenizer.mask_token_id).nonzero()[0, 0]
+            with torch.no_grad():
+                order = theirs(**ids).logits[0, place].argsort(descending=True).tolist()
+            names = [name for name in tokenizer.convert_ids_to_tokens(order) if name in tiny.WORDS]
+            assert list(offered) == [name for name in names if name != word.key][:5]
+            compared += 1
+    assert compared > 20
+
+
+def test_of_two_spellings_the_more_probable_counts():
+    names = ["Movie", "film", "FILM", "show", "play", "movie"]
+    vocab = {name: place for place, name in enumerate(names)}
+    pieces = SimpleNamespace(tokenizer=SimpleNamespace(vocab=vocab), contexts=lambda wanted: [["context"]])
+    candidates = Candidates(pieces, lambda contexts: [range(len(names))], {}, 2)
+    assert candidates([("Play", [Word("Play", 0, 4)])]) == [[["Movie", "film"]]]
+
+
+def test_a_model_without_the_head_gives_neighbours_alone(tmp_path, headless, capsys):
+    made = run(sst2(tmp_path), mlm_model=headless, copies=2)
+    said = capsys.readouterr().out
+    assert "has no masked language modelling head: neighbours alone" in said
+    assert len(rows_of(made)) > 30 and f"{made}: 20 rows and " in said
+
+
+def test_glove_takes_the_words_of_several_pieces(tmp_path, mlm, capsys):
+    words = ["badena", "sun", "Moon", "star", "the", "dekipe", "sea"]
+    draw = np.random.default_rng(0)
+    lines = (f"{word} {' '.join(f'{x:.3f}' for x in draw.standard_normal(4))}" for word in words)
+    (tmp_path / "glove.txt").write_text("\n".join(lines) + "\n")
+    flags = {"glove_file": tmp_path / "glove.txt", "copies": 20, "probability": 0.9}
+    made = run(sst2(tmp_path / "data"), mlm_model=mlm, **flags)
+    new = {w.key for text, _ in rows_of(made)[1:] for w in find_words(text)}
+    assert {"sun", "moon", "star", "sea"} <= new
+    alone = run(sst2(tmp_path / "alone"), **flags)
+    # Only these words have vectors: nothing else of the text is replaced.
+    changed = {text for text, _ in rows_of(alone)[21:]}
+    assert changed and all(parent_of(text, sst2_text()[:3]) for text in changed)
+
+
+def test_the_teacher_filters(tmp_path, headless):
+    from src.stages.serving.predict import Classifier
+
+    everything = rows_of(run(sst2(tmp_path / "all"), load_teacher_ckpt_path=headless, copies=6))
+    kept = rows_of(run(sst2(tmp_path / "kept"), load_teacher_ckpt_path=headless, copies=6,
+                       filter_with_teacher=0.6))
+    classify = Classifier(str(headless), max_seq_length=32)
+    answers = classify([text for text, _ in everything[21:]])
+    sure = [row for row, (label, probability) in zip(everything[21:], answers, strict=True)
+            if label == row[1] and probability >= 0.6]
+    assert kept[21:] == sure and 0 < len(sure) < len(everything) - 21
+
+
+# Forms and tasks, with neighbours alone, which need no graph
+
+
+def test_pairs_keep_their_partners(tmp_path, headless):
+    lines = tiny.mnli_rows(8, 3).splitlines()
+    lines[4] = lines[4].rpartition("\t")[0] + "\t-"
+    data = write_text(tmp_path, lines)
+    made = [line.split("\t") for line in run(data, load_teacher_ckpt_path=headless, task="MNLI")
+            .read_text().splitlines()]
+    originals, copies = made[1:9], made[9:]
+    assert ["\t".join(row) for row in made[:9]] == lines and len(copies) > 100
+    for row in copies:
+        parents = [[i for i, (a, b) in enumerate(zip(old, row, strict=True)) if a != b] for old in originals]
+        assert [8] in parents or [9] in parents
+    # A row without a gold label has no copy.
+    assert not any(row[8] == originals[3][8] or row[9] == originals[3][9] for row in copies)
+
+
+def test_cola_has_no_header(tmp_path, headless):
+    data = write_text(tmp_path, ["gj04\t1\t\tBade kina.", "cj99\t0\t*\tLoyo muwe bade."])
+    lines = run(data, load_teacher_ckpt_path=headless, task="CoLA").read_text().splitlines()
+    assert lines[:2] == (data / "train.tsv").read_text().splitlines() and len(lines) > 20
+    assert {tuple(line.split("\t")[:3]) for line in lines} == {("gj04", "1", ""), ("cj99", "0", "*")}
+    assert all(line.split("\t")[3][0].isupper() and line.endswith(".") for line in lines)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_other_forms(tmp_path, headless, suffix):
+    texts = ['Bade, "kina"\tmuwe', "loyo kixi"]
+    objects = [json.dumps({"label": 1, "sentence": text}) for text in texts]
+    quoted = ["label,sentence", '1,"Bade, ""kina""\tmuwe"', "1,loyo kixi"]
+    data = write_text(tmp_path, objects if suffix == "jsonl" else quoted, f"train.{suffix}")
+    made = run(data, load_teacher_ckpt_path=headless, name=f"train_aug.{suffix}", copies=5)
+    examples = read_examples(made, TASKS["SST-2"]).examples
+    assert [example.text_a for example in examples[:2]] == texts and 4 < len(examples) <= 12
+    assert all('"' in e.text_a and "\t" in e.text_a or len(e.text_a.split()) == 2 for e in examples)
+
+
+def test_bad_rows_are_left_out_and_max_rows_holds(tmp_path, headless, capsys):
+    data = write_text(tmp_path, ["sentence\tlabel", "bade kina\t1", "no label", "loyo\t0", "muwe\t1"])
+    made = run(data, "--on_bad_row", "skip", load_teacher_ckpt_path=headless, max_rows=2)
+    assert rows_of(made)[:3] == [("sentence", "label"), ("bade kina", "1"), ("loyo", "0")]
+    assert {label for text, label in rows_of(made)[3:] if len(text.split()) == 2} == {"1"}
+    assert "1 malformed rows are left out (the first: line 3" in capsys.readouterr().out
+
+
+def without_mask(mlm, folder):
+    return tiny.write_vocabulary(folder, [piece for piece in PIECES if piece != "[MASK]"])
+
+
+BAD = {
+    "no source": ({}, "no source of other words"),
+    "filter": ({"filter_with_teacher": 0.9, "glove_file": "g"}, "needs --load_teacher_ckpt_path"),
+    "suffix": ({"glove_file": "g", "output_file": "x.csv"}, "let its name end with .tsv"),
+    "input": ({"glove_file": "g", "output_file": "DATA/train.tsv"}, "is the input"),
+    "exists": ({"glove_file": "g", "output_file": "DATA/old.tsv"}, "old.tsv exists"),
+    "folder": ({"glove_file": "g", "output_file": "DATA/sub.tsv"}, "is a folder"),
+    "no place": ({"glove_file": "g", "output_file": "DATA/train.tsv/x/y.tsv"}, "train.tsv takes no files"),
+    "glove": ({"glove_file": "absent.txt"}, "absent.txt does not exist"),
+    "model": ({"mlm_model": "absent"}, "absent does not exist"),
+    "probability": ({"glove_file": "g", "probability": 1.5}, "between 0 and 1"),
+    "copies": ({"glove_file": "g", "copies": 0}, "above 0"),
+    "length": ({"glove_file": "g", "max_seq_length": 4}, "too short"),
+    "no data": ({"glove_file": "g", "data_dir": "nowhere"}, "nowhere does not exist"),
+}
+
+
+@pytest.mark.parametrize("values, complaint", BAD.values(), ids=BAD)
+def test_wrong_input_is_said_and_nothing_written(tmp_path, values, complaint):
+    data = sst2(tmp_path / "data")
+    (data / "old.tsv").write_text("kept")
+    (data / "sub.tsv").mkdir()
+    (data / "glove.txt").write_text("film 1 2\nshow 2 1\n")
+    values = {name: str(value).replace("DATA", str(data)) for name, value in values.items()}
+    if values.get("glove_file") == "g":
+        values["glove_file"] = str(data / "glove.txt")
+    with pytest.raises(UserError, match=complaint):
+        main(tiny.flags(**{"task_name": "SST-2", "data_dir": data, **values}))
+    assert sorted(os.listdir(data)) == ["glove.txt", "old.tsv", "sub.tsv", "train.tsv"]
+
+
+def test_a_data_folder_that_cannot_be_written(tmp_path, headless, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda folder, mode: folder != tmp_path)
+    with pytest.raises(UserError, match=f"train_aug.tsv cannot be written, for {tmp_path} takes no files"):
+        run(sst2(tmp_path), load_teacher_ckpt_path=headless)
+
+
+def test_a_broken_glove_file_leaves_nothing(tmp_path):
+    data = sst2(tmp_path)
+    (tmp_path / "glove.txt").write_text("film 1 2\nshow 2\n")
+    with pytest.raises(UserError, match="glove.txt, line 2: 1 numbers after the word where 2 belong"):
+        run(data, glove_file=tmp_path / "glove.txt")
+    assert sorted(os.listdir(data)) == ["glove.txt", "train.tsv"]
+
+
+def test_a_broken_row_is_said_before_anything_is_made(tmp_path, mlm):
+    data = write_text(tmp_path, ["sentence\tlabel", "bade\t1", "kina\t7"])
+    with pytest.raises(UserError, match=r"train.tsv, line 3: label \"7\" is unknown"):
+        run(data, mlm_model=mlm)
+    assert os.listdir(data) == ["train.tsv"]
+
+
+def test_scores_cannot_be_filtered(tmp_path, headless):
+    data = write_text(tmp_path, ["index\tsentence1\tsentence2\tscore", "0\tbade\tkina\t2.5"])
+    with pytest.raises(UserError, match="STS-B has scores"):
+        run(data, task="STS-B", load_teacher_ckpt_path=headless, filter_with_teacher=0.5)
+    made = run(data, task="STS-B", load_teacher_ckpt_path=headless)
+    assert {row[3] for row in rows_of(made)[1:]} == {"2.5"} and len(rows_of(made)) > 10
+
+
+def test_a_vocabulary_without_mask_is_refused(tmp_path, mlm):
+    vocabulary = without_mask(mlm, tmp_path / "vocabulary")
+    config = {**CONFIG.to_json_dict(), "architectures": ["BertForMaskedLM"]}
+    write_directory(tmp_path / "model", weight_arrays(tiny.random_masked_lm(CONFIG)), config, vocabulary)
+    with pytest.raises(UserError, match=r"has no \[MASK\]"):
+        run(sst2(tmp_path / "data"), mlm_model=tmp_path / "model")
+
+
+def test_a_vocabulary_larger_than_the_model_is_refused(tmp_path, headless):
+    larger = tiny.write_vocabulary(tmp_path / "vocabulary", [*PIECES, "more"])
+    config = CONFIG.replace(labels=("0", "1"))
+    model = tiny.write_model(tmp_path / "model", larger, config, tiny.random_arrays(config))
+    with pytest.raises(UserError, match=f"has the id {len(PIECES)}, the model beside it {len(PIECES)} word"):
+        run(sst2(tmp_path / "data"), load_teacher_ckpt_path=model)
+
+
+@pytest.mark.reference
+def test_the_benchmark_makes_the_same_copies(tmp_path, mlm, capsys):
+    """One word at a time, and in PyTorch as the published code does: the words are those of batches."""
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from benchmarks import bench_augment
+
+    flags = tiny.flags(task_name="SST-2", data_dir=sst2(tmp_path), mlm_model=mlm, copies=2, probability=0.9)
+    bench_augment.main(["--rows=6", "--repeats=1", f"--json={tmp_path / 'figures.json'}", *flags])
+    found = json.loads((tmp_path / "figures.json").read_text())
+    assert set(found) == {"batches", "one", "published"}
+    for way in found.values():
+        assert way["rows_with_the_same_copies"] == 1.0 and way["copies_a_second"] > 0

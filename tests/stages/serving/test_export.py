@@ -1,0 +1,205 @@
+"""Export from folder to folder: complete, minimal, checked against the model; refused in one sentence."""
+
+import dataclasses
+import json
+import os
+
+import numpy as np
+import onnx
+import pytest
+
+from src.config.quantization import Quantization
+from src.errors import UserError
+from src.files import MARK
+from src.infer.onnx.session import OnnxModel
+from src.stages.model import device as kernels
+from src.stages.serving import verify as export_check
+from src.stages.serving.verify import Comparison
+from src.tools.compare import main as compare
+from src.tools.evaluate import main as evaluate
+from src.tools.export import main
+from src.train.device import set_up_device
+from tests import tiny
+
+TOKENIZER = ["tokenizer.json", "tokenizer_config.json", "vocab.txt"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, vocabulary):
+    return tiny.write_model(tmp_path_factory.mktemp("float"), vocabulary)
+
+
+def quantized(folder, vocabulary, scale=6.0, **scheme):
+    """A quantized model folder whose ranges are all `scale`."""
+    config = tiny.TINY.replace(quantization=Quantization(**scheme))
+    arrays = tiny.random_arrays(config)
+    ranges = [name for name in arrays if name.endswith("input_threshold")]
+    arrays.update({name: np.full(1, scale, np.float32) for name in ranges})
+    return tiny.write_model(folder, vocabulary, config, arrays)
+
+
+def run(model, out, *flags):
+    main(tiny.flags(model_dir=model, output_dir=out, kernels="off") + list(flags))
+    return json.loads((out / "config.json").read_text())
+
+
+def test_onnx_in_float(tmp_path, model, sst2, capsys):
+    values = run(model, tmp_path / "out", f"--eval_data_dir={sst2}")
+    assert sorted(os.listdir(tmp_path / "out")) == sorted([MARK, "config.json", "model.onnx", *TOKENIZER])
+    assert values["export"] == {"format": "onnx", "precision": "fp32"}
+    assert values["id2label"] == {"0": "0", "1": "1"} and "quantization" not in values
+    lines = capsys.readouterr().out
+    assert "over 13 rows: logits differ by at most" in lines and "0 predictions differ" in lines
+    onnx.checker.check_model(tmp_path / "out" / "model.onnx", full_check=True)
+
+
+def test_mindir(tmp_path, model, capsys):
+    values = run(model, tmp_path / "out", "--format=mindir")
+    assert sorted(os.listdir(tmp_path / "out")) == sorted([MARK, "config.json", "model.mindir", *TOKENIZER])
+    assert values["export"] == {"format": "mindir", "precision": "fp32"}
+    assert "over 32 rows" in capsys.readouterr().out
+
+
+def test_a_float_model_in_integers(tmp_path, model, sst2, capsys):
+    flags = ["--precision=int8", f"--calibration_data={sst2}", f"--eval_data_dir={sst2}"]
+    values = run(model, tmp_path / "out", *flags, "--calibration_rows=20", "--per_channel")
+    assert values["quantization"]["weight_bits"] == 8 and values["quantization"]["per_channel"]
+    lines = capsys.readouterr().out
+    assert "the largest inputs of 14 layers over 20 rows" in lines
+    assert "matrix products in ONNX Runtime: 14 of integers, 4 of floats" in lines
+
+
+def test_a_quantized_model(tmp_path, vocabulary, capsys):
+    folder = quantized(tmp_path / "model", vocabulary)
+    assert run(folder, tmp_path / "int8", "--precision=int8")["quantization"]["activation_bits"] == 8
+    assert "quantization" not in run(folder, tmp_path / "fp32")
+    assert "fp32 leaves the quantization out" in capsys.readouterr().out
+    batch = tiny.token_batch(rows=8)
+    int8, fp32 = (OnnxModel(tmp_path / name / "model.onnx")(*batch) for name in ("int8", "fp32"))
+    assert 1e-3 < np.abs(int8 - fp32).max()
+
+
+def test_an_export_is_evaluated_and_compared_like_its_model(tmp_path, vocabulary, sst2, capsys):
+    # Labels in the other order than the task's, and matched by name.
+    folder = tiny.write_model(tmp_path / "model", vocabulary, tiny.TINY.replace(labels=("1", "0")))
+    run(folder, tmp_path / "out")
+    flags = tiny.flags(task_name="SST-2", eval_data_dir=sst2, kernels="off")
+    for model_dir in (folder, tmp_path / "out"):
+        evaluate([*flags, f"--model_dir={model_dir}"])
+    results = [json.loads((path / "eval_results.json").read_text()) for path in (folder, tmp_path / "out")]
+    assert results[0] == results[1] and results[0]["eval_samples"] == 13
+    models = f"--models=model={folder},onnx={tmp_path / 'out'}"
+    compare([*flags, models, f"--output_dir={tmp_path / 'table'}", "--timed_sentences=3"])
+    rows = json.loads((tmp_path / "table" / "compare.json").read_text())
+    assert rows[0]["parameters"] == rows[1]["parameters"] == sum(
+        array.size for array in tiny.random_arrays(tiny.TINY).values())
+    with pytest.raises(UserError, match="is not of MNLI: it answers 1, 0"):
+        evaluate([f"--model_dir={tmp_path / 'out'}", "--task_name=MNLI", f"--eval_data_dir={sst2}"])
+
+
+def test_an_int8_file_is_a_quarter(tmp_path, vocabulary, sst2):
+    config = tiny.TINY.replace(vocab_size=8000, hidden_size=256, intermediate_size=1024)
+    folder = tiny.write_model(tmp_path / "model", vocabulary, config)
+    run(folder, tmp_path / "int8", "--precision=int8", f"--calibration_data={sst2}")
+    sizes = [path.stat().st_size for path in (tmp_path / "int8" / "model.onnx", folder / "model.safetensors")]
+    assert sizes[0] / sizes[1] < 0.26
+
+
+@pytest.mark.parametrize("last, agrees", [(0.5, True), (0.4, False), (np.nan, False)])
+def test_a_file_that_differs_is_noticed(last, agrees):
+    found = Comparison.of(np.array([[1.0, -1.0], [2.0, last]]), np.array([[1.0, -1.0], [2.0, 0.5]]))
+    assert found.agrees("fp32") is agrees
+
+
+def test_what_rounding_can_do_and_what_it_cannot():
+    expected = np.random.default_rng(0).standard_normal((100, 2))
+    one_row = expected.copy()
+    one_row[3] = expected[3, ::-1]
+    found = Comparison.of(one_row, expected)
+    assert found.agrees("int8") and not found.agrees("fp32")
+    assert found.changed == 1 and found.margin == pytest.approx(abs(expected[3, 0] - expected[3, 1]))
+    assert not Comparison.of(expected * 1.3, expected).agrees("int8")
+    assert not Comparison.of(expected * np.nan, expected).agrees("int8")
+
+
+def test_of_scores_no_prediction_is_said_to_differ_or_not():
+    scores = np.array([[1.0], [2.0]])
+    assert "predictions" not in str(Comparison.of(scores + 1e-6, scores, "regression"))
+    assert "; 1 predictions differ, by margins of up to 2" in str(
+        Comparison.of(np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[1.0, 0.0], [2.0, 0.0]])))
+
+
+def test_a_file_that_does_not_agree_is_not_kept(tmp_path, model, monkeypatch):
+    monkeypatch.setattr(export_check, "LARGEST", -1.0)
+    with pytest.raises(UserError, match="does not compute what the model does"):
+        run(model, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+REFUSED = {
+    "int8 without ranges": (["--precision=int8"], "give --calibration_data"),
+    "int8 as mindir": (["--precision=int8", "--format=mindir"], "needs --format onnx"),
+    "calibration in float": (["--calibration_data=x"], "for --precision int8"),
+    "calibration records absent": (["--precision=int8", "--calibration_data=none"], "none does not exist"),
+    "evaluation records absent": (["--eval_data_dir=none"], "none does not exist"),
+    "half precision": (["--compute_type=float16"], "--compute_type float16 is not for export"),
+    "rounded products": (["--matmul_precision=bf16"], "--matmul_precision bf16 is not for export"),
+    "misspelt format": (["--format=onxx"], 'did you mean "onnx"'),
+}
+
+
+@pytest.mark.parametrize("flags, complaint", REFUSED.values(), ids=REFUSED)
+def test_wrong_flags(tmp_path, model, flags, complaint):
+    with pytest.raises(UserError, match=complaint):
+        run(model, tmp_path / "out", *flags)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("flag", ["--eval_data_dir={}", "--calibration_data=x, {}"])
+def test_records_below_the_output_are_not_deleted(tmp_path, model, flag):
+    records = tmp_path / "out" / "records"
+    records.mkdir(parents=True)
+    with pytest.raises(UserError, match="out holds .*records, which this run reads"):
+        run(model, tmp_path / "out", flag.format(records), "--precision=int8", "--overwrite_output_dir")
+    assert records.is_dir()
+
+
+def test_a_file_is_compared_with_the_model_in_float32(tmp_path, model, monkeypatch):
+    """Elsewhere than on a CPU auto would be float16, which differs from any file by more than rounding."""
+    def as_elsewhere(config):
+        device = set_up_device(config)
+        changes = {"compute_type": "float16"} if config.compute_type == "auto" else {}
+        return dataclasses.replace(device, **changes)
+
+    monkeypatch.setattr(kernels, "set_up_device", as_elsewhere)
+    run(model, tmp_path / "out")
+
+
+def test_a_quantized_model_has_its_own_ranges(tmp_path, vocabulary):
+    folder = quantized(tmp_path / "model", vocabulary)
+    with pytest.raises(UserError, match="leave out --calibration_data"):
+        run(folder, tmp_path / "out", "--precision=int8", f"--calibration_data={tmp_path}")
+    unset = quantized(tmp_path / "unset", vocabulary, scale=0.0)
+    with pytest.raises(UserError, match="has no range of its input"):
+        run(unset, tmp_path / "out", "--precision=int8")
+    assert not (tmp_path / "out").exists()
+
+
+def test_folders_that_cannot_be_exported(tmp_path, vocabulary):
+    relative = tiny.write_model(tmp_path / "r", vocabulary, tiny.TINY.replace(use_relative_positions=True))
+    headless = tiny.write_model(tmp_path / "h", vocabulary, tiny.TINY.replace(labels=()))
+    larger = tiny.write_model(tmp_path / "v", vocabulary, tiny.TINY.replace(vocab_size=99))
+    without = tiny.write_model(tmp_path / "t", vocabulary)
+    for name in TOKENIZER:
+        (without / name).unlink()
+    for folder, complaint in ((relative, "--format mindir"), (headless, "has no head"),
+                              (without, "holds no tokenizer files"), (larger, "has the id 99"),
+                              (tmp_path / "none", "does not exist")):
+        with pytest.raises(UserError, match=complaint):
+            run(folder, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+    run(tiny.write_model(tmp_path / "good", vocabulary), tmp_path / "exported")
+    with pytest.raises(UserError, match="is an exported folder"):
+        run(tmp_path / "exported", tmp_path / "out")
+    with pytest.raises(UserError, match="holds .*, which this run reads"):
+        run(relative, tmp_path)

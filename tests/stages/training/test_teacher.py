@@ -1,0 +1,172 @@
+"""The teacher cache in runs on tiny models: against the teacher in every step, and read by a second run."""
+
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from run_task_distill import main as distil
+from src.config.teacher_cache_config import TeacherCacheConfig
+from src.distill.network import TeacherAnswers
+from src.errors import UserError
+from src.stages.training.teacher import Teacher, cache_of
+from src.tools.cache import main as cache_tool
+from src.weights.reader import read_weights
+from tests import tiny
+
+pytestmark = pytest.mark.usefixtures("graph_mode")
+SIZES = "--num_hidden_layers 1 --hidden_size 24 --num_attention_heads 4 --intermediate_size 40".split()
+EPOCHS = "--td_phase1_epoch_size 2 --td_phase2_epoch_size 2 --batch_size 8 --learning_rate 1e-3".split()
+NO_DROPOUT = "--hidden_dropout_prob 0 --attention_probs_dropout_prob 0 --logging_step 1".split()
+STEPS, LEARNING_RATE = 20, 1e-3
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, vocabulary, sst2):
+    """Output folders of one run without a cache, one that writes it, one that reads it; over two buckets."""
+    folder = tmp_path_factory.mktemp("cached")
+    teacher = tiny.write_model(folder / "teacher", vocabulary, seed=3)
+
+    def run(name, cache):
+        places = {"task_name": "SST-2", "load_teacher_ckpt_path": teacher, "train_data_dir": sst2}
+        more = {"do_eval": "false", "output_dir": folder / name, "teacher_cache": cache}
+        distil([*tiny.flags(**places, **more, phase2_learning_rate=1e-3), *EPOCHS, *SIZES, *NO_DROPOUT])
+
+    def forbidden(*arguments):
+        raise AssertionError("the teacher was built into a graph")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("src.data.dataloader.COMPILE_TOKENS", 20)
+        run("off", "off")
+        run("writes", "auto")
+        # Compiled or not, what the teacher answers goes through this cell.
+        patch.setattr(TeacherAnswers, "construct", forbidden)
+        patch.setattr("src.distill.cached_teacher.Lesson._ask", forbidden)
+        run("reads", "auto")
+    return folder
+
+
+def weights(folder, name="last"):
+    return read_weights(folder / name).arrays
+
+
+def log_of(folder):
+    return (folder / "log.txt").read_text()
+
+
+def test_the_same_student_within_the_bounds_of_float16(runs):
+    """20 steps of Adam move a weight by up to 0.02; float16 targets turn that by a fiftieth at the most."""
+    assert re.search(r"lengths \d+/\d+", log_of(runs / "off")), "one bucket only"
+    off, writes, start = (weights(runs / name, where) for name, where in
+                          (("off", "last"), ("writes", "last"), ("off", "phase1")))
+    assert max(np.abs(off[name] - start[name]).max() for name in off) > 3e-3
+    for name, array in off.items():
+        np.testing.assert_allclose(writes[name], array, atol=STEPS * LEARNING_RATE / 50, err_msg=name)
+    assert any((writes[name] != off[name]).any() for name in off), "nothing was rounded"
+
+
+def test_a_second_run_reads_and_ends_as_the_first(runs):
+    one, other = weights(runs / "writes"), weights(runs / "reads")
+    for name, array in one.items():
+        np.testing.assert_allclose(other[name], array, atol=1e-6, err_msg=name)
+    log = log_of(runs / "reads")
+    assert log.count("is read") == 2 and log.count("the teacher has nothing to do") == 2
+    waits = re.findall(r"^waited for the teacher cache: ([\d.]+) % of the epoch$", log, re.M)
+    assert len(waits) == 4 and all(0 <= float(wait) <= 100 for wait in waits)
+    written = log_of(runs / "writes")
+    # Phase 1's first epoch kept the logits along with the layers: phase 2 finds them.
+    assert len(re.findall(r"40 rows, \S+ GB, \S+ GB of disk free; written to", written)) == 1
+    assert written.count("the teacher has nothing to do") == 1
+    assert len(re.findall(r"waited for the teacher cache", written)) == 3
+
+
+def test_the_tool_lists_and_deletes(runs, tmp_path, capsys):
+    root = tmp_path / "copy"
+    for folder in (runs / "teacher_cache").iterdir():
+        (root / folder.name).mkdir(parents=True)
+        for file in folder.iterdir():
+            (root / folder.name / file.name).write_bytes(file.read_bytes())
+    (root / ("." + "0" * 20 + ".part")).mkdir()
+    (root / "mine").mkdir()
+    place = tiny.flags(teacher_cache_dir=root)
+    cache_tool([*place, "--list"])
+    listed = capsys.readouterr().out.splitlines()
+    rows = (row for row in listed if "40 rows" in row)
+    layers, logits = sorted(rows, key=lambda row: "logits" in row)
+    assert "of states 0/2, scores 2, teacher " in layers and "of logits, teacher " in logits
+    assert any("incomplete, left by a run that broke off" in row for row in listed)
+    assert re.search(r": 3 caches, \S+ GB$", listed[-1])
+    with pytest.raises(UserError, match="no such cache"):
+        cache_tool([*place, "--delete", "abc"])
+    mine = root / layers.split()[0] / "mine"
+    mine.write_text("x")
+    with pytest.raises(UserError, match="holds mine, which is of no cache, so nothing is deleted"):
+        cache_tool([*place, "--delete", "all"])
+    mine.unlink()
+    cache_tool([*place, "--delete", layers.split()[0]])
+    assert "deleted 1 caches" in capsys.readouterr().out and len(list(root.iterdir())) == 3
+    cache_tool([*place, "--delete", "all"])
+    assert [path.name for path in root.iterdir()] == ["mine"]
+
+
+def cache_with(tmp_path, network, table, config=tiny.TINY, **changes):
+    values = {"teacher_cache_dir": tmp_path, "matmul_precision": "fp32", **changes.pop("flags", {})}
+    run = SimpleNamespace(config=SimpleNamespace(**values), output_dir=tmp_path / "out")
+    features, layer_map = changes.get("features", ["embedding", "hidden"]), changes.get("layer_map", (1, 2))
+    return cache_of(run, table, features, Teacher(network, config, "somewhere"), layer_map).key
+
+
+def test_what_another_key_comes_of(tmp_path):
+    from src.data.dataset import RecordTable
+    from src.model.bert import BertClassifier
+    from src.model.state_dict import named_parameters
+
+    tokens = np.arange(5, 15)
+    table = RecordTable.from_flat(tokens, tokens * 0, [4, 6], np.zeros(2, np.int64), 16)
+    network = BertClassifier(tiny.TINY)
+    key = cache_with(tmp_path, network, table)
+    others = {
+        cache_with(tmp_path, network, RecordTable.from_flat(tokens + 1, tokens * 0, [4, 6], None, 16)),
+        cache_with(tmp_path, network, RecordTable.from_flat(tokens, tokens * 0, [5, 5], None, 16)),
+        cache_with(tmp_path, network, RecordTable.from_flat(tokens, tokens * 0, [4, 6], None, 8)),
+        cache_with(tmp_path, network, table, layer_map=(1,)),
+        cache_with(tmp_path, network, table, features=["hidden"]),
+        cache_with(tmp_path, network, table, features=["logits"]),
+        cache_with(tmp_path, network, table, flags={"matmul_precision": "bf16"}),
+        cache_with(tmp_path, network, table, tiny.TINY.replace(labels=("1", "0"))),
+        cache_with(tmp_path, network, table, tiny.TINY.replace(head_activation="relu")),
+    }
+    # Labels are the student's matter, and dropout does not act in a teacher.
+    other_labels = RecordTable.from_flat(tokens, tokens * 0, [4, 6], np.ones(2, np.int64), 16)
+    assert cache_with(tmp_path, network, other_labels) == key
+    for silent in ({"hidden_dropout_prob": 0.3}, {"label_separator": ";"}):
+        assert cache_with(tmp_path, network, table, tiny.TINY.replace(**silent)) == key
+    weight = next(p for n, p in named_parameters(network).items() if n.endswith("pooler.dense.bias"))
+    weight.set_data(weight + 1e-3)
+    others.add(cache_with(tmp_path, network, table))
+    assert len(others) == 10 and key not in others
+
+
+def test_the_choice(monkeypatch, tmp_path):
+    from src.stages.training import teacher as teacher_cache
+
+    said = []
+    monkeypatch.setattr(teacher_cache, "_free_bytes", lambda folder: 8e9)
+    cache = SimpleNamespace(bytes=3e9, folder=tmp_path / "key", lengths=[1] * 70, is_complete=lambda: False)
+    plan, batches = SimpleNamespace(title="phase 1", epochs=2), SimpleNamespace(steps_per_epoch=10)
+
+    def chosen(steps=-1, **values):
+        config = SimpleNamespace(train_steps=steps, **vars(TeacherCacheConfig(**values)))
+        journal = SimpleNamespace(say=said.append)
+        run = SimpleNamespace(config=config, journal=journal, loop=SimpleNamespace(agree=None))
+        return teacher_cache._is_worth_it(run, plan, batches, cache)
+
+    assert not chosen() and "70 rows, 3 GB, 8 GB of disk free; off (more than a quarter" in said[-1]
+    assert chosen(teacher_cache="full")
+    assert not chosen(teacher_cache="full", teacher_cache_limit_gb=2.5) and "limit_gb 2.5" in said[-1]
+    assert not chosen(9, teacher_cache="full") and "ends before every row was read" in said[-1]
+    cache.bytes = 9e9
+    assert not chosen(teacher_cache="full") and "no room" in said[-1]
+    cache.is_complete = lambda: True
+    assert chosen() and "nothing to do" in said[-1]

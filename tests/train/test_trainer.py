@@ -1,0 +1,243 @@
+"""The loop over a step that only counts: log lines, checkpoints, evaluation, Ctrl+C and resuming."""
+
+import json
+import os
+import re
+import signal
+import types
+
+import numpy as np
+import pytest
+from mindspore import Tensor
+from tensorboardX.proto.event_pb2 import Event
+from tfrecord import tfrecord_iterator
+
+from src.data.dataloader import Batches
+from src.data.dataset import RecordTable
+from src.errors import Interrupted, UserError
+from src.train.logger import Journal, Speed, clock
+from src.train.signals import StopRequest
+from src.train.trainer import Loop, Phase, phase_steps
+
+ROWS = 10
+LOG_LINE = re.compile(
+    r"^epoch: (\d+), step: (\d+), outputs are \(([^,]+), (True|False), ([^)]+)\), "
+    r"hidden (\S+), attention (\S+), skipped steps (\d+), (\S+) examples/s, ETA \d+:\d\d:\d\d$"
+)
+TIME_LINE = re.compile(r"^epoch time: \d+\.\d+ ms, per step time: \d+\.\d+ ms$")
+
+
+class CountingStep:
+    """Keeps the rows it was given; the loss of step n is 1/n."""
+
+    def __init__(self, interrupt_at=0, loss=None, scale=8.0):
+        self.rows, self.interrupt_at, self.loss, self.scale = [], interrupt_at, loss, scale
+        self.loss_scale = types.SimpleNamespace(skipped=Tensor(2))
+
+    def __call__(self, input_ids, token_type_ids, attention_mask, labels, weights):
+        self.rows.append(labels.asnumpy()[weights.asnumpy() > 0].tolist())
+        if len(self.rows) == self.interrupt_at:
+            os.kill(os.getpid(), signal.SIGINT)
+        loss = 1.0 / len(self.rows) if self.loss is None else self.loss
+        return Tensor(loss), Tensor([0.25, 0.5]), Tensor(False), Tensor(self.scale)
+
+
+class Kept:
+    """Checkpoints that are only noted."""
+
+    folder = "checkpoints"
+
+    def __init__(self):
+        self.positions = []
+
+    def save(self, step, position):
+        self.positions.append((position["phase"], position["step"]))
+
+
+def table():
+    draw = np.random.default_rng(0)
+    lengths = draw.integers(3, 9, ROWS)
+    total = lengths.sum()
+    return RecordTable.from_flat(draw.integers(5, 50, total), np.zeros(total), lengths, np.arange(ROWS), 8)
+
+
+@pytest.fixture
+def journal(tmp_path):
+    journal = Journal(quiet=True)
+    journal.open(tmp_path)
+    yield journal
+    journal.close()
+
+
+def make(journal, step, logging_step=2, save_ckpt_step=100, epochs=2, max_steps=-1, evaluate=None):
+    """(loop, phase) of 10 rows in batches of 4: three steps an epoch."""
+    options = types.SimpleNamespace(logging_step=logging_step, save_ckpt_step=save_ckpt_step)
+    batches = Batches(table(), 4, [8], shuffle=True, seed=3)
+    phase = Phase(1, "phase 1", step, batches, epochs, max_steps, ("hidden", "attention"), evaluate)
+    return Loop(journal, Kept(), options, "python run.py --resume"), phase
+
+
+def lines(tmp_path):
+    return (tmp_path / "log.txt").read_text().splitlines()
+
+
+def test_two_epochs(journal, tmp_path):
+    evaluated, step = [], CountingStep()
+    loop, phase = make(journal, step, evaluate=lambda epoch, number: evaluated.append((epoch, number)))
+    assert phase.total_steps == 6
+    loop.run(phase)
+    assert evaluated == [(1, 3), (2, 6)] and loop.checkpoints.positions == [(1, 3), (1, 6)]
+    epochs = [sum(step.rows[:3], []), sum(step.rows[3:], [])]
+    assert [sorted(rows) for rows in epochs] == [list(range(ROWS))] * 2 and epochs[0] != epochs[1]
+    found = [LOG_LINE.match(line) for line in lines(tmp_path) if line.startswith("epoch:")]
+    assert [match.groups()[:8] for match in found] == [
+        ("1", "2", "0.5", "False", "8", "0.25", "0.5", "2"),
+        ("2", "4", "0.25", "False", "8", "0.25", "0.5", "2"),
+        ("2", "6", "0.166667", "False", "8", "0.25", "0.5", "2"),
+    ]
+    assert sum(bool(TIME_LINE.match(line)) for line in lines(tmp_path)) == 2
+    entries = [json.loads(line) for line in (tmp_path / "losses.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in entries] == [2, 4, 6]
+    assert entries[0]["parts"] == {"hidden": 0.25, "attention": 0.5} and entries[0]["phase"] == 1
+    journal.measured({"eval_accuracy": 0.75, "eval_samples": 20, "epoch": 2, "step": 6})
+    journal.close()
+    curves = read_curves(tmp_path / "events")
+    assert curves["phase1/loss"] == [(2, 0.5), (4, 0.25), (6, pytest.approx(1 / 6))]
+    assert curves["phase1/parts/hidden"] == [(2, 0.25), (4, 0.25), (6, 0.25)]
+    assert curves["eval/eval_accuracy"] == [(6, 0.75)] and "phase1/step" not in curves
+
+
+def read_curves(folder):
+    """{tag: [(step, value), ...]} of TensorBoard's event files, read as the TFRecord files they are."""
+    curves = {}
+    for path in sorted(folder.iterdir()):
+        for record in tfrecord_iterator(str(path)):
+            event = Event.FromString(bytes(record))
+            for value in event.summary.value:
+                curves.setdefault(value.tag, []).append((event.step, value.simple_value))
+    return curves
+
+
+@pytest.mark.parametrize("torn", [True, False])
+def test_a_killed_run_forgets_what_it_did_after_its_checkpoint(journal, tmp_path, torn):
+    for phase, step in [(1, 2), (1, 4), (2, 2), (2, 4)]:
+        journal.record(phase=phase, step=step, loss=step / 10)
+    with open(tmp_path / "losses.jsonl", "a") as log:
+        log.write('{"phase": 2, "st' if torn else '{"phase": 2, "step": 4, "parts": {"hidden": 0.5}')
+    journal.rewind(2, 3)
+    journal.record(phase=2, step=4, loss=9.0)
+    entries = [json.loads(line) for line in (tmp_path / "losses.jsonl").read_text().splitlines()]
+    assert [(entry["phase"], entry["step"]) for entry in entries] == [(1, 2), (1, 4), (2, 2), (2, 4)]
+    assert entries[-1]["loss"] == 9.0
+
+
+@pytest.mark.parametrize("max_steps, count", [(2, 2), (3, 3), (5, 5), (-1, 6)])
+def test_train_steps(journal, max_steps, count):
+    step, evaluated = CountingStep(), []
+    loop, phase = make(journal, step, max_steps=max_steps, evaluate=lambda *place: evaluated.append(place))
+    loop.run(phase)
+    assert len(step.rows) == count and loop.checkpoints.positions[-1] == (1, count)
+    assert evaluated[-1] == (-(-count // 3), count)
+    assert phase_steps(2, max_steps, 3) == count
+    assert phase_steps(0, max_steps, 3) == 0  # td_phase1_epoch_size 0 leaves phase 1 out
+
+
+def test_more_steps_than_the_epochs_have(journal):
+    step = CountingStep()
+    loop, phase = make(journal, step, max_steps=8, epochs=1)
+    loop.run(phase)
+    assert len(step.rows) == 8
+
+
+def test_save_ckpt_step(journal):
+    loop, phase = make(journal, CountingStep(), save_ckpt_step=2)
+    loop.run(phase)
+    assert loop.checkpoints.positions == [(1, 2), (1, 3), (1, 4), (1, 6)]
+
+
+@pytest.mark.parametrize("max_steps, last", [(-1, 6), (5, 5)])
+def test_what_is_saved_has_been_evaluated(journal, max_steps, last):
+    """A resumed run evaluates nothing that lies before its checkpoint."""
+    done, saved = [], []
+    loop, phase = make(journal, CountingStep(), save_ckpt_step=1, max_steps=max_steps)
+    phase.eval_steps, phase.evaluate = 2, lambda epoch, step: done.append(step)
+    loop.checkpoints.save = lambda _, position: saved.append((position["step"], done.copy()))
+    loop.run(phase)
+    due = [step for step in range(1, last + 1) if step % 2 == 0 or step % 3 == 0 or step == last]
+    assert saved == [(step, [at for at in due if at <= step]) for step in range(1, last + 1)]
+
+
+@pytest.mark.parametrize("at", [1, 2, 4, 5])
+def test_ctrl_c_saves_and_a_resumed_run_reads_the_same_rows(journal, at):
+    whole = CountingStep()
+    loop, phase = make(journal, whole)
+    loop.run(phase)
+    step = CountingStep(interrupt_at=at)
+    loop, phase = make(journal, step)
+    with pytest.raises(
+        Interrupted, match=rf"interrupted at step {at} of phase 1, state saved(.|\n)*--resume"
+    ):
+        loop.run(phase)
+    assert loop.checkpoints.positions[-1] == (1, at) and len(step.rows) == at
+    rest = CountingStep()
+    loop, phase = make(journal, rest)
+    loop.run(phase, done=at)
+    assert step.rows + rest.rows == whole.rows
+
+
+def test_ctrl_c_at_an_epoch_s_end_evaluates_it_first(journal):
+    evaluated = []
+    loop, phase = make(journal, CountingStep(3), evaluate=lambda epoch, number: evaluated.append(number))
+    with pytest.raises(Interrupted):
+        loop.run(phase)
+    assert evaluated == [3] and loop.checkpoints.positions[-1] == (1, 3)
+
+
+def test_ctrl_c_at_the_end_of_a_phase_stops_the_next(journal):
+    loop, phase = make(journal, CountingStep(interrupt_at=6))
+    loop.run(phase)  # nothing of it is left to interrupt
+    step = CountingStep()
+    _, following = make(journal, step)
+    with pytest.raises(Interrupted, match="interrupted"):
+        loop.run(following)
+    assert step.rows == [] and loop.checkpoints.positions[-1] == (1, 6)
+
+
+def test_resuming_a_finished_phase_measures_it_and_does_nothing_else(journal):
+    step, evaluated = CountingStep(), []
+    loop, phase = make(journal, step, evaluate=lambda *place: evaluated.append(place))
+    loop.run(phase, done=6)
+    assert step.rows == [] and evaluated == [(2, 6)] and loop.checkpoints.positions == []
+
+
+def test_a_loss_that_no_scale_helps(journal):
+    loop, phase = make(journal, CountingStep(loss=float("nan"), scale=1.0))
+    with pytest.raises(UserError, match="the loss is nan at step 2 of phase 1 .*lower --learning_rate"):
+        loop.run(phase)
+    loop, phase = make(journal, CountingStep(loss=float("inf"), scale=8.0))
+    loop.run(phase)  # an overflow that a lower scale may mend
+
+
+def test_signals_are_given_back():
+    before = signal.getsignal(signal.SIGINT)
+    with StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.asked
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_resumed_run_appends_to_its_log(tmp_path):
+    for number in (1, 2):
+        journal = Journal(quiet=True)
+        journal.say(f"before {number}")  # what is said before there is a folder is not lost
+        journal.open(tmp_path)
+        journal.say(f"line {number}")
+        journal.close()
+    assert lines(tmp_path) == ["before 1", "line 1", "before 2", "line 2"]
+
+
+def test_clock():
+    assert clock(0.2) == "0:00:01" and clock(3725) == "1:02:05"
+    assert Speed().read(5)[0] == 0.0

@@ -1,0 +1,153 @@
+"""The model zoo's MindSpore names and Google's TensorFlow names -> Hugging Face's."""
+import numpy as np
+import pytest
+
+from src.config.bert_config import BertConfig
+from src.errors import UserError
+from src.weights.huggingface import expected_shapes
+from src.weights.mindspore_ckpt import weights_of_zoo, write_ckpt
+from src.weights.reader import read_weights
+from src.weights.tensorflow import weights_of_tf
+
+CONFIG = BertConfig(vocab_size=40, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+                    intermediate_size=48, max_position_embeddings=16, labels=("a", "b", "c"))
+DENSE = {"attention.attention.query_layer": (32, 32), "attention.attention.key_layer": (32, 32),
+         "attention.attention.value_layer": (32, 32), "attention.output.dense": (32, 32),
+         "intermediate": (48, 32), "output.dense": (32, 48)}
+
+
+def zoo_shapes(outer="bert.bert.", stem="bert_", old_embeddings=False, head="bert.dense_1"):
+    """{zoo name: shape} of the zoo's BERT, written out from its cells."""
+    names = ("embedding_table", "full_position_embeddings") if old_embeddings else \
+        ("token_type_embedding.embedding_table", "full_position_embedding.embedding_table")
+    post = f"{outer}{stem}embedding_postprocessor."
+    shapes = {f"{outer}{stem}embedding_lookup.embedding_table": (40, 32),
+              post + names[0]: (2, 32), post + names[1]: (16, 32),
+              post + "layernorm.gamma": (32,), post + "layernorm.beta": (32,),
+              f"{outer}dense.weight": (32, 32), f"{outer}dense.bias": (32,)}
+    for layer in range(2):
+        prefix = f"{outer}{stem}encoder.layers.{layer}."
+        for name, shape in DENSE.items():
+            shapes.update({f"{prefix}{name}.weight": shape, f"{prefix}{name}.bias": shape[:1]})
+        for name in ("attention.output.layernorm", "output.layernorm"):
+            shapes.update({f"{prefix}{name}.gamma": (32,), f"{prefix}{name}.beta": (32,)})
+    if head:
+        shapes.update({f"{head}.weight": (3, 32), f"{head}.bias": (3,)})
+    return shapes
+
+
+def arrays_of(shapes, seed=0):
+    """Random arrays of these shapes."""
+    random = np.random.default_rng(seed)
+    return {name: random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def shapes_of(arrays):
+    """{name: shape}."""
+    return {name: array.shape for name, array in arrays.items()}
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize(("outer", "stem", "head"), [
+    ("bert.bert.", "bert_", "bert.dense_1"), ("bert.", "bert_", "dense_1"), ("", "bert_", ""),
+    ("bert.", "tinybert_", ""), ("teacher.bert.", "bert_", "teacher.dense_1"), ("teacher.", "bert_", "")])
+def test_every_layout_gives_every_weight(outer, stem, head, old):
+    raw = arrays_of(zoo_shapes(outer, stem, old, head))
+    arrays, set_aside, ignored = weights_of_zoo(raw, "x.ckpt")
+    config = CONFIG if head else CONFIG.replace(labels=())
+    assert shapes_of(arrays) == expected_shapes(config)
+    assert (set_aside, ignored) == ([], 0)
+    query = f"{outer}{stem}encoder.layers.1.attention.attention.query_layer.weight"
+    assert arrays["bert.encoder.layer.1.attention.self.query.weight"] is raw[query]
+
+
+def test_state_is_counted_and_ranges_and_heads_are_set_aside():
+    layer = "bert.bert.bert_encoder.layers.0."
+    aside = {f"{layer}attention.attention.query_layer.fake_quant_weight.quant_min": (1,),
+             f"{layer}attention.attention.query_layer.fake_quant_weight.maxq": (1,),
+             f"{layer}intermediate.fake_quant_act.minq": (1,), f"{layer}activation_max": (1,),
+             "bert.cls1.output_bias": (40,), "bert.cls1.dense.weight": (32, 32), "bert.cls2.dense.bias": (2,)}
+    state = {f"adam_m.{layer}output.dense.weight": (32, 48), f"adam_v.{layer}output.dense.weight": (32, 48),
+             "moments.bert.dense_1.bias": (3,), "global_step": (1,), "learning_rate": (), "loss_scale": (),
+             "current_iterator_step": (), "last_overflow_iterator_step": (), "scale_sense": ()}
+    raw = arrays_of({**zoo_shapes(), **aside, **state})
+    arrays, set_aside, ignored = weights_of_zoo(raw, "x.ckpt")
+    assert shapes_of(arrays) == expected_shapes(CONFIG)
+    assert set(set_aside) == set(aside) and ignored == len(state)
+
+
+def test_teacher_and_student_in_one_file():
+    both = {**zoo_shapes("teacher.bert.", head="teacher.dense_1"), **zoo_shapes(),
+            "fit_dense.weight": (32, 32), "fit_dense.bias": (32,)}
+    raw = arrays_of(both)
+    with pytest.raises(UserError, match="--part teacher or --part student"):
+        weights_of_zoo(raw, "x.ckpt")
+    teacher = weights_of_zoo(raw, "x.ckpt", "teacher")[0]
+    student = weights_of_zoo(raw, "x.ckpt", "student")[0]
+    assert teacher["classifier.bias"] is raw["teacher.dense_1.bias"]
+    assert student["classifier.bias"] is raw["bert.dense_1.bias"]
+    assert "hidden_projection.weight" in student and "hidden_projection.weight" not in teacher
+    one = arrays_of(zoo_shapes())
+    with pytest.raises(UserError, match="no teacher"):
+        weights_of_zoo(one, "x.ckpt", "teacher")
+    # A stage that takes a teacher takes the model of a file that holds but one.
+    found = weights_of_zoo(one, "x.ckpt", "teacher", strict=False)[0]
+    assert found["classifier.bias"] is one["bert.dense_1.bias"]
+    assert weights_of_zoo(raw, "x.ckpt", "teacher", strict=False)[0].keys() == teacher.keys()
+
+
+def test_relative_positions():
+    table = "bert.bert.bert_encoder.layers.{}.attention.attention._generate_relative_positions_embeddings." \
+        "embeddings_table"
+    raw = arrays_of({**zoo_shapes(), **{table.format(layer): (33, 8) for layer in (0, 1)}})
+    arrays, set_aside, _ = weights_of_zoo(raw, "x.ckpt")
+    assert shapes_of(arrays) == expected_shapes(CONFIG.replace(use_relative_positions=True))
+    assert set_aside == ["bert.bert.bert_embedding_postprocessor.full_position_embedding.embedding_table"]
+
+
+def test_an_unknown_name_is_listed_with_the_nearest():
+    shapes = zoo_shapes()
+    shapes["bert.bert.bert_encoder.layers.1.attention.attention.quary_layer.weight"] = \
+        shapes.pop("bert.bert.bert_encoder.layers.1.attention.attention.query_layer.weight")
+    with pytest.raises(UserError, match="quary_layer.*did you mean.*layers.1.*query_layer"):
+        weights_of_zoo(arrays_of(shapes), "x.ckpt")
+    with pytest.raises(UserError, match="both mean"):
+        weights_of_zoo(arrays_of({**zoo_shapes(), "dense_1.bias": (3,)}), "x.ckpt")
+
+
+def test_a_ckpt_file(tmp_path):
+    raw = arrays_of({**zoo_shapes(), "adam_m.bert.dense_1.bias": (3,), "global_step": (1,)})
+    file = tmp_path / "tinybert.ckpt"
+    write_ckpt(file, raw)
+    weights = read_weights(file)
+    assert shapes_of(weights.arrays) == expected_shapes(CONFIG) and weights.ignored == 2
+    np.testing.assert_array_equal(weights.arrays["classifier.weight"], raw["bert.dense_1.weight"])
+    file.chmod(0o644)
+    file.write_bytes(file.read_bytes()[:-500])
+    with pytest.raises(UserError, match="truncated or not a MindSpore checkpoint") as caught:
+        read_weights(file)
+    assert "\n" not in str(caught.value)
+
+
+def google_name(name):
+    """Google's name of one of our names, worked out the other way round."""
+    if name.startswith("classifier."):
+        return "output_weights" if name.endswith("weight") else "output_bias"
+    if name.endswith("_embeddings.weight"):
+        return name.removesuffix(".weight").replace(".", "/")
+    stem, kind = name.rsplit(".", 1)
+    kind = {"weight": "gamma", "bias": "beta"}[kind] if "LayerNorm" in stem else \
+        {"weight": "kernel", "bias": "bias"}[kind]
+    return f"{stem.replace('encoder.layer.', 'encoder.layer_').replace('.', '/')}/{kind}"
+
+
+def test_google_names_and_transposes():
+    ours = arrays_of(expected_shapes(CONFIG))
+    raw = {google_name(n): a.T if google_name(n).endswith("kernel") else a for n, a in ours.items()}
+    assert "bert/encoder/layer_1/attention/output/dense/kernel" in raw
+    arrays, set_aside = weights_of_tf({**raw, "cls/predictions/output_bias": np.zeros(40)}, "bert_model.ckpt")
+    assert set_aside == ["cls/predictions/output_bias"] and set(arrays) == set(ours)
+    for name, array in ours.items():
+        np.testing.assert_array_equal(arrays[name], array)
+    with pytest.raises(UserError, match="names are not of Google's BERT: bert/encoder/strange"):
+        weights_of_tf({**raw, "bert/encoder/strange": np.zeros(1)}, "bert_model.ckpt")

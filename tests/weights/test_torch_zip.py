@@ -1,0 +1,126 @@
+"""pytorch_model.bin is read without torch, and what it asks for is never run."""
+import collections
+import io
+import os
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+
+from src.errors import UserError
+from src.weights.torch_zip import read_torch_zip
+
+
+def write_zip(path, program, storages=None, compress=zipfile.ZIP_STORED):
+    """A file as torch.save lays it out: the pickle and the raw storages."""
+    with zipfile.ZipFile(path, "w", compress) as archive:
+        archive.writestr("archive/data.pkl", program)
+        for key, data in (storages or {}).items():
+            archive.writestr(f"archive/data/{key}", data)
+
+
+def tensor_program(size=(2, 2), stride=(2, 1), offset=0, count=4):
+    """The opcodes of {"w": tensor} by hand, so that the test needs no torch."""
+    def numbers(values):
+        return b"(" + b"".join(b"J" + v.to_bytes(4, "little", signed=True) for v in values) + b"t"
+    storage = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu" \
+        + b"J" + count.to_bytes(4, "little", signed=True) + b"tQ"
+    call = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage \
+        + b"J" + offset.to_bytes(4, "little", signed=True) + numbers(size) + numbers(stride) \
+        + b"\x89" + b"ccollections\nOrderedDict\n)R" + b"tR"
+    return b"\x80\x02ccollections\nOrderedDict\n)RX\x01\x00\x00\x00w" + call + b"s."
+
+
+DATA = np.arange(4, dtype="<f4")
+
+
+def test_a_handmade_file(tmp_path):
+    write_zip(tmp_path / "m.bin", tensor_program(), {"0": DATA.tobytes()})
+    np.testing.assert_array_equal(read_torch_zip(tmp_path / "m.bin")["w"], DATA.reshape(2, 2))
+    write_zip(tmp_path / "m.bin", tensor_program(stride=(1, 2)), {"0": DATA.tobytes()})
+    np.testing.assert_array_equal(read_torch_zip(tmp_path / "m.bin")["w"], DATA.reshape(2, 2).T)
+
+
+@pytest.mark.parametrize("lie", [dict(size=(3, 2)), dict(offset=1), dict(stride=(4, 1)), dict(offset=-1),
+                                 dict(size=(2, 2), stride=(1,)), dict(count=5),
+                                 dict(size=(100, 100), stride=(0, 0))])
+def test_tensors_outside_their_storage_are_refused(tmp_path, lie):
+    write_zip(tmp_path / "m.bin", tensor_program(**lie), {"0": DATA.tobytes()})
+    with pytest.raises(UserError, match="broken"):
+        read_torch_zip(tmp_path / "m.bin")
+
+
+class _Hostile:
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.target}",)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+def test_a_hostile_pickle_is_named_and_never_run(tmp_path, protocol):
+    target = tmp_path / "ran"
+    write_zip(tmp_path / "m.bin", pickle.dumps({"w": _Hostile(target)}, protocol=protocol))
+    with pytest.raises(UserError, match=r"(posix|nt)\.system"):
+        read_torch_zip(tmp_path / "m.bin")
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("evil", [eval, getattr, io.open, collections.Counter, np.load])
+def test_no_other_global_is_let_in(tmp_path, evil):
+    write_zip(tmp_path / "m.bin", pickle.dumps({"w": evil}, protocol=2))
+    with pytest.raises(UserError, match="no part of a state dict"):
+        read_torch_zip(tmp_path / "m.bin")
+
+
+@pytest.mark.parametrize("program", [b"", b".", b"\x80\x02", b"}", b"R.", b"(((", b"\xff\xff", b"}}s.", b"0.",
+                                     b"i"])
+def test_ill_formed_pickles_are_user_errors(tmp_path, program):
+    write_zip(tmp_path / "m.bin", program)
+    with pytest.raises(UserError):
+        read_torch_zip(tmp_path / "m.bin")
+
+
+def test_truncated_legacy_compressed_and_foreign_files(tmp_path):
+    file = tmp_path / "m.bin"
+    file.write_bytes(b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.")
+    with pytest.raises(UserError, match="before 1.6"):
+        read_torch_zip(file)
+    write_zip(file, tensor_program(), {"0": DATA.tobytes()})
+    file.write_bytes(file.read_bytes()[:-30])
+    with pytest.raises(UserError, match="truncated"):
+        read_torch_zip(file)
+    write_zip(file, tensor_program(), {"0": DATA.tobytes()}, compress=zipfile.ZIP_DEFLATED)
+    with pytest.raises(UserError, match="broken"):
+        read_torch_zip(file)
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("readme.txt", "no model")
+    with pytest.raises(UserError, match="no data.pkl"):
+        read_torch_zip(file)
+
+
+@pytest.mark.reference
+def test_what_torch_saves(tmp_path):
+    torch = pytest.importorskip("torch")
+    base = torch.arange(24, dtype=torch.float32)
+    state = collections.OrderedDict(
+        plain=base.reshape(4, 6), transposed=base.reshape(4, 6).t(), shared=base,
+        slice=base.reshape(4, 6)[1:3, 2:5], half=base.half(), bfloat16=base.bfloat16(), long=torch.arange(3),
+        flag=torch.tensor([True]),
+        scalar=torch.tensor(2.5), empty=torch.zeros(0, 3), parameter=torch.nn.Parameter(base.clone()))
+    for name, value in (("plain", state), ("nested", {"epoch": 3, "state_dict": state})):
+        torch.save(value, tmp_path / name)
+        read = read_torch_zip(tmp_path / name)
+        assert set(read) == set(state)
+        for key, tensor in state.items():
+            expected = tensor.detach().float().numpy() if key == "bfloat16" else tensor.detach().numpy()
+            np.testing.assert_array_equal(read[key], expected)
+            assert read[key].shape == expected.shape
+    torch.save(state, tmp_path / "legacy", _use_new_zipfile_serialization=False)
+    with pytest.raises(UserError, match="before 1.6"):
+        read_torch_zip(tmp_path / "legacy")
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "module")
+    with pytest.raises(UserError, match="torch.nn.modules.linear.Linear"):
+        read_torch_zip(tmp_path / "module")
