@@ -3,9 +3,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..distill.teacher_cache import digest_of
 from ..errors import UserError
-from ..weights.huggingface import tokenizer_files
 from .dataloader import Batches, choose_buckets
 from .records.io import check_labels, read_records
 from .tokenization.tokenizer import load_tokenizer
@@ -84,12 +82,6 @@ def eval_splits(task, path):
     return list(task.dev_files) if Path(path).is_dir() else ["dev"]
 
 
-def digest(table, *more):
-    """A digest of the rows of a table, of what the columns `more` hold too ("labels")."""
-    columns = {name: getattr(table, name) for name in ("tokens", "segments", "offsets", *more)}
-    return digest_of({name: array for name, array in columns.items() if array is not None})
-
-
 def check_tokenizer(tokenizer_dir, table, path):
     """Stop when the records in `path` were not made with the model's tokenizer, where both are known."""
     made_with = (table.manifest or {}).get("tokenizer")
@@ -115,12 +107,3 @@ def model_tokenizer(files):
         raise UserError(f"{files.tokenizer_dir}: the vocabulary has the id {largest}, the model beside it "
                         f"{files.config.vocab_size} word embeddings; put the model's own tokenizer there")
     return tokenizer
-
-
-def records_tokenizer(vocab_dir, records):
-    """The folder with the tokenizer files of a fresh student: `vocab_dir`, else that of the records."""
-    folder = Path(vocab_dir or records)
-    folder = folder if folder.is_dir() else folder.parent
-    if not tokenizer_files(folder):
-        raise UserError(f"{folder} holds no tokenizer files; give --vocab_dir")
-    return folder

@@ -88,6 +88,12 @@ def digest_of(arrays):
     return digest.hexdigest()
 
 
+def dataset_hash(table, *more):
+    """A digest of the rows of a table, of what the columns `more` hold too ("labels")."""
+    columns = {name: getattr(table, name) for name in ("tokens", "segments", "offsets", *more)}
+    return digest_of({name: array for name, array in columns.items() if array is not None})
+
+
 class TeacherCache:
     """The cache of one key below the folder `root`; `lengths` are the tokens of the rows.
 

@@ -1,5 +1,7 @@
 """Fine-tuning: pretrained or fresh BERT + labelled records -> the teacher of a task, or the baseline."""
 
+from pathlib import Path
+
 from ...config.student_config import check_architecture, fresh_student
 from ...data import splits as tables
 from ...data.tokenization.tokenizer import load_tokenizer
@@ -8,6 +10,7 @@ from ...distill.objective import label_rows
 from ...errors import UserError
 from ...model.bert import BertClassifier
 from ...model.state_dict import parameter_count
+from ...weights.huggingface import tokenizer_files
 from ..evaluation.evaluator import epoch_evaluation
 from ..model import load
 from ..model.quantization import refuse_quantized
@@ -56,7 +59,7 @@ def _network(run):
         rates = load.dropout_rates(files.config, config)
         network, bert_config = load.classifier_from(files, task, run.device, say, True, **rates)
         return network, bert_config, files.tokenizer_dir
-    tokenizer_dir = tables.records_tokenizer(config.vocab_dir, config.train_data_dir)
+    tokenizer_dir = _records_tokenizer(config.vocab_dir, config.train_data_dir)
     bert_config = fresh_student(
         config,
         vocab_size=load_tokenizer(tokenizer_dir).settings["vocab_size"],
@@ -66,3 +69,12 @@ def _network(run):
     size = f"{bert_config.num_hidden_layers}L-{bert_config.hidden_size}"
     say(f"fresh weights: {size}, trained on labels alone")
     return BertClassifier(bert_config, run.device.layers), bert_config, tokenizer_dir
+
+
+def _records_tokenizer(vocab_dir, records):
+    """The folder with the tokenizer files of a fresh student: `vocab_dir`, else that of the records."""
+    folder = Path(vocab_dir or records)
+    folder = folder if folder.is_dir() else folder.parent
+    if not tokenizer_files(folder):
+        raise UserError(f"{folder} holds no tokenizer files; give --vocab_dir")
+    return folder

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from ...data.splits import digest
 from ...distill.network import DistillNetwork
+from ...distill.teacher_cache import dataset_hash
 from ...errors import UserError
 from ...kernels.layers import bind_dropout
 from ...train.checkpoint import restore
@@ -49,7 +49,7 @@ def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None, less
     seed = (config.seed << 16) + (plan.number << 12) + run.ranks.rank
     schedule = _schedule(config, total, plan.learning_rate)
     step = train_step(network, schedule, config, run.device, seed, run.ranks)
-    rows = digest(batches.table, "labels")
+    rows = dataset_hash(batches.table, "labels")
     done = _resume(run, plan.number, step, rows)
     run.journal.say(
         f"{plan.title}: {batches.table.rows} rows, batch {batches.batch_size}, lengths "

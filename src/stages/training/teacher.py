@@ -7,10 +7,9 @@ from pathlib import Path
 
 from ...config.bert_config import BertConfig
 from ...config.teacher_cache_config import FOLDER
-from ...data.splits import digest
 from ...distill.cached_teacher import AnsweringTeacher, Lesson
 from ...distill.network import TEACHER_FEATURES
-from ...distill.teacher_cache import Layout, TeacherCache, digest_of
+from ...distill.teacher_cache import Layout, TeacherCache, dataset_hash, digest_of
 from ...model.state_dict import weight_arrays
 from ...train.throughput import depth_of, forward_operations
 from ...train.trainer import phase_steps
@@ -79,7 +78,7 @@ def cache_of(run, table, features, teacher, layer_map):
     facts = {
         "teacher": teacher.digest,
         "config": described,
-        "records": digest(table),
+        "records": dataset_hash(table),
         "max_seq_length": table.max_seq_length,
         "states": states,
         "scores": scores,
