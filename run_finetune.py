@@ -1,4 +1,5 @@
 """python run_finetune.py: a pretrained BERT becomes the teacher of a task."""
+
 from src.config.finetune_config import resolve
 from src.config.seeds_config import over_seeds
 from src.errors import run_main

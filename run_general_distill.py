@@ -1,4 +1,5 @@
 """python run_general_distill.py: a pretrained teacher and raw text become a general student."""
+
 from src.config.gd_config import resolve
 from src.errors import run_main
 

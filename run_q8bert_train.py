@@ -1,4 +1,5 @@
 """python run_q8bert_train.py: a BERT or a task student is quantized, by training or by calibration alone."""
+
 from src.config.q8bert_config import resolve
 from src.config.seeds_config import over_seeds
 from src.errors import run_main

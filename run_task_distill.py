@@ -1,4 +1,5 @@
 """python run_task_distill.py: a fine-tuned teacher and a general student become a task student."""
+
 from src.config.seeds_config import over_seeds
 from src.config.td_config import resolve
 from src.errors import run_main

@@ -21,19 +21,19 @@ import numpy as np
 
 from src.config.augment_config import resolve
 from src.data.augmentation.glove import load_glove
-from src.data.augmentation.neighbors import WordTable, neighbours_in, unit_rows
+from src.data.augmentation.neighbors import WordTable, neighbors_in, unit_rows
 from src.data.augmentation.word_replacement import Recipe, augment_rows
 from src.errors import UserError, run_main
 from src.stages.augmentation.augment import PART_ROWS
-from src.stages.augmentation.candidates import Candidates, Survey
-from src.stages.augmentation.sources import Sources
+from src.stages.augmentation.candidates import Candidates, WordStats
+from src.stages.augmentation.sources import AugmentResources
 from src.stages.augmentation.text import text_of
-from src.stages.model.device import equip_device
+from src.stages.model.device import setup_device
 from src.stages.model.masked_lm import WORDS
 
 
 class Published:
-    """Asks transformers' BertForMaskedLM, of the folder `model`, as MaskedWords asks ours; one at a time."""
+    """BertForMaskedLM of transformers, called as MaskedLMPredictor calls ours, one at a time."""
 
     def __init__(self, model, refused, count):
         from transformers import BertForMaskedLM
@@ -57,9 +57,9 @@ class Published:
 class OneByOne(Candidates):
     """Candidates that are asked for a single word each time; nothing is kept from one to the next."""
 
-    def __init__(self, whole, masked_words, neighbour):
+    def __init__(self, whole, masked_words, neighbor):
         super().__init__(whole.pieces, masked_words, {}, whole.count)
-        self.neighbour = neighbour
+        self.neighbor = neighbor
 
     def __call__(self, wanted):
         return [[self._single(text, word) for word in words] for text, words in wanted]
@@ -67,7 +67,7 @@ class OneByOne(Candidates):
     def _single(self, text, word):
         ((context,),) = self.pieces.contexts([(text, [word])])
         if context is None:
-            return self.neighbour(word).get(word.key, ())
+            return self.neighbor(word).get(word.key, ())
         return self._others(word, self.masked_words([context])[0])
 
 
@@ -75,7 +75,7 @@ def sorted_in_full(table, count):
     """The neighbours of one word by the whole list of similarities."""
     count = min(count, len(table.words) - 1)  # without the word itself, whose similarity is taken out
 
-    def neighbour(word):
+    def neighbor(word):
         own = table.place.get(word.key)
         if own is None:
             return {}
@@ -83,7 +83,7 @@ def sorted_in_full(table, count):
         similar[own] = -np.inf
         return {word.key: tuple(table.words[place] for place in np.argsort(-similar, kind="stable")[:count])}
 
-    return neighbour
+    return neighbor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,16 +115,16 @@ def main(argv=None):
 def read(config, count):
     """The Work of the first `count` rows."""
     text = text_of(config)
-    sources = Sources(config, text.task)
+    sources = AugmentResources(config, text.task)
     if not sources.predicts:
         raise UserError("the benchmark needs --mlm_model with a masked language modelling head")
     rows = [(number, values) for number, (values, _) in enumerate(islice(text.all_rows(), count))]
-    survey, everything = Survey(sources.pieces), Survey(sources.pieces)
+    survey, everything = WordStats(sources.pieces), WordStats(sources.pieces)
     survey.add([each for _, values in rows for each in text.texts(values)])
     # Padded to the lengths that a run over the whole file would have graphs for.
     everything.add([each for values, _ in text.all_rows() for each in text.texts(values)])
     survey.lengths = everything.lengths
-    whole = sources.candidates(survey, equip_device(config, print), config.data_dir)
+    whole = sources.candidates(survey, setup_device(config, print), config.data_dir)
     if config.glove_file:
         table = load_glove(config.glove_file, config.data_dir)
     else:
@@ -148,11 +148,11 @@ def ways_of(work):
     alone.batch_size = 1
 
     def batches():
-        neighbours = neighbours_in(work.table, list(work.whole.neighbours), count)
-        return Candidates(work.whole.pieces, asked, neighbours, count)
+        neighbors = neighbors_in(work.table, list(work.whole.neighbors), count)
+        return Candidates(work.whole.pieces, asked, neighbors, count)
 
     def one():
-        return OneByOne(work.whole, alone, lambda w: neighbours_in(work.table, [w.key], count))
+        return OneByOne(work.whole, alone, lambda w: neighbors_in(work.table, [w.key], count))
 
     def published():
         return OneByOne(work.whole, theirs, sorted_in_full(work.table, count))
@@ -172,8 +172,10 @@ def measure(work, ways, repeats):
             begun = time.perf_counter(), time.process_time()
             made[name] = augment_rows(work.rows, work.columns, work.recipe, way())
             times[name].append((time.perf_counter() - begun[0], time.process_time() - begun[1]))
-    medians = {name: [statistics.median(column) for column in zip(*rows, strict=True)]
-               for name, rows in times.items()}
+    medians = {
+        name: [statistics.median(column) for column in zip(*rows, strict=True)]
+        for name, rows in times.items()
+    }
     return {name: report(name, made, medians[name], medians["batches"]) for name in ways}
 
 
@@ -182,12 +184,21 @@ def report(name, made, taken, fastest):
     seconds, ratios = taken[0], [own / best for own, best in zip(taken, fastest, strict=True)]
     copies = [len(each) for each in made[name]]
     same = [one == other for one, other in zip(made[name], made["batches"], strict=True)]
-    found = {"seconds": seconds, "processor_seconds": taken[1], "rows_a_second": len(copies) / seconds,
-             "copies_a_second": sum(copies) / seconds, "ratio": ratios[0], "processor_ratio": ratios[1],
-             "rows_with_the_same_copies": sum(same) / len(same)}
-    print(f"{name:<10} {found['rows_a_second']:8.1f} rows a second, {found['copies_a_second']:9.1f} copies a "
-          f"second; {ratios[0]:6.2f} times the time of batches, {ratios[1]:6.2f} times the processor's; the "
-          f"same copies of {found['rows_with_the_same_copies']:.1%} of {len(copies)} rows", flush=True)
+    found = {
+        "seconds": seconds,
+        "processor_seconds": taken[1],
+        "rows_a_second": len(copies) / seconds,
+        "copies_a_second": sum(copies) / seconds,
+        "ratio": ratios[0],
+        "processor_ratio": ratios[1],
+        "rows_with_the_same_copies": sum(same) / len(same),
+    }
+    print(
+        f"{name:<10} {found['rows_a_second']:8.1f} rows a second, {found['copies_a_second']:9.1f} copies a "
+        f"second; {ratios[0]:6.2f} times the time of batches, {ratios[1]:6.2f} times the processor's; the "
+        f"same copies of {found['rows_with_the_same_copies']:.1%} of {len(copies)} rows",
+        flush=True,
+    )
     return found
 
 

@@ -14,8 +14,13 @@ from src.errors import run_main
 
 WARM_UP = 7
 ROWS = 32
-TEACHER = {"vocab_size": 30522, "hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12,
-           "intermediate_size": 1536}
+TEACHER = {
+    "vocab_size": 30522,
+    "hidden_size": 384,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 12,
+    "intermediate_size": 1536,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +61,11 @@ def measure(pair, repeats):
     ratios = [kernel / plain for kernel, plain in zip(*times, strict=True)]
     low, ratio, high = statistics.quantiles(ratios, n=4, method="inclusive")
     milliseconds = [1000 * statistics.median(kept) for kept in times]
-    print(f"{pair.name:<52} {ratio:5.2f}  ({low:.2f} to {high:.2f})  kernels {milliseconds[0]:8.2f} ms, "
-          f"plain {milliseconds[1]:8.2f} ms", flush=True)
+    print(
+        f"{pair.name:<52} {ratio:5.2f}  ({low:.2f} to {high:.2f})  kernels {milliseconds[0]:8.2f} ms, "
+        f"plain {milliseconds[1]:8.2f} ms",
+        flush=True,
+    )
     return {"name": pair.name, "ratio": ratio, "low": low, "high": high}
 
 

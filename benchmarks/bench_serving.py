@@ -44,8 +44,9 @@ def peer(name, threads):
         return model(*columns).logits.numpy()
 
     megabytes = 4 * weight_count(ours) / 1e6
-    return Subject(f"torch {name}", predict, "PyTorch", "fp32", megabytes, ours.vocab_size,
-                   ours.max_position_embeddings)
+    return Subject(
+        f"torch {name}", predict, "PyTorch", "fp32", megabytes, ours.vocab_size, ours.max_position_embeddings
+    )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from src.model.attention import SelfAttention
 from src.model.bert import BertClassifier
 from src.model.layers import Dense
 from src.quant.quantizers import Symmetric
-from src.stages.model.device import equip_device
+from src.stages.model.device import setup_device
 from src.stages.training.fit import freeze
 from src.train.optimizer import adam_weight_decay, polynomial_schedule
 from src.train.train_step import LossScale, SquaredNorm, TrainStep
@@ -102,7 +102,7 @@ class Parts:
     def __init__(self, teacher, rows, length):
         self.teacher = BertConfig(**teacher, **LABELS, **NO_DROPOUT)
         self.rows, self.length = rows, length
-        self.devices = [equip_device(DeviceConfig(kernels=kind), print) for kind in ("auto", "off")]
+        self.devices = [setup_device(DeviceConfig(kernels=kind), print) for kind in ("auto", "off")]
 
     def operators(self):
         """{name: function that makes the calls}: forward alone, and forward with gradients."""
@@ -112,16 +112,24 @@ class Parts:
         square = (self.rows, heads, self.length, self.length)
         hidden, vector = normal(tokens, width), normal(width)
         made = {
-            "bias and GELU": (lambda d: d.layers.activations["gelu"](),
-                              (normal(tokens, inner), normal(inner))),
-            "bias, residual and LayerNorm": (lambda d: d.layers.residual_norm(width, config),
-                                             (hidden, vector, hidden)),
+            "bias and GELU": (
+                lambda d: d.layers.activations["gelu"](),
+                (normal(tokens, inner), normal(inner)),
+            ),
+            "bias, residual and LayerNorm": (
+                lambda d: d.layers.residual_norm(width, config),
+                (hidden, vector, hidden),
+            ),
             "self-attention with its dense layers": (
-                lambda d: Attend(config, d.layers, self.rows, self.length), (hidden,)),
+                lambda d: Attend(config, d.layers, self.rows, self.length),
+                (hidden,),
+            ),
             "fake quantization": (lambda d: Rounded(d.quantizers), (normal(tokens, inner),)),
             "loss of hidden states": (lambda d: Compare(self._loss(d, 0), mask), (hidden, hidden + 1)),
-            "loss of attention scores": (lambda d: Compare(self._loss(d, 1), mask),
-                                         (normal(*square), normal(*square) + 1)),
+            "loss of attention scores": (
+                lambda d: Compare(self._loss(d, 1), mask),
+                (normal(*square), normal(*square) + 1),
+            ),
         }
         named = {}
         for name, (constructor, inputs) in made.items():

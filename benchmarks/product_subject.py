@@ -12,18 +12,18 @@ import numpy as np
 
 from benchmarks.sst2_lengths import MAX_SEQ_LENGTH, slice_of, whole_table
 from src.config import td_config
-from src.data.dataloader import Batches
-from src.distill.cached_teacher import Lesson
+from src.data.dataloader import BucketDataLoader
+from src.distill.cached_teacher import CachedTeacher
 from src.stages.model import load
 from src.stages.training.distillation import Distillation
 from src.stages.training.run import Run
-from src.train.prefetch import fed_steps
+from src.train.prefetch import run_steps
 
 PHASES = {"first": 0, "later": 0, "step": 0, "phase2": 1}
 
 
 class KeptPhases:
-    """In the place of a run's Loop: gives each phase to `ready`, and trains nothing."""
+    """In the place of a run's Trainer: gives each phase to `ready`, and trains nothing."""
 
     def __init__(self, loop, ready):
         self.agree, self.phases, self._ready = loop.agree, [], ready
@@ -65,14 +65,15 @@ class Product:
         }
         task, resolved = td_config.resolve([f"--{name}={value}" for name, value in flags.items()])
         self.run_of_stage = Run("task_distill", task, resolved)
-        say = self.run_of_stage.journal.say
+        log = self.run_of_stage.logger.info
         whole = whole_table(data_dir)
-        files = load.read_model(teacher, say)
+        files = load.read_model(teacher, log)
         distillation = Distillation(self.run_of_stage, files, None, [(data_dir, whole)] * 2)
         self.whole, part = distillation.batches, slice_of(whole, rows)
         # Lengths are chosen for all the rows, as a real run does, and only a slice of them is read.
         distillation.batches = [
-            Batches(part, batches.batch_size, batches.buckets, shuffle=True, seed=1) for batches in self.whole
+            BucketDataLoader(part, batches.batch_size, batches.buckets, shuffle=True, seed=1)
+            for batches in self.whole
         ]
         self.run_of_stage.loop = KeptPhases(self.run_of_stage.loop, self._warm)
         self.run_of_stage.open()
@@ -111,7 +112,7 @@ class Product:
         self.turn += 1
         if task == "first":
             shutil.rmtree(phase.lesson.cache.folder.parent, ignore_errors=True)
-            phase.lesson = Lesson(phase.lesson.teacher, phase.lesson.cache, aside=phase.lesson.aside)
+            phase.lesson = CachedTeacher(phase.lesson.teacher, phase.lesson.cache, aside=phase.lesson.aside)
         began = time.perf_counter()
         if phase.lesson:
             phase.lesson.begin(whole=True)
@@ -129,7 +130,7 @@ class Product:
         phase.step.optimizer.global_step.set_data(ms.Tensor([0], ms.int32))
         spans, before = [], time.perf_counter()
         most = steps or batches.steps_per_epoch
-        for done in fed_steps(phase.step, batches, self.turn, 0, most, lesson=phase.lesson):
+        for done in run_steps(phase.step, batches, self.turn, 0, most, lesson=phase.lesson):
             done[0][0].asnumpy()  # the loss: waits for the step
             now = time.perf_counter()
             spans.append(now - before)

@@ -75,7 +75,7 @@ class PyTorch:
             return [self._columns(group, MAX_SEQ_LENGTH) for group in groups]
         order, batches = np.argsort(self.table.lengths, kind="stable"), rows // size
         offset = (0.5, 0.25, 0.75)[self.turn % 3]
-        groups = [order[size * int((n + offset) * batches / steps):][:size] for n in range(steps)]
+        groups = [order[size * int((n + offset) * batches / steps) :][:size] for n in range(steps)]
         return [self._columns(group, self.table.lengths[group].max()) for group in groups]
 
     def _columns(self, rows, length):

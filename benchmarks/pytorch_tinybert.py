@@ -15,7 +15,7 @@ from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
 ATTENTION = "with_scores"
 ASKED = {"output_hidden_states": True, "output_attentions": True}
-MASKED = -1e2  # scores below are those of padded keys
+ATTENTION_MASK_VALUE = -1e2  # scores below are those of padded keys
 
 
 def attention_with_scores(module, query, key, value, attention_mask, scaling, dropout=0.0, **_):
@@ -81,7 +81,7 @@ class TinyBert(nn.Module):
 
 
 def _visible(scores):
-    return torch.where(scores <= MASKED, torch.zeros_like(scores), scores)
+    return torch.where(scores <= ATTENTION_MASK_VALUE, torch.zeros_like(scores), scores)
 
 
 class Trainer:

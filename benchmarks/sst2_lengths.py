@@ -3,7 +3,7 @@
 import numpy as np
 
 from src.config.td_config import TaskDistillConfig
-from src.data.dataset import RecordTable
+from src.data.dataset import TokenizedDataset
 
 MAX_SEQ_LENGTH = 64
 VOCABULARY = 30522
@@ -26,7 +26,7 @@ def whole_table(records=""):
     lengths = draw.permutation(np.repeat(np.arange(len(COUNTS)), COUNTS))
     tokens = draw.integers(1000, VOCABULARY, lengths.sum())
     labels = draw.integers(0, 2, len(lengths))
-    return RecordTable.from_flat(tokens, np.zeros_like(tokens), lengths, labels, MAX_SEQ_LENGTH)
+    return TokenizedDataset.from_flat(tokens, np.zeros_like(tokens), lengths, labels, MAX_SEQ_LENGTH)
 
 
 def slice_of(table, rows):

@@ -1,4 +1,5 @@
 """python -m src: lists the commands, a line each, from their docstrings; none of them is imported."""
+
 import ast
 import re
 from pathlib import Path

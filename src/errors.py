@@ -40,20 +40,27 @@ def listed(names, shown):
     return ", ".join(names[:shown]) + more
 
 
-def misfit(offered, expected):
+def describe_mismatch(offered, expected):
     """What keeps weights `offered` {name: shape} from being those `expected`, in words; empty where nothing.
 
     The missing names, the unexpected ones (with the nearest missing one) and those of another shape.
     """
     missing = sorted(set(expected) - set(offered))
     unexpected = sorted(set(offered) - set(expected))
-    misshapen = [f"{name} {offered[name]} instead of {shape}" for name, shape in sorted(expected.items())
-                 if name in offered and offered[name] != shape]
+    misshapen = [
+        f"{name} {offered[name]} instead of {shape}"
+        for name, shape in sorted(expected.items())
+        if name in offered and offered[name] != shape
+    ]
     near = did_you_mean(unexpected[0], missing) if unexpected else ""
-    told = ((missing, "weights are missing", ""), (unexpected, "are unexpected", near),
-            (misshapen, "have another shape", ""))
-    return "; ".join(f"{len(names)} {what} ({listed(names, SHOWN)}{more})"
-                     for names, what, more in told if names)
+    told = (
+        (missing, "weights are missing", ""),
+        (unexpected, "are unexpected", near),
+        (misshapen, "have another shape", ""),
+    )
+    return "; ".join(
+        f"{len(names)} {what} ({listed(names, SHOWN)}{more})" for names, what, more in told if names
+    )
 
 
 def run_main(main):

@@ -1,4 +1,5 @@
 """What this machine is, read from the system without any package beyond the standard library."""
+
 import importlib.metadata
 import os
 import platform
@@ -7,11 +8,36 @@ import subprocess
 import sys
 from pathlib import Path
 
-PACKAGES = ("mindspore", "numpy", "scipy", "scikit-learn", "tokenizers", "safetensors", "tfrecord",
-            "matplotlib", "onnx", "onnxruntime", "torch", "transformers")
+PACKAGES = (
+    "mindspore",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "tokenizers",
+    "safetensors",
+    "tfrecord",
+    "matplotlib",
+    "onnx",
+    "onnxruntime",
+    "torch",
+    "transformers",
+)
 # Instructions that decide the speed of matrix products, of x86-64 and of 64-bit Arm.
-INSTRUCTIONS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_bf16",
-                "amx_int8", "asimddp", "sve", "bf16", "i8mm")
+INSTRUCTIONS = (
+    "avx2",
+    "fma",
+    "avx512f",
+    "avx512_vnni",
+    "avx_vnni",
+    "avx512_bf16",
+    "amx_tile",
+    "amx_bf16",
+    "amx_int8",
+    "asimddp",
+    "sve",
+    "bf16",
+    "i8mm",
+)
 SETTINGS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "ONEDNN_DEFAULT_FPMATH_MODE", "DEVICE_ID", "RANK_SIZE")
 
 
@@ -28,7 +54,7 @@ def describe_machine():
         "disk": f"{shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB free in {Path.cwd()}",
         "compiler": _compiler(),
         "environment": ", ".join(f"{name}={os.environ[name]}" for name in SETTINGS if name in os.environ)
-                       or "none of " + ", ".join(SETTINGS),
+        or "none of " + ", ".join(SETTINGS),
     }
 
 

@@ -1,4 +1,5 @@
 """GLUE's metrics on NumPy arrays; scikit-learn and scipy do the work."""
+
 import warnings
 
 import numpy as np
@@ -6,7 +7,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from . import entities
-from .tasks import NOT_COUNTED, for_mode
+from .tasks import IGNORE_INDEX, for_mode
 
 
 def _accuracy(predictions, labels):
@@ -71,7 +72,7 @@ METRICS = {
 
 
 def _tag_rows(task, logits, labels):
-    counted = [of_row != NOT_COUNTED for of_row in labels]
+    counted = [of_row != IGNORE_INDEX for of_row in labels]
     predicted = [of_row[real].argmax(axis=-1) for of_row, real in zip(logits, counted, strict=True)]
     true = [of_row[real] for of_row, real in zip(labels, counted, strict=True)]
     return tuple([[task.labels[index] for index in row] for row in rows] for rows in (predicted, true))
@@ -86,8 +87,13 @@ COMPARED = {
 }
 
 # As the log names them: "The best acc is 0.9".
-SHORT_NAMES = {"accuracy": "acc", "f1": "f1", "matthews_correlation": "matthews", "pearson": "pearson",
-               "entity_f1": "f1"}
+SHORT_NAMES = {
+    "accuracy": "acc",
+    "f1": "f1",
+    "matthews_correlation": "matthews",
+    "pearson": "pearson",
+    "entity_f1": "f1",
+}
 
 
 def task_metrics(task, logits, labels):

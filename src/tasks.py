@@ -4,6 +4,7 @@ To add a task, add a row to `_ROWS`; nothing else in the project knows a task by
 Sources: GLUE (Wang et al. 2018), epochs of the distillation recipe: PaddleNLP's TinyBERT table, copies of the
 augmentation: TinyBERT's published script.
 """
+
 import dataclasses
 
 from .errors import UserError, did_you_mean
@@ -12,7 +13,7 @@ SINGLE_LENGTH, PAIR_LENGTH = 64, 128
 # What a model says of a row: one label of several, any number of them, a score, or a label for each token.
 OUTPUT_MODES = ("classification", "multi_label", "regression", "token_classification")
 # The label of a token that is not counted: [CLS], [SEP], padding, all pieces of a word but its first.
-NOT_COUNTED = -100
+IGNORE_INDEX = -100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,9 +66,14 @@ def _recipe(phase1_epochs, phase2_epochs=3, copies=20, **distill):
     return {
         "augment": {"copies": copies},
         "finetune": {"learning_rate": 2e-5, "epoch_size": 3, "batch_size": 32},
-        "task_distill": {"batch_size": 32, "td_phase1_epoch_size": phase1_epochs,
-                         "td_phase2_epoch_size": phase2_epochs, "learning_rate": 5e-5,
-                         "phase2_learning_rate": 3e-5, **distill},
+        "task_distill": {
+            "batch_size": 32,
+            "td_phase1_epoch_size": phase1_epochs,
+            "td_phase2_epoch_size": phase2_epochs,
+            "learning_rate": 5e-5,
+            "phase2_learning_rate": 3e-5,
+            **distill,
+        },
     }
 
 
@@ -76,35 +82,74 @@ def _pair(name, columns, recipe, **fields):
 
 
 _ROWS = (
-    TaskSpec("CoLA", ("sentence",), columns=("source", "label", "mark", "sentence"),
-             metrics=("matthews_correlation", "accuracy"), best_metric="matthews_correlation",
-             recipe=_recipe(50, copies=30)),
+    TaskSpec(
+        "CoLA",
+        ("sentence",),
+        columns=("source", "label", "mark", "sentence"),
+        metrics=("matthews_correlation", "accuracy"),
+        best_metric="matthews_correlation",
+        recipe=_recipe(50, copies=30),
+    ),
     TaskSpec("SST-2", ("sentence",), recipe=_recipe(20)),
-    _pair("MRPC", ("#1 String", "#2 String"), _recipe(20, copies=30), label_column="Quality",
-          metrics=("accuracy", "f1", "acc_and_f1")),
+    _pair(
+        "MRPC",
+        ("#1 String", "#2 String"),
+        _recipe(20, copies=30),
+        label_column="Quality",
+        metrics=("accuracy", "f1", "acc_and_f1"),
+    ),
     # The paper's phase 2 of STS-B learns from the original rows alone.
-    _pair("STS-B", ("sentence1", "sentence2"), _recipe(20, copies=30, phase2_augmented=False),
-          label_column="score", output_mode="regression", labels=(), score_range=(0.0, 5.0),
-          metrics=("pearson", "spearmanr", "corr"), best_metric="pearson"),
-    _pair("QQP", ("question1", "question2"), _recipe(10, copies=10), label_column="is_duplicate",
-          metrics=("accuracy", "f1", "acc_and_f1")),
-    _pair("MNLI", ("sentence1", "sentence2"), _recipe(10, copies=10), label_column="gold_label",
-          unlabelled="-",
-          labels=("contradiction", "entailment", "neutral"),
-          dev_files={"dev_matched": "dev_matched.tsv", "dev_mismatched": "dev_mismatched.tsv"},
-          test_files={"test_matched": "test_matched.tsv", "test_mismatched": "test_mismatched.tsv",
-                      "test_diagnostic": "diagnostic.tsv"}),
+    _pair(
+        "STS-B",
+        ("sentence1", "sentence2"),
+        _recipe(20, copies=30, phase2_augmented=False),
+        label_column="score",
+        output_mode="regression",
+        labels=(),
+        score_range=(0.0, 5.0),
+        metrics=("pearson", "spearmanr", "corr"),
+        best_metric="pearson",
+    ),
+    _pair(
+        "QQP",
+        ("question1", "question2"),
+        _recipe(10, copies=10),
+        label_column="is_duplicate",
+        metrics=("accuracy", "f1", "acc_and_f1"),
+    ),
+    _pair(
+        "MNLI",
+        ("sentence1", "sentence2"),
+        _recipe(10, copies=10),
+        label_column="gold_label",
+        unlabelled="-",
+        labels=("contradiction", "entailment", "neutral"),
+        dev_files={"dev_matched": "dev_matched.tsv", "dev_mismatched": "dev_mismatched.tsv"},
+        test_files={
+            "test_matched": "test_matched.tsv",
+            "test_mismatched": "test_mismatched.tsv",
+            "test_diagnostic": "diagnostic.tsv",
+        },
+    ),
     _pair("QNLI", ("question", "sentence"), _recipe(10), labels=("entailment", "not_entailment")),
     _pair("RTE", ("sentence1", "sentence2"), _recipe(20, copies=30), labels=("entailment", "not_entailment")),
     _pair("WNLI", ("sentence1", "sentence2"), _recipe(20, copies=30)),
     # The built-in task of src/data/samples/sentiment.py, in SST-2's format.
     TaskSpec("sample", ("sentence",), recipe=_recipe(20, 5)),
     # The built-in task of src/data/samples/ner.py, in CoNLL's format.
-    TaskSpec("sample-ner", ("word",), label_column="tag", output_mode="token_classification",
-             labels=("O", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-PER", "I-PER"),
-             metrics=("entity_f1", "entity_precision", "entity_recall"), best_metric="entity_f1",
-             train_file="train.txt", dev_files={"dev": "dev.txt"}, test_files={"test": "test.txt"},
-             recipe=_recipe(10, 5)),
+    TaskSpec(
+        "sample-ner",
+        ("word",),
+        label_column="tag",
+        output_mode="token_classification",
+        labels=("O", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-PER", "I-PER"),
+        metrics=("entity_f1", "entity_precision", "entity_recall"),
+        best_metric="entity_f1",
+        train_file="train.txt",
+        dev_files={"dev": "dev.txt"},
+        test_files={"test": "test.txt"},
+        recipe=_recipe(10, 5),
+    ),
 )
 
 TASKS = {task.name: task for task in _ROWS}

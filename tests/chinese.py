@@ -14,13 +14,26 @@ from pathlib import Path
 GOOD, BAD = "好", "差"
 THINGS = ("这部电影", "剧情", "音乐", "结局", "男主角", "女主角", "对白", "摄影", "那首歌", "第二集")
 WORDS = {GOOD: ("好看", "精彩", "有趣", "动人", "新鲜"), BAD: ("难看", "无聊", "平淡", "俗气", "混乱")}
-CLAUSES = {False: ("{thing}很{word}", "{thing}真的{word}", "我觉得{thing}{word}"),
-           True: ("{thing}一点也不{word}", "{thing}并不{word}", "没有人说{thing}{word}")}
+CLAUSES = {
+    False: ("{thing}很{word}", "{thing}真的{word}", "我觉得{thing}{word}"),
+    True: ("{thing}一点也不{word}", "{thing}并不{word}", "没有人说{thing}{word}"),
+}
 NAMES = ("安宁", "长春", "海宁", "高平", "永安", "平安", "文昌", "永清", "新宁", "建宁", "明光", "文安")
-SENTENCES = ("{PER}今天没有来。", "老师表扬了{PER}。", "{PER}说他很累。", "我姐姐{PER}会弹琴。",
-             "我们问了{PER}。", "{LOC}下了一天雨。", "去{LOC}的路不好走。", "{LOC}的冬天很长。",
-             "我们坐车到{LOC}。",
-             "{PER}住在{LOC}。", "{PER}从{LOC}回来了。", "在{LOC}我见到了{PER}。", "{PER}和{PER}去了{LOC}。")
+SENTENCES = (
+    "{PER}今天没有来。",
+    "老师表扬了{PER}。",
+    "{PER}说他很累。",
+    "我姐姐{PER}会弹琴。",
+    "我们问了{PER}。",
+    "{LOC}下了一天雨。",
+    "去{LOC}的路不好走。",
+    "{LOC}的冬天很长。",
+    "我们坐车到{LOC}。",
+    "{PER}住在{LOC}。",
+    "{PER}从{LOC}回来了。",
+    "在{LOC}我见到了{PER}。",
+    "{PER}和{PER}去了{LOC}。",
+)
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 NAMES_TASK = """task_name: chinese-names
 output_mode: token_classification
@@ -68,8 +81,12 @@ def write(folder, train=1200, dev=300, seed=1):
     folder.mkdir(parents=True, exist_ok=True)
     films = io.StringIO()
     csv.writer(films, lineterminator="\n").writerows([("text", "label"), *(film(draw) for _ in range(train))])
-    files = {"vocab.txt": "".join(f"{piece}\n" for piece in vocabulary()), "films.csv": films.getvalue(),
-             "films.yaml": FILMS_TASK, "names.yaml": NAMES_TASK}
+    files = {
+        "vocab.txt": "".join(f"{piece}\n" for piece in vocabulary()),
+        "films.csv": films.getvalue(),
+        "films.yaml": FILMS_TASK,
+        "names.yaml": NAMES_TASK,
+    }
     for name, count in (("names_train.txt", train), ("names_dev.txt", dev)):
         rows = ("".join(f"{letter} {tag}\n" for letter, tag in names(draw)) for _ in range(count))
         files[name] = "\n".join(rows)

@@ -50,10 +50,10 @@ def sst2(tmp_path_factory, vocabulary):
 @pytest.fixture(scope="session")
 def library():
     """Path of the compiled kernels; built once for all tests."""
-    from src.kernels.build import NoKernels
+    from src.kernels.build import KernelsUnavailable
     from src.kernels.build import library as built
 
     try:
         return built()
-    except NoKernels as reason:
+    except KernelsUnavailable as reason:
         pytest.skip(str(reason))

@@ -15,24 +15,43 @@ STS = "index|genre|filename|year|old_index|source1|source2|sentence1|sentence2"
 COLUMNS = {
     "CoLA": {"train": "source|label|mark|sentence", "test": "index|sentence"},
     "SST-2": {"train": "sentence|label", "test": "index|sentence"},
-    "MRPC": {"train": "Quality|#1 ID|#2 ID|#1 String|#2 String",
-             "test": "index|#1 ID|#2 ID|#1 String|#2 String"},
+    "MRPC": {
+        "train": "Quality|#1 ID|#2 ID|#1 String|#2 String",
+        "test": "index|#1 ID|#2 ID|#1 String|#2 String",
+    },
     "STS-B": {"train": f"{STS}|score", "test": STS},
     "QQP": {"train": "id|qid1|qid2|question1|question2|is_duplicate", "test": "id|question1|question2"},
-    "MNLI": {"train": f"{NLI_START}|label1|gold_label",
-             "dev": f"{NLI_START}|label1|label2|label3|label4|label5|gold_label", "test": NLI_START},
+    "MNLI": {
+        "train": f"{NLI_START}|label1|gold_label",
+        "dev": f"{NLI_START}|label1|label2|label3|label4|label5|gold_label",
+        "test": NLI_START,
+    },
     "QNLI": {"train": "index|question|sentence|label", "test": "index|question|sentence"},
     "RTE": {"train": f"{PAIR}|label", "test": PAIR},
     "WNLI": {"train": f"{PAIR}|label", "test": PAIR},
 }
 DIAGNOSTIC = "index|sentence1|sentence2"
 HEADERLESS = {("CoLA", "train"), ("CoLA", "dev")}
-UNQUOTED = {"MRPC", "QQP"}    # a lone " begins or ends a text, and belongs to it
-COUNTS = {"train": 24, "dev": 9, "dev_matched": 9, "dev_mismatched": 7, "test": 5, "test_matched": 5,
-          "test_mismatched": 4, "test_diagnostic": 3}
-UNLABELLED = 2                # MNLI's rows without a gold label, in each dev file
-MARKS = {"0": "bade", "1": "deki", "entailment": "lolo", "not_entailment": "mumu", "contradiction": "kiki",
-         "neutral": "dede"}
+UNQUOTED = {"MRPC", "QQP"}  # a lone " begins or ends a text, and belongs to it
+COUNTS = {
+    "train": 24,
+    "dev": 9,
+    "dev_matched": 9,
+    "dev_mismatched": 7,
+    "test": 5,
+    "test_matched": 5,
+    "test_mismatched": 4,
+    "test_diagnostic": 3,
+}
+UNLABELLED = 2  # MNLI's rows without a gold label, in each dev file
+MARKS = {
+    "0": "bade",
+    "1": "deki",
+    "entailment": "lolo",
+    "not_entailment": "mumu",
+    "contradiction": "kiki",
+    "neutral": "dede",
+}
 
 
 def write_task(folder, task):
@@ -74,6 +93,11 @@ def _row(task, split, number, draw):
 
 
 def _cells(task, columns, number, texts, label):
-    known = {"index": str(number), "id": str(number), "mark": "" if label == "1" else "*",
-             task.label_column: label, **dict(zip(task.text_columns, texts, strict=True))}
+    known = {
+        "index": str(number),
+        "id": str(number),
+        "mark": "" if label == "1" else "*",
+        task.label_column: label,
+        **dict(zip(task.text_columns, texts, strict=True)),
+    }
     return [known.get(column) if known.get(column) is not None else f"x{number}" for column in columns]

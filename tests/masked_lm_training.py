@@ -18,14 +18,14 @@ from src.data.tokenization.tokenizer import load_tokenizer
 from src.errors import run_main
 from src.model.masked_lm import BertMaskedLM
 from src.model.state_dict import named_parameters, weight_arrays
-from src.stages.model.device import equip_device
+from src.stages.model.device import setup_device
 from src.stages.model.masked_lm import POOLER
 from src.train.optimizer import adam_weight_decay, bias_corrected, polynomial_schedule
 from src.train.train_step import LossScale, TrainStep
 from src.weights.huggingface import write_directory
 from src.weights.reader import read_weights
 
-MASKED = 0.15
+ATTENTION_MASK_VALUE = 0.15
 
 
 class MaskedLMLoss(nn.Cell):
@@ -48,14 +48,14 @@ class MaskedLMLoss(nn.Cell):
 
 def masked_batch(rows, length, draw, tokenizer):
     """Arrays of MaskedLMLoss of lists of ids (without [CLS] and [SEP]); BERT's 80, 10 and 10 %."""
-    count = len(rows) * max(1, round(MASKED * length))
+    count = len(rows) * max(1, round(ATTENTION_MASK_VALUE * length))
     ids, types, mask = np.zeros((3, len(rows), length), np.int32)
     places, targets = [], []
     for number, row in enumerate(rows):
         row = row[: length - 2]
         ids[number, : len(row) + 2] = [tokenizer.cls_id, *row, tokenizer.sep_id]
         mask[number, : len(row) + 2] = 1
-        for place in draw.permutation(len(row))[: max(1, round(MASKED * len(row)))] + 1:
+        for place in draw.permutation(len(row))[: max(1, round(ATTENTION_MASK_VALUE * len(row)))] + 1:
             places.append(number * length + place)
             targets.append(ids[number, place])
             kind = draw.random()
@@ -89,8 +89,10 @@ def train(network, rows, tokenizer, steps, batch_size=32, length=24, rate=3e-4):
         batch = masked_batch(chosen, length, draw, tokenizer)
         losses.append(float(step(*map(ms.Tensor, batch))[0].asnumpy()))
         if number % 50 == 49:
-            print(f"step {number + 1}, loss {np.mean(losses[-50:]):.3f}, "
-                  f"{time.perf_counter() - begun:.0f} s", flush=True)
+            print(
+                f"step {number + 1}, loss {np.mean(losses[-50:]):.3f}, {time.perf_counter() - begun:.0f} s",
+                flush=True,
+            )
     network.set_train(False)
     return losses
 
@@ -113,16 +115,17 @@ def sentences(path):
 def main(argv=None):
     """Train on the lines of a text and write the model."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model_dir", required=True)
-    parser.add_argument("--text", required=True)
-    parser.add_argument("--output_dir", required=True)
+    parser.add_argument("--model_dir", required_flag=True)
+    parser.add_argument("--text", required_flag=True)
+    parser.add_argument("--output_dir", required_flag=True)
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--layers", type=int, default=0, help="keep only the first layers of the model")
     flags = parser.parse_args(argv)
-    device = equip_device(DeviceConfig(), print)
+    device = setup_device(DeviceConfig(), print)
     tokenizer = load_tokenizer(flags.model_dir)
     config = BertConfig.from_json(Path(flags.model_dir) / "config.json").replace(
-        labels=(), hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, dtype=device.dtype)
+        labels=(), hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, dtype=device.dtype
+    )
     if flags.layers:
         config = config.replace(num_hidden_layers=flags.layers)
     rows = [ids for ids in tokenizer.encode(sentences(flags.text)) if len(ids) > 2]

@@ -26,8 +26,13 @@ def augmented(tmp_path_factory, vocabulary):
 
 def phases(records, out, teacher, **values):
     """The rows of each phase, as the log of one step of each says them."""
-    places = {"task_name": "SST-2", "train_data_dir": records, "load_teacher_ckpt_path": teacher,
-              "output_dir": out, **values}
+    places = {
+        "task_name": "SST-2",
+        "train_data_dir": records,
+        "load_teacher_ckpt_path": teacher,
+        "output_dir": out,
+        **values,
+    }
     main([*tiny.flags(**places), *SMALL, *SHORT])
     lines = (out / "log.txt").read_text().splitlines()
     return [int(line.partition("): ")[2].split()[0]) for line in lines if " rows, batch " in line]
@@ -44,8 +49,10 @@ def test_both_phases_read_augmented_rows_by_default(augmented, teacher, tmp_path
     assert phases("", tmp_path / "out", teacher, **flags) == [64]
 
 
-@pytest.mark.parametrize("task, flags, expected", [
-    ("STS-B", [], False), ("STS-B", ["--phase2_augmented", "true"], True), ("SST-2", [], True)])
+@pytest.mark.parametrize(
+    "task, flags, expected",
+    [("STS-B", [], False), ("STS-B", ["--phase2_augmented", "true"], True), ("SST-2", [], True)],
+)
 def test_only_sts_b_goes_back_to_the_original_rows(task, flags, expected):
     assert resolve(["--task_name", task, *flags])[1].config.phase2_augmented is expected
 

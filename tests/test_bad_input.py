@@ -58,9 +58,14 @@ def refused(main, flags, capsys):
     return errors
 
 
-@pytest.mark.parametrize("number, words", [(13, "no right to read or write for rows.tsv"),
-                                           (30, "no right to read or write for rows.tsv"),
-                                           (28, "no room on the disk for rows.tsv")])
+@pytest.mark.parametrize(
+    "number, words",
+    [
+        (13, "no right to read or write for rows.tsv"),
+        (30, "no right to read or write for rows.tsv"),
+        (28, "no room on the disk for rows.tsv"),
+    ],
+)
 def test_what_the_system_forbids_is_a_sentence(number, words, tmp_path, monkeypatch, capsys):
     def main(_):
         raise OSError(number, "the system's words", "rows.tsv")

@@ -32,6 +32,12 @@ def test_a_reader_that_went_away(command):
     os.close(reader)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with open(writer, "w") as output:
-        done = subprocess.run([sys.executable, "-m", *command.split()], cwd=ROOT, env=environment,
-                              stdout=output, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            [sys.executable, "-m", *command.split()],
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     assert (done.returncode, done.stderr) == (130, "")

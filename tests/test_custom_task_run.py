@@ -1,4 +1,5 @@
 """From a CSV file to int8: every stage on the records of a task of one's own, told of no task."""
+
 import csv
 import json
 
@@ -24,8 +25,14 @@ pytestmark = pytest.mark.usefixtures("graph_mode")
 MARKS = {"food": tiny.WORDS[20], "price": tiny.WORDS[21], "service": tiny.WORDS[22]}
 LABELS = list(MARKS)
 SEPARATOR = " + "
-SIZES = {"student_preset": "3L-312", "num_hidden_layers": 1, "hidden_size": 24, "num_attention_heads": 4,
-         "intermediate_size": 40, "layer_map": "2"}
+SIZES = {
+    "student_preset": "3L-312",
+    "num_hidden_layers": 1,
+    "hidden_size": 24,
+    "num_attention_heads": 4,
+    "intermediate_size": 40,
+    "layer_map": "2",
+}
 LOOP = {"length_buckets": "off", "batch_size": 8, "learning_rate": 4e-3, "logging_step": 20}
 
 
@@ -56,20 +63,62 @@ class Chain:
             csv.writer(file).writerows([("review", "topic"), *rows])
         body = {n: a for n, a in tiny.random_arrays(tiny.TINY, spread=0.1).items() if n.startswith("bert.")}
         tiny.write_model(folder / "bert", vocabulary, tiny.TINY.replace(labels=()), body)
-        prepare(tiny.flags(train_file=folder / "own.csv", text_columns="review", label_column="topic",
-                           output_mode=mode, dev_share=0.2, vocab_file=vocabulary, max_seq_length=16,
-                           output_dir=self.at("records"), **flags))
+        prepare(
+            tiny.flags(
+                train_file=folder / "own.csv",
+                text_columns="review",
+                label_column="topic",
+                output_mode=mode,
+                dev_share=0.2,
+                vocab_file=vocabulary,
+                max_seq_length=16,
+                output_dir=self.at("records"),
+                **flags,
+            )
+        )
         records = {"train_data_dir": self.at("records"), "eval_data_dir": self.at("records")}
-        finetune(tiny.flags(**records, **LOOP, epoch_size=12, load_pretrained_path=folder / "bert",
-                            output_dir=self.at("teacher")))
-        distill(tiny.flags(**records, **LOOP, **SIZES, td_phase1_epoch_size=1, td_phase2_epoch_size=24,
-                           phase2_learning_rate=4e-3, label_weight=0.5, temperature=2,
-                           load_teacher_ckpt_path=self.at("teacher/best"), output_dir=self.at("student")))
-        q8bert(tiny.flags(**records, **LOOP, epoch_num=1, load_ckpt_path=self.at("student/best"),
-                          load_teacher_ckpt_path=self.at("teacher/best"), output_dir=self.at("q8bert")))
+        finetune(
+            tiny.flags(
+                **records,
+                **LOOP,
+                epoch_size=12,
+                load_pretrained_path=folder / "bert",
+                output_dir=self.at("teacher"),
+            )
+        )
+        distill(
+            tiny.flags(
+                **records,
+                **LOOP,
+                **SIZES,
+                td_phase1_epoch_size=1,
+                td_phase2_epoch_size=24,
+                phase2_learning_rate=4e-3,
+                label_weight=0.5,
+                temperature=2,
+                load_teacher_ckpt_path=self.at("teacher/best"),
+                output_dir=self.at("student"),
+            )
+        )
+        q8bert(
+            tiny.flags(
+                **records,
+                **LOOP,
+                epoch_num=1,
+                load_ckpt_path=self.at("student/best"),
+                load_teacher_ckpt_path=self.at("teacher/best"),
+                output_dir=self.at("q8bert"),
+            )
+        )
         for precision, model in (("int8", "q8bert/best"), ("fp32", "teacher/best")):
-            export(tiny.flags(model_dir=self.at(model), precision=precision, output_dir=self.at(precision),
-                              eval_data_dir=self.at("records")))
+            export(
+                tiny.flags(
+                    model_dir=self.at(model),
+                    precision=precision,
+                    output_dir=self.at(precision),
+                    eval_data_dir=self.at("records"),
+                )
+            )
 
     def at(self, name):
         return self.folder / name
@@ -99,8 +148,9 @@ class Chain:
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory, vocabulary, graph_mode):
     """A task of several labels a row, all the way."""
-    return Chain(tmp_path_factory.mktemp("several"), vocabulary, "multi_label", several,
-                 label_separator=SEPARATOR)
+    return Chain(
+        tmp_path_factory.mktemp("several"), vocabulary, "multi_label", several, label_separator=SEPARATOR
+    )
 
 
 def test_the_labels_and_the_mode_go_along(chain):
@@ -147,8 +197,14 @@ def test_every_label_is_answered(chain, capsys):
 
 def test_models_are_compared_by_its_metric(chain, capsys):
     models = ",".join(f"{name}={chain.at(name)}" for name in ("fp32", "int8"))
-    compare(tiny.flags(models=models, eval_data_dir=chain.at("records"), output_dir=chain.at("compared"),
-                       timed_sentences=2))
+    compare(
+        tiny.flags(
+            models=models,
+            eval_data_dir=chain.at("records"),
+            output_dir=chain.at("compared"),
+            timed_sentences=2,
+        )
+    )
     assert "f1 micro" in capsys.readouterr().out
 
 
@@ -167,8 +223,11 @@ def test_transformers_says_the_same(chain):
 
 def test_another_name_is_refused(chain, capsys):
     with pytest.raises(SystemExit) as stop:
-        run_main(lambda: evaluate(tiny.flags(model_dir=chain.at("int8"), eval_data_dir=chain.at("records"),
-                                             task_name="SST-2")))
+        run_main(
+            lambda: evaluate(
+                tiny.flags(model_dir=chain.at("int8"), eval_data_dir=chain.at("records"), task_name="SST-2")
+            )
+        )
     assert stop.value.code == 2 and "which are of own; leave it out" in capsys.readouterr().err
 
 

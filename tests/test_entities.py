@@ -10,15 +10,18 @@ from src.entities import Entity, entities, f1, is_tag, precision, recall, tag_se
 REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "entity_scores.json").read_text())
 
 
-@pytest.mark.parametrize("tags, expected", [
-    ("", []),
-    ("O O", []),
-    ("B-PER I-PER O B-LOC", [("PER", 0, 2), ("LOC", 3, 4)]),
-    ("B-PER B-PER I-PER", [("PER", 0, 1), ("PER", 1, 3)]),
-    ("O I-PER I-PER B-LOC", [("LOC", 3, 4)]),
-    ("B-PER I-LOC I-LOC", [("PER", 0, 1)]),
-    ("I-LOC B-LOC I-LOC", [("LOC", 1, 3)]),
-])
+@pytest.mark.parametrize(
+    "tags, expected",
+    [
+        ("", []),
+        ("O O", []),
+        ("B-PER I-PER O B-LOC", [("PER", 0, 2), ("LOC", 3, 4)]),
+        ("B-PER B-PER I-PER", [("PER", 0, 1), ("PER", 1, 3)]),
+        ("O I-PER I-PER B-LOC", [("LOC", 3, 4)]),
+        ("B-PER I-LOC I-LOC", [("PER", 0, 1)]),
+        ("I-LOC B-LOC I-LOC", [("LOC", 1, 3)]),
+    ],
+)
 def test_where_entities_begin_and_end(tags, expected):
     assert entities(tags.split()) == [Entity(*entity) for entity in expected]
 

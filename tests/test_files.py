@@ -63,8 +63,15 @@ def test_a_foreign_file_saves_the_whole_folder(tmp_path, name):
     assert foreign.is_file() and (tmp_path / "output" / "best" / "file").is_file()
 
 
-@pytest.mark.parametrize("left", ["..bert_compression.json.abcd_123.part", ".log.txt.abcd_123.part",
-                                  ".best.abcd_123.part/file", ".best.abcd_123.old/.file.abcd_123.part"])
+@pytest.mark.parametrize(
+    "left",
+    [
+        "..bert_compression.json.abcd_123.part",
+        ".log.txt.abcd_123.part",
+        ".best.abcd_123.part/file",
+        ".best.abcd_123.old/.file.abcd_123.part",
+    ],
+)
 def test_what_a_killed_run_leaves_is_ours(tmp_path, left):
     (fresh_output_dir(tmp_path / "output", written=WRITTEN) / left).parent.mkdir(exist_ok=True)
     (tmp_path / "output" / left).write_text("x")
@@ -72,8 +79,15 @@ def test_what_a_killed_run_leaves_is_ours(tmp_path, left):
     assert {MARK} <= set(names_in(tmp_path / "output")) <= {MARK, "..bert_compression.json.abcd_123.part"}
 
 
-BROKEN = ["", "[]", "[" * 100_000, *(f'{{"written": {written}}}' for written in (
-    '"log.txt"', "[1]", '["../x"]', '["best/../../x"]', '["/x"]', '["."]', '["*"]'))]
+BROKEN = [
+    "",
+    "[]",
+    "[" * 100_000,
+    *(
+        f'{{"written": {written}}}'
+        for written in ('"log.txt"', "[1]", '["../x"]', '["best/../../x"]', '["/x"]', '["."]', '["*"]')
+    ),
+]
 
 
 @pytest.mark.parametrize("text", BROKEN, ids=lambda text: text[:30])

@@ -23,18 +23,33 @@ LATER = [pytest.param(name, marks=pytest.mark.slow) for name in NINE if name not
 SHORT = tiny.flags(length_buckets="off", batch_size=8, learning_rate=2e-3, logging_step=5)
 # Without a cache the teacher is part of the step's graph: one graph fewer to compile.
 TAUGHT = ["--teacher_cache=off"]
-SIZES = tiny.flags(num_hidden_layers=1, hidden_size=24, num_attention_heads=4, intermediate_size=40,
-                   td_phase1_epoch_size=1, td_phase2_epoch_size=2)
-FILES = {"MNLI": {"MNLI-m.tsv": "test_matched", "MNLI-mm.tsv": "test_mismatched",
-                  "AX.tsv": "test_diagnostic"}}
+SIZES = tiny.flags(
+    num_hidden_layers=1,
+    hidden_size=24,
+    num_attention_heads=4,
+    intermediate_size=40,
+    td_phase1_epoch_size=1,
+    td_phase2_epoch_size=2,
+)
+FILES = {
+    "MNLI": {"MNLI-m.tsv": "test_matched", "MNLI-mm.tsv": "test_mismatched", "AX.tsv": "test_diagnostic"}
+}
 BODY = tiny.TINY.replace(labels=(), num_hidden_layers=1)
 
 
 def records_of(folder, vocabulary, name, *flags):
     """(what was written, the folder of the records) of one task."""
     written = glue.write_task(folder / "text", TASKS[name])
-    prepare(tiny.flags(task_name=name, data_dir=folder / "text", vocab_file=vocabulary,
-                       output_dir=folder / "records", max_seq_length=24) + list(flags))
+    prepare(
+        tiny.flags(
+            task_name=name,
+            data_dir=folder / "text",
+            vocab_file=vocabulary,
+            output_dir=folder / "records",
+            max_seq_length=24,
+        )
+        + list(flags)
+    )
     return written, folder / "records"
 
 
@@ -53,7 +68,7 @@ def test_prepare_reads_glues_files(tmp_path, vocabulary, name):
             pieces = [tokenizer.cls_id]
             for text in texts:
                 pieces += [*tokenizer.encode([text])[0], tokenizer.sep_id]
-            assert table.tokens[table.offsets[row]:table.offsets[row + 1]].tolist() == pieces, (split, row)
+            assert table.tokens[table.offsets[row] : table.offsets[row + 1]].tolist() == pieces, (split, row)
         if split.startswith("test"):
             assert table.labels is None and not entry["labelled"]
         else:
@@ -69,17 +84,45 @@ def test_a_task_through_every_stage(tmp_path, vocabulary, name, capsys):
     places = tiny.flags(task_name=name, train_data_dir=records, eval_data_dir=records) + SHORT
     folders = {stage: tmp_path / stage for stage in ("teacher", "student", "q8bert")}
     finetune([*places, *tiny.flags(load_pretrained_path=start, output_dir=folders["teacher"], epoch_size=2)])
-    distill([*places, *SIZES, *TAUGHT, *tiny.flags(load_teacher_ckpt_path=folders["teacher"] / "best",
-                                                   output_dir=folders["student"])])
-    q8bert([*places, *TAUGHT, *tiny.flags(load_ckpt_path=folders["student"] / "best", epoch_num=1,
-                                          load_teacher_ckpt_path=folders["teacher"] / "best",
-                                          output_dir=folders["q8bert"])])
+    distill(
+        [
+            *places,
+            *SIZES,
+            *TAUGHT,
+            *tiny.flags(load_teacher_ckpt_path=folders["teacher"] / "best", output_dir=folders["student"]),
+        ]
+    )
+    q8bert(
+        [
+            *places,
+            *TAUGHT,
+            *tiny.flags(
+                load_ckpt_path=folders["student"] / "best",
+                epoch_num=1,
+                load_teacher_ckpt_path=folders["teacher"] / "best",
+                output_dir=folders["q8bert"],
+            ),
+        ]
+    )
     best_is_the_highest(TASKS[name], folders["teacher"])
-    export(tiny.flags(model_dir=folders["q8bert"] / "best", precision="int8", output_dir=tmp_path / "int8",
-                      eval_data_dir=records))
+    export(
+        tiny.flags(
+            model_dir=folders["q8bert"] / "best",
+            precision="int8",
+            output_dir=tmp_path / "int8",
+            eval_data_dir=records,
+        )
+    )
     capsys.readouterr()
-    evaluate(tiny.flags(model_dir=tmp_path / "int8", task_name=name, eval_data_dir=records,
-                        output_dir=tmp_path / "results", write_predictions=tmp_path / "submission"))
+    evaluate(
+        tiny.flags(
+            model_dir=tmp_path / "int8",
+            task_name=name,
+            eval_data_dir=records,
+            output_dir=tmp_path / "results",
+            write_predictions=tmp_path / "submission",
+        )
+    )
     metrics = json.loads(capsys.readouterr().out)
     assert metrics == json.loads((tmp_path / "results" / "eval_results.json").read_text())
     has_every_metric(TASKS[name], metrics, written)
@@ -146,8 +189,15 @@ def test_mnli_has_two_dev_sets_and_three_submission_files(tmp_path, vocabulary, 
     # The model's own order of labels is another than the task's.
     model = served(tmp_path, vocabulary, ("neutral", "contradiction", "entailment"), "classification")
     capsys.readouterr()
-    evaluate(tiny.flags(model_dir=model, task_name="MNLI", eval_data_dir=records, output_dir=tmp_path,
-                        write_predictions=tmp_path / "submission"))
+    evaluate(
+        tiny.flags(
+            model_dir=model,
+            task_name="MNLI",
+            eval_data_dir=records,
+            output_dir=tmp_path,
+            write_predictions=tmp_path / "submission",
+        )
+    )
     metrics = json.loads(capsys.readouterr().out)
     has_every_metric(task, metrics, written)
     answers_every_row(task, model, tmp_path / "submission", written)
@@ -169,8 +219,15 @@ def test_which_labels_unnamed_outputs_were_taken_for_is_said(tmp_path, vocabular
 
 
 def evaluated(scorer, records, folder):
-    evaluate(tiny.flags(model_dir=scorer, task_name="STS-B", eval_data_dir=records, output_dir=folder,
-                        write_predictions=folder / "submission"))
+    evaluate(
+        tiny.flags(
+            model_dir=scorer,
+            task_name="STS-B",
+            eval_data_dir=records,
+            output_dir=folder,
+            write_predictions=folder / "submission",
+        )
+    )
     return (folder / "submission" / "STS-B.tsv").read_text().splitlines()
 
 
@@ -191,8 +248,16 @@ def test_rows_that_prepare_left_out_have_an_answer_too(tmp_path, vocabulary, sco
     for line in (2, 4):
         lines.insert(line, "broken")
     file.write_text("\n".join(lines) + "\n")
-    prepare(tiny.flags(task_name="STS-B", data_dir=tmp_path / "text", vocab_file=vocabulary,
-                       output_dir=tmp_path / "records", max_seq_length=24, on_bad_row="skip"))
+    prepare(
+        tiny.flags(
+            task_name="STS-B",
+            data_dir=tmp_path / "text",
+            vocab_file=vocabulary,
+            output_dir=tmp_path / "records",
+            max_seq_length=24,
+            on_bad_row="skip",
+        )
+    )
     capsys.readouterr()
     found = evaluated(scorer, tmp_path / "records", tmp_path)
     assert "7 rows of test.tsv; 0.000000 stands for 2 that prepare left out" in capsys.readouterr().err
@@ -204,11 +269,20 @@ def test_rows_that_prepare_left_out_have_an_answer_too(tmp_path, vocabulary, sco
 def test_records_without_all_rows_are_refused(tmp_path, vocabulary, scorer, here, capsys):  # noqa: F811
     records_of(tmp_path / "cut", vocabulary, "STS-B", "--max_rows", "5")
     (tmp_path / "cut" / "text" / "test.tsv").unlink()
-    prepare(tiny.flags(task_name="STS-B", data_dir=tmp_path / "cut" / "text", vocab_file=vocabulary,
-                       output_dir=tmp_path / "none", max_seq_length=24))
-    cases = {tmp_path / "cut" / "records": "holds the first 5 rows of test.tsv (--max_rows of prepare)",
-             tmp_path / "none": "holds no test records: put test.tsv beside the dev file",
-             tmp_path / "none" / "dev.tfrecord": "needs a folder that prepare wrote"}
+    prepare(
+        tiny.flags(
+            task_name="STS-B",
+            data_dir=tmp_path / "cut" / "text",
+            vocab_file=vocabulary,
+            output_dir=tmp_path / "none",
+            max_seq_length=24,
+        )
+    )
+    cases = {
+        tmp_path / "cut" / "records": "holds the first 5 rows of test.tsv (--max_rows of prepare)",
+        tmp_path / "none": "holds no test records: put test.tsv beside the dev file",
+        tmp_path / "none" / "dev.tfrecord": "needs a folder that prepare wrote",
+    }
     for records, complaint in cases.items():
         flags = tiny.flags(model_dir=scorer, task_name="STS-B", eval_data_dir=records)
         assert complaint in refused(evaluate, [*flags, "--write_predictions=submission"], capsys)
@@ -216,8 +290,10 @@ def test_records_without_all_rows_are_refused(tmp_path, vocabulary, scorer, here
 
 def test_what_cannot_be_written_is_said_before_the_evaluation(tmp_path, scorer, here, capsys):  # noqa: F811
     (tmp_path / "file").write_text("kept")
-    cases = {"STS-B": f"--write_predictions {tmp_path / 'file'} is a file; give a folder",
-             "sample-ner": "a token_classification task has no submission file here"}
+    cases = {
+        "STS-B": f"--write_predictions {tmp_path / 'file'} is a file; give a folder",
+        "sample-ner": "a token_classification task has no submission file here",
+    }
     for name, complaint in cases.items():
         flags = tiny.flags(model_dir=scorer, task_name=name, eval_data_dir=tmp_path)
         place = tmp_path / ("file" if name == "STS-B" else "submission")

@@ -9,7 +9,7 @@ from run_q8bert_train import main as q8bert
 from run_task_distill import main as task_distill
 from src.stages.evaluation.evaluator import Evaluator
 from src.stages.training.run import Run
-from src.train.logger import Journal
+from src.train.logger import RunLogger
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
@@ -73,7 +73,7 @@ def test_no_evaluation_is_lost(tmp_path, vocabulary, sst2, monkeypatch, case):
         task_name="SST-2", train_data_dir=sst2, eval_data_dir=sst2, **{model_flag: model}, **COMMON, **values
     )
     whole, broken, more, seen = tmp_path / "whole", tmp_path / "broken", [], []
-    monkeypatch.setattr(Journal, "measured", lambda _, metrics: seen.append(metrics))
+    monkeypatch.setattr(RunLogger, "log_metrics", lambda _, metrics: seen.append(metrics))
     main([*flags, f"--output_dir={whole}"])
     evaluations = {each["step"]: each for each in seen}
     assert list(evaluations) == ([4, 6, 8, 12] if main is q8bert else [6, 12])

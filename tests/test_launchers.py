@@ -1,4 +1,5 @@
 """scripts/launch.sh and what stands on it: exit codes, logs, interrupts, unset variables."""
+
 import dataclasses
 import os
 import re
@@ -36,8 +37,14 @@ def launch(tmp_path):
     (tmp_path / "job.py").write_text(JOB)
 
     def run(*arguments, script="launch.sh", **environment):
-        return subprocess.run(["bash", SCRIPTS / script, *arguments], cwd=tmp_path, capture_output=True,
-                              env={**ENVIRONMENT, **environment}, text=True, timeout=60)
+        return subprocess.run(
+            ["bash", SCRIPTS / script, *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            env={**ENVIRONMENT, **environment},
+            text=True,
+            timeout=60,
+        )
 
     run.folder = tmp_path
     return run
@@ -74,9 +81,14 @@ def test_background_job_hears_an_interrupt(launch):
 
 
 def test_foreground_interrupt_lets_the_job_save(launch):
-    process = subprocess.Popen(["bash", SCRIPTS / "launch.sh", "standalone", "job.py", "30", "0"],
-                               cwd=launch.folder, env=ENVIRONMENT, start_new_session=True,
-                               stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        ["bash", SCRIPTS / "launch.sh", "standalone", "job.py", "30", "0"],
+        cwd=launch.folder,
+        env=ENVIRONMENT,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     process.stdout.readline()
     os.killpg(process.pid, signal.SIGINT)
     printed, _ = process.communicate(timeout=20)
@@ -89,15 +101,18 @@ def test_dry_run_starts_nothing_and_quotes(launch):
     assert not (launch.folder / "log.txt").exists()
 
 
-@pytest.mark.parametrize("arguments, complaint", [
-    (["standalone", "absent.py"], "no such script: absent.py"),
-    (["standalone"], "expected a SCRIPT.py"),
-    (["orbital", "job.py"], "unknown way to launch 'orbital'; there are: standalone, ascend, gpu, cpu"),
-    (["cpu", "two", "job.py"], "expected a number of processes after cpu, found 'two'"),
-    (["cpu", "2"], "expected a SCRIPT.py after cpu, found ''"),
-    (["ascend", "8", "job.py"], "expected HCCL.json (or msrun) after 8, found 'job.py'"),
-    (["ascend", "8", "hccl.json", "job.py"], "no such rank table: hccl.json"),
-])
+@pytest.mark.parametrize(
+    "arguments, complaint",
+    [
+        (["standalone", "absent.py"], "no such script: absent.py"),
+        (["standalone"], "expected a SCRIPT.py"),
+        (["orbital", "job.py"], "unknown way to launch 'orbital'; there are: standalone, ascend, gpu, cpu"),
+        (["cpu", "two", "job.py"], "expected a number of processes after cpu, found 'two'"),
+        (["cpu", "2"], "expected a SCRIPT.py after cpu, found ''"),
+        (["ascend", "8", "job.py"], "expected HCCL.json (or msrun) after 8, found 'job.py'"),
+        (["ascend", "8", "hccl.json", "job.py"], "no such rank table: hccl.json"),
+    ],
+)
 def test_a_wrong_call_is_one_sentence(launch, arguments, complaint):
     refused = launch(*arguments)
     assert refused.returncode == 2 and complaint in refused.stderr
@@ -139,7 +154,8 @@ def test_the_variables_of_a_tools_launcher_are_its_flags(launch, script):
     top = dict(re.findall(r"^([a-z]\w*)=(\S+)", (SCRIPTS / script).read_text(), re.M))
     written = {name: shlex.split(value)[0].replace("<unset>", "RTE") for name, value in top.items()}
     assert {name: fields[name] for name in top} == {
-        name: type(fields[name])(value) for name, value in written.items()}
+        name: type(fields[name])(value) for name, value in written.items()
+    }
     refused = launch(script=script)
     line = int(re.search(rf"is unset: edit line (\d+) of {SCRIPTS / script}", refused.stderr)[1])
     assert refused.returncode == 2 and "<unset>" in (SCRIPTS / script).read_text().splitlines()[line - 1]

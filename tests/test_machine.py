@@ -1,4 +1,5 @@
 """The facts of the machine."""
+
 from src import machine
 
 

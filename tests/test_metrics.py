@@ -1,4 +1,5 @@
 """GLUE's metrics against counts made by hand, against scikit-learn and against scipy."""
+
 import math
 
 import numpy as np
@@ -27,10 +28,15 @@ def test_binary_metrics_by_hand():
     values = task_metrics(TASKS["MRPC"], LOGITS, LABELS)
     accuracy = (hits + rejections) / 500
     f1 = 2 * hits / (2 * hits + false_alarms + misses)
-    assert values == {"eval_accuracy": pytest.approx(accuracy), "eval_f1": pytest.approx(f1),
-                      "eval_acc_and_f1": pytest.approx((accuracy + f1) / 2), "eval_samples": 500}
+    assert values == {
+        "eval_accuracy": pytest.approx(accuracy),
+        "eval_f1": pytest.approx(f1),
+        "eval_acc_and_f1": pytest.approx((accuracy + f1) / 2),
+        "eval_samples": 500,
+    }
     matthews = (hits * rejections - false_alarms * misses) / math.sqrt(
-        (hits + false_alarms) * (hits + misses) * (rejections + false_alarms) * (rejections + misses))
+        (hits + false_alarms) * (hits + misses) * (rejections + false_alarms) * (rejections + misses)
+    )
     assert METRICS["matthews_correlation"](PREDICTIONS, LABELS) == pytest.approx(matthews)
 
 
@@ -44,7 +50,9 @@ def test_against_scikit_learn_and_scipy():
     assert task_metrics(TASKS["STS-B"], NEAR_SCORES[:, None], SCORES) == {
         "eval_pearson": pytest.approx(pearson, abs=1e-12),
         "eval_spearmanr": pytest.approx(spearman, abs=1e-12),
-        "eval_corr": pytest.approx((pearson + spearman) / 2), "eval_samples": 300}
+        "eval_corr": pytest.approx((pearson + spearman) / 2),
+        "eval_samples": 300,
+    }
 
 
 def test_three_classes():
@@ -65,22 +73,32 @@ def test_scores_of_a_diverged_model_are_worth_nothing(name, value):
     assert METRICS[name](np.array([value, 1.0, 2.0]), np.array([3.0, 1.0, 2.0])) == 0
 
 
-@pytest.mark.parametrize("task, short", [
-    ("SST-2", "acc"), ("CoLA", "matthews"), ("STS-B", "pearson"), ("QQP", "acc")])
+@pytest.mark.parametrize(
+    "task, short", [("SST-2", "acc"), ("CoLA", "matthews"), ("STS-B", "pearson"), ("QQP", "acc")]
+)
 def test_the_best_metric_and_its_short_name(task, short):
     assert short_name(TASKS[task]) == short
     assert best_of(TASKS[task], {f"eval_{TASKS[task].best_metric}": 0.5, "eval_other": 1}) == 0.5
 
 
 def test_several_labels_by_hand():
-    task = TaskSpec("own", ("text",), output_mode="multi_label", labels=("a", "b", "c"),
-                    metrics=("f1_micro", "f1_macro", "subset_accuracy"), best_metric="f1_micro")
+    task = TaskSpec(
+        "own",
+        ("text",),
+        output_mode="multi_label",
+        labels=("a", "b", "c"),
+        metrics=("f1_micro", "f1_macro", "subset_accuracy"),
+        best_metric="f1_micro",
+    )
     labels = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 1, 0]], np.float32)
     logits = np.array([[2, -1, -1], [1, -2, 3], [-1, -1, -1], [-3, 0.1, 0]], np.float32)
     # a: 2 hits. b: 1 hit, 1 miss. c: 1 false alarm, and no row has it: 0 in the mean over the labels.
     assert task_metrics(task, logits, labels) == {
         "eval_f1_micro": pytest.approx(2 * 3 / (2 * 3 + 1 + 1)),
-        "eval_f1_macro": pytest.approx((1 + 2 / 3 + 0) / 3), "eval_subset_accuracy": 0.75, "eval_samples": 4}
+        "eval_f1_macro": pytest.approx((1 + 2 / 3 + 0) / 3),
+        "eval_subset_accuracy": 0.75,
+        "eval_samples": 4,
+    }
     assert short_name(task) == "f1_micro"
 
 

@@ -39,7 +39,7 @@ def commands(tmp_path_factory, vocabulary, sst2):
     text = {"input": folder / "text.txt", "vocab_file": vocabulary, "max_seq_length": 16, "workers": 1}
     prepare_corpus(tiny.flags(**text, output_dir=folder / "corpus"))
     task = {"task_name": "SST-2", "eval_data_dir": sst2, "train_data_dir": sst2}
-    taught = {"load_teacher_ckpt_path": model, "teacher_cache": "off", **STUDENT, **LOOP}
+    has_teacher = {"load_teacher_ckpt_path": model, "teacher_cache": "off", **STUDENT, **LOOP}
     data = {"task_name": "SST-2", "data_dir": sst2.parent / "text"}
     # Training has its graphs compiled, which takes longer than all the rest; tests of whole runs see to that
     # all they leave is in their mark.
@@ -52,14 +52,27 @@ def commands(tmp_path_factory, vocabulary, sst2):
         "benchmark": (benchmark, {"models": f"a={model}", "lengths": 8, "batches": 1, "repeats": 1}),
         "finetune": (finetune, {"load_pretrained_path": model, **task, **LOOP, "epoch_size": 0}),
         "q8bert": (q8bert, {"load_ckpt_path": model, **task, **LOOP, **FLOAT, "epoch_num": 0}),
-        "task_distill": (task_distill, {**task, **taught, **{f"td_phase{n}_epoch_size": 0 for n in (1, 2)}}),
-        "general_distill": (general_distill, {"data_dir": folder / "corpus", **taught, "epoch_size": 0}),
+        "task_distill": (
+            task_distill,
+            {**task, **has_teacher, **{f"td_phase{n}_epoch_size": 0 for n in (1, 2)}},
+        ),
+        "general_distill": (general_distill, {"data_dir": folder / "corpus", **has_teacher, "epoch_size": 0}),
     }
     return {name: partial(called, main, given) for name, (main, given) in values.items()}
 
 
-NAMES = ("prepare", "prepare_corpus", "convert", "export", "compare", "benchmark", "finetune", "q8bert",
-         "task_distill", "general_distill")
+NAMES = (
+    "prepare",
+    "prepare_corpus",
+    "convert",
+    "export",
+    "compare",
+    "benchmark",
+    "finetune",
+    "q8bert",
+    "task_distill",
+    "general_distill",
+)
 
 
 def called(main, given, output_dir, **more):

@@ -13,14 +13,17 @@ def quickstart(*arguments):
     return subprocess.run(["bash", SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=900)
 
 
-@pytest.mark.parametrize("arguments, complaint", [
-    (["--smokes"], "unknown flag --smokes"),
-    (["--task_name"], "--task_name needs a value"),
-    (["--task_name", "SST-2"], "needs --data_dir"),
-    (["--data_dir", "/nowhere/at/all"], "is not a folder"),
-    (["--teacher_dir", "/nowhere/at/all"], "is not a folder"),
-    (["--work_dir", SCRIPT.parent], "holds files of another origin"),
-])
+@pytest.mark.parametrize(
+    "arguments, complaint",
+    [
+        (["--smokes"], "unknown flag --smokes"),
+        (["--task_name"], "--task_name needs a value"),
+        (["--task_name", "SST-2"], "needs --data_dir"),
+        (["--data_dir", "/nowhere/at/all"], "is not a folder"),
+        (["--teacher_dir", "/nowhere/at/all"], "is not a folder"),
+        (["--work_dir", SCRIPT.parent], "holds files of another origin"),
+    ],
+)
 def test_a_wrong_call_is_one_sentence(arguments, complaint):
     refused = quickstart(*arguments)
     assert refused.returncode == 2 and complaint in refused.stderr and refused.stderr.count("\n") == 1

@@ -44,11 +44,17 @@ PARSERS = {command: parser_of(path) for command, path in listed_commands()}
 BLOCK = re.compile(r"(<!-- (flags|tasks)([^>]*) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 CODE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 # The flags of run_glue.sh whose values are flags of a stage.
-FURTHER = {"--prepare": "python -m src.tools.prepare", "--finetune": "python run_finetune.py",
-           "--distill": "python run_task_distill.py", "--q8bert": "python run_q8bert_train.py",
-           "--export": "python -m src.tools.export", "--evaluate": "python -m src.tools.evaluate"}
-LAUNCHED = re.compile(r'''^launch \w+ (?:"\$\w+" )*(run_\w+\.py|-m src\.tools\.\w+|"\$script")''',
-                      re.MULTILINE)
+FURTHER = {
+    "--prepare": "python -m src.tools.prepare",
+    "--finetune": "python run_finetune.py",
+    "--distill": "python run_task_distill.py",
+    "--q8bert": "python run_q8bert_train.py",
+    "--export": "python -m src.tools.export",
+    "--evaluate": "python -m src.tools.evaluate",
+}
+LAUNCHED = re.compile(
+    r"""^launch \w+ (?:"\$\w+" )*(run_\w+\.py|-m src\.tools\.\w+|"\$script")""", re.MULTILINE
+)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -83,14 +89,31 @@ def meaning_of(field):
 
 
 def tasks_table(arguments="", old=""):
-    rows = [["task", "text columns", "label column", "labels", "tokens", "metrics, the deciding one first",
-             "epochs of phase 1 + 2"]]
+    rows = [
+        [
+            "task",
+            "text columns",
+            "label column",
+            "labels",
+            "tokens",
+            "metrics, the deciding one first",
+            "epochs of phase 1 + 2",
+        ]
+    ]
     for task in TASKS.values():
         metrics = sorted(task.metrics, key=lambda name: name != task.best_metric)
         recipe = task.recipe["task_distill"]
-        rows.append([task.name, ", ".join(task.text_columns), task.label_column,
-                     ", ".join(task.labels) or "a score", str(task.max_seq_length), ", ".join(metrics),
-                     f"{recipe['td_phase1_epoch_size']} + {recipe['td_phase2_epoch_size']}"])
+        rows.append(
+            [
+                task.name,
+                ", ".join(task.text_columns),
+                task.label_column,
+                ", ".join(task.labels) or "a score",
+                str(task.max_seq_length),
+                ", ".join(metrics),
+                f"{recipe['td_phase1_epoch_size']} + {recipe['td_phase2_epoch_size']}",
+            ]
+        )
     return as_markdown(rows)
 
 
@@ -111,6 +134,7 @@ def rows_of(markdown):
 
 def renewed(page):
     """The text of a page with its tables made anew; a translation keeps the words it has."""
+
     def made(match):
         old = match[4] if page == CHINESE else ""
         return match[1] + MAKERS[match[2]](match[3], old) + match[5]
@@ -142,9 +166,13 @@ def test_every_flag_is_in_a_table(command):
 
 
 def test_both_languages_have_the_same_tables():
-    columns = [[(match[2], match[3], [row[:2] for row in rows_of(match[4])[1:]])
-                for match in BLOCK.finditer(page.read_text(encoding="utf-8"))]
-               for page in (ROOT / "README.md", CHINESE)]
+    columns = [
+        [
+            (match[2], match[3], [row[:2] for row in rows_of(match[4])[1:]])
+            for match in BLOCK.finditer(page.read_text(encoding="utf-8"))
+        ]
+        for page in (ROOT / "README.md", CHINESE)
+    ]
     assert columns[0] == columns[1]
 
 

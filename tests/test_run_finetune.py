@@ -136,7 +136,7 @@ def test_a_second_run_does_not_overwrite(done, model, sst2):
 
 
 def test_a_folder_that_a_run_is_writing_to(model, sst2, tmp_path):
-    code = f"from src.train.logger import Journal; j = Journal(); j.open({str(tmp_path)!r})"
+    code = f"from src.train.logger import RunLogger; j = RunLogger(); j.open({str(tmp_path)!r})"
     command = [sys.executable, "-u", "-c", f"{code}; print(); input()"]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     process.stdout.readline()

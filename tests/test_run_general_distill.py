@@ -12,7 +12,7 @@ from run_task_distill import main as task_distill
 from src.config.bert_config import BertConfig
 from src.errors import Interrupted, UserError
 from src.tools.prepare_corpus import main as prepare_corpus
-from src.train.logger import Journal
+from src.train.logger import RunLogger
 from src.weights.reader import read_weights
 from tests import tiny
 
@@ -80,16 +80,16 @@ def test_the_student_comes_nearer_to_its_teacher(done):
 
 
 def test_ctrl_c_and_resuming_end_where_an_unbroken_run_ends(done, teacher, corpus, tmp_path, monkeypatch):
-    record = Journal.record
+    record = RunLogger.record
 
-    def record_and_interrupt(journal, **values):
-        record(journal, **values)
+    def record_and_interrupt(logger, **values):
+        record(logger, **values)
         if values["step"] == 7:
             os.kill(os.getpid(), signal.SIGINT)
 
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, "record", record_and_interrupt)
+        patch.setattr(RunLogger, "record", record_and_interrupt)
         with pytest.raises(Interrupted, match="at step 7 of general distillation, state saved"):
             main(arguments(teacher, corpus, out, save_checkpoint_step=4))
     main(arguments(teacher, corpus, out, save_checkpoint_step=4, resume="true"))

@@ -46,8 +46,14 @@ def glue_script(tmp_path):
 
     def run(*arguments, **environment):
         (tmp_path / "calls").write_text("")
-        done = subprocess.run(["bash", SCRIPT, *arguments], cwd=tmp_path, capture_output=True, text=True,
-                              timeout=60, env={**os.environ, "PYTHON": str(interpreter), **environment})
+        done = subprocess.run(
+            ["bash", SCRIPT, *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, "PYTHON": str(interpreter), **environment},
+        )
         done.calls = (tmp_path / "calls").read_text().splitlines()
         return done
 
@@ -158,20 +164,23 @@ def test_a_dry_run_prints_commands_that_their_stages_take(glue_script, way):
         PARSERS[f"python {command}"][1](arguments)
 
 
-@pytest.mark.parametrize("arguments, complaint", [
-    ([], "--pretrained is needed"),
-    (["--pretrained", "absent"], "--pretrained absent is not a folder"),
-    ([*GIVEN, "--data_dir", "absent"], "--data_dir absent is not a folder"),
-    ([*GIVEN, "--general_student", "absent"], "--general_student absent is not a folder"),
-    (["--tasks", "SST-3"], "'SST-3' is not one of CoLA, SST-2"),
-    (["--tasks", ","], "--tasks names no task"),
-    (["--tasks"], "--tasks needs a value"),
-    (["--distill"], "--distill needs a value: the flags of that stage"),
-    (["--int8", "int4"], "--int8 int4 is neither export nor q8bert"),
-    (["--submission", "best"], "--submission best is not one of teacher, student, int8"),
-    ([*GIVEN, "--tasks", "RTE", "--submission", "int8"], "data/RTE has none"),
-    (["--task", "RTE"], "unknown flag --task"),
-])
+@pytest.mark.parametrize(
+    "arguments, complaint",
+    [
+        ([], "--pretrained is needed"),
+        (["--pretrained", "absent"], "--pretrained absent is not a folder"),
+        ([*GIVEN, "--data_dir", "absent"], "--data_dir absent is not a folder"),
+        ([*GIVEN, "--general_student", "absent"], "--general_student absent is not a folder"),
+        (["--tasks", "SST-3"], "'SST-3' is not one of CoLA, SST-2"),
+        (["--tasks", ","], "--tasks names no task"),
+        (["--tasks"], "--tasks needs a value"),
+        (["--distill"], "--distill needs a value: the flags of that stage"),
+        (["--int8", "int4"], "--int8 int4 is neither export nor q8bert"),
+        (["--submission", "best"], "--submission best is not one of teacher, student, int8"),
+        ([*GIVEN, "--tasks", "RTE", "--submission", "int8"], "data/RTE has none"),
+        (["--task", "RTE"], "unknown flag --task"),
+    ],
+)
 def test_a_wrong_call_is_one_sentence(glue_script, arguments, complaint):
     refused = glue_script(*arguments)
     assert refused.returncode == 2 and complaint in refused.stderr and refused.stderr.count("\n") == 1
@@ -189,17 +198,33 @@ def results(folder, task, **models):
 
 
 def test_the_table(tmp_path, capsys):
-    results(tmp_path, "RTE", teacher={"eval_accuracy": 0.8, "eval_samples": 5},
-            student={"eval_accuracy": 0.6, "eval_samples": 5}, int8={"eval_accuracy": 0.4, "eval_samples": 5})
+    results(
+        tmp_path,
+        "RTE",
+        teacher={"eval_accuracy": 0.8, "eval_samples": 5},
+        student={"eval_accuracy": 0.6, "eval_samples": 5},
+        int8={"eval_accuracy": 0.4, "eval_samples": 5},
+    )
     results(tmp_path, "MRPC", teacher={"eval_accuracy": 0.5, "eval_f1": 0.25, "eval_acc_and_f1": 0.375})
     mnli = {"eval_accuracy": 0.5, "eval_samples": 9, "eval_accuracy_mm": 0.25, "eval_samples_mm": 7}
     results(tmp_path, "MNLI", teacher=mnli, student={name: value / 2 for name, value in mnli.items()})
     rows = glue_table(parse(GlueTableConfig, ["--output_dir", str(tmp_path)]).config)
     assert [(row["task"], row["metric"]) for row in rows] == [
-        ("MRPC", "accuracy"), ("MRPC", "f1"), ("MNLI-m", "accuracy"), ("MNLI-mm", "accuracy"),
-        ("RTE", "accuracy")]
-    assert rows[4] == {"task": "RTE", "metric": "accuracy", "teacher": 0.8, "student": 0.6, "int8": 0.4,
-                       "student_kept": pytest.approx(0.75), "int8_kept": pytest.approx(0.5)}
+        ("MRPC", "accuracy"),
+        ("MRPC", "f1"),
+        ("MNLI-m", "accuracy"),
+        ("MNLI-mm", "accuracy"),
+        ("RTE", "accuracy"),
+    ]
+    assert rows[4] == {
+        "task": "RTE",
+        "metric": "accuracy",
+        "teacher": 0.8,
+        "student": 0.6,
+        "int8": 0.4,
+        "student_kept": pytest.approx(0.75),
+        "int8_kept": pytest.approx(0.5),
+    }
     assert [row["student_kept"] for row in rows[:4]] == [None, None, 0.5, 0.5]
     table = (tmp_path / "table.md").read_text()
     assert table.strip() == capsys.readouterr().out.strip()
@@ -212,9 +237,13 @@ def test_the_table(tmp_path, capsys):
 
 @pytest.mark.parametrize("teacher", [0.0, -0.05])
 def test_a_teacher_at_zero_or_below_has_no_share(tmp_path, teacher):
-    results(tmp_path, "CoLA", teacher={"eval_matthews_correlation": teacher},
-            student={"eval_matthews_correlation": 0.1})
-    row, = glue_table(parse(GlueTableConfig, ["--output_dir", str(tmp_path)]).config)
+    results(
+        tmp_path,
+        "CoLA",
+        teacher={"eval_matthews_correlation": teacher},
+        student={"eval_matthews_correlation": 0.1},
+    )
+    (row,) = glue_table(parse(GlueTableConfig, ["--output_dir", str(tmp_path)]).config)
     assert row["student"] == 0.1 and row["student_kept"] is None
 
 
@@ -232,10 +261,24 @@ def test_two_tasks_in_earnest(tmp_path, vocabulary):
     tiny.write_model(tmp_path / "model", vocabulary, config, tiny.random_arrays(config, spread=0.1))
     small = "--length_buckets off --batch_size 8"
     student = "--num_hidden_layers 1 --hidden_size 24 --num_attention_heads 4 --intermediate_size 40"
-    command = ["bash", SCRIPT, "--tasks", "MNLI,STS-B", "--data_dir", "data", "--pretrained", "model",
-               "--prepare", "--max_seq_length 24", "--finetune", f"{small} --epoch_size 1",
-               "--distill", f"{small} --td_phase1_epoch_size 1 --td_phase2_epoch_size 1 {student}",
-               "--submission", "int8"]
+    command = [
+        "bash",
+        SCRIPT,
+        "--tasks",
+        "MNLI,STS-B",
+        "--data_dir",
+        "data",
+        "--pretrained",
+        "model",
+        "--prepare",
+        "--max_seq_length 24",
+        "--finetune",
+        f"{small} --epoch_size 1",
+        "--distill",
+        f"{small} --td_phase1_epoch_size 1 --td_phase2_epoch_size 1 {student}",
+        "--submission",
+        "int8",
+    ]
     environment = {**os.environ, "PYTHON": sys.executable}
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -90,8 +90,14 @@ def done(tmp_path_factory, float_model, sst2):
 
 def test_in_float_it_is_fine_tuning(in_float, start, sst2, tmp_path):
     """The same weights as run_finetune.py's, number for number, and a folder without bits."""
-    flags = {"task_name": "SST-2", "load_pretrained_path": start, "train_data_dir": sst2,
-             "eval_data_dir": sst2, "output_dir": tmp_path / "out", "epoch_size": 12}
+    flags = {
+        "task_name": "SST-2",
+        "load_pretrained_path": start,
+        "train_data_dir": sst2,
+        "eval_data_dir": sst2,
+        "output_dir": tmp_path / "out",
+        "epoch_size": 12,
+    }
     finetune([*tiny.flags(**flags), *FLAGS[:2], "--batch_size", "8", *FLAGS[4:]])
     tiny.assert_same_weights(weights_of(in_float / "last"), weights_of(tmp_path / "out" / "last"))
     assert metrics_of(in_float / "best") == metrics_of(tmp_path / "out" / "best")
@@ -146,18 +152,18 @@ def test_evaluate_says_the_same(done, sst2, tmp_path, capsys):
 
 def test_ctrl_c_and_resuming_end_where_an_unbroken_run_ends(done, float_model, sst2, tmp_path, monkeypatch):
     """The ranges go on from the checkpoint; nothing is calibrated anew."""
-    from src.train.logger import Journal
+    from src.train.logger import RunLogger
 
-    record, out = Journal.record, tmp_path / "out"
+    record, out = RunLogger.record, tmp_path / "out"
 
-    def record_and_interrupt(journal, **values):
-        record(journal, **values)
+    def record_and_interrupt(logger, **values):
+        record(logger, **values)
         if values["step"] == 6:
             os.kill(os.getpid(), signal.SIGINT)
 
     flags = arguments(sst2, out, float_model, load_teacher_ckpt_path=float_model, **QUANTIZED)
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, "record", record_and_interrupt)
+        patch.setattr(RunLogger, "record", record_and_interrupt)
         with pytest.raises(Interrupted, match="at step 6 of quantization-aware training, state saved"):
             main(flags)
     main([*flags, "--resume"])
@@ -186,8 +192,14 @@ def test_two_ranks_equal_one_of_twice_the_batch(tmp_path, float_model, sst2):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    msrun = [str(folder / "msrun"), "--worker_num=2", "--local_worker_num=2", "--join=True",
-             f"--master_port={port}", f"--log_dir={tmp_path / 'logs'}"]
+    msrun = [
+        str(folder / "msrun"),
+        "--worker_num=2",
+        "--local_worker_num=2",
+        "--join=True",
+        f"--master_port={port}",
+        f"--log_dir={tmp_path / 'logs'}",
+    ]
     one = train("one", [sys.executable], batch_size=16)
     two = train("two", msrun, batch_size=8, distribute="true", device_num=2)
     for name, array in one.items():
@@ -216,8 +228,15 @@ def test_regression_with_a_teacher(tmp_path, vocabulary):
     records = tiny.prepare_task(tmp_path, vocabulary, "STS-B", texts)
     config = SHALLOW.replace(labels=(), output_mode="regression")
     model, out = tiny.write_model(tmp_path / "model", vocabulary, config), tmp_path / "out"
-    values = {"load_teacher_ckpt_path": model, "epoch_num": 1, "weight_bits": 2, "embedding_bits": 3,
-              "activation_init": 2.5, "calibration_steps": 0, "ema_decay": 1}
+    values = {
+        "load_teacher_ckpt_path": model,
+        "epoch_num": 1,
+        "weight_bits": 2,
+        "embedding_bits": 3,
+        "activation_init": 2.5,
+        "calibration_steps": 0,
+        "ema_decay": 1,
+    }
     main(arguments(records, out, model, task="STS_B", **values))
     log = log_of(out)
     line = rf"^epoch: 1, step: 3, loss are \({NUMBER}, False, 65536\), logits {NUMBER}, skipped"
@@ -234,10 +253,21 @@ def test_regression_with_a_teacher(tmp_path, vocabulary):
 def test_a_quantized_teacher_in_task_distillation(done, sst2, tmp_path, capsys):
     """It teaches in simulation; a student made of its layers is one in float."""
     out = tmp_path / "out"
-    flags = {"task_name": "SST-2", "load_teacher_ckpt_path": done / "best", "train_data_dir": sst2,
-             "eval_data_dir": sst2, "output_dir": out, "td_phase1_epoch_size": 0, "train_steps": 1,
-             "student_init": "teacher_layers", "num_hidden_layers": 1, "hidden_size": 32,
-             "num_attention_heads": 4, "intermediate_size": 48, "do_eval": "false"}
+    flags = {
+        "task_name": "SST-2",
+        "load_teacher_ckpt_path": done / "best",
+        "train_data_dir": sst2,
+        "eval_data_dir": sst2,
+        "output_dir": out,
+        "td_phase1_epoch_size": 0,
+        "train_steps": 1,
+        "student_init": "teacher_layers",
+        "num_hidden_layers": 1,
+        "hidden_size": 32,
+        "num_attention_heads": 4,
+        "intermediate_size": 48,
+        "do_eval": "false",
+    }
     distill([*tiny.flags(**flags), *FLAGS[:2]])
     assert not ranges_of(out / "last")
     assert BertConfig.from_json(out / "last" / "config.json").quantization is None
@@ -250,12 +280,13 @@ def test_a_quantized_teacher_in_task_distillation(done, sst2, tmp_path, capsys):
 
 def test_the_launcher(tmp_path):
     """Its variables are flags, the command line wins, and what is unset is an error that names the line."""
+
     def launch(*flags):
         return subprocess.run(["bash", LAUNCHER, *flags], cwd=tmp_path, capture_output=True, text=True)
 
     paths = ("--load_ckpt_path", "m", "--train_data_dir", "r", "--eval_data_dir", "r")
     words = shlex.split(launch("--dry_run", "--task_name", "CoLA", "--epoch_num", "0", *paths).stdout)
-    _, resolved = resolve(words[words.index(next(w for w in words if w.endswith("q8bert_train.py"))) + 1:])
+    _, resolved = resolve(words[words.index(next(w for w in words if w.endswith("q8bert_train.py"))) + 1 :])
     config = resolved.config
     assert (config.task_name, config.epoch_num, config.load_ckpt_path) == ("CoLA", 0, "m")
     assert (config.batch_size, config.eval_ckpt_step, config.load_teacher_ckpt_path) == (16, 100, "")
@@ -283,7 +314,7 @@ WRONG = {
     "no model": ({"load_ckpt_path": ""}, "--load_ckpt_path is required"),
     "model absent": ({"load_ckpt_path": "none"}, "none does not exist; give a model folder"),
     "teacher absent": ({"load_teacher_ckpt_path": "none"}, "none does not exist; give a model folder"),
-    "no task": ({"task_name": ""}, '--task_name is required: a GLUE task'),
+    "no task": ({"task_name": ""}, "--task_name is required: a GLUE task"),
     "misspelt task": ({"task_name": "STSB-B"}, 'did you mean "STS-B"'),
     "misspelt flag": ({"do_quantize": "true"}, 'did you mean "--do_quant'),
 }
@@ -291,8 +322,14 @@ WRONG = {
 
 @pytest.mark.parametrize("changes, complaint", WRONG.values(), ids=WRONG)
 def test_wrong_inputs(here, start, sst2, capsys, changes, complaint):  # noqa: F811
-    flags = {"task_name": "SST-2", "load_ckpt_path": start, "train_data_dir": sst2, "eval_data_dir": sst2,
-             "output_dir": "out", **changes}
+    flags = {
+        "task_name": "SST-2",
+        "load_ckpt_path": start,
+        "train_data_dir": sst2,
+        "eval_data_dir": sst2,
+        "output_dir": "out",
+        **changes,
+    }
     assert complaint in refused(main, tiny.flags(**flags), capsys)
 
 
@@ -303,8 +340,13 @@ def test_a_model_without_head_cannot_be_calibrated_alone(here, vocabulary, sst2,
 
 
 def test_a_quantized_model_is_not_fine_tuned_in_float(here, done, sst2, capsys):  # noqa: F811
-    flags = tiny.flags(task_name="SST-2", load_pretrained_path=done / "best", train_data_dir=sst2,
-                       eval_data_dir=sst2, output_dir="out")
+    flags = tiny.flags(
+        task_name="SST-2",
+        load_pretrained_path=done / "best",
+        train_data_dir=sst2,
+        eval_data_dir=sst2,
+        output_dir="out",
+    )
     assert "is quantized; train it on with run_q8bert_train.py" in refused(finetune, flags, capsys)
 
 

@@ -90,10 +90,10 @@ def teacher(tmp_path_factory, vocabulary, sst2, graph_mode):
 @pytest.fixture(scope="module")
 def done(tmp_path_factory, teacher, sst2):
     """One whole run with a fresh student; while it trains, the teacher is watched."""
-    from src.train.trainer import Loop
+    from src.train.trainer import Trainer
 
     out, watched = tmp_path_factory.mktemp("distilled") / "out", []
-    run = Loop.run
+    run = Trainer.run
 
     def watching(loop, phase, done=0):
         network, teacher = phase.step.network, phase.lesson.teacher.cell
@@ -112,7 +112,7 @@ def done(tmp_path_factory, teacher, sst2):
         )
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Loop, "run", watching)
+        patch.setattr(Trainer, "run", watching)
         main(arguments(sst2, out, teacher, *WHOLE))
     return out, watched
 
@@ -210,16 +210,16 @@ def test_a_student_after_phase_1_skips_it(tmp_path, done, teacher, sst2):
 
 def test_ctrl_c_in_both_phases_ends_where_an_unbroken_run_ends(tmp_path, done, teacher, sst2, monkeypatch):
     """Interrupted in phase 1 and, resumed, in phase 2."""
-    from src.train.logger import Journal
+    from src.train.logger import RunLogger
 
-    record, out, places = Journal.record, tmp_path / "out", [(1, 8), (2, 6)]
+    record, out, places = RunLogger.record, tmp_path / "out", [(1, 8), (2, 6)]
 
-    def record_and_interrupt(journal, **values):
-        record(journal, **values)
+    def record_and_interrupt(logger, **values):
+        record(logger, **values)
         if places and (values["phase"], values["step"]) == places[0]:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(Journal, "record", record_and_interrupt)
+    monkeypatch.setattr(RunLogger, "record", record_and_interrupt)
     flags = arguments(sst2, out, teacher, *WHOLE)
     while places:
         with pytest.raises(

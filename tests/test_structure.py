@@ -1,4 +1,5 @@
 """The rules of the house (CONTRIBUTING.md), read from the syntax trees; nothing is imported."""
+
 import ast
 import re
 import subprocess
@@ -16,8 +17,25 @@ REFERENCES_ONLY = {"torch", "transformers"}
 VAGUE_NAMES = {"utils", "util", "common", "helpers", "helper", "misc"}
 
 # Calls that act on the world; an assignment at module level may build constants, but call none of these.
-ACTIONS = {"addHandler", "basicConfig", "init", "makedirs", "mkdir", "open", "parse", "parse_args", "print",
-           "read_json", "read_text", "run", "seed", "set_context", "set_device", "set_seed", "system"}
+ACTIONS = {
+    "addHandler",
+    "basicConfig",
+    "init",
+    "makedirs",
+    "mkdir",
+    "open",
+    "parse",
+    "parse_args",
+    "print",
+    "read_json",
+    "read_text",
+    "run",
+    "seed",
+    "set_context",
+    "set_device",
+    "set_seed",
+    "system",
+}
 
 MAX_FILE, MAX_ENTRANCE, MAX_FUNCTION, MAX_PARAMETERS, MAX_COLUMNS = 400, 120, 60, 7, 110
 
@@ -25,8 +43,9 @@ ENTRANCES = sorted(ROOT.glob("run_*.py")) + sorted((ROOT / "src" / "tools").rglo
 SOURCES = sorted((ROOT / "src").rglob("*.py")) + sorted(ROOT.glob("run_*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py")) + sorted((ROOT / "benchmarks").rglob("*.py"))
 SHELL = sorted((ROOT / "scripts").glob("*.sh")) + [ROOT / ".ci" / "run"]
-TEXTS = [path for path in ROOT.glob("*") if path.suffix in {".md", ".txt", ".toml"}] + \
-    sorted((ROOT / "docs").rglob("*.md"))
+TEXTS = [path for path in ROOT.glob("*") if path.suffix in {".md", ".txt", ".toml"}] + sorted(
+    (ROOT / "docs").rglob("*.md")
+)
 
 
 def name_of(path):
@@ -44,7 +63,7 @@ def imported_modules(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            parents = package[:len(package) - node.level + 1] if node.level else ()
+            parents = package[: len(package) - node.level + 1] if node.level else ()
             base = ".".join([*parents, *filter(None, [node.module])])
             yield from (f"{base}.{alias.name}" for alias in node.names)
 

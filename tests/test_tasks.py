@@ -1,20 +1,48 @@
 """The table of tasks against what GLUE and the recipes say."""
+
 import pytest
 
 from src.errors import UserError
 from src.metrics import METRICS
 from src.tasks import TASKS, find_task
 
-PHASE1_EPOCHS = {"SST-2": 20, "QQP": 10, "MRPC": 20, "CoLA": 50, "STS-B": 20, "RTE": 20, "MNLI": 10,
-                 "QNLI": 10, "WNLI": 20}
+PHASE1_EPOCHS = {
+    "SST-2": 20,
+    "QQP": 10,
+    "MRPC": 20,
+    "CoLA": 50,
+    "STS-B": 20,
+    "RTE": 20,
+    "MNLI": 10,
+    "QNLI": 10,
+    "WNLI": 20,
+}
 # N of TinyBERT's published augmentation; WNLI has none there and takes that of the small tasks.
-COPIES = {"CoLA": 30, "MRPC": 30, "STS-B": 30, "RTE": 30, "WNLI": 30, "SST-2": 20, "QNLI": 20, "MNLI": 10,
-          "QQP": 10}
+COPIES = {
+    "CoLA": 30,
+    "MRPC": 30,
+    "STS-B": 30,
+    "RTE": 30,
+    "WNLI": 30,
+    "SST-2": 20,
+    "QNLI": 20,
+    "MNLI": 10,
+    "QQP": 10,
+}
 
 
-@pytest.mark.parametrize("asked, name", [
-    ("SST-2", "SST-2"), ("sst2", "SST-2"), ("SST_2", "SST-2"), ("COLA", "CoLA"), ("stsb", "STS-B"),
-    ("mnli", "MNLI"), ("Sample", "sample")])
+@pytest.mark.parametrize(
+    "asked, name",
+    [
+        ("SST-2", "SST-2"),
+        ("sst2", "SST-2"),
+        ("SST_2", "SST-2"),
+        ("COLA", "CoLA"),
+        ("stsb", "STS-B"),
+        ("mnli", "MNLI"),
+        ("Sample", "sample"),
+    ],
+)
 def test_names_are_found_whatever_their_spelling(asked, name):
     assert find_task(asked).name == name
 
@@ -30,8 +58,13 @@ def test_recipes(name, epochs):
     assert recipe["finetune"] == {"learning_rate": 2e-5, "epoch_size": 3, "batch_size": 32}
     original_rows = {"phase2_augmented": False} if name == "STS-B" else {}
     assert recipe["task_distill"] == {
-        "batch_size": 32, "td_phase1_epoch_size": epochs, "td_phase2_epoch_size": 3, "learning_rate": 5e-5,
-        "phase2_learning_rate": 3e-5, **original_rows}
+        "batch_size": 32,
+        "td_phase1_epoch_size": epochs,
+        "td_phase2_epoch_size": 3,
+        "learning_rate": 5e-5,
+        "phase2_learning_rate": 3e-5,
+        **original_rows,
+    }
     assert recipe["augment"] == {"copies": COPIES[name]}
 
 

@@ -21,9 +21,17 @@ from src.tools.prepare import main as prepare
 from tests import chinese, tiny
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
-SIZES = {"num_hidden_layers": 1, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 48,
-         "max_position_embeddings": 32, "hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0,
-         "batch_size": 8, "length_buckets": "off"}
+SIZES = {
+    "num_hidden_layers": 1,
+    "hidden_size": 32,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": 32,
+    "hidden_dropout_prob": 0,
+    "attention_probs_dropout_prob": 0,
+    "batch_size": 8,
+    "length_buckets": "off",
+}
 ANY = TaskSpec("any", ("word",), output_mode="token_classification", labels=())
 
 
@@ -43,13 +51,37 @@ def whole_way(folder, data, task):
     run(prepare, task_file=data / f"{task}.yaml", vocab_file=data / "vocab.txt", output_dir=places.records)
     rows = {"train_data_dir": places.records, "eval_data_dir": places.records}
     run(finetune, init="fresh", epoch_size=8, learning_rate=1e-2, output_dir=places.teacher, **rows, **SIZES)
-    run(distil, load_teacher_ckpt_path=places.teacher / "best", output_dir=places.student,
-        td_phase1_epoch_size=1, td_phase2_epoch_size=2, learning_rate=1e-3, phase2_learning_rate=1e-3,
-        teacher_cache="logits", student_init="teacher_layers", **rows, **SIZES)
-    run(q8bert, load_ckpt_path=places.student / "best", load_teacher_ckpt_path=places.teacher / "best",
-        epoch_num=1, batch_size=8, length_buckets="off", teacher_cache="off", output_dir=places.q8, **rows)
-    run(export, model_dir=places.q8 / "best", precision="int8", output_dir=places.int8,
-        eval_data_dir=places.records)
+    run(
+        distil,
+        load_teacher_ckpt_path=places.teacher / "best",
+        output_dir=places.student,
+        td_phase1_epoch_size=1,
+        td_phase2_epoch_size=2,
+        learning_rate=1e-3,
+        phase2_learning_rate=1e-3,
+        teacher_cache="logits",
+        student_init="teacher_layers",
+        **rows,
+        **SIZES,
+    )
+    run(
+        q8bert,
+        load_ckpt_path=places.student / "best",
+        load_teacher_ckpt_path=places.teacher / "best",
+        epoch_num=1,
+        batch_size=8,
+        length_buckets="off",
+        teacher_cache="off",
+        output_dir=places.q8,
+        **rows,
+    )
+    run(
+        export,
+        model_dir=places.q8 / "best",
+        precision="int8",
+        output_dir=places.int8,
+        eval_data_dir=places.records,
+    )
     return places
 
 
@@ -65,8 +97,14 @@ def metrics_of(model, records, capsys):
 
 
 def test_names_are_learned_and_kept(names, data, capsys):
-    found = {name: metrics_of(folder, names.records, capsys) for name, folder in (
-        ("teacher", names.teacher / "best"), ("student", names.student / "best"), ("int8", names.int8))}
+    found = {
+        name: metrics_of(folder, names.records, capsys)
+        for name, folder in (
+            ("teacher", names.teacher / "best"),
+            ("student", names.student / "best"),
+            ("int8", names.int8),
+        )
+    }
     assert found["teacher"]["eval_samples"] == 24
     assert all(0.6 < values["eval_entity_f1"] <= 1 for values in found.values()), found
     # The same from the words themselves: what predict says of the file, counted anew.

@@ -19,7 +19,9 @@ PRESETS = {
     "3L-384": (3, 384, 1536, 12),
 }
 
-MASKED = -10000.0  # added to the score of a padded key; exp() of it is zero, and float16 holds it
+ATTENTION_MASK_VALUE = (
+    -10000.0
+)  # added to the score of a padded key; exp() of it is zero, and float16 holds it
 RELATIVE_DISTANCE = 16  # Shaw et al. 2018 clip distances; beyond 16 they saw no gain
 
 # Its head of one output for each choice has the names of a regression's.
@@ -96,8 +98,10 @@ class BertConfig:
         if self.head_activation not in ("none", "relu"):
             raise UserError(f'head_activation "{self.head_activation}" is not known; use none or relu')
         if self.head_activation != "none" and self.by_token:
-            raise UserError("head_activation relu is for a head on the pooled output; a token_classification "
-                            "model has none, leave it out")
+            raise UserError(
+                "head_activation relu is for a head on the pooled output; a token_classification "
+                "model has none, leave it out"
+            )
 
     @property
     def num_labels(self):

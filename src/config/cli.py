@@ -66,7 +66,7 @@ def _refuse_unknown(settings, fields, where):
 
 def _checked(name, value, field, origin):
     """The value in its field's type: a config module may say 1 for 1.0, and a list for a tuple."""
-    choices, must = field.metadata.get("choices"), field.metadata.get("must")
+    choices, check = field.metadata.get("choices"), field.metadata.get("check")
     if field.metadata.get("required") and not value:  # "" is what an unset variable of a shell gives
         raise UserError(f"--{name} is required: {field.metadata['help']}")
     kind = _kind(field)
@@ -74,8 +74,8 @@ def _checked(name, value, field, origin):
         value = kind(value)
     if type(value) is not kind:
         raise UserError(f"--{name} {value!r} ({origin}) has to be {KINDS[kind]}")
-    if must and not must[1](value):
-        raise UserError(f"--{name} {value} ({origin}) has to be {must[0]}")
+    if check and not check[1](value):
+        raise UserError(f"--{name} {value} ({origin}) has to be {check[0]}")
     if kind is float and not math.isfinite(value):
         raise UserError(f"--{name} {value} ({origin}) has to be a finite number")
     if choices and value not in choices:

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from .fields import option
+from .fields import flag
 from .train_config import DeviceConfig
 
 
@@ -10,4 +10,4 @@ from .train_config import DeviceConfig
 class DoctorConfig(DeviceConfig):
     """What this machine offers, to paste into a bug report."""
 
-    train_step: bool = option(True, "also compile and time one tiny training step")
+    train_step: bool = flag(True, "also compile and time one tiny training step")

@@ -2,19 +2,19 @@
 
 import dataclasses
 
-from .fields import option, required
+from .fields import flag, required_flag
 
 
 @dataclasses.dataclass(frozen=True)
 class DownloadConfig:
     """Fetch the data of tasks from their owners, into the folders that `prepare` and `augment` read."""
 
-    tasks: str = required(
+    tasks: str = required_flag(
         "comma list of CoLA, SST-2, MRPC, STS-B, QQP, MNLI, QNLI, RTE, WNLI, diagnostic, SNLI, GloVe; glue: "
         "the first ten; all"
     )
-    data_dir: str = option("data", "folder in which each of them gets its own")
-    mirror: str = option(
+    data_dir: str = flag("data", "folder in which each of them gets its own")
+    mirror: str = flag(
         "", "another place of the same files: http(s)://HOST/FOLDER, in which they have their owners' names"
     )
-    overwrite: bool = option(False, "fetch and replace files that an earlier download has written")
+    overwrite: bool = flag(False, "fetch and replace files that an earlier download has written")

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from .fields import POSITIVE, option, required
+from .fields import POSITIVE, flag, required_flag
 from .train_config import FormatConfig
 
 
@@ -10,25 +10,25 @@ from .train_config import FormatConfig
 class ExportConfig(FormatConfig):
     """Write a model as one file for serving, in a folder that holds all it needs and nothing else."""
 
-    model_dir: str = required(
+    model_dir: str = required_flag(
         "model folder (best/ or last/ of a run, or any Hugging Face folder with a head)"
     )
-    output_dir: str = required("folder to write")
-    format: str = option(
+    output_dir: str = required_flag("folder to write")
+    format: str = flag(
         "onnx", "onnx: for ONNX Runtime and its like; mindir: MindSpore's own, fp32 only", ("onnx", "mindir")
     )
-    precision: str = option(
+    precision: str = flag(
         "fp32",
         "int8 keeps embeddings and dense layers as integers, which a runtime multiplies as such",
         ("fp32", "int8"),
     )
-    calibration_data: str = option(
+    calibration_data: str = flag(
         "", "records on which the input ranges of a float model are measured (int8; a folder's train split)"
     )
-    calibration_rows: int = option(512, "rows of calibration_data to take, a fixed sample", must=POSITIVE)
-    per_channel: bool = option(False, "with calibration_data: a weight range for each output of a layer")
-    eval_data_dir: str = option(
+    calibration_rows: int = flag(512, "rows of calibration_data to take, a fixed sample", check=POSITIVE)
+    per_channel: bool = flag(False, "with calibration_data: a weight range for each output of a layer")
+    eval_data_dir: str = flag(
         "", "records on which file and model are compared (a folder's dev split; default: random rows)"
     )
-    compare_rows: int = option(1000, "rows of eval_data_dir to compare, from the first", must=POSITIVE)
-    overwrite_output_dir: bool = option(False, "delete what an earlier run wrote to output_dir")
+    compare_rows: int = flag(1000, "rows of eval_data_dir to compare, from the first", check=POSITIVE)
+    overwrite_output_dir: bool = flag(False, "delete what an earlier run wrote to output_dir")

@@ -27,17 +27,17 @@ SEED = ("from 0 to 4294967295", lambda value: 0 <= value < 2**32)
 LOSS_SCALE = ("from 1 to 16777216", lambda value: 1 <= value <= 2**24)
 
 
-def option(default, text, choices=None, alias=None, must=None):
+def flag(default, text, choices=None, alias=None, check=None):
     """A dataclass field that is also a command-line flag of the same name.
 
     `default` is the value used when nobody says otherwise, `text` the sentence shown by --help, `choices`
-    the values allowed, `alias` a second name of the flag, `must` what a number has to be (POSITIVE ...).
+    the values allowed, `alias` a second name of the flag, `check` what a number has to be (POSITIVE ...).
     """
-    metadata = {"help": text, "choices": choices, "alias": alias, "must": must}
+    metadata = {"help": text, "choices": choices, "alias": alias, "check": check}
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def required(text):
+def required_flag(text):
     """A field of text that has no default: the command line has to give it."""
     return dataclasses.field(default=None, metadata={"help": text, "required": True})
 

@@ -3,7 +3,7 @@
 import dataclasses
 
 from .cli import parse
-from .fields import NOT_NEGATIVE, option, to_dict
+from .fields import NOT_NEGATIVE, flag, to_dict
 from .student_config import StudentConfig
 from .task.from_records import task_for
 from .train_config import TrainConfig
@@ -14,14 +14,14 @@ from .transfer_config import TransferConfig
 class FinetuneConfig(TransferConfig, StudentConfig, TrainConfig):
     """run_finetune.py: a pretrained directory and records -> a fine-tuned directory."""
 
-    load_pretrained_path: str = option("", "pretrained directory or weight file; empty with --init fresh")
-    init: str = option(
+    load_pretrained_path: str = flag("", "pretrained directory or weight file; empty with --init fresh")
+    init: str = flag(
         "pretrained",
         "fresh trains the architecture of --student_preset on labels alone",
         ("pretrained", "fresh"),
     )
-    vocab_dir: str = option("", "tokenizer files for --init fresh (default: those beside the records)")
-    epoch_size: int = option(3, "passes over the training rows", must=NOT_NEGATIVE)
+    vocab_dir: str = flag("", "tokenizer files for --init fresh (default: those beside the records)")
+    epoch_size: int = flag(3, "passes over the training rows", check=NOT_NEGATIVE)
 
 
 # Your own values: they beat a task's recipe, lose to the command line. Example: SETTINGS = {"batch_size": 64}

@@ -5,7 +5,7 @@ import dataclasses
 from .bert_config import BertConfig
 from .cli import parse
 from .distill_config import IntermediateConfig
-from .fields import NOT_NEGATIVE, POSITIVE, option
+from .fields import NOT_NEGATIVE, POSITIVE, flag
 from .student_config import StudentConfig
 from .teacher_cache_config import TeacherCacheConfig
 from .train_config import LoopConfig
@@ -15,19 +15,19 @@ from .train_config import LoopConfig
 class GeneralDistillConfig(IntermediateConfig, TeacherCacheConfig, StudentConfig, LoopConfig):
     """run_general_distill.py: a pretrained teacher and raw text as records -> a general student."""
 
-    load_teacher_ckpt_path: str = option(
+    load_teacher_ckpt_path: str = flag(
         "", "pretrained teacher: a directory, or a .ckpt described by TEACHER_NET"
     )
-    data_dir: str = option(
+    data_dir: str = flag(
         "", "records of raw text: a file, a comma list or a folder that prepare_corpus wrote"
     )
-    output_dir: str = option("", "where results go (default: output/general_distill)", alias="save_ckpt_path")
-    epoch_size: int = option(1, "passes over the records", must=NOT_NEGATIVE)
-    save_ckpt_step: int = option(
+    output_dir: str = flag("", "where results go (default: output/general_distill)", alias="save_ckpt_path")
+    epoch_size: int = flag(1, "passes over the records", check=NOT_NEGATIVE)
+    save_ckpt_step: int = flag(
         1000,
         "steps between resume checkpoints; one at each epoch's end too",
         alias="save_checkpoint_step",
-        must=POSITIVE,
+        check=POSITIVE,
     )
 
 

@@ -2,11 +2,11 @@
 
 import dataclasses
 
-from .fields import option
+from .fields import flag
 
 
 @dataclasses.dataclass(frozen=True)
 class GlueTableConfig:
     """One table over tasks, from the evaluations that scripts/run_glue.sh left: teacher, student, int8."""
 
-    output_dir: str = option("output/glue", "folder with a folder for each task; table.md and .json go there")
+    output_dir: str = flag("output/glue", "folder with a folder for each task; table.md and .json go there")

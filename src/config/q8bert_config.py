@@ -5,7 +5,7 @@ import dataclasses
 from ..errors import UserError
 from .bert_config import BertConfig
 from .cli import parse
-from .fields import DROPOUT, NOT_NEGATIVE, POSITIVE, SHARE, option, to_dict
+from .fields import DROPOUT, NOT_NEGATIVE, POSITIVE, SHARE, flag, to_dict
 from .quantization import BITS, Quantization
 from .task.from_records import task_for
 from .teacher_cache_config import TeacherCacheConfig
@@ -28,45 +28,43 @@ INIT = (f"{NO_INIT} or a number above 0", _is_init)
 class Q8BertConfig(TeacherCacheConfig, TrainConfig):
     """run_q8bert_train.py: a BERT or a task student -> the same trained to work in 8 bits."""
 
-    load_ckpt_path: str = option("", "model to quantize: a directory, or a .ckpt described by STUDENT_NET")
-    load_teacher_ckpt_path: str = option(
+    load_ckpt_path: str = flag("", "model to quantize: a directory, or a .ckpt described by STUDENT_NET")
+    load_teacher_ckpt_path: str = flag(
         "", "fine-tuned teacher to distil from: a directory, or a .ckpt described by TEACHER_NET; empty: none"
     )
-    do_eval: bool = option(True, "evaluate every eval_ckpt_step steps and after each epoch, keep the best")
-    epoch_num: int = option(
+    do_eval: bool = flag(True, "evaluate every eval_ckpt_step steps and after each epoch, keep the best")
+    epoch_num: int = flag(
         3,
         "passes over the training rows (0: only set the ranges, post-training quantization)",
         alias="epoch_size",
-        must=NOT_NEGATIVE,
+        check=NOT_NEGATIVE,
     )
-    batch_size: int = option(16, "rows a training step", alias="train_batch_size", must=POSITIVE)
-    save_ckpt_step: int = option(
-        50, "steps between resume checkpoints; one is also written at each epoch's end", must=POSITIVE
+    batch_size: int = flag(16, "rows a training step", alias="train_batch_size", check=POSITIVE)
+    save_ckpt_step: int = flag(
+        50, "steps between resume checkpoints; one is also written at each epoch's end", check=POSITIVE
     )
-    eval_ckpt_step: int = option(50, "steps between evaluations", must=POSITIVE)
-    do_quant: bool = option(True, "false trains in float, all else equal")
-    weight_bits: int = option(8, "bits of the dense layers' weights (0: float)", must=BITS)
-    embedding_bits: int = option(8, "bits of the three embeddings (0: float)", must=BITS)
-    activation_bits: int = option(8, "bits of the dense layers' inputs (0: float)", must=BITS)
-    per_channel: bool = option(False, "a weight range for each output of a dense layer, not one for all")
-    quantize_classifier: bool = option(True, "quantize the classifier too")
-    quantizer: str = option("symmetric", "how weights are rounded, by its name in src/quant/quantizers.py")
-    activation_init: str = option(
-        NO_INIT, "first value of input ranges not set yet; none: the maximum of the first batch", must=INIT
+    eval_ckpt_step: int = flag(50, "steps between evaluations", check=POSITIVE)
+    do_quant: bool = flag(True, "false trains in float, all else equal")
+    weight_bits: int = flag(8, "bits of the dense layers' weights (0: float)", check=BITS)
+    embedding_bits: int = flag(8, "bits of the three embeddings (0: float)", check=BITS)
+    activation_bits: int = flag(8, "bits of the dense layers' inputs (0: float)", check=BITS)
+    per_channel: bool = flag(False, "a weight range for each output of a dense layer, not one for all")
+    quantize_classifier: bool = flag(True, "quantize the classifier too")
+    quantizer: str = flag("symmetric", "how weights are rounded, by its name in src/quant/quantizers.py")
+    activation_init: str = flag(
+        NO_INIT, "first value of input ranges not set yet; none: the maximum of the first batch", check=INIT
     )
-    ema_decay: float = option(0.9999, "decay of the moving average of the input ranges", must=SHARE)
-    calibration_steps: int = option(
-        20, "batches whose plain maximum sets the input ranges before training", must=NOT_NEGATIVE
+    ema_decay: float = flag(0.9999, "decay of the moving average of the input ranges", check=SHARE)
+    calibration_steps: int = flag(
+        20, "batches whose plain maximum sets the input ranges before training", check=NOT_NEGATIVE
     )
-    is_lgt_fit: bool = option(False, "with a teacher: the label loss too (without one it is always on)")
-    temperature: float = option(1.0, "T of the soft cross-entropy to the teacher", must=POSITIVE)
-    hidden_dropout_prob: float = option(-1.0, "dropout of hidden states (-1: the model's own)", must=DROPOUT)
-    attention_probs_dropout_prob: float = option(
-        -1.0, "dropout of attention (-1: the model's own)", must=DROPOUT
+    is_lgt_fit: bool = flag(False, "with a teacher: the label loss too (without one it is always on)")
+    temperature: float = flag(1.0, "T of the soft cross-entropy to the teacher", check=POSITIVE)
+    hidden_dropout_prob: float = flag(-1.0, "dropout of hidden states (-1: the model's own)", check=DROPOUT)
+    attention_probs_dropout_prob: float = flag(
+        -1.0, "dropout of attention (-1: the model's own)", check=DROPOUT
     )
-    cls_dropout_prob: float = option(
-        -1.0, "dropout before the classifier (-1: the model's own)", must=DROPOUT
-    )
+    cls_dropout_prob: float = flag(-1.0, "dropout before the classifier (-1: the model's own)", check=DROPOUT)
 
     @property
     def quantization(self):

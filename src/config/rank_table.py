@@ -5,16 +5,16 @@ from collections import Counter
 
 from ..errors import UserError
 from ..files import read_json
-from .fields import POSITIVE, option, required
+from .fields import POSITIVE, flag, required_flag
 
 
 @dataclasses.dataclass(frozen=True)
 class RankTableConfig:
     """Check a rank table and list the processes to start on one server."""
 
-    rank_table: str = required("the table, hccl.json")
-    device_num: int = option(1, "devices that it must list, over all servers", must=POSITIVE)
-    server_id: str = option("", "the server to list, where the table has several")
+    rank_table: str = required_flag("the table, hccl.json")
+    device_num: int = flag(1, "devices that it must list, over all servers", check=POSITIVE)
+    server_id: str = flag("", "the server to list, where the table has several")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from .fields import option, required
+from .fields import flag, required_flag
 from .train_config import DATASET_TYPES
 
 
@@ -10,10 +10,12 @@ from .train_config import DATASET_TYPES
 class RecordsOutputConfig:
     """How text is tokenized, and where its records go."""
 
-    vocab_file: str = required("vocab.txt, tokenizer.json or the model folder that holds one")
-    do_lower_case: str = option(
+    vocab_file: str = required_flag("vocab.txt, tokenizer.json or the model folder that holds one")
+    do_lower_case: str = flag(
         "auto", "lower the case; auto: as the files beside the vocabulary say", ("auto", "true", "false")
     )
-    output_dir: str = required("folder for the records, schema.json, manifest.json and the tokenizer files")
-    overwrite_output_dir: bool = option(False, "delete what an earlier run wrote to output_dir")
-    dataset_type: str = option("tfrecord", "format of the record files", DATASET_TYPES)
+    output_dir: str = required_flag(
+        "folder for the records, schema.json, manifest.json and the tokenizer files"
+    )
+    overwrite_output_dir: bool = flag(False, "delete what an earlier run wrote to output_dir")
+    dataset_type: str = flag("tfrecord", "format of the record files", DATASET_TYPES)

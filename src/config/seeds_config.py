@@ -3,7 +3,7 @@
 import dataclasses
 
 from ..errors import UserError
-from .fields import SEED, option
+from .fields import SEED, flag
 
 
 def seeds_of(text):
@@ -28,10 +28,10 @@ SEEDS = ("different whole numbers with commas between, such as 1,2,3", _are_seed
 class SeedsConfig:
     """Whether the stage is repeated, over which seeds, and what it is compared with."""
 
-    seeds: str = option(
-        "", "run once for each of these seeds (1,2,3) and print mean and spread of the metric", must=SEEDS
+    seeds: str = flag(
+        "", "run once for each of these seeds (1,2,3) and print mean and spread of the metric", check=SEEDS
     )
-    seeds_against: str = option(
+    seeds_against: str = flag(
         "", "with seeds: folder of another run over the same seeds, for the paired differences to it"
     )
 

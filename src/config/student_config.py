@@ -4,34 +4,34 @@ import dataclasses
 
 from ..errors import UserError
 from .bert_config import PRESETS, BertConfig, preset
-from .fields import DROPOUT, NOT_NEGATIVE, POSITIVE, option
+from .fields import DROPOUT, NOT_NEGATIVE, POSITIVE, flag
 
 
 @dataclasses.dataclass(frozen=True)
 class StudentConfig:
     """A preset and the fields that differ from it; 0 (or -1 for rates) keeps the preset's value."""
 
-    student_preset: str = option("4L-312", "architecture of a fresh student", tuple(PRESETS))
-    num_hidden_layers: int = option(0, "student layers (0: as the preset)", must=NOT_NEGATIVE)
-    hidden_size: int = option(0, "student width (0: as the preset)", must=NOT_NEGATIVE)
-    num_attention_heads: int = option(0, "student heads (0: as the preset)", must=NOT_NEGATIVE)
-    intermediate_size: int = option(0, "student feed-forward width (0: as the preset)", must=NOT_NEGATIVE)
-    max_position_embeddings: int = option(
-        0, "student positions (0: as the teacher or the preset)", must=NOT_NEGATIVE
+    student_preset: str = flag("4L-312", "architecture of a fresh student", tuple(PRESETS))
+    num_hidden_layers: int = flag(0, "student layers (0: as the preset)", check=NOT_NEGATIVE)
+    hidden_size: int = flag(0, "student width (0: as the preset)", check=NOT_NEGATIVE)
+    num_attention_heads: int = flag(0, "student heads (0: as the preset)", check=NOT_NEGATIVE)
+    intermediate_size: int = flag(0, "student feed-forward width (0: as the preset)", check=NOT_NEGATIVE)
+    max_position_embeddings: int = flag(
+        0, "student positions (0: as the teacher or the preset)", check=NOT_NEGATIVE
     )
-    hidden_act: str = option("", "student activation (default: gelu)", ("", "gelu", "relu"))
-    initializer_range: float = option(
-        0.02, "spread of a fresh student's truncated normal weights", must=POSITIVE
+    hidden_act: str = flag("", "student activation (default: gelu)", ("", "gelu", "relu"))
+    initializer_range: float = flag(
+        0.02, "spread of a fresh student's truncated normal weights", check=POSITIVE
     )
-    use_relative_positions: bool = option(False, "relative instead of absolute positions in a fresh student")
-    head_activation: str = option(
+    use_relative_positions: bool = flag(False, "relative instead of absolute positions in a fresh student")
+    head_activation: str = flag(
         "none", "relu puts the original TinyBERT's ReLU before the classifier", ("none", "relu")
     )
-    hidden_dropout_prob: float = option(
-        -1.0, "student dropout of hidden states (-1: the config's own)", must=DROPOUT
+    hidden_dropout_prob: float = flag(
+        -1.0, "student dropout of hidden states (-1: the config's own)", check=DROPOUT
     )
-    attention_probs_dropout_prob: float = option(
-        -1.0, "student dropout of attention (-1: the config's own)", must=DROPOUT
+    attention_probs_dropout_prob: float = flag(
+        -1.0, "student dropout of attention (-1: the config's own)", check=DROPOUT
     )
 
 
@@ -64,12 +64,12 @@ def check_architecture(values: StudentConfig, config, source):
     asked = {"student_preset": {size: getattr(values, size) or getattr(fresh, size) for size in SIZES[:4]}}
     for name in (*SIZES, "use_relative_positions", "head_activation"):
         asked[name] = {name: getattr(values, name)}
-    for flag, fields in asked.items():
-        value = getattr(values, flag)
+    for option, fields in asked.items():
+        value = getattr(values, option)
         differing = [name for name in fields if fields[name] != getattr(config, name)]
-        if value != getattr(StudentConfig, flag) and differing:
+        if value != getattr(StudentConfig, option) and differing:
             raise UserError(
-                f"--{flag} {value} is for a fresh student; {source} has {differing[0]} "
+                f"--{option} {value} is for a fresh student; {source} has {differing[0]} "
                 f"{getattr(config, differing[0])}: leave it out"
             )
 

@@ -16,9 +16,9 @@ NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
 def read_own(own, on_bad_row="error", max_rows=-1):
-    """Read the files of an OwnTask.
+    """Read the files of an CustomTask.
 
-    Returns the OwnTask with its labels known and {split: TextFile} of train, dev and, where there is one,
+    Returns the CustomTask with its labels known and {split: TextFile} of train, dev and, where there is one,
     test. The dev rows are those of dev_file, or a share of the training rows. Raises UserError for files that
     do not hold what the task says.
     """
@@ -41,7 +41,7 @@ def read_own(own, on_bad_row="error", max_rows=-1):
 
 
 def held_out(own, on_bad_row="error"):
-    """(OwnTask with its labels known, lines of train_file that belong to dev) as `read_own` finds them."""
+    """(CustomTask with its labels known, lines of train_file that belong to dev) as `read_own` finds them."""
     own, texts = read_own(own, on_bad_row)
     return own, {example.line for example in texts["dev"].examples} if own.makes_dev else set()
 
@@ -86,12 +86,14 @@ def split_rows(text, own):
     for label, places in strata.items():
         if len(places) == 1 and task.output_mode == "classification":
             scores = "; or is it a score (--output_mode regression)?" if NUMBER.fullmatch(label) else ""
-            raise UserError(f'{text.path}, line {rows[places[0]].line}: the only row of label "{label}" '
-                            "cannot be trained on and evaluated on; give more rows of it, or a dev_file"
-                            f"{scores}")
+            raise UserError(
+                f'{text.path}, line {rows[places[0]].line}: the only row of label "{label}" '
+                "cannot be trained on and evaluated on; give more rows of it, or a dev_file"
+                f"{scores}"
+            )
         count = max(round(len(places) * own.dev_share), 1)
         if len(places) > 1:
-            held += draw.permutation(places)[:min(count, len(places) - 1)].tolist()
+            held += draw.permutation(places)[: min(count, len(places) - 1)].tolist()
     if not held:
         raise UserError(f"{text.path}: {len(rows)} rows are too few to split some off; give a dev_file")
     return sorted(set(range(len(rows))) - set(held)), sorted(held)

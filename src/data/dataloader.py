@@ -2,6 +2,7 @@
 
 B batch size, S' the length of a bucket.
 """
+
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ class Batch(NamedTuple):
     """input_ids, token_type_ids, attention_mask [B, S'] int32; labels, weights (float32), rows (int64) [B].
 
     A row of weight 0 only fills the batch: it repeats a row that is elsewhere in the epoch. `labels` are
-    int32 or float32 as of RecordTable.labels_of; `rows` are the rows' numbers in the table.
+    int32 or float32 as of TokenizedDataset.labels_of; `rows` are the rows' numbers in the table.
     """
 
     input_ids: np.ndarray
@@ -52,8 +53,11 @@ def choose_buckets(lengths, max_seq_length, limit=5, passes=None):
         cuts.append(options.argmin(axis=0))
         cost = options.min(axis=0)
         totals.append(cost[-1])
-    taken = limit - 1 if passes is None else int(
-        np.argmin([total * passes + count * COMPILE_TOKENS for count, total in enumerate(totals)]))
+    taken = (
+        limit - 1
+        if passes is None
+        else int(np.argmin([total * passes + count * COMPILE_TOKENS for count, total in enumerate(totals)]))
+    )
     places = [len(ends) - 1]
     for cut in reversed(cuts[:taken]):
         places.append(cut[places[-1]])
@@ -88,7 +92,7 @@ def _padded_tokens(lengths, buckets):
     return int(np.asarray(buckets)[np.searchsorted(buckets, lengths)].sum())
 
 
-class SortedBatches:
+class SortedDataLoader:
     """Batches of a table from its shortest rows to its longest, each padded to its own longest row.
 
     For a model that takes any shape: no row only fills a batch. With `equal` only rows of one length share a
@@ -104,7 +108,7 @@ class SortedBatches:
         ends = np.flatnonzero(np.diff(self.table.lengths[order])) + 1 if self.equal else ()
         for group in np.split(order, ends):
             for start in range(0, len(group), self.batch_size):
-                yield self._batch(group[start:start + self.batch_size])
+                yield self._batch(group[start : start + self.batch_size])
 
     def _batch(self, rows):
         length = self.table.lengths[rows].max()
@@ -112,7 +116,7 @@ class SortedBatches:
         return Batch(*columns, self.table.labels_of(rows, length), np.ones(len(rows), np.float32), rows)
 
 
-class Batches:
+class BucketDataLoader:
     """The batches of a table for one rank.
 
     Every real row is read exactly once an epoch over all ranks, and all ranks take the same number of steps
@@ -133,8 +137,9 @@ class Batches:
         self.shuffle, self.seed, self.rank, self.rank_size = shuffle, seed, rank, rank_size
         bucket_of = np.searchsorted(self.buckets, table.lengths)
         if bucket_of.max() == len(self.buckets):
-            raise UserError(f"a row has {table.lengths.max()} tokens, more than the longest bucket, "
-                            f"{self.buckets[-1]}")
+            raise UserError(
+                f"a row has {table.lengths.max()} tokens, more than the longest bucket, {self.buckets[-1]}"
+            )
         self._members = [np.flatnonzero(bucket_of == b) for b in range(len(self.buckets))]
 
     @property
@@ -166,7 +171,7 @@ class Batches:
 
     def _share(self, batch, whole):
         # Every rank_size-th row, so that the filling rows of the last batch are spread over the ranks.
-        filled = np.resize(batch, whole)[self.rank::self.rank_size]
-        real = (np.arange(whole) < len(batch))[self.rank::self.rank_size]
+        filled = np.resize(batch, whole)[self.rank :: self.rank_size]
+        real = (np.arange(whole) < len(batch))[self.rank :: self.rank_size]
         # The weights of a whole batch average to 1 over all ranks, however many of its rows only fill.
         return filled, real.astype(np.float32) * np.float32(whole / len(batch))

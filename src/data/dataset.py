@@ -1,22 +1,23 @@
 """All rows of a data set in memory, ragged: the real tokens only, one after another, without padding."""
+
 import dataclasses
 import functools
 
 import numpy as np
 
 from ..errors import UserError
-from ..tasks import NOT_COUNTED
+from ..tasks import IGNORE_INDEX
 
 
 @dataclasses.dataclass
-class RecordTable:
+class TokenizedDataset:
     """Rows of token ids. T is the number of tokens of all rows together.
 
     tokens    [T] uint16 (int32 for a vocabulary beyond 65,536), [CLS] and [SEP] included
     segments  [T] uint8, 0 for the first text and 1 for the second
     offsets   [rows + 1] int64: row r is tokens[offsets[r]:offsets[r + 1]]
     labels    [rows] int32 class indices or float32 scores, [rows, C] float32 of 0 and 1 (several labels a
-              row), [T] int32 class indices or NOT_COUNTED (a label for each token), or None for rows without
+              row), [T] int32 class indices or IGNORE_INDEX (a label for each token), or None for rows without
               labels
     max_seq_length  the fixed length that the rows have, or will have, in a record file
     manifest  what `prepare` wrote about these rows, where it is known
@@ -38,8 +39,14 @@ class RecordTable:
             labels = np.asarray(labels)
             labels = labels.astype(np.float32 if labels.dtype.kind == "f" else np.int32)
         offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
-        return cls(tokens.astype(np.uint16 if narrow else np.int32), np.asarray(segments).astype(np.uint8),
-                   offsets, labels, int(max_seq_length), manifest)
+        return cls(
+            tokens.astype(np.uint16 if narrow else np.int32),
+            np.asarray(segments).astype(np.uint8),
+            offsets,
+            labels,
+            int(max_seq_length),
+            manifest,
+        )
 
     @classmethod
     def joined(cls, tables):
@@ -78,20 +85,21 @@ class RecordTable:
         labels = self.labels
         if labels is not None:
             labels = labels[places if self.labels_by_token else indices]
-        return RecordTable.from_flat(self.tokens[places], self.segments[places], lengths, labels,
-                                     self.max_seq_length, self.manifest)
+        return TokenizedDataset.from_flat(
+            self.tokens[places], self.segments[places], lengths, labels, self.max_seq_length, self.manifest
+        )
 
     def labels_of(self, rows, length):
         """The labels of the rows, as a batch of `length` has them; int32 zeros [B] where the table has none.
 
-        [B], [B, C], or a label for each token: [B, length], NOT_COUNTED in the padding.
+        [B], [B, C], or a label for each token: [B, length], IGNORE_INDEX in the padding.
         """
         if self.labels is None:
             return np.zeros(len(rows), np.int32)
         if not self.labels_by_token:
             return self.labels[rows]
         real, places = self.places(rows, length)
-        labels = np.full(real.shape, NOT_COUNTED, np.int32)
+        labels = np.full(real.shape, IGNORE_INDEX, np.int32)
         labels[real] = self.labels[places]
         return labels
 
@@ -120,8 +128,10 @@ class RecordTable:
         """
         lengths = self.lengths[indices]
         if lengths.size and lengths.max() > length:
-            raise UserError(f"a row of {lengths.max()} tokens does not fit the length {length}; "
-                            "prepare the records again with a smaller --max_seq_length")
+            raise UserError(
+                f"a row of {lengths.max()} tokens does not fit the length {length}; "
+                "prepare the records again with a smaller --max_seq_length"
+            )
         columns = np.arange(length)
         real = columns < lengths[:, None]
         return real, (self.offsets[indices][:, None] + columns)[real]

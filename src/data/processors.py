@@ -12,7 +12,7 @@ def read_rows(path, task, on_bad_row="error", max_rows=-1, split="train"):
 
 
 def encode_rows(examples, tokenizer, task, max_seq_length, title=""):
-    """The (RecordTable, EncodingCounts) of what `read_rows` gave."""
+    """The (TokenizedDataset, EncodingCounts) of what `read_rows` gave."""
     return _by_word(task, encode_sentences, encode_examples)(examples, tokenizer, task, max_seq_length, title)
 
 

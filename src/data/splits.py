@@ -1,10 +1,11 @@
 """Record folders -> tables of rows and batches, checked against the model that will read them."""
+
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import UserError
-from .dataloader import Batches, choose_buckets
+from .dataloader import BucketDataLoader, choose_buckets
 from .records.io import check_labels, read_records
 from .tokenization.tokenizer import load_tokenizer
 
@@ -22,16 +23,16 @@ def read_split(config, path, split):
     return table
 
 
-def train_table(config, say):
+def train_table(config, log):
     """The training rows that a TrainConfig asks for."""
-    return sample_rows(read_split(config, config.train_data_dir, "train"), config.max_rows, say)
+    return sample_rows(read_split(config, config.train_data_dir, "train"), config.max_rows, log)
 
 
-def sample_rows(table, count, say):
+def sample_rows(table, count, log):
     """`count` rows of a table (-1: all), the same ones in every run whatever its seed; said aloud."""
     if count < 0 or count >= table.rows:
         return table
-    say(f"only {count} of the {table.rows} training rows are used (--max_rows), a fixed sample")
+    log(f"only {count} of the {table.rows} training rows are used (--max_rows), a fixed sample")
     chosen = np.random.default_rng(0).choice(table.rows, count, replace=False)
     return table.take(np.sort(chosen))
 
@@ -68,7 +69,7 @@ def make_batches(table, config, batch_size, shuffle, passes=1, ranks=None):
     if config.length_buckets == "auto":
         buckets = choose_buckets(table.lengths, length, passes=passes)
     place = (ranks.rank, ranks.size) if ranks else (0, 1)
-    return Batches(table, batch_size, buckets, shuffle, getattr(config, "seed", 0), *place)
+    return BucketDataLoader(table, batch_size, buckets, shuffle, getattr(config, "seed", 0), *place)
 
 
 def train_batches(table, run, epochs):
@@ -104,6 +105,8 @@ def model_tokenizer(files):
     tokenizer = load_tokenizer(files.tokenizer_dir)
     largest = max(tokenizer.vocab.values())
     if largest >= files.config.vocab_size:
-        raise UserError(f"{files.tokenizer_dir}: the vocabulary has the id {largest}, the model beside it "
-                        f"{files.config.vocab_size} word embeddings; put the model's own tokenizer there")
+        raise UserError(
+            f"{files.tokenizer_dir}: the vocabulary has the id {largest}, the model beside it "
+            f"{files.config.vocab_size} word embeddings; put the model's own tokenizer there"
+        )
     return tokenizer

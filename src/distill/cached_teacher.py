@@ -11,13 +11,13 @@ import mindspore as ms
 from mindspore import Tensor, nn
 
 from ..errors import UserError
-from .network import TeacherAnswers
+from .network import TeacherOutputs
 from .teacher_cache import CacheReader, CacheWriter
 
 AHEAD = 2  # batches read, or waiting to be written, beside the one that is trained on
 
 
-class AnsweringTeacher(nn.Cell):
+class TeacherForward(nn.Cell):
     """A frozen teacher with those of its outputs that an objective asks for, rounded as a cache keeps them.
 
     Construct: input_ids, token_type_ids, attention_mask [B, S] int32 -> states [B*S, H] and scores
@@ -27,25 +27,25 @@ class AnsweringTeacher(nn.Cell):
     def __init__(self, teacher, features, layer_map):
         super().__init__(auto_prefix=False)
         self.teacher = teacher
-        self.answers = TeacherAnswers(features, layer_map, ms.float16)
+        self.answers = TeacherOutputs(features, layer_map, ms.float16)
 
     def construct(self, input_ids, token_type_ids, attention_mask):
         return self.answers(*self.teacher(input_ids, token_type_ids, attention_mask))
 
 
-class Lesson:
+class CachedTeacher:
     """Gives each batch the teacher's answers, as a DistillNetwork without a teacher takes them.
 
     Until the cache is complete the teacher answers; an epoch that it answers whole completes the cache. The
     answers are rounded as the cache keeps them, so that it makes no difference where they come from.
-    `agreed(wish of rank 0)` makes all ranks do the same; `leads` on rank 0; `say` takes the remarks.
+    `agreed(wish of rank 0)` makes all ranks do the same; `leads` on rank 0; `log` is the log callback.
     `aside` is a cache of what the teacher says beyond that, for a later phase: written along with the first.
     `waited` and `asked` are the seconds spent reading (in this epoch) and asking the teacher.
     """
 
-    def __init__(self, teacher, cache, agreed=bool, leads=True, say=print, aside=None):
+    def __init__(self, teacher, cache, agreed=bool, leads=True, log=print, aside=None):
         self.teacher, self.cache, self.aside = teacher, cache, aside
-        self._agreed, self._leads, self._say = agreed, leads, say
+        self._agreed, self._leads, self._say = agreed, leads, log
         self._reader, self._writers, self._behind = None, [], deque()
         self.waited = self.asked = 0.0
 

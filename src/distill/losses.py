@@ -56,27 +56,27 @@ def soft_binary_cross_entropy(student, teacher, mask):
     return binary_cross_entropy(student, ops.sigmoid(teacher), mask)
 
 
-def token_soft_cross_entropy(student, teacher, counted):
+def token_soft_cross_entropy(student, teacher, label_mask):
     """Mean over a row's counted tokens of their `soft_cross_entropy`: [B, S, C] twice -> [B]."""
-    return _mean(soft_cross_entropy(student, teacher, counted), counted)
+    return _mean(soft_cross_entropy(student, teacher, label_mask), label_mask)
 
 
-def token_cross_entropy(logits, labels, counted):
+def token_cross_entropy(logits, labels, label_mask):
     """Mean over a row's counted tokens of the cross-entropy to their label.
 
     logits [B, S, C], labels [B, S] int32 (anything where a token is not counted) -> [B].
     """
     classes = ops.maximum(labels.astype(ms.int32), 0).reshape(-1, 1)
     by_class = ops.log_softmax(logits, -1).reshape(-1, logits.shape[-1])
-    return _mean(-ops.gather_elements(by_class, 1, classes).reshape(counted.shape), counted)
+    return _mean(-ops.gather_elements(by_class, 1, classes).reshape(label_mask.shape), label_mask)
 
 
-def _mean(by_token, counted):
+def _mean(by_token, label_mask):
     # A row without any counted token weighs nothing, where a division by zero would spoil the batch.
-    return (by_token * counted).sum(-1) / ops.maximum(counted.sum(-1), 1.0)
+    return (by_token * label_mask).sum(-1) / ops.maximum(label_mask.sum(-1), 1.0)
 
 
-def score_mse(scores, targets, mask):
+def mse_loss(scores, targets, mask):
     """Squared error of a regression: [B, 1] and [B] or [B, 1] -> [B]."""
     difference = scores.reshape(-1) - targets.reshape(-1)
     return difference * difference

@@ -6,12 +6,12 @@ Shape letters: B batch, S length, H hidden, N heads, C labels, P rows of the obj
 import mindspore as ms
 from mindspore import nn, ops
 
-from ..tasks import NOT_COUNTED
+from ..tasks import IGNORE_INDEX
 
 TEACHER_FEATURES = ("embedding", "hidden", "attention", "logits")
 
 
-class TeacherAnswers(nn.Cell):
+class TeacherOutputs(nn.Cell):
     """Of a teacher's outputs those that `features` ask for, in the order of TEACHER_FEATURES.
 
     Construct: logits, hidden_states, attention_scores -> states [B*S, H] (the embedding output, then the
@@ -52,7 +52,7 @@ class DistillNetwork(nn.Cell):
     token), weights [B] float32 (0 for the fill of an odd tail; they average to 1 over the ranks) -> loss
     (scalar), parts [P] (unweighted). Losses on logits of tokens are told which of these have a label.
     Where a row asks for a teacher and there is none in here, a batch brings its answers along: further
-    columns, as of TeacherAnswers.
+    columns, as of TeacherOutputs.
     """
 
     def __init__(
@@ -71,10 +71,12 @@ class DistillNetwork(nn.Cell):
         self.losses = tuple(row.loss for row in rows)
         self.row_weights = tuple(float(row.weight) for row in rows)
         self.layer_map = tuple(layer_map)
-        self.places = answer_places(self.features, len(self.layer_map))
-        self.taught = teacher is not None and any(feature in TEACHER_FEATURES for feature in self.features)
-        self.teacher = teacher if self.taught else nn.Identity()
-        self.answers = TeacherAnswers(self.features, self.layer_map) if self.taught else nn.Identity()
+        self.places = feature_offsets(self.features, len(self.layer_map))
+        self.has_teacher = teacher is not None and any(
+            feature in TEACHER_FEATURES for feature in self.features
+        )
+        self.teacher = teacher if self.has_teacher else nn.Identity()
+        self.answers = TeacherOutputs(self.features, self.layer_map) if self.has_teacher else nn.Identity()
         self.projected = projection is not None
         self.hidden_projection = projection if self.projected else nn.Identity()
         self.inverse_temperature = 1.0 / temperature
@@ -82,19 +84,19 @@ class DistillNetwork(nn.Cell):
 
     def construct(self, input_ids, token_type_ids, attention_mask, labels, weights, *answers):
         student = self.student(input_ids, token_type_ids, attention_mask)
-        if self.taught:
+        if self.has_teacher:
             answers = self.answers(*self.teacher(input_ids, token_type_ids, attention_mask))
         mask = attention_mask.astype(ms.float32)
         if self.include_padding:
             mask = ops.ones_like(mask)
-        counted = mask
+        label_mask = mask
         if student[0].ndim == 3:
-            counted = (labels != NOT_COUNTED).astype(ms.float32)
+            label_mask = (labels != IGNORE_INDEX).astype(ms.float32)
         loss = ms.Tensor(0.0, ms.float32)
         parts = ()
         for i in range(len(self.features)):
             by_row = ops.zeros_like(weights)
-            real = counted if self.features[i] in ("logits", "labels") else mask
+            real = label_mask if self.features[i] in ("logits", "labels") else mask
             for pair in self._pairs(i, student, answers, labels):
                 by_row = by_row + self.losses[i](pair[0], pair[1], real)
             part = (by_row * weights).mean()
@@ -126,8 +128,8 @@ class DistillNetwork(nn.Cell):
         return states.astype(ms.float32)
 
 
-def answer_places(features, layers):
-    """For each feature of an objective the place of its first tensor among TeacherAnswers' (0 for labels)."""
+def feature_offsets(features, layers):
+    """For each feature of an objective the place of its first tensor among TeacherOutputs' (0 for labels)."""
     counts = {"embedding": 1, "hidden": layers, "attention": layers, "logits": 1}
     places, next_place = {}, 0
     for feature in TEACHER_FEATURES:

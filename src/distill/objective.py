@@ -14,13 +14,13 @@ from . import losses
 TEACHER_LOSSES = {
     "classification": losses.soft_cross_entropy,
     "multi_label": losses.soft_binary_cross_entropy,
-    "regression": losses.score_mse,
+    "regression": losses.mse_loss,
     "token_classification": losses.token_soft_cross_entropy,
 }
 LABEL_LOSSES = {
     "classification": losses.label_cross_entropy,
     "multi_label": losses.binary_cross_entropy,
-    "regression": losses.score_mse,
+    "regression": losses.mse_loss,
     "token_classification": losses.token_cross_entropy,
 }
 

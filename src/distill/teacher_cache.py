@@ -73,13 +73,13 @@ class Layout:
         yield from (logits[place, :length] if self.by_token else logits[place] for logits in arrays[ends:])
 
 
-def key_of(facts):
+def cache_key(facts):
     """The name of a cache: the digest of what decides its numbers (plain JSON values) and of VERSION."""
     text = json.dumps({"version": VERSION, **facts}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_LETTERS]
 
 
-def digest_of(arrays):
+def hash_arrays(arrays):
     """SHA-256 over {name: array}: names, types, shapes and numbers."""
     digest = hashlib.sha256()
     for name, array in sorted(arrays.items()):
@@ -91,7 +91,7 @@ def digest_of(arrays):
 def dataset_hash(table, *more):
     """A digest of the rows of a table, of what the columns `more` hold too ("labels")."""
     columns = {name: getattr(table, name) for name in ("tokens", "segments", "offsets", *more)}
-    return digest_of({name: array for name, array in columns.items() if array is not None})
+    return hash_arrays({name: array for name, array in columns.items() if array is not None})
 
 
 class TeacherCache:
@@ -101,7 +101,7 @@ class TeacherCache:
     """
 
     def __init__(self, root, facts, layout, lengths, notes=None):
-        self.key, self.facts, self.notes = key_of(facts), facts, notes or {}
+        self.key, self.facts, self.notes = cache_key(facts), facts, notes or {}
         self.folder, self.part = Path(root) / self.key, Path(root) / f".{self.key}.part"
         self.layout, self.lengths = layout, np.asarray(lengths, np.int64)
         self.ends = np.cumsum(layout.sizes(self.lengths))

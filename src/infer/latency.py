@@ -1,11 +1,12 @@
 """How long one sentence takes, measured as a service would feel it: batch of one, median of many calls."""
+
 import gc
 import statistics
 import time
 
 import numpy as np
 
-WARM_UP = 8   # the first five to seven calls of a graph are slower by a third and more
+WARM_UP = 8  # the first five to seven calls of a graph are slower by a third and more
 
 
 def milliseconds_a_sentence(predict, sentences):

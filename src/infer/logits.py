@@ -9,7 +9,7 @@ def collect_logits(predict, batches):
     """Logits of every row.
 
     Parameters: `predict` a function of input_ids, token_type_ids, attention_mask [B, S] that returns logits
-    [B, C], or [B, S, C] of each token; `batches` one unshuffled pass (data.dataset.Batches or SortedBatches),
+    [B, C], or [B, S, C] of each token; `batches` one unshuffled pass (a data loader),
     whose fill rows have weight 0 and are dropped here. Returns: float32 [rows, C], or [T, C] of the real
     tokens of all rows, in the order of the table. Raises UserError where one of them is no number.
     """
@@ -30,7 +30,9 @@ def collect_logits(predict, batches):
     broken = np.count_nonzero(~np.isfinite(logits).all(axis=1))
     if broken:
         # The largest of NaNs is the first: they would pass for answers.
-        raise UserError(f"{broken} of {len(logits)} answers of the model are NaN or infinite: its weights "
-                        "are, or its numbers grow too large; take an earlier checkpoint, or train with a "
-                        "lower --learning_rate")
+        raise UserError(
+            f"{broken} of {len(logits)} answers of the model are NaN or infinite: its weights "
+            "are, or its numbers grow too large; take an earlier checkpoint, or train with a "
+            "lower --learning_rate"
+        )
     return logits

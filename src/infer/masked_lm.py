@@ -9,7 +9,7 @@ import numpy as np
 BLOCK = 64  # logits whose largest stands for them when the best are looked for
 
 
-class MaskedWords:
+class MaskedLMPredictor:
     """Asks a masked language model for the best words of contexts.
 
     network     cell of input_ids, token_type_ids, attention_mask [B, S], places [B] -> logits [B, V]

@@ -6,7 +6,7 @@ from mindspore import nn
 from ..errors import UserError
 from .predictor import on_arrays
 
-INPUTS = 3   # input_ids, token_type_ids, attention_mask
+INPUTS = 3  # input_ids, token_type_ids, attention_mask
 
 
 def write_mindir(file, cell):

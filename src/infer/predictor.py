@@ -48,6 +48,7 @@ def predictor(network, graph_of=lambda cell: cell):
 
 def on_arrays(cell):
     """A cell of tensors as a function of NumPy arrays."""
+
     def call(*columns):
         return cell(*map(ms.Tensor, columns)).asnumpy()
 

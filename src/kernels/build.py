@@ -32,7 +32,7 @@ NAME = "mindspore-bert-compression"  # of the folder in the cache
 LONGEST_BUILD = 300  # seconds
 
 
-class NoKernels(Exception):
+class KernelsUnavailable(Exception):
     """The kernels cannot be had here; the message says why, as the rest of a sentence."""
 
 
@@ -40,11 +40,11 @@ def library(folder=None):
     """Path of the compiled kernels, built now unless the same were built before.
 
     `folder` is the cache (default: that of the user). Of two processes that ask at once one builds and the
-    other waits. Raises NoKernels.
+    other waits. Raises KernelsUnavailable.
     """
     compiler = shlex.split(os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++") or "")
     if not compiler:
-        raise NoKernels("no C++ compiler (g++) was found")
+        raise KernelsUnavailable("no C++ compiler (g++) was found")
     folder = Path(folder) if folder else cache_folder()
     target = folder / f"kernels-{_key(compiler)}.so"
     if target.is_file():
@@ -56,14 +56,14 @@ def library(folder=None):
             if not target.is_file():
                 _compile(compiler, target)
     except OSError as error:
-        raise NoKernels(f"the kernels could not be built in {folder} ({error})") from None
+        raise KernelsUnavailable(f"the kernels could not be built in {folder} ({error})") from None
     return target
 
 
 def cache_folder():
     """Where compiled kernels are kept: in the user's cache, or the temporary folder if home is read-only.
 
-    Raises NoKernels where neither can be used.
+    Raises KernelsUnavailable where neither can be used.
     """
     base = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
     # Without a home the ~ is left; MindSpore is told library:kernel, so that no colon may be in the path.
@@ -91,18 +91,18 @@ def _own_temporary_folder():
         folder.mkdir(mode=0o700, exist_ok=True)
         owner = folder.lstat().st_uid
     except OSError as error:
-        raise NoKernels(f"there is no folder to build them in ({error})") from None
+        raise KernelsUnavailable(f"there is no folder to build them in ({error})") from None
     if owner != os.getuid():
-        raise NoKernels(f"{folder} belongs to another user")
+        raise KernelsUnavailable(f"{folder} belongs to another user")
     return folder
 
 
 def check_loads(path):
-    """Raise NoKernels where a library cannot be loaded, as from a disk that is mounted noexec."""
+    """Raise KernelsUnavailable where a library cannot be loaded, as from a disk that is mounted noexec."""
     try:
         ctypes.CDLL(str(path))
     except OSError as error:
-        raise NoKernels(f"the kernels cannot be loaded ({error})") from None
+        raise KernelsUnavailable(f"the kernels cannot be loaded ({error})") from None
 
 
 def sources():
@@ -128,7 +128,7 @@ def _version(compiler):
     try:
         answer = subprocess.run([*compiler, "--version"], capture_output=True, text=True, check=False)
     except OSError as error:
-        raise NoKernels(f"the compiler {compiler[0]} does not run ({error})") from None
+        raise KernelsUnavailable(f"the compiler {compiler[0]} does not run ({error})") from None
     return answer.stdout.partition("\n")[0]
 
 
@@ -156,7 +156,7 @@ def _compile(compiler, target):
                 env={**os.environ, "LC_ALL": "C"},  # its complaints are looked through for "error"
             )
         except subprocess.TimeoutExpired:
-            raise NoKernels(f"{compiler[0]} took more than {LONGEST_BUILD} s") from None
+            raise KernelsUnavailable(f"{compiler[0]} took more than {LONGEST_BUILD} s") from None
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if "error" in line] or ["no message"]
-            raise NoKernels(f"{compiler[0]} could not build the kernels ({lines[0].strip()})")
+            raise KernelsUnavailable(f"{compiler[0]} could not build the kernels ({lines[0].strip()})")

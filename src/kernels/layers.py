@@ -27,7 +27,7 @@ class BiasGelu(nn.Cell):
         return self.operator(product, bias)
 
 
-class Normalise(nn.Cell):
+class LayerNormOp(nn.Cell):
     """Layer normalisation. Construct: x [R, H], weight, shift [H] -> [R, H]."""
 
     def __init__(self, library, width, eps):
@@ -103,7 +103,7 @@ class Dropout(Dropping):
         return x
 
 
-class NormaliseSum(Dropping):
+class AddBiasDropoutNorm(Dropping):
     """Bias, dropout, residual and normalisation.
 
     Construct: product [R, H], bias [H], residual [R, H], weight, shift [H] -> [R, H].

@@ -9,7 +9,7 @@ import mindspore as ms
 from mindspore import nn, ops
 
 from ..config.bert_config import RELATIVE_DISTANCE
-from .layers import NUMBERS, Embedding
+from .layers import DTYPES, Embedding
 
 
 class SelfAttention(nn.Cell):
@@ -35,7 +35,7 @@ class SelfAttention(nn.Cell):
         self.softmax = ops.Softmax(-1)
         self.dropout = layers.dropout(config.attention_probs_dropout_prob)
         self.relative = config.use_relative_positions
-        self.dtype, self.compute_type = NUMBERS[config.dtype], NUMBERS[config.compute_type]
+        self.dtype, self.compute_type = DTYPES[config.dtype], DTYPES[config.compute_type]
         # One operator for all that lies between the dense layers, where there is one that can do it.
         self.fused = layers.attention is not None and not self.relative
         if self.fused:
@@ -46,9 +46,9 @@ class SelfAttention(nn.Cell):
 
     def construct(self, hidden, mask_bias, shape):
         if self.fused:
-            query, key = self.query.multiply(hidden), self.key.multiply(hidden)
+            query, key = self.query.matmul(hidden), self.key.matmul(hidden)
             biases = (self.query.bias, self.key.bias, self.value.bias)
-            return self.operator(query, key, self.value.multiply(hidden), biases, mask_bias)
+            return self.operator(query, key, self.value.matmul(hidden), biases, mask_bias)
         query = self._split(self.query(hidden), shape)
         key = self._split(self.key(hidden), shape)
         value = self._split(self.value(hidden), shape)

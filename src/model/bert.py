@@ -6,7 +6,7 @@ Shape letters: B batch, S length, H hidden, N heads, L layers, C labels.
 import mindspore as ms
 from mindspore import nn, ops
 
-from ..config.bert_config import MASKED
+from ..config.bert_config import ATTENTION_MASK_VALUE
 from .attention import SelfAttention
 from .layers import FLOAT_LAYERS
 
@@ -64,10 +64,10 @@ class BertLayer(nn.Cell):
         context, scores = self.attention(hidden, mask_bias, shape)
         if places is not None:
             context, hidden = ops.gather(context, places, 0), ops.gather(hidden, places, 0)
-        mixed = self.attention_output.multiply(context)
+        mixed = self.attention_output.matmul(context)
         hidden = self.attention_norm(mixed, self.attention_output.bias, hidden)
-        inner = self.activation(self.intermediate.multiply(hidden), self.intermediate.bias)
-        return self.output_norm(self.output.multiply(inner), self.output.bias, hidden), scores
+        inner = self.activation(self.intermediate.matmul(hidden), self.intermediate.bias)
+        return self.output_norm(self.output.matmul(inner), self.output.bias, hidden), scores
 
 
 class BertModel(nn.Cell):
@@ -92,7 +92,9 @@ class BertModel(nn.Cell):
 
     def construct(self, input_ids, token_type_ids, attention_mask, places=None):
         batch, length = input_ids.shape
-        mask_bias = (1.0 - attention_mask.astype(ms.float32)).reshape(batch, 1, 1, length) * MASKED
+        mask_bias = (1.0 - attention_mask.astype(ms.float32)).reshape(
+            batch, 1, 1, length
+        ) * ATTENTION_MASK_VALUE
         hidden = self.embeddings(input_ids, token_type_ids)
         hidden_states, attention_scores = (hidden,), ()
         for i in range(self.depth):
@@ -105,7 +107,7 @@ class BertModel(nn.Cell):
         return hidden, hidden_states, attention_scores
 
 
-class BertBody(nn.Cell):
+class BertEncoder(nn.Cell):
     """BERT without a head, under the names that it has inside a BertClassifier. Construct: as BertModel."""
 
     def __init__(self, config, layers=FLOAT_LAYERS):

@@ -22,10 +22,10 @@ def _fresh(config):
     return TruncatedNormal(sigma, a=-2 * sigma, b=2 * sigma)
 
 
-NUMBERS = {"float32": ms.float32, "float16": ms.float16}
+DTYPES = {"float32": ms.float32, "float16": ms.float16}
 
 
-class Product(nn.Cell):
+class MatMul(nn.Cell):
     """x W^T, multiplied in `config.compute_type`.
 
     Construct: x [R, H], weight [O, H] -> [R, O] in `config.dtype`.
@@ -34,7 +34,7 @@ class Product(nn.Cell):
     def __init__(self, config):
         super().__init__()
         self.matmul = ops.MatMul(transpose_b=True)
-        self.dtype, self.compute_type = NUMBERS[config.dtype], NUMBERS[config.compute_type]
+        self.dtype, self.compute_type = DTYPES[config.dtype], DTYPES[config.compute_type]
 
     def construct(self, x, weight):
         # A cast to the type that is there already vanishes from the graph.
@@ -45,26 +45,26 @@ class Dense(nn.Cell):
     """y = x W^T + b. Construct: x [R, H] -> [R, O] in `config.dtype`.
 
     The weights themselves are float32, as their updates need. `multiply` leaves the bias to the operator that
-    follows, which adds it in passing; `operator` multiplies: a constructor (config) of a cell as Product.
+    follows, which adds it in passing; `operator` multiplies: a constructor (config) of a cell as MatMul.
     """
 
-    def __init__(self, in_size, out_size, config, operator=Product):
+    def __init__(self, in_size, out_size, config, operator=MatMul):
         super().__init__()
         self.weight = Parameter(initializer(_fresh(config), (out_size, in_size)))
         self.bias = Parameter(initializer(Zero(), (out_size,)))
         self.product = operator(config)
         self.bias_add = ops.BiasAdd()
-        self.dtype = NUMBERS[config.dtype]
+        self.dtype = DTYPES[config.dtype]
 
     def construct(self, x):
-        return self.bias_add(self.multiply(x), self.bias.astype(self.dtype))
+        return self.bias_add(self.matmul(x), self.bias.astype(self.dtype))
 
-    def multiply(self, x):
+    def matmul(self, x):
         """x W^T: [R, H] -> [R, O]."""
         return self.product(x, self.weight)
 
 
-class Lookup(nn.Cell):
+class EmbeddingLookup(nn.Cell):
     """Construct: table [V, H], ids [R] int32 -> its rows [R, H]."""
 
     def construct(self, table, ids):
@@ -74,10 +74,10 @@ class Lookup(nn.Cell):
 class Embedding(nn.Cell):
     """Rows of a table. Construct: ids [R] int32 -> [R, H] float32.
 
-    `operator` looks them up: a constructor () of a cell as Lookup.
+    `operator` looks them up: a constructor () of a cell as EmbeddingLookup.
     """
 
-    def __init__(self, rows, width, config, operator=Lookup):
+    def __init__(self, rows, width, config, operator=EmbeddingLookup):
         super().__init__()
         self.weight = Parameter(initializer(_fresh(config), (rows, width)))
         self.lookup = operator()
@@ -86,7 +86,7 @@ class Embedding(nn.Cell):
         return self.lookup(self.weight, ids)
 
 
-class Normalise(nn.Cell):
+class LayerNormOp(nn.Cell):
     """Layer normalisation (Ba et al. 2016) in float32. Construct: x [R, H], weight, shift [H] -> [R, H]."""
 
     def __init__(self, width, eps):
@@ -104,7 +104,7 @@ class Normalise(nn.Cell):
         return centred * self.rsqrt(variance + self.eps) * weight + shift
 
 
-class NormaliseSum(nn.Cell):
+class AddBiasDropoutNorm(nn.Cell):
     """The end of a sub-layer: bias, dropout, residual and normalisation.
 
     Construct: product [R, H], bias [H], residual [R, H], weight, shift [H] -> [R, H] float32.
@@ -114,49 +114,49 @@ class NormaliseSum(nn.Cell):
         super().__init__()
         self.bias_add = ops.BiasAdd()
         self.dropout = nn.Dropout(p=dropout)
-        self.normalise = Normalise(width, eps)
+        self.normalize = LayerNormOp(width, eps)
 
     def construct(self, product, bias, residual, weight, shift):
         biased = self.bias_add(product, bias.astype(product.dtype))
         # The residual first: in the other order MindSpore's GPU pass BiasDropoutAddFusion takes the
         # residual's own dropout for this one, and the graph gets a cycle.
-        return self.normalise(residual + self.dropout(biased), weight, shift)
+        return self.normalize(residual + self.dropout(biased), weight, shift)
 
 
 class LayerNorm(nn.Cell):
     """Layer normalisation over the last axis, computed in float32.
 
-    `operator` computes it: a constructor (width, eps) of a cell as Normalise.
+    `operator` computes it: a constructor (width, eps) of a cell as LayerNormOp.
     Construct: x [R, H] -> [R, H] in `config.dtype`.
     """
 
-    def __init__(self, width, config, operator=Normalise):
+    def __init__(self, width, config, operator=LayerNormOp):
         super().__init__()
         self.weight = Parameter(initializer("ones", (width,)))
         self.bias = Parameter(initializer(Zero(), (width,)))
-        self.normalise = operator(width, config.layer_norm_eps)
-        self.dtype = NUMBERS[config.dtype]
+        self.normalize = operator(width, config.layer_norm_eps)
+        self.dtype = DTYPES[config.dtype]
 
     def construct(self, x):
-        return self.normalise(x, self.weight, self.bias).astype(self.dtype)
+        return self.normalize(x, self.weight, self.bias).astype(self.dtype)
 
 
 class ResidualNorm(nn.Cell):
     """LayerNorm(dropout(product + bias) + residual), the norm computed in float32.
 
-    `operator` computes it: a constructor (width, eps, dropout) of a cell as NormaliseSum.
+    `operator` computes it: a constructor (width, eps, dropout) of a cell as AddBiasDropoutNorm.
     Construct: product [R, H], bias [H], residual [R, H] -> [R, H] in `config.dtype`.
     """
 
-    def __init__(self, width, config, operator=NormaliseSum):
+    def __init__(self, width, config, operator=AddBiasDropoutNorm):
         super().__init__()
         self.weight = Parameter(initializer("ones", (width,)))
         self.bias = Parameter(initializer(Zero(), (width,)))
-        self.normalise = operator(width, config.layer_norm_eps, config.hidden_dropout_prob)
-        self.dtype = NUMBERS[config.dtype]
+        self.normalize = operator(width, config.layer_norm_eps, config.hidden_dropout_prob)
+        self.dtype = DTYPES[config.dtype]
 
     def construct(self, product, bias, residual):
-        return self.normalise(product, bias, residual, self.weight, self.bias).astype(self.dtype)
+        return self.normalize(product, bias, residual, self.weight, self.bias).astype(self.dtype)
 
 
 class Gelu(nn.Cell):
@@ -167,7 +167,7 @@ class Gelu(nn.Cell):
         return half + half * ops.erf(x * (1.0 / math.sqrt(2.0)))
 
 
-class Activated(nn.Cell):
+class BiasActivation(nn.Cell):
     """A bias and the activation after it. Construct: product [R, H], bias [H] -> [R, H]."""
 
     def __init__(self, activation):
@@ -188,7 +188,7 @@ def plain_dropout(rate):
 class Layers:
     """Constructors that a BERT is built with; quantized or fused layers replace some of them.
 
-    `classifier` is the head's dense layer; `activations` {name: constructor of a cell as Activated};
+    `classifier` is the head's dense layer; `activations` {name: constructor of a cell as BiasActivation};
     `attention` a constructor (config) of a cell that does all that lies between the dense layers of
     SelfAttention (see there), None: plain operators.
     """
@@ -200,7 +200,10 @@ class Layers:
     norm: Callable = LayerNorm
     residual_norm: Callable = ResidualNorm
     activations: dict = dataclasses.field(
-        default_factory=lambda: {"gelu": partial(Activated, Gelu), "relu": partial(Activated, nn.ReLU)}
+        default_factory=lambda: {
+            "gelu": partial(BiasActivation, Gelu),
+            "relu": partial(BiasActivation, nn.ReLU),
+        }
     )
     attention: Callable | None = None
 

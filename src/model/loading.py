@@ -2,7 +2,7 @@
 
 from mindspore import Tensor
 
-from ..errors import UserError, misfit
+from ..errors import UserError, describe_mismatch
 from .state_dict import named_parameters
 
 
@@ -17,12 +17,17 @@ def load_strict(cell, arrays, source, fresh=()):
     parameters = named_parameters(cell)
     new = {name for prefix in fresh for name in _unfit(prefix, parameters, arrays)}
     expected = {name: parameter.shape for name, parameter in parameters.items() if name not in new}
-    offered = {name: array.shape for name, array in arrays.items()
-               if name in expected or not name.startswith(tuple(fresh))}
-    wrong = misfit(offered, expected)
+    offered = {
+        name: array.shape
+        for name, array in arrays.items()
+        if name in expected or not name.startswith(tuple(fresh))
+    }
+    wrong = describe_mismatch(offered, expected)
     if wrong:
-        raise UserError(f"{source} does not fit the model, nothing was loaded: {wrong}; check that weights "
-                        "and config.json belong together")
+        raise UserError(
+            f"{source} does not fit the model, nothing was loaded: {wrong}; check that weights "
+            "and config.json belong together"
+        )
     for name in expected:
         parameters[name].set_data(Tensor(arrays[name], parameters[name].dtype))
     return sorted(new)

@@ -8,10 +8,10 @@ from mindspore import Parameter, nn, ops
 from mindspore.common.initializer import Zero, initializer
 
 from .bert import BertModel
-from .layers import FLOAT_LAYERS, NUMBERS
+from .layers import DTYPES, FLOAT_LAYERS
 
 
-class MaskedWordHead(nn.Cell):
+class BertLMPredictionHead(nn.Cell):
     """Dense, activation, LayerNorm, then the product with the word embeddings (Devlin et al. 2019, 3.1).
 
     The output matrix is that of the embeddings and is passed in; only its bias belongs to the head.
@@ -27,10 +27,10 @@ class MaskedWordHead(nn.Cell):
         self.bias = Parameter(initializer(Zero(), (config.vocab_size,)))
         self.matmul = ops.MatMul(transpose_b=True)
         self.bias_add = ops.BiasAdd()
-        self.compute_type = NUMBERS[config.compute_type]
+        self.compute_type = DTYPES[config.compute_type]
 
     def construct(self, hidden, word_embeddings):
-        inner = self.norm(self.activation(self.transform.multiply(hidden), self.transform.bias))
+        inner = self.norm(self.activation(self.transform.matmul(hidden), self.transform.bias))
         product = self.matmul(inner.astype(self.compute_type), word_embeddings.astype(self.compute_type))
         return self.bias_add(product.astype(ms.float32), self.bias)
 
@@ -46,7 +46,7 @@ class BertMaskedLM(nn.Cell):
     def __init__(self, config, layers=FLOAT_LAYERS):
         super().__init__()
         self.bert = BertModel(config, layers)
-        self.predictions = MaskedWordHead(config, layers)
+        self.predictions = BertLMPredictionHead(config, layers)
 
     def construct(self, input_ids, token_type_ids, attention_mask, places):
         hidden = self.bert(input_ids, token_type_ids, attention_mask, places)[0]

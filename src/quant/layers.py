@@ -21,7 +21,7 @@ class QuantProduct(nn.Cell):
     evaluation it stays as it is. A batch whose maximum is not finite never enters it.
 
     Construct: x [R, H], weight [O, H] -> what `product` makes of the two, quantized. `quantization` is a
-    Quantization, `product` a cell as model.layers.Product.
+    Quantization, `product` a cell as model.layers.MatMul.
     """
 
     def __init__(self, quantization, product, operators=PLAIN):
@@ -70,7 +70,7 @@ class QuantProduct(nn.Cell):
 class QuantLookup(nn.Cell):
     """Rows of a table, fake-quantized by the largest magnitude of the whole table.
 
-    Construct: table [V, H], ids [R] int32 -> [R, H]. `lookup` is a cell as model.layers.Lookup.
+    Construct: table [V, H], ids [R] int32 -> [R, H]. `lookup` is a cell as model.layers.EmbeddingLookup.
     """
 
     def __init__(self, quantization, lookup, operators=PLAIN):

@@ -1,4 +1,5 @@
 """python -m src.tools.augment: more training rows by replacing words (TinyBERT, section 3.2)."""
+
 from ..config.augment_config import resolve
 from ..errors import run_main
 from ..stages.augmentation.augment import augment

@@ -1,4 +1,5 @@
 """python -m src.tools.convert: weights of any known kind -> a model folder."""
+
 from ..config.cli import parse
 from ..config.convert_config import ConvertConfig
 from ..errors import run_main

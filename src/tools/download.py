@@ -1,4 +1,5 @@
 """python -m src.tools.download: GLUE's tasks, its diagnostic set, SNLI and GloVe, from their owners."""
+
 from ..config.cli import parse
 from ..config.download_config import DownloadConfig
 from ..errors import run_main

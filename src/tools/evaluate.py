@@ -14,7 +14,7 @@ def main(argv=None):
     from ..stages.evaluation.evaluate import evaluate
 
     # Remarks, such as which label an unnamed output was taken for, leave the JSON line alone.
-    evaluate(config, say=partial(print, file=sys.stderr))
+    evaluate(config, log=partial(print, file=sys.stderr))
 
 
 if __name__ == "__main__":

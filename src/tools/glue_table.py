@@ -1,4 +1,5 @@
 """python -m src.tools.glue_table: teacher, student and int8 file of several tasks in one table."""
+
 from ..config.cli import parse
 from ..config.glue_table_config import GlueTableConfig
 from ..errors import run_main

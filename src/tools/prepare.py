@@ -1,4 +1,5 @@
 """python -m src.tools.prepare: text files of a task -> record files."""
+
 from ..config.cli import parse
 from ..config.prepare_config import PrepareConfig
 from ..errors import run_main

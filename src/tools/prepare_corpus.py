@@ -1,4 +1,5 @@
 """python -m src.tools.prepare_corpus: raw text -> record files for general distillation."""
+
 from ..config.cli import parse
 from ..config.prepare_corpus_config import PrepareCorpusConfig
 from ..errors import run_main

@@ -3,6 +3,7 @@
 The launchers start the processes; here one finds out which it is. MindSpore's data-parallel context and
 gradient reducer are used in this module alone.
 """
+
 import dataclasses
 
 import mindspore as ms
@@ -58,7 +59,7 @@ def gradient_reducer(parameters, ranks):
     return nn.DistributedGradReducer(parameters, mean=True, degree=ranks.size)
 
 
-def agreement(ranks):
+def any_rank(ranks):
     """A function from this rank's wish (a bool) to all ranks' decision: true when any of them wishes.
 
     Every rank has to call it at the same step. None for a single process, which asks nobody.
@@ -69,7 +70,7 @@ def agreement(ranks):
     return lambda wish: bool(total(ms.Tensor([float(wish)], ms.float32)).asnumpy()[0])
 
 
-def sum_over_ranks(ranks):
+def all_reduce_sum(ranks):
     """A function from this rank's numbers to the sums of all ranks', in float32; every rank has to call it.
 
     None for a single process.
@@ -80,7 +81,7 @@ def sum_over_ranks(ranks):
     return lambda numbers: total(ms.Tensor(numbers, ms.float32)).asnumpy().tolist()
 
 
-class MaximumOverRanks(nn.Cell):
+class AllReduceMax(nn.Cell):
     """The largest of the ranks' numbers. Construct: x [1] -> [1], not finite where one of them is not."""
 
     def __init__(self, ranks):
@@ -94,6 +95,6 @@ class MaximumOverRanks(nn.Cell):
         return ops.ReduceMax(keep_dims=True)(numbers) + (numbers - numbers).sum()
 
 
-def maximum_over_ranks(ranks):
-    """A MaximumOverRanks, or None for a single process."""
-    return None if ranks.size == 1 else MaximumOverRanks(ranks)
+def all_reduce_max(ranks):
+    """A AllReduceMax, or None for a single process."""
+    return None if ranks.size == 1 else AllReduceMax(ranks)

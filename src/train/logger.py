@@ -17,7 +17,7 @@ from .events import event_writer
 OF_THE_AXIS = ("phase", "epoch", "step")  # places on a curve, not curves
 
 
-class Journal:
+class RunLogger:
     """The log of one run. What is said before `open` waits for the folder; a resumed run appends."""
 
     def __init__(self, quiet=False):
@@ -39,7 +39,7 @@ class Journal:
         for text in self._early:
             self._log.write(text + "\n")
 
-    def say(self, text):
+    def info(self, text):
         """One line (or a few) for people."""
         if self._log:
             self._log.write(text + "\n")
@@ -49,14 +49,14 @@ class Journal:
             tqdm.write(text, file=sys.stdout)
             sys.stdout.flush()
 
-    def record(self, **values):
+    def log_step(self, **values):
         """One line of losses.jsonl, and its numbers as curves: `phase1/loss`, `phase1/parts/hidden` ..."""
         if self._losses:
             self._losses.write(json.dumps(values) + "\n")
             for name, value in _numbers(values, OF_THE_AXIS):
                 self._events.add_scalar(f"phase{values['phase']}/{name}", value, values["step"])
 
-    def rewind(self, phase, step):
+    def truncate(self, phase, step):
         """Forget what losses.jsonl tells of later steps: a run that was killed goes on from this one."""
         if not self._losses:
             return
@@ -66,7 +66,7 @@ class Journal:
         write_text(path, "".join(json.dumps(entry) + "\n" for entry in kept))
         self._losses = open(path, "a", encoding="utf-8", buffering=1)
 
-    def measured(self, metrics):
+    def log_metrics(self, metrics):
         """An evaluation's numbers as curves: `eval/eval_accuracy` ..."""
         if self._events:
             for name, value in _numbers(metrics, OF_THE_AXIS):

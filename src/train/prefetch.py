@@ -1,4 +1,5 @@
 """Batches into the train step: one by one, or in stretches through the device's queue (data sink)."""
+
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ COLUMNS = ("input_ids", "token_type_ids", "attention_mask", "labels", "weights")
 AHEAD = 2  # batches made before they are asked for
 
 
-class Done(NamedTuple):
+class StepResult(NamedTuple):
     """What was run: the last step's result, the number of steps, and the examples and real tokens in them.
 
     `seconds` were spent waiting for data, asking the teacher, taking both to the device, and in the step.
@@ -25,11 +26,11 @@ class Done(NamedTuple):
     seconds: tuple
 
 
-def fed_steps(step, batches, epoch, skip, most, sink_steps=0, lesson=None):
+def run_steps(step, batches, epoch, skip, most, sink_steps=0, lesson=None):
     """Run an epoch's batches from step `skip` on, at the most `most` of them.
 
     `sink_steps` 0 feeds each batch from the host; N hands stretches of N to the device, which needs batches
-    of one length. `lesson` gives further columns, as in Phase. Yields a Done after each step or stretch.
+    of one length. `lesson` gives further columns, as in TrainPhase. Yields a StepResult after each step or stretch.
     """
     left = min(batches.steps_per_epoch - skip, most)
     sunk = left // sink_steps * sink_steps if sink_steps else 0
@@ -41,9 +42,9 @@ def fed_steps(step, batches, epoch, skip, most, sink_steps=0, lesson=None):
         for _ in range(sunk // sink_steps):
             began = time.perf_counter()
             result = run_stretch()
-            yield Done(result, sink_steps, rows, tokens, (0.0, 0.0, 0.0, time.perf_counter() - began))
+            yield StepResult(result, sink_steps, rows, tokens, (0.0, 0.0, 0.0, time.perf_counter() - began))
     # Without a sink all of them; with one, those that fill no whole stretch.
-    rest = made_ahead(islice(batches.epoch(epoch, skip=skip + sunk), left - sunk))
+    rest = prefetch(islice(batches.epoch(epoch, skip=skip + sunk), left - sunk))
     yield from _one_by_one(step, rest, lesson)
 
 
@@ -61,11 +62,11 @@ def _one_by_one(step, batches, lesson):
         teacher = lesson.asked - asked if lesson else 0.0
         real = batch.weights > 0
         counts = int(real.sum()), int(batch.attention_mask[real].sum())
-        yield Done(result, 1, *counts, (waited - teacher, teacher, moved, stepped))
+        yield StepResult(result, 1, *counts, (waited - teacher, teacher, moved, stepped))
         times, asked = [time.perf_counter()], lesson.asked if lesson else 0.0
 
 
-def made_ahead(items):
+def prefetch(items):
     """The same items, made by a thread, up to AHEAD of them before they are asked for."""
     items = iter(items)
     with ThreadPoolExecutor(1) as pool:

@@ -22,11 +22,11 @@ class StepProfile:
     """Profiles `steps` of the `left` steps of a phase with MindSpore's profiler: no number changes by it.
 
     They are those after the warm-up, if so many are left. Tables go to files that begin with the path
-    `tables` (None: nowhere), the largest operators to `say`.
+    `tables` (None: nowhere), the largest operators to `log`.
     """
 
-    def __init__(self, steps, left, tables, say):
-        self.steps, self.tables, self.say = steps, tables, say
+    def __init__(self, steps, left, tables, log):
+        self.steps, self.tables, self.info = steps, tables, log
         self._first, self._done = max(0, min(WARM_UP, left - steps)), 0
         self._profiler = self._raw = None
         self._seconds, self._counted = Counter(), 0
@@ -45,7 +45,7 @@ class StepProfile:
         self._began = time.perf_counter()
 
     def after_step(self, done, compiled=False):
-        """Called after each step with its feed.Done; one in which a graph was compiled has no say."""
+        """Called after each step with its StepResult; one in which a graph was compiled has no say."""
         self._done += done.steps
         if self._profiler is None:
             return
@@ -81,9 +81,9 @@ class StepProfile:
             rows = [(name, f"{value:.3f}", f"{value / max(total, 1e-9):.4f}") for name, value in parts]
             write_text(f"{self.tables}_steps.csv", as_csv(("part", "milliseconds a step", "share"), rows))
         split = ", ".join(f"{name} {value:.2f} ms" for name, value in parts)
-        self.say(f"profile of {self._counted} steps, in each: {split}")
+        self.info(f"profile of {self._counted} steps, in each: {split}")
         for name, calls, milliseconds, share in shares(operators)[:SHOWN]:
-            self.say(f"  {float(share):6.1%}  {milliseconds:>10} ms  {calls:>6} calls  {name}")
+            self.info(f"  {float(share):6.1%}  {milliseconds:>10} ms  {calls:>6} calls  {name}")
 
 
 def read_operators(path):

@@ -6,8 +6,8 @@ SIGUSR2 is what mpirun passes on to its ranks, and what batch systems can send b
 import signal
 
 
-class StopRequest:
-    """Inside `with StopRequest() as stop`, the first signal sets `stop.asked`; a second one ends at once."""
+class StopSignal:
+    """Inside `with StopSignal() as stop`, the first signal sets `stop.asked`; a second one ends at once."""
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 

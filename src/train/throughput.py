@@ -10,7 +10,7 @@ LONG_ENOUGH = 30.0  # seconds of work from which on a second more for the machin
 GIGA = 1e9
 
 
-class Graph:
+class CompiledCell:
     """A cell as a function of tensors: each new shape of them is compiled apart from its first run.
 
     `cell` is the cell itself, `name` what the log calls its graphs. `operations(length)` (where it is given)
@@ -31,20 +31,20 @@ class Graph:
         return self._run(*columns)
 
 
-class Meter:
+class ThroughputMeter:
     """Counts what is done and how long it takes; `say` hears of each graph that was compiled.
 
     `rate` gives the operations a second that this machine's matrix products reach (None: not asked for).
     """
 
-    def __init__(self, say=lambda text: None, rate=None):
-        self._say, self.rate = say, rate
+    def __init__(self, log=lambda text: None, rate=None):
+        self._say, self.rate = log, rate
         self.examples = self.tokens = self.graphs = 0
         self.operations = self.seconds = self.waited = self.compiling = 0.0
 
     def graph(self, cell, name, operations=None):
-        """The Graph of a cell."""
-        return Graph(cell, name, self, operations)
+        """The CompiledCell of a cell."""
+        return CompiledCell(cell, name, self, operations)
 
     def counted(self, function, operations):
         """A function of [rows, length] columns; `operations(length)` of each row are counted at each call."""
@@ -121,7 +121,7 @@ def throughput_line(examples, tokens, operations, seconds, rate=None):
     return f"{line} ({share:.0%} of this machine's matmul rate, measured {rate / GIGA:.1f} GFLOP/s)"
 
 
-def forward_operations(config, length, layers=None):
+def forward_flops(config, length, layers=None):
     """Floating-point operations of the matrix products of one row of `length` tokens, padding included.
 
     A multiply and an add are two. In each of the first `layers` layers (None: all of them, and the head):
@@ -134,7 +134,7 @@ def forward_operations(config, length, layers=None):
     return config.num_hidden_layers * a_layer + 2 * hidden * (hidden + config.num_labels)
 
 
-def masked_lm_operations(config, length):
+def masked_lm_flops(config, length):
     """Operations of one row of which a masked language model is asked for one word.
 
     The last layer is computed for that word alone, but for its projections and scores.
@@ -142,24 +142,27 @@ def masked_lm_operations(config, length):
     hidden, inner = config.hidden_size, config.intermediate_size
     head = 2 * hidden * (hidden + config.vocab_size)
     spared = 2 * (length - 1) * (hidden * hidden + 2 * hidden * inner)
-    return forward_operations(config, length, config.num_hidden_layers) - spared + head
+    return forward_flops(config, length, config.num_hidden_layers) - spared + head
 
 
-def step_operations(network):
+def step_flops(network):
     """Function of the length -> operations of one row in a training step of a DistillNetwork.
 
     The backward pass takes two products for each of the forward pass; a teacher has none.
     """
     features, layer_map = set(network.features), network.layer_map
-    student, teacher = network.student.bert.config, network.teacher.bert.config if network.taught else None
+    student, teacher = (
+        network.student.bert.config,
+        network.teacher.bert.config if network.has_teacher else None,
+    )
     fitted = len(layer_map) * ("hidden" in features) + ("embedding" in features)
     width = network.hidden_projection.weight.size if network.projected else 0
 
     own_depth, depth = (depth_of(features, layers) for layers in (range(1, len(layer_map) + 1), layer_map))
 
     def operations(length):
-        own = forward_operations(student, length, own_depth) + fitted * 2 * length * width
-        return 3 * own + (forward_operations(teacher, length, depth) if teacher else 0)
+        own = forward_flops(student, length, own_depth) + fitted * 2 * length * width
+        return 3 * own + (forward_flops(teacher, length, depth) if teacher else 0)
 
     return operations
 

@@ -8,23 +8,23 @@ from collections.abc import Callable
 
 from ..errors import Interrupted, UserError
 from .logger import Speed
-from .prefetch import fed_steps
-from .signals import StopRequest
+from .prefetch import run_steps
+from .signals import StopSignal
 
 LOWEST_SCALE = 1.0
 AGREED_EVERY = 10  # steps after which several ranks ask each other whether to stop
 
 
 @dataclasses.dataclass
-class Phase:
+class TrainPhase:
     """One stretch of training: a train step over batches for a number of epochs or steps.
 
     `parts` names the values that the step's network returns beside the loss; `evaluate(epoch, step)` runs
     after each epoch (None: never), and every `eval_steps` steps where that is not 0; `number` is 1 or 2 in
     checkpoints and log; `sink_steps` as in fed_steps. `lesson` gives each batch the answers of a teacher that
-    is not in the network (distill.lesson.Lesson); it is told where epochs begin and end. `graph`
-    is what runs the step where that is not the step itself; `meter` (stages.throughput.Meter) counts what is
-    done, `profile` (train.profile.StepProfile) says where the time of some steps goes; what `noted()` gives
+    is not in the network (CachedTeacher); it is told where epochs begin and end. `graph`
+    is what runs the step where that is not the step itself; `meter` (ThroughputMeter) counts what is
+    done, `profile` (StepProfile) says where the time of some steps goes; what `noted()` gives
     goes into the checkpoints, beside phase and step.
     """
 
@@ -60,14 +60,14 @@ def phase_steps(epochs, max_steps, steps_per_epoch):
     return epochs * steps_per_epoch if max_steps < 0 or not epochs else max_steps
 
 
-class Loop:
+class Trainer:
     """Runs phases. `options` has logging_step and save_ckpt_step; `resume_command` is printed on Ctrl+C.
 
     `agree` makes one decision of several ranks' wishes (see distributed.agreement; None: a single process).
     """
 
-    def __init__(self, journal, checkpoints, options, resume_command, agree=None):
-        self.journal = journal
+    def __init__(self, logger, checkpoints, options, resume_command, agree=None):
+        self.logger = logger
         self.checkpoints = checkpoints
         self.options = options
         self.resume_command = resume_command
@@ -83,7 +83,7 @@ class Loop:
         if done >= total and phase.evaluate:
             # Resumed when all was done: the metrics are not in the checkpoint, and go into last/.
             phase.evaluate(math.ceil(total / per_epoch), total)
-        with StopRequest() as stop, self.journal.bar(total, done, phase.title) as bar:
+        with StopSignal() as stop, self.logger.bar(total, done, phase.title) as bar:
             while step < total:
                 epoch, first, began = step // per_epoch, step, time.perf_counter()
                 if phase.lesson:
@@ -118,7 +118,7 @@ class Loop:
         speed, skip = Speed(), step % phase.batches.steps_per_epoch
         most = phase.total_steps - step
         run_step = phase.graph or phase.step
-        fed = fed_steps(run_step, phase.batches, epoch, skip, most, phase.sink_steps, phase.lesson)
+        fed = run_steps(run_step, phase.batches, epoch, skip, most, phase.sink_steps, phase.lesson)
         for done in measured(fed, phase):
             before, step = step, step + done.steps
             bar.update(done.steps)
@@ -140,12 +140,12 @@ class Loop:
 
     def _end_of_epoch(self, phase, epoch, step, first, began):
         milliseconds = (time.perf_counter() - began) * 1000
-        self.journal.say(
+        self.logger.info(
             f"epoch time: {milliseconds:.3f} ms, per step time: {milliseconds / max(step - first, 1):.3f} ms"
         )
         if phase.lesson and phase.lesson.reads:
             share = phase.lesson.waited * 1e5 / milliseconds
-            self.journal.say(f"waited for the teacher cache: {share:.2f} % of the epoch")
+            self.logger.info(f"waited for the teacher cache: {share:.2f} % of the epoch")
         if phase.evaluate:
             phase.evaluate(epoch + 1, step)
         self._save(phase, step)
@@ -164,11 +164,11 @@ class Loop:
         skipped = int(phase.step.loss_scale.skipped.asnumpy())
         named = dict(zip(phase.parts, (float(value) for value in parts), strict=True))
         shown = ", ".join(f"{name} {value:.5g}" for name, value in named.items())
-        self.journal.say(
+        self.logger.info(
             f"epoch: {epoch + 1}, step: {step}, {phase.log_name} are ({float(loss):.6g}, {bool(overflow)}, "
             f"{float(scale):g}), {shown}, skipped steps {skipped}, {rate:.1f} examples/s, ETA {left}"
         )
-        self.journal.record(
+        self.logger.log_step(
             phase=phase.number,
             title=phase.title,
             epoch=epoch + 1,

@@ -1,4 +1,5 @@
 """Model folders in Hugging Face's layout: what they must hold, and how one is written whole or not at all."""
+
 import math
 import shutil
 from pathlib import Path
@@ -7,25 +8,40 @@ from safetensors.numpy import save_file
 
 from ..config.bert_config import RELATIVE_DISTANCE
 from ..config.quantization import RANGE, is_range
-from ..errors import UserError, misfit
+from ..errors import UserError, describe_mismatch
 from ..files import atomic_directory, write_json
 from .mindspore_ckpt import write_ckpt
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json",
-                   "added_tokens.json")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
 # All that a model folder may hold: weights of one form or another, metrics, and what evaluate adds.
-MODEL_FILES = ("config.json", "model.safetensors", "model.ckpt", "model.onnx", "model.mindir", "metrics.json",
-               "eval_results.json", *TOKENIZER_FILES)
-EXTRAS = ("hidden_projection.",)   # of the distillation, not of the model
+MODEL_FILES = (
+    "config.json",
+    "model.safetensors",
+    "model.ckpt",
+    "model.onnx",
+    "model.mindir",
+    "metrics.json",
+    "eval_results.json",
+    *TOKENIZER_FILES,
+)
+EXTRAS = ("hidden_projection.",)  # of the distillation, not of the model
 RELATIVE_TABLES = ("relative_keys", "relative_values")
 
 
 def expected_shapes(config):
     """{Hugging Face name: shape} of every weight of a BertConfig; the head only when it has labels."""
     hidden = config.hidden_size
-    shapes = {"bert.embeddings.word_embeddings.weight": (config.vocab_size, hidden),
-              "bert.embeddings.token_type_embeddings.weight": (config.type_vocab_size, hidden),
-              **_norm("bert.embeddings.LayerNorm", hidden)}
+    shapes = {
+        "bert.embeddings.word_embeddings.weight": (config.vocab_size, hidden),
+        "bert.embeddings.token_type_embeddings.weight": (config.type_vocab_size, hidden),
+        **_norm("bert.embeddings.LayerNorm", hidden),
+    }
     if not config.use_relative_positions:
         shapes["bert.embeddings.position_embeddings.weight"] = (config.max_position_embeddings, hidden)
     for layer in range(config.num_hidden_layers):
@@ -47,13 +63,14 @@ def check_weights(arrays, config, source):
 
     The message names the missing, the unexpected (with the nearest missing name) and those of another shape.
     """
-    wrong = misfit({name: array.shape for name, array in without_extras(arrays).items()},
-                   expected_shapes(config))
+    wrong = describe_mismatch(
+        {name: array.shape for name, array in drop_projection(arrays).items()}, expected_shapes(config)
+    )
     if wrong:
         raise UserError(f"{source} does not fit its config: {wrong}")
 
 
-def fit_head(config, arrays):
+def infer_labels(config, arrays):
     """The config with labels when the weights have a classifier and the config names none.
 
     transformers leaves id2label out of config.json for LABEL_0, LABEL_1; one output means regression.
@@ -69,7 +86,7 @@ def fit_head(config, arrays):
     return config.replace(labels=labels), f"the config names no labels: taken as LABEL_0 .. LABEL_{rows - 1}"
 
 
-def fit_pooler(config, arrays):
+def drop_unused_pooler(config, arrays):
     """`arrays` as a BertConfig has them: without a pooler where the head answers for each token.
 
     Returns (arrays, the names left out).
@@ -81,17 +98,23 @@ def fit_pooler(config, arrays):
 def refuse_what_transformers_lacks(config, source):
     """Raise UserError when transformers' BERT would compute something else than this model."""
     if config.use_relative_positions:
-        raise UserError(f"{source} has use_relative_positions, which transformers' BERT does not have; "
-                        "leave out --to hf")
+        raise UserError(
+            f"{source} has use_relative_positions, which transformers' BERT does not have; leave out --to hf"
+        )
     if config.head_activation != "none":
-        raise UserError(f"{source} has head_activation {config.head_activation} before its classifier, which "
-                        "transformers' BERT does not have; leave out --to hf")
+        raise UserError(
+            f"{source} has head_activation {config.head_activation} before its classifier, which "
+            "transformers' BERT does not have; leave out --to hf"
+        )
 
 
 def plain_config(config):
     """config.json's content without the keys that only this project knows."""
-    return {k: v for k, v in config.to_json_dict().items()
-            if k not in ("use_relative_positions", "head_activation", "label_separator", "quantization")}
+    return {
+        k: v
+        for k, v in config.to_json_dict().items()
+        if k not in ("use_relative_positions", "head_activation", "label_separator", "quantization")
+    }
 
 
 def without_ranges(arrays):
@@ -99,7 +122,7 @@ def without_ranges(arrays):
     return {name: array for name, array in arrays.items() if not is_range(name)}
 
 
-def without_extras(arrays):
+def drop_projection(arrays):
     """`arrays` without what only the distillation needs (hidden_projection)."""
     return {name: array for name, array in arrays.items() if not name.startswith(EXTRAS)}
 

@@ -4,6 +4,7 @@ Names of the zoo: the body is `bert_embedding_lookup`, `bert_embedding_postproce
 (the pooler), under one `bert.` for each cell around it; TinyBERT's general student says `tinybert_` instead.
 A distillation checkpoint may hold the teacher (`teacher.`) beside the student (`bert.`).
 """
+
 import re
 
 from ..errors import UserError, did_you_mean, listed
@@ -11,12 +12,16 @@ from ..errors import UserError, did_you_mean, listed
 PARTS = ("student", "teacher")
 WRAPPERS = re.compile(r"^(?:(?:network|teacher|student|bert|tinybert)\.)+")
 # Optimizer, schedule and loss-scale state: never weights, passed over and counted.
-STATE = re.compile(r"^(?:adam_[mv]|moments?|moment[12]|accum|lamb_[mv])\.|"
-                   r"(?:^|\.)(?:global_step|learning_rate|loss_scale|scale_sense|beta[12]_power|epoch_num|"
-                   r"step_num|current_iterator_step|last_overflow_iterator_step)$")
+STATE = re.compile(
+    r"^(?:adam_[mv]|moments?|moment[12]|accum|lamb_[mv])\.|"
+    r"(?:^|\.)(?:global_step|learning_rate|loss_scale|scale_sense|beta[12]_power|epoch_num|"
+    r"step_num|current_iterator_step|last_overflow_iterator_step)$"
+)
 # Ranges of fake quantization (MindSpore's observers call them minq and maxq, or quant_min and quant_max).
-QUANTIZATION = re.compile(r"(?:^|\.)(?:\w*fake_quant\w*|act_quant\w*|quant_\w+|minq|maxq|clip_\w+|"
-                          r"activation(?:_\w+)?|\w+_(?:min|max|scale|alpha))(?:\.|$)")
+QUANTIZATION = re.compile(
+    r"(?:^|\.)(?:\w*fake_quant\w*|act_quant\w*|quant_\w+|minq|maxq|clip_\w+|"
+    r"activation(?:_\w+)?|\w+_(?:min|max|scale|alpha))(?:\.|$)"
+)
 HEADS = re.compile(r"^cls[12]\.")
 POST = "embedding_postprocessor."
 LAYER = "encoder.layers.{}."
@@ -24,16 +29,21 @@ HF_LAYER = "bert.encoder.layer.{}."
 RELATIVE = "attention.attention._generate_relative_positions_embeddings.embeddings_table"
 
 # zoo name (without wrappers, bert_ and tinybert_) -> Hugging Face names; both layouts of the embeddings
-BODY = {"embedding_lookup.embedding_table": ["bert.embeddings.word_embeddings.weight"],
-        POST + "embedding_table": ["bert.embeddings.token_type_embeddings.weight"],
-        POST + "token_type_embedding.embedding_table": ["bert.embeddings.token_type_embeddings.weight"],
-        POST + "full_position_embeddings": ["bert.embeddings.position_embeddings.weight"],
-        POST + "full_position_embedding.embedding_table": ["bert.embeddings.position_embeddings.weight"],
-        POST + "layernorm.gamma": ["bert.embeddings.LayerNorm.weight"],
-        POST + "layernorm.beta": ["bert.embeddings.LayerNorm.bias"]}
-LAYER_DENSE = {**{f"attention.attention.{n}_layer": f"attention.self.{n}" for n in ("query", "key", "value")},
-               "attention.output.dense": "attention.output.dense", "intermediate": "intermediate.dense",
-               "output.dense": "output.dense"}
+BODY = {
+    "embedding_lookup.embedding_table": ["bert.embeddings.word_embeddings.weight"],
+    POST + "embedding_table": ["bert.embeddings.token_type_embeddings.weight"],
+    POST + "token_type_embedding.embedding_table": ["bert.embeddings.token_type_embeddings.weight"],
+    POST + "full_position_embeddings": ["bert.embeddings.position_embeddings.weight"],
+    POST + "full_position_embedding.embedding_table": ["bert.embeddings.position_embeddings.weight"],
+    POST + "layernorm.gamma": ["bert.embeddings.LayerNorm.weight"],
+    POST + "layernorm.beta": ["bert.embeddings.LayerNorm.bias"],
+}
+LAYER_DENSE = {
+    **{f"attention.attention.{n}_layer": f"attention.self.{n}" for n in ("query", "key", "value")},
+    "attention.output.dense": "attention.output.dense",
+    "intermediate": "intermediate.dense",
+    "output.dense": "output.dense",
+}
 LAYER_NORMS = {f"{where}.layernorm": f"{where}.LayerNorm" for where in ("attention.output", "output")}
 TOP_DENSE = {"dense": "bert.pooler.dense", "dense_1": "classifier", "fit_dense": "hidden_projection"}
 
@@ -41,12 +51,14 @@ TOP_DENSE = {"dense": "bert.pooler.dense", "dense_1": "classifier", "fit_dense":
 def read_ckpt(path):
     """({name: NumPy array}, number of values that are no tensors) of a MindSpore checkpoint."""
     import mindspore
+
     try:
         parameters = mindspore.load_checkpoint(str(path))
-    except Exception as error:   # MindSpore raises whatever its parser meets
+    except Exception as error:  # MindSpore raises whatever its parser meets
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{path} is truncated or not a MindSpore checkpoint ({reason}); write or download it "
-                        "again") from None
+        raise UserError(
+            f"{path} is truncated or not a MindSpore checkpoint ({reason}); write or download it again"
+        ) from None
     tensors = {name: p for name, p in parameters.items() if isinstance(p, mindspore.Tensor)}
     arrays = {name: _to_numpy(tensor, mindspore) for name, tensor in tensors.items()}
     return arrays, len(parameters) - len(arrays)
@@ -55,6 +67,7 @@ def read_ckpt(path):
 def write_ckpt(path, arrays):
     """Write {name: array} as a MindSpore checkpoint under the same names. `path` ends in .ckpt."""
     import mindspore
+
     rows = [{"name": name, "data": mindspore.Tensor(array)} for name, array in arrays.items()]
     mindspore.save_checkpoint(rows, str(path))
 
@@ -90,8 +103,11 @@ def is_zoo(names):
 
 def _is_set_aside(name, relative):
     # With relative positions the zoo keeps the table of absolute ones, unused.
-    return bool(QUANTIZATION.search(name) or HEADS.match(WRAPPERS.sub("", name))
-                or (relative and "full_position_embedding" in name))
+    return bool(
+        QUANTIZATION.search(name)
+        or HEADS.match(WRAPPERS.sub("", name))
+        or (relative and "full_position_embedding" in name)
+    )
 
 
 def _choose_part(named, part, source, strict):
@@ -134,10 +150,14 @@ def _unknown_names(unknown, source):
     layer = re.search(r"layers\.(\d+)\.", unknown[0])
     prefix = WRAPPERS.match(unknown[0])
     known = [(prefix[0] if prefix else "") + "bert_" + name for name in BODY]
-    known += [(prefix[0] if prefix else "") + "bert_" + LAYER.format(layer[1] if layer else 0) + name
-              for name in _layer_names()]
-    return (f"{source}: {len(unknown)} names are not of the model zoo's BERT, TinyBERT or Q8BERT: "
-            f"{listed(unknown, 5)}{did_you_mean(unknown[0], known)}")
+    known += [
+        (prefix[0] if prefix else "") + "bert_" + LAYER.format(layer[1] if layer else 0) + name
+        for name in _layer_names()
+    ]
+    return (
+        f"{source}: {len(unknown)} names are not of the model zoo's BERT, TinyBERT or Q8BERT: "
+        f"{listed(unknown, 5)}{did_you_mean(unknown[0], known)}"
+    )
 
 
 def _layer_names():
@@ -150,4 +170,3 @@ def _layer_names():
 
 def _to_numpy(parameter, mindspore):
     return (parameter.float() if parameter.dtype == mindspore.bfloat16 else parameter).asnumpy()
-

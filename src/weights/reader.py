@@ -3,6 +3,7 @@
 Canonical names: `bert.embeddings...`, `bert.encoder.layer.N...`, `bert.pooler.dense...`, `classifier...`, and
 `hidden_projection...` (W_h of the distillation), each linear weight as (out, in).
 """
+
 import dataclasses
 import zipfile
 from pathlib import Path
@@ -22,9 +23,16 @@ PRETRAINING_HEADS = ("cls.", "fit_denses.")
 MASKED_LM_HEAD = "cls.predictions."
 BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
 # What a folder may hold, in the order of preference.
-FOLDER_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
-                "pytorch_model.bin.index.json", "*.ckpt", "*.ckpt*.index", "*.pdparams")
-CONFIG_FILES = ("config.json", "bert_config.json")   # the second is Google's name
+FOLDER_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "*.ckpt",
+    "*.ckpt*.index",
+    "*.pdparams",
+)
+CONFIG_FILES = ("config.json", "bert_config.json")  # the second is Google's name
 TORCH_SUFFIXES = (".bin", ".pt", ".pth")
 LFS_POINTER = b"version https://git-lfs"
 
@@ -71,8 +79,10 @@ def find_weight_file(path):
         for pattern in FOLDER_FILES:
             found = sorted(path.glob(pattern))
             if len(found) > 1:
-                raise UserError(f"{path} holds {len(found)} checkpoints (the first is {found[0].name}); "
-                                "name the file itself")
+                raise UserError(
+                    f"{path} holds {len(found)} checkpoints (the first is {found[0].name}); "
+                    "name the file itself"
+                )
             if found:
                 return found[0]
         raise UserError(f"{path} holds no weights; looked for {', '.join(FOLDER_FILES)}")
@@ -88,7 +98,7 @@ def weight_bytes(file):
     """Bytes on disk of a weight file, or of all the files that an index names."""
     if file.name.endswith(".index.json"):
         return sum(shard.stat().st_size for shard in _shards(file, _weight_map(file)))
-    if file.suffix == ".index":   # TensorFlow's
+    if file.suffix == ".index":  # TensorFlow's
         return sum(part.stat().st_size for part in file.parent.glob(f"{file.stem}.data-*"))
     return file.stat().st_size
 
@@ -101,8 +111,9 @@ def canonical_arrays(raw, source, keep=()):
         if canonical is None:
             set_aside.append(name)
         elif canonical in arrays:
-            raise UserError(f'{source}: "{origin[canonical]}" and "{name}" both mean "{canonical}"; '
-                            "remove one of them")
+            raise UserError(
+                f'{source}: "{origin[canonical]}" and "{name}" both mean "{canonical}"; remove one of them'
+            )
         else:
             arrays[canonical], origin[canonical] = _as_float32(array, name, source), name
     return arrays, set_aside
@@ -123,8 +134,10 @@ def canonical_name(name, keep=()):
 
 def _as_float32(array, name, source):
     if not np.issubdtype(array.dtype, np.floating):
-        raise UserError(f'{source}: "{name}" is stored as {array.dtype}, not as floating point; give the '
-                        "unquantized weights")
+        raise UserError(
+            f'{source}: "{name}" is stored as {array.dtype}, not as floating point; give the '
+            "unquantized weights"
+        )
     return np.ascontiguousarray(array, dtype=np.float32)
 
 
@@ -153,8 +166,10 @@ def _refuse_unreadable(file):
     if first == LFS_POINTER:
         raise UserError(f"{file} is a Git LFS pointer, not the weights; run `git lfs pull` in its folder")
     if file.suffix == ".pdparams":
-        raise UserError(f"{file} is Paddle's pickle, which is not run; open it with PaddleNLP, save its "
-                        "weights as model.safetensors or pytorch_model.bin, and convert that")
+        raise UserError(
+            f"{file} is Paddle's pickle, which is not run; open it with PaddleNLP, save its "
+            "weights as model.safetensors or pytorch_model.bin, and convert that"
+        )
 
 
 def _read_tensors(file):
@@ -162,8 +177,10 @@ def _read_tensors(file):
         return read_safetensors(file)
     if file.suffix in TORCH_SUFFIXES or zipfile.is_zipfile(file):
         return read_torch_zip(file)
-    raise UserError(f"{file}: not a kind of weight file that is known; give .safetensors, pytorch_model.bin, "
-                    ".ckpt or a TensorFlow checkpoint")
+    raise UserError(
+        f"{file}: not a kind of weight file that is known; give .safetensors, pytorch_model.bin, "
+        ".ckpt or a TensorFlow checkpoint"
+    )
 
 
 def _weight_map(index):
@@ -180,8 +197,9 @@ def _shards(index, weight_map):
     files = [index.parent / Path(shard).name for shard in sorted(set(map(str, weight_map.values())))]
     for file in files:
         if not file.is_file():
-            raise UserError(f"{index} names the shard {file.name}, which is not there; download the folder "
-                            "again")
+            raise UserError(
+                f"{index} names the shard {file.name}, which is not there; download the folder again"
+            )
     return files
 
 

@@ -2,6 +2,7 @@
 
 The format: 8 bytes of header length, a JSON header {name: {dtype, shape, data_offsets}}, then the data.
 """
+
 import json
 import math
 import struct
@@ -12,8 +13,21 @@ import numpy as np
 from ..errors import UserError
 
 HEADER_LIMIT = 100_000_000
-NUMPY_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4",
-               "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?", "U16": "<u2", "U32": "<u4", "U64": "<u8"}
+NUMPY_TYPES = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "BF16": "<u2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "i1",
+    "U8": "u1",
+    "BOOL": "?",
+    "U16": "<u2",
+    "U32": "<u4",
+    "U64": "<u8",
+}
 
 
 def read_safetensors(path):

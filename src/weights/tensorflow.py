@@ -1,4 +1,5 @@
 """Reads Google's TensorFlow checkpoints of BERT (bert_model.ckpt.index), where tensorflow is installed."""
+
 import re
 from pathlib import Path
 
@@ -10,11 +11,15 @@ STATE = re.compile(r"(?:/|^)(?:adam_[mv]|global_step|good_steps|loss_scale|beta[
 # run_classifier.py's head, already (out, in)
 HEAD = {"output_weights": "classifier.weight", "output_bias": "classifier.bias"}
 EMBEDDINGS = ("word_embeddings", "position_embeddings", "token_type_embeddings")
-DENSE = (r"(?:attention/self/(?:query|key|value)|(?:attention/output|intermediate|output)/dense)"
-         r"/(?:kernel|bias)")
+DENSE = (
+    r"(?:attention/self/(?:query|key|value)|(?:attention/output|intermediate|output)/dense)"
+    r"/(?:kernel|bias)"
+)
 NORM = r"(?:attention/)?output/LayerNorm/(?:gamma|beta)"
-PATTERN = re.compile(rf"bert/(?:embeddings/(?:{'|'.join(EMBEDDINGS)}|LayerNorm/(?:gamma|beta))"
-                     rf"|encoder/layer_\d+/(?:{DENSE}|{NORM})|pooler/dense/(?:kernel|bias))")
+PATTERN = re.compile(
+    rf"bert/(?:embeddings/(?:{'|'.join(EMBEDDINGS)}|LayerNorm/(?:gamma|beta))"
+    rf"|encoder/layer_\d+/(?:{DENSE}|{NORM})|pooler/dense/(?:kernel|bias))"
+)
 EXAMPLES = ["bert/embeddings/" + name for name in EMBEDDINGS] + ["bert/pooler/dense/kernel", "output_weights"]
 
 
@@ -27,8 +32,10 @@ def read_tf_checkpoint(index):
     try:
         import tensorflow
     except ImportError:
-        raise UserError(f"{prefix} is a TensorFlow checkpoint, which needs tensorflow "
-                        "(pip install tensorflow-cpu), or a copy converted to safetensors") from None
+        raise UserError(
+            f"{prefix} is a TensorFlow checkpoint, which needs tensorflow "
+            "(pip install tensorflow-cpu), or a copy converted to safetensors"
+        ) from None
     try:
         reader = tensorflow.train.load_checkpoint(prefix)
         names = list(reader.get_variable_to_shape_map())
@@ -55,8 +62,10 @@ def weights_of_tf(raw, source):
         else:
             unknown.append(name)
     if unknown:
-        raise UserError(f"{source}: {len(unknown)} names are not of Google's BERT: {', '.join(unknown[:5])}"
-                        f"{did_you_mean(unknown[0], EXAMPLES)}")
+        raise UserError(
+            f"{source}: {len(unknown)} names are not of Google's BERT: {', '.join(unknown[:5])}"
+            f"{did_you_mean(unknown[0], EXAMPLES)}"
+        )
     return arrays, set_aside
 
 

@@ -3,6 +3,7 @@
 torch.save (1.6 and later) writes a zip: `<name>/data.pkl` describes the tensors, `<name>/data/<key>` holds
 their bytes. Only the names of tensors, of storage types and of OrderedDict may stand in that pickle.
 """
+
 import math
 import zipfile
 from pathlib import Path
@@ -11,15 +12,32 @@ import numpy as np
 
 from ..errors import UserError
 from .safetensors_file import widen_bfloat16
-from .unpickler import PickleMachine
+from .unpickler import RestrictedUnpickler
 
-STORAGE_TYPES = {"DoubleStorage": "f8", "FloatStorage": "f4", "HalfStorage": "f2", "BFloat16Storage": "u2",
-                 "LongStorage": "i8", "IntStorage": "i4", "ShortStorage": "i2", "CharStorage": "i1",
-                 "ByteStorage": "u1", "BoolStorage": "?"}
+STORAGE_TYPES = {
+    "DoubleStorage": "f8",
+    "FloatStorage": "f4",
+    "HalfStorage": "f2",
+    "BFloat16Storage": "u2",
+    "LongStorage": "i8",
+    "IntStorage": "i4",
+    "ShortStorage": "i2",
+    "CharStorage": "i1",
+    "ByteStorage": "u1",
+    "BoolStorage": "?",
+}
 NESTED = ("state_dict", "model_state_dict", "model")
 # What reading a damaged archive or an ill-formed pickle may raise.
-BROKEN = (zipfile.BadZipFile, RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError,
-          ArithmeticError)
+BROKEN = (
+    zipfile.BadZipFile,
+    RuntimeError,
+    EOFError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+)
 
 
 def read_torch_zip(path):
@@ -33,7 +51,7 @@ def read_torch_zip(path):
     try:
         with zipfile.ZipFile(path) as archive:
             root = _root(archive, path)
-            machine = PickleMachine(ALLOWED, FUNCTIONS, _Storages(archive, root), path)
+            machine = RestrictedUnpickler(ALLOWED, FUNCTIONS, _Storages(archive, root), path)
             return _state_dict(machine.run(archive.read(f"{root}data.pkl")), path)
     except BROKEN as error:
         raise UserError(f"{path} is broken ({error}); download or save it again") from None
@@ -43,13 +61,15 @@ def _not_a_zip(path):
     with open(path, "rb") as handle:
         first = handle.read(2)
     if first == b"\x80\x02":
-        return (f"{path} was saved by torch before 1.6 or with its legacy format; open it in torch and save "
-                "it again (torch.save or safetensors)")
+        return (
+            f"{path} was saved by torch before 1.6 or with its legacy format; open it in torch and save "
+            "it again (torch.save or safetensors)"
+        )
     return f"{path} is truncated or was not saved by torch; download or save it again"
 
 
 def _root(archive, path):
-    roots = [name[:-len("data.pkl")] for name in archive.namelist() if name.endswith("/data.pkl")]
+    roots = [name[: -len("data.pkl")] for name in archive.namelist() if name.endswith("/data.pkl")]
     if len(roots) != 1:
         raise UserError(f"{path} is a zip file, but not one that torch saved (no data.pkl)")
     if f"{roots[0]}byteorder" in archive.namelist() and archive.read(f"{roots[0]}byteorder") != b"little":
@@ -117,10 +137,12 @@ def _parameter(tensor, *_unused):
     return tensor
 
 
-ALLOWED = {("collections", "OrderedDict"): _ordered_dict,
-           ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-           ("torch._utils", "_rebuild_tensor"): _tensor,
-           ("torch._utils", "_rebuild_parameter"): _parameter,
-           ("torch", "Size"): tuple,
-           **{("torch", name): _StorageType(name) for name in STORAGE_TYPES}}
+ALLOWED = {
+    ("collections", "OrderedDict"): _ordered_dict,
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch._utils", "_rebuild_tensor"): _tensor,
+    ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("torch", "Size"): tuple,
+    **{("torch", name): _StorageType(name) for name in STORAGE_TYPES},
+}
 FUNCTIONS = (_ordered_dict, _tensor, _parameter, tuple)

@@ -3,17 +3,32 @@
 A pickle is a program: pickle.load does what the file says, whatever that is. Here its opcodes are taken one
 by one by a small machine that builds tuples, lists and dictionaries and calls the functions it was handed.
 """
+
 import pickletools
 
 from ..errors import UserError
 
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-LITERALS = {"BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BININT", "BININT1", "BININT2", "LONG1", "LONG4",
-            "BINFLOAT", "SHORT_BINSTRING", "BINSTRING", "INT", "LONG", "UNICODE"}
+LITERALS = {
+    "BINUNICODE",
+    "SHORT_BINUNICODE",
+    "BINUNICODE8",
+    "BININT",
+    "BININT1",
+    "BININT2",
+    "LONG1",
+    "LONG4",
+    "BINFLOAT",
+    "SHORT_BINSTRING",
+    "BINSTRING",
+    "INT",
+    "LONG",
+    "UNICODE",
+}
 NO_EFFECT = {"PROTO", "FRAME"}
 
 
-class PickleMachine:
+class RestrictedUnpickler:
     """Interprets the opcodes of one pickle.
 
     `allowed` {(module, name): object} are the only globals; of these `functions` alone can be called;
@@ -64,8 +79,10 @@ class PickleMachine:
 
     def _push_global(self, module, name):
         if (module, name) not in self.allowed:
-            raise UserError(f"{self.path}: its pickle names {module}.{name}, which is no part of a state "
-                            "dict; not read, and nothing of it was run")
+            raise UserError(
+                f"{self.path}: its pickle names {module}.{name}, which is no part of a state "
+                "dict; not read, and nothing of it was run"
+            )
         self.stack.append(self.allowed[module, name])
 
     def _op_binpersid(self, _):

@@ -10,7 +10,7 @@ from src.distill.objective import intermediate_rows, prediction_rows
 from src.model.bert import BertClassifier
 from src.model.layers import Dense
 from src.model.loading import load_strict
-from src.stages.model.device import equip_device
+from src.stages.model.device import setup_device
 from src.stages.training.fit import freeze
 from src.weights.huggingface import write_directory
 from tests.tiny import TINY, random_arrays, token_batch
@@ -48,7 +48,7 @@ def reference(arrays, tmp_path_factory):
 
 def ours(arrays, phase, batch):
     """The parts of this project's loss."""
-    layers = equip_device(DeviceConfig(device_target="CPU", kernels="off"), print).layers
+    layers = setup_device(DeviceConfig(device_target="CPU", kernels="off"), print).layers
     networks = []
     for config, weights in zip((TINY, STUDENT), arrays, strict=False):
         networks.append(BertClassifier(config, layers))

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from src.config.cli import parse
-from src.config.fields import POSITIVE, option, required, to_dict
+from src.config.fields import POSITIVE, flag, required_flag, to_dict
 from src.errors import UserError
 
 
@@ -13,13 +13,13 @@ from src.errors import UserError
 class Demo:
     """A small stage."""
 
-    name: str = required("what it is called")
-    rows: int = option(10, "how many rows")
-    rate: float = option(0.5, "how fast, 100% at most", must=POSITIVE)
-    do_train: bool = option(True, "train")
-    overwrite: bool = option(False, "delete what is there")
-    device: str = option("auto", "where", ("auto", "CPU", "GPU"), alias="target")
-    words: tuple = option((), "what is said")
+    name: str = required_flag("what it is called")
+    rows: int = flag(10, "how many rows")
+    rate: float = flag(0.5, "how fast, 100% at most", check=POSITIVE)
+    do_train: bool = flag(True, "train")
+    overwrite: bool = flag(False, "delete what is there")
+    device: str = flag("auto", "where", ("auto", "CPU", "GPU"), alias="target")
+    words: tuple = flag((), "what is said")
 
 
 def read(*flags, **more):

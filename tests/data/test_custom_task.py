@@ -1,10 +1,11 @@
 """Rows of a task of one's own: labels found in them, the split, and what is wrong with a file."""
+
 import json
 from collections import Counter
 
 import pytest
 
-from src.config.task.custom import own_task
+from src.config.task.custom import custom_task
 from src.data.custom_task import read_own
 from src.errors import UserError
 
@@ -21,16 +22,21 @@ def rows_of(labels):
 
 def read(folder, text, name="rows.csv", **flags):
     given = {"train_file": written(folder, name, text), "text_columns": ("body",), **flags}
-    return read_own(own_task("", given))
+    return read_own(custom_task("", given))
 
 
 def labels_in(text):
     return [example.label for example in text.examples]
 
 
-@pytest.mark.parametrize("labels, expected", [
-    (["b", "a", "c"], ("a", "b", "c")), (["10", "9", "-1", "2.5"], ("-1", "2.5", "9", "10")),
-    (["x", "3", "20"], ("3", "20", "x"))])
+@pytest.mark.parametrize(
+    "labels, expected",
+    [
+        (["b", "a", "c"], ("a", "b", "c")),
+        (["10", "9", "-1", "2.5"], ("-1", "2.5", "9", "10")),
+        (["x", "3", "20"], ("3", "20", "x")),
+    ],
+)
 def test_labels_are_found_and_sorted(tmp_path, labels, expected):
     own, _ = read(tmp_path, rows_of(labels * 2))
     assert own.labels == own.spec().labels == expected
@@ -80,8 +86,11 @@ def test_several_labels_a_row(tmp_path):
 
 
 def test_json_lines_may_hold_a_list_of_labels(tmp_path):
-    rows = [{"body": "x", "label": ["a", "b"], "note": 1}, {"label": [], "body": "y"},
-            {"body": "z", "label": "b", "note": None}] * 4
+    rows = [
+        {"body": "x", "label": ["a", "b"], "note": 1},
+        {"label": [], "body": "y"},
+        {"body": "z", "label": "b", "note": None},
+    ] * 4
     own, texts = read(tmp_path, "\n".join(map(json.dumps, rows)), "rows.jsonl", output_mode="multi_label")
     assert own.labels == ("a", "b")
     assert Counter(labels_in(texts["train"]) + labels_in(texts["dev"])) == {"a|b": 4, "": 4, "b": 4}
@@ -150,7 +159,7 @@ def test_bad_other_files(tmp_path):
 
 def test_bad_rows_can_be_left_out(tmp_path):
     file = written(tmp_path, "rows.csv", rows_of(["a", "", "b", "a", "b"]))
-    task = own_task("", {"train_file": file, "text_columns": ("body",)})
+    task = custom_task("", {"train_file": file, "text_columns": ("body",)})
     own, texts = read_own(task, on_bad_row="skip")
     assert own.labels == ("a", "b") and [bad["line"] for bad in texts["train"].bad_rows] == [3]
     assert texts["dev"].bad_rows == [] and len(texts["dev"].examples) == 2

@@ -1,12 +1,13 @@
 """Buckets and batches: nothing lost, nothing twice, the same again, equal on all ranks."""
+
 import itertools
 import time
 
 import numpy as np
 import pytest
 
-from src.data.dataloader import COMPILE_TOKENS, Batches, buckets_beside, choose_buckets
-from src.data.dataset import RecordTable
+from src.data.dataloader import COMPILE_TOKENS, BucketDataLoader, buckets_beside, choose_buckets
+from src.data.dataset import TokenizedDataset
 from src.errors import UserError
 
 
@@ -14,8 +15,13 @@ def table_of(lengths, seed=0, max_seq_length=64):
     draw = np.random.default_rng(seed)
     lengths = np.asarray(lengths)
     total = lengths.sum()
-    return RecordTable.from_flat(draw.integers(1, 30000, total), draw.integers(0, 2, total), lengths,
-                                 np.arange(len(lengths)) % 2, max_seq_length)
+    return TokenizedDataset.from_flat(
+        draw.integers(1, 30000, total),
+        draw.integers(0, 2, total),
+        lengths,
+        np.arange(len(lengths)) % 2,
+        max_seq_length,
+    )
 
 
 def lengths_like_sst2(rows, seed=0):
@@ -24,7 +30,7 @@ def lengths_like_sst2(rows, seed=0):
 
 def batches_of(table, batch_size=32, shuffle=True, **options):
     buckets = choose_buckets(table.lengths, table.max_seq_length)
-    return Batches(table, batch_size, buckets, shuffle, seed=5, **options)
+    return BucketDataLoader(table, batch_size, buckets, shuffle, seed=5, **options)
 
 
 def padded_tokens(lengths, buckets):
@@ -37,34 +43,49 @@ def test_buckets_are_the_best_of_all(seed):
     top = int(-(-lengths.max() // 8) * 8)
     for limit in (1, 2, 3, 4):
         found = choose_buckets(lengths, 64, limit)
-        every = (sorted({*chosen, top}) for n in range(limit)
-                 for chosen in itertools.combinations(range(8, top, 8), n))
+        every = (
+            sorted({*chosen, top})
+            for n in range(limit)
+            for chosen in itertools.combinations(range(8, top, 8), n)
+        )
         assert len(found) <= limit and found == sorted(found) and found[-1] == top
         assert padded_tokens(lengths, found) == min(padded_tokens(lengths, buckets) for buckets in every)
 
 
-@pytest.mark.parametrize("lengths, longest, buckets", [
-    ([5, 5, 5], 64, [8]), ([8, 9], 64, [8, 16]), ([3, 50], 50, [8, 50]), ([128] * 3, 128, [128]),
-    ([8, 16, 24, 32], 64, [8, 16, 24, 32])])
+@pytest.mark.parametrize(
+    "lengths, longest, buckets",
+    [
+        ([5, 5, 5], 64, [8]),
+        ([8, 9], 64, [8, 16]),
+        ([3, 50], 50, [8, 50]),
+        ([128] * 3, 128, [128]),
+        ([8, 16, 24, 32], 64, [8, 16, 24, 32]),
+    ],
+)
 def test_small_buckets(lengths, longest, buckets):
     assert choose_buckets(lengths, longest) == buckets
 
 
-@pytest.mark.parametrize("rows, batch_size, ranks", [
-    (1, 32, 1), (100, 32, 1), (872, 7, 3), (1000, 32, 4), (64, 32, 2), (5, 4, 4)])
+@pytest.mark.parametrize(
+    "rows, batch_size, ranks", [(1, 32, 1), (100, 32, 1), (872, 7, 3), (1000, 32, 4), (64, 32, 2), (5, 4, 4)]
+)
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_every_row_exactly_once(rows, batch_size, ranks, shuffle):
     table = table_of(lengths_like_sst2(rows))
-    per_rank = [list(batches_of(table, batch_size, shuffle, rank=rank, rank_size=ranks).epoch(0))
-                for rank in range(ranks)]
+    per_rank = [
+        list(batches_of(table, batch_size, shuffle, rank=rank, rank_size=ranks).epoch(0))
+        for rank in range(ranks)
+    ]
     real = np.concatenate([batch.rows[batch.weights > 0] for steps in per_rank for batch in steps])
     assert sorted(real) == list(range(rows))
     # All ranks take the same steps of the same shapes, as many as without buckets.
     shapes = [[batch.input_ids.shape for batch in steps] for steps in per_rank]
     assert all(shape == shapes[0] for shape in shapes)
     assert len(shapes[0]) == -(-rows // (batch_size * ranks))
-    assert all(batches_of(table, batch_size, rank=rank, rank_size=ranks).steps_per_epoch == len(shapes[0])
-               for rank in range(ranks))
+    assert all(
+        batches_of(table, batch_size, rank=rank, rank_size=ranks).steps_per_epoch == len(shapes[0])
+        for rank in range(ranks)
+    )
     # Every batch averages to weight 1 over the ranks, the one with an odd tail too.
     sums = np.array([[batch.weights.sum() for batch in steps] for steps in per_rank]).sum(axis=0)
     np.testing.assert_allclose(sums, batch_size * ranks, rtol=1e-6)
@@ -79,7 +100,7 @@ def test_a_batch_holds_the_rows_it_names():
         assert {values.dtype for values in batch[:3]} == {np.dtype(np.int32)}
         assert (batch.labels.dtype, batch.weights.dtype, batch.rows.dtype) == (np.int32, np.float32, np.int64)
         for i, row in enumerate(batch.rows):
-            start, end = table.offsets[row:row + 2]
+            start, end = table.offsets[row : row + 2]
             length = end - start
             assert list(batch.attention_mask[i]) == [1] * length + [0] * (batch.input_ids.shape[1] - length)
             assert (batch.input_ids[i, :length] == table.tokens[start:end]).all()
@@ -93,7 +114,7 @@ def test_the_order_is_a_function_of_seed_and_epoch():
     first, again, second = ([b.rows.tolist() for b in batches.epoch(e)] for e in (0, 0, 1))
     assert first == again != second
     assert [b.rows.tolist() for b in batches.epoch(1, skip=3)] == second[3:]
-    other = Batches(batches.table, 32, batches.buckets, True, seed=6)
+    other = BucketDataLoader(batches.table, 32, batches.buckets, True, seed=6)
     assert [b.rows.tolist() for b in other.epoch(0)] != first
     assert first[0] != sorted(first[0])
     # Batches of the buckets come mixed, not one bucket after another.
@@ -112,11 +133,11 @@ def test_unshuffled_rows_stay_in_file_order():
 def test_misfits_are_refused():
     table = table_of([5, 20])
     with pytest.raises(UserError, match="20 tokens, more than the longest bucket, 16"):
-        Batches(table, 2, [8, 16], True, 0)
+        BucketDataLoader(table, 2, [8, 16], True, 0)
     with pytest.raises(UserError, match="batch_size 0"):
-        Batches(table, 0, [24], True, 0)
+        BucketDataLoader(table, 0, [24], True, 0)
     with pytest.raises(UserError, match="no row"):
-        Batches(table.take([]), 2, [24], True, 0)
+        BucketDataLoader(table.take([]), 2, [24], True, 0)
 
 
 def test_rows_without_labels_and_scores():
@@ -137,7 +158,7 @@ def test_take_and_head():
 
 
 def test_a_vocabulary_beyond_sixteen_bits():
-    table = RecordTable.from_flat([1, 70000, 2], [0, 0, 0], [3], None, 8)
+    table = TokenizedDataset.from_flat([1, 70000, 2], [0, 0, 0], [3], None, 8)
     assert table.tokens.dtype == np.int32 and table.padded(np.array([0]), 8)[0][0, 1] == 70000
 
 

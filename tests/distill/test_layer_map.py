@@ -3,7 +3,7 @@
 import pytest
 
 from src.distill.layer_map import parse_layer_map
-from src.distill.losses import attention_mse, hidden_mse, label_cross_entropy, score_mse, soft_cross_entropy
+from src.distill.losses import attention_mse, hidden_mse, label_cross_entropy, mse_loss, soft_cross_entropy
 from src.distill.objective import intermediate_rows, label_rows, prediction_rows
 from src.errors import UserError
 
@@ -68,6 +68,6 @@ def test_the_objective_of_phase_2():
         ("logits", soft_cross_entropy, 1.0),
         ("labels", label_cross_entropy, 0.3),
     ]
-    assert names(prediction_rows("regression")) == [("logits", score_mse, 1.0)]
-    assert names(prediction_rows("regression", fit_labels=True)) == [("labels", score_mse, 1.0)]
+    assert names(prediction_rows("regression")) == [("logits", mse_loss, 1.0)]
+    assert names(prediction_rows("regression", fit_labels=True)) == [("labels", mse_loss, 1.0)]
     assert names(label_rows("classification")) == [("labels", label_cross_entropy, 1.0)]

@@ -9,7 +9,7 @@ from src.distill.losses import (
     binary_cross_entropy,
     hidden_mse,
     label_cross_entropy,
-    score_mse,
+    mse_loss,
     soft_binary_cross_entropy,
     soft_cross_entropy,
 )
@@ -75,7 +75,7 @@ def test_scores():
     scores, targets = normal(B, 1), normal(B)
     expected = (scores[:, 0] - targets) ** 2
     for form in (targets, targets[:, None]):
-        np.testing.assert_allclose(value(score_mse, scores, form, MASK), expected, rtol=1e-5)
+        np.testing.assert_allclose(value(mse_loss, scores, form, MASK), expected, rtol=1e-5)
 
 
 def sigmoid(x):

@@ -200,7 +200,7 @@ def test_the_label_beside_the_teacher(student, teacher):
 
 def test_labels_alone_need_no_teacher(student):
     network = DistillNetwork(student, label_rows("classification"))
-    assert not network.taught
+    assert not network.has_teacher
     loss, _, gradients = run(network)
     slope = (softmax(student.logits.asnumpy()) - np.eye(C)[LABELS]) * WEIGHTS[:, None] / 2
     np.testing.assert_allclose(gradient_of(gradients, "logits"), slope, atol=1e-6)
@@ -212,7 +212,7 @@ def test_regression(target):
     student, teacher = Given(1, WIDTH, 1, seed=1), Given(1, WIDTH, 1, seed=2)
     scores = np.array([4.5, 1.0, 2.0], np.float32)
     network = DistillNetwork(student, prediction_rows("regression", fit_labels=target == "label"), teacher)
-    assert network.taught == (target == "teacher")
+    assert network.has_teacher == (target == "teacher")
     loss, _, _ = run(network, scores)
     aim = scores if target == "label" else teacher.logits.asnumpy()[:, 0]
     assert loss == pytest.approx(over_rows((student.logits.asnumpy()[:, 0] - aim) ** 2), rel=1e-5)

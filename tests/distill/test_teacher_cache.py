@@ -1,4 +1,4 @@
-"""The files of a teacher cache, and the Lesson over them with a teacher that is a NumPy function."""
+"""The files of a teacher cache, and the CachedTeacher over them with a teacher that is a NumPy function."""
 
 import dataclasses
 import threading
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from src.data.dataloader import Batches
-from src.data.dataset import RecordTable
-from src.distill.cached_teacher import Lesson
+from src.data.dataloader import BucketDataLoader
+from src.data.dataset import TokenizedDataset
+from src.distill.cached_teacher import CachedTeacher
 from src.distill.teacher_cache import (
     MANIFEST,
     ROWS,
@@ -19,7 +19,7 @@ from src.distill.teacher_cache import (
     CacheWriter,
     Layout,
     TeacherCache,
-    digest_of,
+    hash_arrays,
 )
 from src.errors import UserError
 
@@ -32,7 +32,7 @@ FACTS = {"teacher": "t", "states": [0, 2]}
 def table():
     draw = np.random.default_rng(0)
     tokens = draw.integers(5, 90, LENGTHS.sum())
-    return RecordTable.from_flat(tokens, tokens * 0, LENGTHS, np.zeros(len(LENGTHS), np.int64), 8)
+    return TokenizedDataset.from_flat(tokens, tokens * 0, LENGTHS, np.zeros(len(LENGTHS), np.int64), 8)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ class NumpyTeacher:
 
 
 def batches_of(table, batch_size=4, **more):
-    return Batches(table, batch_size, [4, 8], shuffle=True, seed=1, **more)
+    return BucketDataLoader(table, batch_size, [4, 8], shuffle=True, seed=1, **more)
 
 
 def epoch_of(lesson, batches, epoch, stop_after=None):
@@ -85,11 +85,11 @@ def test_the_size_of_a_row():
 
 def test_later_epochs_and_later_runs_read_what_the_first_epoch_heard(cache, table):
     teacher, batches = NumpyTeacher(), batches_of(table)
-    lesson = Lesson(teacher, cache, say=lambda text: None)
+    lesson = CachedTeacher(teacher, cache, log=lambda text: None)
     first = epoch_of(lesson, batches, 0)
     asked = teacher.rows
     assert not lesson.reads and asked == sum(len(batch.rows) for batch, _ in first) >= len(LENGTHS)
-    silent = Lesson(None, TeacherCache(cache.folder.parent, FACTS, LAYOUT, LENGTHS))
+    silent = CachedTeacher(None, TeacherCache(cache.folder.parent, FACTS, LAYOUT, LENGTHS))
     for reading, order in ((lesson, 1), (silent, 5)):
         found = epoch_of(reading, batches_of(table, 3), order)
         assert reading.reads and teacher.rows == asked
@@ -110,19 +110,19 @@ def test_later_epochs_and_later_runs_read_what_the_first_epoch_heard(cache, tabl
 def test_what_a_later_phase_asks_is_written_along(tmp_path, table):
     layers = TeacherCache(tmp_path, FACTS, dataclasses.replace(LAYOUT, logits=0), LENGTHS)
     logits = TeacherCache(tmp_path, {"teacher": "t", "states": []}, Layout(logits=3), LENGTHS)
-    lesson = Lesson(NumpyTeacher(), layers, say=lambda text: None, aside=logits)
+    lesson = CachedTeacher(NumpyTeacher(), layers, log=lambda text: None, aside=logits)
     for epoch in (0, 1):
         # The student of this phase is told of the layers alone, by the teacher and by the file.
         assert all(len(answers) == 3 for _, answers in epoch_of(lesson, batches_of(table), epoch))
     assert lesson.reads and logits.is_complete()
-    later = Lesson(None, logits)
+    later = CachedTeacher(None, logits)
     for batch, answers in epoch_of(later, batches_of(table, 3), 5):
         np.testing.assert_array_equal(answers, said(batch.input_ids, batch.attention_mask)[3:])
 
 
 def test_an_epoch_that_was_broken_off_leaves_nothing(cache, table):
     teacher, batches = NumpyTeacher(), batches_of(table)
-    lesson = Lesson(teacher, cache, say=lambda text: None)
+    lesson = CachedTeacher(teacher, cache, log=lambda text: None)
     epoch_of(lesson, batches, 0, stop_after=2)
     assert not list(cache.folder.parent.iterdir()) and not cache.is_complete()
     # A resumed run begins in the middle: it listens, and writes in its first whole epoch.
@@ -154,7 +154,7 @@ def said_of(cache, value=1.0):
 def test_another_run_that_writes_is_left_alone(cache, table):
     remarks, teacher = [], NumpyTeacher()
     writer = CacheWriter(cache)
-    lesson = Lesson(teacher, cache, say=remarks.append)
+    lesson = CachedTeacher(teacher, cache, log=remarks.append)
     epoch_of(lesson, batches_of(table), 0)
     assert "another run is writing it" in remarks[0] and not cache.is_complete()
     writer.abandon()
@@ -166,14 +166,14 @@ def test_a_disk_without_room_is_no_end(cache, table, monkeypatch):
 
     remarks = []
     monkeypatch.setattr("os.posix_fallocate", full)
-    found = epoch_of(Lesson(NumpyTeacher(), cache, say=remarks.append), batches_of(table), 0)
+    found = epoch_of(CachedTeacher(NumpyTeacher(), cache, log=remarks.append), batches_of(table), 0)
     assert "No space left on device" in remarks[0] and len(found) == batches_of(table).steps_per_epoch
     assert not list(cache.folder.parent.iterdir())
 
 
 @pytest.fixture
 def written(cache, table):
-    epoch_of(Lesson(NumpyTeacher(), cache, say=lambda text: None), batches_of(table), 0)
+    epoch_of(CachedTeacher(NumpyTeacher(), cache, log=lambda text: None), batches_of(table), 0)
     assert cache.is_complete()
     return cache
 
@@ -183,7 +183,7 @@ def test_a_torn_file_makes_it_incomplete_and_it_is_made_anew(written, table, nam
     file = written.folder / name
     file.write_bytes(file.read_bytes()[:-3])
     assert not written.is_complete()
-    lesson = Lesson(NumpyTeacher(), written, say=lambda text: None)
+    lesson = CachedTeacher(NumpyTeacher(), written, log=lambda text: None)
     epoch_of(lesson, batches_of(table), 0)
     assert written.is_complete() and lesson.teacher.rows
 
@@ -209,7 +209,7 @@ def test_the_last_batch_of_an_epoch_that_the_loop_leaves_there(cache, table):
     def teacher(ids, segments, mask):
         return tuple(Tensor(np.full_like(array, np.inf)) for array in said(ids.asnumpy(), mask.asnumpy()))
 
-    lesson, batches = Lesson(teacher, cache, say=lambda text: None), batches_of(table, len(LENGTHS))
+    lesson, batches = CachedTeacher(teacher, cache, log=lambda text: None), batches_of(table, len(LENGTHS))
     lesson.begin(whole=True)
     for _ in lesson.answered(batches.epoch(0)):
         break
@@ -229,9 +229,9 @@ def test_keys(tmp_path):
 def test_digests_see_names_types_shapes_and_numbers():
     one = np.arange(6, dtype=np.float32)
     others = [{"a": one + 1}, {"b": one}, {"a": one.reshape(2, 3)}, {"a": one.astype(np.float64)}, {}]
-    assert digest_of({"a": one}) == digest_of({"a": one.copy()})
-    assert len({digest_of(arrays) for arrays in [{"a": one}, *others]}) == 6
-    assert digest_of({"a": one, "b": one * 2}) == digest_of({"b": one * 2, "a": one})
+    assert hash_arrays({"a": one}) == hash_arrays({"a": one.copy()})
+    assert len({hash_arrays(arrays) for arrays in [{"a": one}, *others]}) == 6
+    assert hash_arrays({"a": one, "b": one * 2}) == hash_arrays({"b": one * 2, "a": one})
 
 
 def test_two_ranks_make_and_read_one_cache(cache, table):
@@ -247,7 +247,7 @@ def test_two_ranks_make_and_read_one_cache(cache, table):
             meeting.wait()
             return wish
 
-        lesson = Lesson(NumpyTeacher(), cache, agreed, rank == 0, lambda text: None)
+        lesson = CachedTeacher(NumpyTeacher(), cache, agreed, rank == 0, lambda text: None)
         batches = batches_of(table, 2, rank=rank, rank_size=2)
         first = epoch_of(lesson, batches, 0)
         asked = lesson.teacher.rows

@@ -8,15 +8,15 @@ from mindspore import Parameter, Tensor, nn
 from src.distill.losses import token_cross_entropy, token_soft_cross_entropy
 from src.distill.network import DistillNetwork
 from src.distill.objective import label_rows, prediction_rows
-from src.tasks import NOT_COUNTED
+from src.tasks import IGNORE_INDEX
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
 B, S, C, T = 3, 5, 4, 2.0
-_ = NOT_COUNTED
+_ = IGNORE_INDEX
 # [CLS], a word of two pieces, [SEP], padding; the last row only fills its batch.
 LABELS = np.array([[_, 1, _, 0, _], [_, 3, _, _, _], [_, 2, 2, 2, _]], np.int32)
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 1, 1, 1, 1]], np.int32)
-COUNTED = LABELS != NOT_COUNTED
+COUNTED = LABELS != IGNORE_INDEX
 DRAW = np.random.default_rng(0)
 STUDENT, TEACHER = (DRAW.standard_normal((B, S, C)).astype(np.float32) for _side in "st")
 
@@ -35,8 +35,9 @@ def soft(student, teacher):
 def to_labels(student):
     """[B] by hand."""
     log_p = log_softmax(student)
-    return np.array([np.mean([-log_p[row, s, LABELS[row, s]] for s in np.flatnonzero(COUNTED[row])])
-                     for row in range(B)])
+    return np.array(
+        [np.mean([-log_p[row, s, LABELS[row, s]] for s in np.flatnonzero(COUNTED[row])]) for row in range(B)]
+    )
 
 
 def value(loss, *arrays):
@@ -45,14 +46,17 @@ def value(loss, *arrays):
 
 def test_each_row_is_the_mean_of_its_counted_tokens():
     counted = COUNTED.astype(np.float32)
-    np.testing.assert_allclose(value(token_soft_cross_entropy, STUDENT, TEACHER, counted),
-                               soft(STUDENT, TEACHER), rtol=1e-5)
-    np.testing.assert_allclose(value(token_cross_entropy, STUDENT, LABELS, counted), to_labels(STUDENT),
-                               rtol=1e-5)
+    np.testing.assert_allclose(
+        value(token_soft_cross_entropy, STUDENT, TEACHER, counted), soft(STUDENT, TEACHER), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        value(token_cross_entropy, STUDENT, LABELS, counted), to_labels(STUDENT), rtol=1e-5
+    )
     garbage = np.where(COUNTED[..., None], STUDENT, 1e4).astype(np.float32)
     for loss, target in ((token_soft_cross_entropy, TEACHER), (token_cross_entropy, LABELS)):
-        np.testing.assert_array_equal(value(loss, garbage, target, counted),
-                                      value(loss, STUDENT, target, counted))
+        np.testing.assert_array_equal(
+            value(loss, garbage, target, counted), value(loss, STUDENT, target, counted)
+        )
         assert value(loss, STUDENT, target, counted * 0).tolist() == [0, 0, 0]
 
 

@@ -61,8 +61,9 @@ class IntegerBert:
         x = self.norm(x + self.table("position")[: input_ids.shape[1]], "bert.embeddings.LayerNorm")
         for layer in range(self.config.num_hidden_layers):
             start = f"bert.encoder.layer.{layer}"
-            mixed = self.dense(self.attention(x, attention_mask, f"{start}.attention"),
-                               f"{start}.attention.output.dense")
+            mixed = self.dense(
+                self.attention(x, attention_mask, f"{start}.attention"), f"{start}.attention.output.dense"
+            )
             x = self.norm(mixed + x, f"{start}.attention.output.LayerNorm")
             inner = self.dense(x, f"{start}.intermediate.dense")
             inner = inner * 0.5 * (1.0 + erf(inner / np.sqrt(2.0)))

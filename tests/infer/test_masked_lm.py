@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from src.infer.masked_lm import MaskedWords, largest
+from src.infer.masked_lm import MaskedLMPredictor, largest
 from tests import tiny
 
 CONFIG = tiny.TINY.replace(labels=())
@@ -14,7 +14,7 @@ PIECES = CONFIG.vocab_size
 def test_the_largest_are_those_of_a_full_sort(width, count):
     draw = np.random.default_rng(width)
     values = draw.standard_normal((20, width)).astype(np.float32)
-    values[10:] = np.round(values[10:])             # many equal ones, which go by column
+    values[10:] = np.round(values[10:])  # many equal ones, which go by column
     values[:, : width // 3] = -np.inf
     expected = np.argsort(-values, axis=1, kind="stable")[:, :count]
     np.testing.assert_array_equal(largest(values, count), expected)
@@ -45,7 +45,7 @@ def test_each_context_gets_its_own_answer_in_batches_of_one_length():
     allowed = np.ones(9, bool)
     allowed[0] = False
     network = Counting()
-    ask = MaskedWords(network, allowed, [4, 6, 8], 3, 3)
+    ask = MaskedLMPredictor(network, allowed, [4, 6, 8], 3, 3)
     draw = np.random.default_rng(0)
     contexts, expected = [], []
     for size in draw.permutation([5] * 4 + [6] * 3 + [8] * 2 + [7]):
@@ -70,7 +70,7 @@ def test_the_same_as_one_at_a_time(graph_mode):
     rows = draw.integers(5, PIECES, (9, 7))
     rows[:, 3] = 4
     contexts = [(tuple(map(int, row)), 7, 3) for row in rows]
-    answers = MaskedWords(network, allowed, [16], 4, 6)(contexts)
+    answers = MaskedLMPredictor(network, allowed, [16], 4, 6)(contexts)
     for row, answer in zip(rows.astype(np.int32), answers, strict=True):
         batch = (row[None], np.zeros((1, 7), np.int32), np.ones((1, 7), np.int32), np.array([3], np.int32))
         logits = network(*map(ms.Tensor, batch)).asnumpy()[0]

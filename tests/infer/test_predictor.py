@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from src.data.dataloader import Batches
+from src.data.dataloader import BucketDataLoader
 from src.data.records.io import read_records
 from src.errors import UserError
 from src.infer.predictor import LogitsCell, evaluation_mode, predict_logits
@@ -43,7 +43,7 @@ def table(sst2):
 def test_every_row_once_in_order(table, batch_size, buckets):
     cell = LogitsCell(Counting())
     cell.network.set_train(True)
-    logits = predict_logits(cell, Batches(table, batch_size, buckets, shuffle=False, seed=0))
+    logits = predict_logits(cell, BucketDataLoader(table, batch_size, buckets, shuffle=False, seed=0))
     sums = np.add.reduceat(table.tokens.astype(np.int64), table.offsets[:-1])
     np.testing.assert_array_equal(logits, np.stack([table.lengths, sums], 1))
     # No dropout while it evaluates, and the mode of before afterwards.
@@ -88,7 +88,7 @@ def test_the_metrics_are_those_of_the_logits(model, sst2, table, tmp_path, capsy
 
     network = BertClassifier(BertConfig.from_json(model / "config.json"))
     load_strict(network, read_weights(model).arrays, model)
-    logits = predict_logits(LogitsCell(network), Batches(table, 8, [16], shuffle=False, seed=0))
+    logits = predict_logits(LogitsCell(network), BucketDataLoader(table, 8, [16], shuffle=False, seed=0))
     assert np.isfinite(logits).all()
     found = evaluated(capsys, model_dir=model, eval_data_dir=sst2 / "dev.tfrecord", output_dir=tmp_path)
     assert found == pytest.approx(task_metrics(TASKS["SST-2"], logits, table.labels))

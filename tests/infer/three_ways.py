@@ -14,7 +14,7 @@ from src.data import splits as tables
 from src.errors import run_main
 from src.infer.logits import collect_logits
 from src.stages.model import load
-from src.stages.model.open_model import open_model
+from src.stages.model.inference import load_for_inference
 from src.stages.serving.verify import Comparison
 from tests.infer.integer_bert import IntegerBert
 
@@ -30,8 +30,8 @@ def main(argv=None):
     batches = tables.make_batches(table, config, 32, shuffle=False)
     files = load.read_model(paths.model_dir, lambda remark: None)
     ways = {
-        "simulation": open_model(paths.model_dir, config, 0).predict,
-        "int8 file": open_model(paths.exported_dir, config, 0).predict,
+        "simulation": load_for_inference(paths.model_dir, config, 0).predict,
+        "int8 file": load_for_inference(paths.exported_dir, config, 0).predict,
         "NumPy integers": IntegerBert(files.config, files.arrays),
     }
     logits = {name: collect_logits(way, batches) for name, way in ways.items()}

@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from src.kernels import build
-from src.kernels.build import NoKernels
+from src.kernels.build import KernelsUnavailable
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_another_source_flag_or_processor_builds_anew(compiler, tmp_path, monkey
 def test_no_compiler(monkeypatch, tmp_path):
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(NoKernels, match="no C"):
+    with pytest.raises(KernelsUnavailable, match="no C"):
         build.library(tmp_path / "cache")
 
 
@@ -58,11 +58,11 @@ def test_a_compiler_that_fails(tmp_path, monkeypatch):
     script.write_text('#!/bin/sh\n[ "$1" = --version ] && exit\necho "x.cpp: error: no OpenMP" >&2\nexit 1\n')
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("CXX", str(script))
-    with pytest.raises(NoKernels, match="no OpenMP"):
+    with pytest.raises(KernelsUnavailable, match="no OpenMP"):
         build.library(tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*.so"))
     monkeypatch.setenv("CXX", str(tmp_path / "absent"))
-    with pytest.raises(NoKernels, match="does not run"):
+    with pytest.raises(KernelsUnavailable, match="does not run"):
         build.library(tmp_path / "cache")
 
 
@@ -125,7 +125,7 @@ def test_the_temporary_folder_of_somebody_else(compiler, temporary, monkeypatch)
     uid = os.getuid()
     (temporary / f"cache-{uid}").rename(temporary / f"cache-{uid + 1}")
     monkeypatch.setattr(os, "getuid", lambda: uid + 1)
-    with pytest.raises(NoKernels, match="belongs to another user"):
+    with pytest.raises(KernelsUnavailable, match="belongs to another user"):
         build.library()
 
 
@@ -136,5 +136,5 @@ def test_complaints_in_english(tmp_path, monkeypatch):
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("CXX", str(script))
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
-    with pytest.raises(NoKernels, match="error: no room"):
+    with pytest.raises(KernelsUnavailable, match="error: no room"):
         build.library(tmp_path / "cache")

@@ -82,9 +82,9 @@ def test_unbound_dropout_is_refused(library):
 @pytest.mark.parametrize("rows, width", [(6, 8), (37, 312)])
 def test_residual_norm(library, rows, width):
     """Against the plain cell whose dropout is the kernel's own: the same elements fall out."""
-    reference = plain.NormaliseSum(width, 1e-12, RATE)
+    reference = plain.AddBiasDropoutNorm(width, 1e-12, RATE)
     reference.dropout = kernels.Dropout(library, RATE)
-    cells = bound(kernels.NormaliseSum(library, width, 1e-12, RATE)), bound(reference)
+    cells = bound(kernels.AddBiasDropoutNorm(library, width, 1e-12, RATE)), bound(reference)
     vectors = [normal(width, seed=seed) for seed in (1, 2, 3)]
     inputs = (normal(rows, width), vectors[0], normal(rows, width, seed=4), *vectors[1:])
     compare(*(outputs_and_gradients(cell, inputs, [normal(rows, width, seed=5)]) for cell in cells), 3e-5)

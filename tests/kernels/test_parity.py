@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from src.config.bert_config import MASKED, BertConfig
+from src.config.bert_config import ATTENTION_MASK_VALUE, BertConfig
 from src.kernels import layers as kernels
 from src.model import layers as plain
 from src.model.attention import SelfAttention
@@ -66,7 +66,7 @@ def check(kernel, other, inputs, upstream, tolerance=1e-5):
 @pytest.mark.parametrize("rows, width", SHAPES)
 def test_bias_gelu(library, rows, width):
     inputs = (normal(rows, width, spread=2.0), normal(width, seed=1))
-    check(kernels.BiasGelu(library), plain.Activated(plain.Gelu), inputs, [normal(rows, width, seed=2)])
+    check(kernels.BiasGelu(library), plain.BiasActivation(plain.Gelu), inputs, [normal(rows, width, seed=2)])
 
 
 def test_gelu_in_the_tails(library):
@@ -83,16 +83,26 @@ def test_gelu_in_the_tails(library):
 @pytest.mark.parametrize("rows, width", SHAPES)
 def test_layer_norm(library, rows, width):
     inputs = (normal(rows, width, spread=3.0) + 5, normal(width, seed=1), normal(width, seed=2))
-    check(kernels.Normalise(library, width, 1e-12), plain.Normalise(width, 1e-12), inputs,
-          [normal(rows, width, seed=3)], 3e-5)
+    check(
+        kernels.LayerNormOp(library, width, 1e-12),
+        plain.LayerNormOp(width, 1e-12),
+        inputs,
+        [normal(rows, width, seed=3)],
+        3e-5,
+    )
 
 
 @pytest.mark.parametrize("rows, width", SHAPES)
 def test_residual_norm(library, rows, width):
     vectors = [normal(width, seed=seed) for seed in (1, 2, 3)]
     inputs = (normal(rows, width), vectors[0], normal(rows, width, seed=4), *vectors[1:])
-    check(kernels.NormaliseSum(library, width, 1e-12, 0.1).set_train(False),
-          plain.NormaliseSum(width, 1e-12, 0.1).set_train(False), inputs, [normal(rows, width, seed=5)], 3e-5)
+    check(
+        kernels.AddBiasDropoutNorm(library, width, 1e-12, 0.1).set_train(False),
+        plain.AddBiasDropoutNorm(width, 1e-12, 0.1).set_train(False),
+        inputs,
+        [normal(rows, width, seed=5)],
+        3e-5,
+    )
 
 
 class Attend(nn.Cell):
@@ -101,7 +111,7 @@ class Attend(nn.Cell):
     def __init__(self, config, layers, lengths, length):
         super().__init__()
         mask = (np.arange(length) < np.array(lengths)[:, None]).astype(np.float32)
-        self.mask_bias = ms.Tensor(((1 - mask) * MASKED).reshape(len(lengths), 1, 1, length))
+        self.mask_bias = ms.Tensor(((1 - mask) * ATTENTION_MASK_VALUE).reshape(len(lengths), 1, 1, length))
         self.attention = SelfAttention(config, layers)
         self.shape = (len(lengths), length)
 
@@ -115,8 +125,9 @@ class Attend(nn.Cell):
 )
 def test_attention(library, width, heads, lengths, length):
     """Context, scores, gradients of the input and of all six parameters; heads and lengths of odd sizes."""
-    config = BertConfig(hidden_size=width, num_attention_heads=heads, initializer_range=0.5,
-                        attention_probs_dropout_prob=0.0)
+    config = BertConfig(
+        hidden_size=width, num_attention_heads=heads, initializer_range=0.5, attention_probs_dropout_prob=0.0
+    )
     kinds = (kernel_parts(library)["layers"], plain.FLOAT_LAYERS)
     cells = [Attend(config, kind, lengths, length) for kind in kinds]
     rows = len(lengths) * length
@@ -141,7 +152,7 @@ def test_what_is_not_finite_stays_so(library, value):
     x[2, 3] = value
     broken_up = up.copy()
     broken_up[1, 7] = value
-    norm, gelu = kernels.NormaliseSum(library, 16, 1e-12, 0.0), kernels.BiasGelu(library)
+    norm, gelu = kernels.AddBiasDropoutNorm(library, 16, 1e-12, 0.0), kernels.BiasGelu(library)
     for cell, inputs in ((gelu, (x, vector)), (norm, (x, vector, up, vector, vector))):
         found = outputs_and_gradients(cell, inputs, [up])
         if value != np.inf or cell is norm:  # gelu(inf) is inf, which is not finite either
@@ -160,7 +171,8 @@ def test_attention_of_what_is_not_finite(library):
     query = normal(8, 8)
     query[1, 0] = np.nan  # row 0 of the batch, head 0
     biases = (ms.Tensor(zeros),) * 3
-    context, scores = cell(ms.Tensor(query), ms.Tensor(normal(8, 8)), ms.Tensor(normal(8, 8)), biases,
-                           ms.Tensor(mask))
+    context, scores = cell(
+        ms.Tensor(query), ms.Tensor(normal(8, 8)), ms.Tensor(normal(8, 8)), biases, ms.Tensor(mask)
+    )
     assert np.isnan(scores.asnumpy()[0, 0, 1]).all() and np.isfinite(scores.asnumpy()[1]).all()
     assert np.isnan(context.asnumpy()[1, :4]).all() and np.isfinite(context.asnumpy()[[0, 2, 3]]).all()

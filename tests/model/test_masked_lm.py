@@ -12,9 +12,13 @@ from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
 CONFIG = tiny.TINY.replace(labels=())
-HEAD = ["cls.predictions.bias", "cls.predictions.transform.LayerNorm.bias",
-        "cls.predictions.transform.LayerNorm.weight", "cls.predictions.transform.dense.bias",
-        "cls.predictions.transform.dense.weight"]
+HEAD = [
+    "cls.predictions.bias",
+    "cls.predictions.transform.LayerNorm.bias",
+    "cls.predictions.transform.LayerNorm.weight",
+    "cls.predictions.transform.dense.bias",
+    "cls.predictions.transform.dense.weight",
+]
 
 
 class Float:
@@ -68,7 +72,8 @@ def test_transformers_opens_ours(network, tmp_path, vocabulary):
     from transformers import BertForMaskedLM
 
     theirs, report = BertForMaskedLM.from_pretrained(
-        written(network, tmp_path / "model", vocabulary), output_loading_info=True)
+        written(network, tmp_path / "model", vocabulary), output_loading_info=True
+    )
     assert not report["missing_keys"]
     batch = tiny.token_batch(CONFIG, rows=4, length=16)
     with torch.no_grad():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from src.config.bert_config import BertConfig
-from src.data.dataloader import Batches, SortedBatches
-from src.data.dataset import RecordTable
+from src.data.dataloader import BucketDataLoader, SortedDataLoader
+from src.data.dataset import TokenizedDataset
 from src.errors import UserError
 from src.infer.logits import collect_logits
 from src.infer.onnx.bert import bert_model
@@ -14,7 +14,7 @@ from src.infer.predictor import predictor
 from src.model.bert import BertClassifier
 from src.model.loading import load_strict
 from src.model.state_dict import weight_arrays
-from src.weights.huggingface import expected_shapes, fit_head, fit_pooler
+from src.weights.huggingface import drop_unused_pooler, expected_shapes, infer_labels
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
@@ -73,17 +73,22 @@ def test_onnx_with_dynamic_length(arrays, predict, tmp_path):
     for rows, length in ((1, 1), (3, 8), (2, 13)):
         batch = tiny.token_batch(CONFIG, rows, length)
         np.testing.assert_allclose(model(*batch)[batch[2] > 0], predict(*batch)[batch[2] > 0], atol=1e-4)
-    output, = model.session.get_outputs()
+    (output,) = model.session.get_outputs()
     assert (output.name, output.shape) == ("logits", ["batch", "length", 3])
 
 
 def test_logits_of_the_real_tokens_of_a_table(predict):
     draw, lengths = np.random.default_rng(1), np.array([3, 8, 5, 8, 4])
     tokens = draw.integers(5, 90, lengths.sum())
-    table = RecordTable.from_flat(tokens, tokens * 0, lengths, tokens % 3, 8)
-    alone = [predict(*(column.astype(np.int32) for column in table.padded(np.array([row]), 8)))[0, :length]
-             for row, length in enumerate(lengths)]
-    for batches in (Batches(table, 2, [8], shuffle=False, seed=0), SortedBatches(table, 2, equal=True)):
+    table = TokenizedDataset.from_flat(tokens, tokens * 0, lengths, tokens % 3, 8)
+    alone = [
+        predict(*(column.astype(np.int32) for column in table.padded(np.array([row]), 8)))[0, :length]
+        for row, length in enumerate(lengths)
+    ]
+    for batches in (
+        BucketDataLoader(table, 2, [8], shuffle=False, seed=0),
+        SortedDataLoader(table, 2, equal=True),
+    ):
         logits = collect_logits(predict, batches)
         np.testing.assert_allclose(logits, np.concatenate(alone), atol=1e-5)
     assert [part.shape for part in table.by_row(logits)] == [(length, 3) for length in lengths]
@@ -97,7 +102,7 @@ def test_what_the_config_says():
         CONFIG.replace(head_activation="relu")
     # transformers leaves names out that are LABEL_0 ...; one label of a token is no score.
     bare = CONFIG.replace(labels=())
-    assert fit_head(bare, {"classifier.weight": np.zeros((1, 32))})[0].labels == ("LABEL_0",)
+    assert infer_labels(bare, {"classifier.weight": np.zeros((1, 32))})[0].labels == ("LABEL_0",)
     older = {"bert.pooler.dense.bias": 0, "classifier.bias": 1}
-    assert fit_pooler(CONFIG, older) == ({"classifier.bias": 1}, ["bert.pooler.dense.bias"])
-    assert fit_pooler(tiny.TINY, older) == (older, [])
+    assert drop_unused_pooler(CONFIG, older) == ({"classifier.bias": 1}, ["bert.pooler.dense.bias"])
+    assert drop_unused_pooler(tiny.TINY, older) == (older, [])

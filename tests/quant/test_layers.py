@@ -8,7 +8,7 @@ from mindspore import Tensor, nn, ops
 from src.config.bert_config import BertConfig
 from src.config.quantization import Quantization
 from src.config.train_config import TrainConfig
-from src.model.layers import Dense, Embedding, Lookup, Product
+from src.model.layers import Dense, Embedding, EmbeddingLookup, MatMul
 from src.quant import quantizers
 from src.quant.layers import QuantLookup, QuantProduct, bind_ranges, calibration_mode
 from src.quant.quantizers import PLAIN
@@ -27,7 +27,7 @@ def normal(*shape, seed=0, spread=1.0):
 def dense(quantization=None, operators=PLAIN, size=(24, 10)):
     """A dense layer with a quantized product."""
     bits = quantization or Quantization()
-    return Dense(*size, CONFIG, operator=lambda config: QuantProduct(bits, Product(config), operators))
+    return Dense(*size, CONFIG, operator=lambda config: QuantProduct(bits, MatMul(config), operators))
 
 
 def range_of(layer):
@@ -70,7 +70,7 @@ def test_a_dense_layer_in_evaluation(operators, bits, per_channel):
         set_range(layer, 1.25)
     rows = by_hand.fake_quantize(x, 1.25, activation_bits) if activation_bits else x
     rounded = by_hand.quantize_weight(weight, weight_bits, per_channel) if weight_bits else weight
-    found = layer.multiply(Tensor(x)).asnumpy()
+    found = layer.matmul(Tensor(x)).asnumpy()
     np.testing.assert_allclose(found, rows.astype(np.float64) @ rounded.T.astype(np.float64), atol=1e-5)
     if all(bits):
         largest = np.abs(weight).max(axis=1) if per_channel else np.abs(weight).max()
@@ -84,7 +84,7 @@ def test_a_dense_layer_in_evaluation(operators, bits, per_channel):
 def test_half_precision():
     """Hidden states and products in float16: rounding and ranges stay in float32."""
     config, bits = CONFIG.replace(dtype="float16", compute_type="float16"), Quantization()
-    layer = Dense(24, 10, config, operator=lambda config: QuantProduct(bits, Product(config)))
+    layer = Dense(24, 10, config, operator=lambda config: QuantProduct(bits, MatMul(config)))
     step, x = train_step(layer), normal(8, 24).astype(np.float16)
     before = layer.weight.asnumpy().copy()
     loss = step(Tensor(x))[0].asnumpy()
@@ -97,7 +97,7 @@ def test_half_precision():
 def test_an_embedding(operators):
     """Rows as if the whole table had been rounded; the gradient reaches the rows that were looked up."""
     bits = Quantization(embedding_bits=4)
-    table = Embedding(50, 8, CONFIG, operator=lambda: QuantLookup(bits, Lookup(), operators))
+    table = Embedding(50, 8, CONFIG, operator=lambda: QuantLookup(bits, EmbeddingLookup(), operators))
     ids = np.array([3, 3, 49, 0], np.int32)
     found = table(Tensor(ids)).asnumpy()
     np.testing.assert_array_equal(found, by_hand.quantize_weight(table.weight.asnumpy(), 4)[ids])
@@ -128,7 +128,7 @@ def test_another_quantizer_is_one_more_class(monkeypatch):
     kept = np.abs(weight) > 0.7 * np.abs(weight).mean()
     rounded = np.sign(weight) * kept * np.abs(weight[kept]).mean()
     expected = by_hand.fake_quantize(x, 3.0, 8) @ rounded.T
-    np.testing.assert_allclose(layer.multiply(Tensor(x)).asnumpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(layer.matmul(Tensor(x)).asnumpy(), expected, atol=1e-5)
 
 
 # Ranges

@@ -54,7 +54,13 @@ def test_two_ranks_equal_one_of_twice_the_batch(tmp_path):
     msrun = str(Path(sys.executable).parent / "msrun")
     launcher = (msrun, "--worker_num=2", "--local_worker_num=2", "--join=True")
     two = finetune(
-        tmp_path, tmp_path / "two", "--batch_size", "8", "--distribute", "--device_num", "2",
+        tmp_path,
+        tmp_path / "two",
+        "--batch_size",
+        "8",
+        "--distribute",
+        "--device_num",
+        "2",
         launcher=(*launcher, f"--master_port={free_port()}", f"--log_dir={tmp_path / 'logs'}"),
     )
     before = load_file(tmp_path / "model/model.safetensors")

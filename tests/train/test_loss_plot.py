@@ -1,4 +1,5 @@
 """Loss curves from a metrics log."""
+
 import json
 
 import pytest

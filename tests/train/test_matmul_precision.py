@@ -23,7 +23,7 @@ import numpy as np
 from mindspore import Tensor
 from src.config.bert_config import BertConfig
 from src.config.train_config import DeviceConfig
-from src.model.bert import BertBody
+from src.model.bert import BertEncoder
 from src.model.state_dict import named_parameters
 from src.stages.model.device import equip_device
 
@@ -31,7 +31,7 @@ precision, kernels, file = sys.argv[1:]
 device = equip_device(DeviceConfig(device_target="CPU", matmul_precision=precision, kernels=kernels), print)
 config = BertConfig(vocab_size=100, hidden_size=256, num_hidden_layers=2, num_attention_heads=4,
                     intermediate_size=512, max_position_embeddings=64)
-network, draw = BertBody(config, device.layers), np.random.default_rng(0)
+network, draw = BertEncoder(config, device.layers), np.random.default_rng(0)
 for name, parameter in named_parameters(network).items():
     centre = 1.0 if name.endswith("LayerNorm.weight") else 0.0
     parameter.set_data(Tensor((centre + 0.05 * draw.standard_normal(parameter.shape)).astype(np.float32)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
 
-from src.train.prefetch import Done
+from src.train.prefetch import StepResult
 from src.train.profiler import PARTS, WARM_UP, StepProfile, add_up, operator_name, read_operators, shares
 
 HEADER = "op_side,op_type,op_name,full_op_name,op_occurrences,op_total_time(ms),op_avg_time(ms),x,y,pid"
@@ -15,7 +15,7 @@ HEADER = "op_side,op_type,op_name,full_op_name,op_occurrences,op_total_time(ms),
 @pytest.mark.parametrize(
     ("kind", "place", "name"),
     [
-        ("MatMul", "Default/network-DistillNetwork/student-BertBody/MatMul-op0", "MatMul"),
+        ("MatMul", "Default/network-DistillNetwork/student-BertEncoder/MatMul-op0", "MatMul"),
         ("MatMul", "Gradients/Default/network-X/Grad_MatMul/MatMul-op0", "MatMul, backward"),
         ("MatMul", "Default/network-X/teacher-BertClassifier/bert-BertModel/MatMul-op0", "teacher: MatMul"),
         ("Custom", "Default/activation-BiasGelu/Custom-op0", "BiasGelu (kernel)"),
@@ -53,7 +53,7 @@ def test_steps_after_the_warm_up(graph_mode, tmp_path, left):
     profile = StepProfile(3, left, tmp_path / "profile" / "phase1", said.append)
     for step in range(left):
         profile.before_step()
-        done = Done((cell(x),), 1, 4, 20, (0.001, 0.002, 0.003, 0.004))
+        done = StepResult((cell(x),), 1, 4, 20, (0.001, 0.002, 0.003, 0.004))
         profile.after_step(done, compiled=step == WARM_UP + 1)
     profile.end()
     split = "waiting for data 1.00 ms, teacher 2.00 ms, to the device 3.00 ms, train step 4.00 ms"

@@ -14,10 +14,10 @@ from src.model.layers import Dense
 from src.train.matmul_precision import matmul_rate
 from src.train.throughput import (
     LONG_ENOUGH,
-    Meter,
-    forward_operations,
-    masked_lm_operations,
-    step_operations,
+    ThroughputMeter,
+    forward_flops,
+    masked_lm_flops,
+    step_flops,
     throughput_line,
 )
 from tests.tiny import TINY
@@ -43,27 +43,28 @@ def by_hand(config, length):
 
 @pytest.mark.parametrize("length", [1, 16, 128])
 def test_operations_of_a_row(length):
-    assert forward_operations(TINY, length) == by_hand(TINY, length)
-    half = forward_operations(TINY, length, 1)
+    assert forward_flops(TINY, length) == by_hand(TINY, length)
+    half = forward_flops(TINY, length, 1)
     assert 2 * half == by_hand(TINY, length) - 2 * 32 * (32 + 2)
     inner = TINY.intermediate_size
     end = [(1, 32, 32), (1, 32, inner), (1, inner, 32)]  # of the last layer, which no other token needs
     asked = [(length, 32, 32)] * 3 + [(length, 16, length), (length, length, 16)] * 2 + end
-    assert masked_lm_operations(TINY, length) == half + sum(
-        2 * m * k * n for m, k, n in [*asked, (1, 32, 32), (1, 32, 100)])
+    assert masked_lm_flops(TINY, length) == half + sum(
+        2 * m * k * n for m, k, n in [*asked, (1, 32, 32), (1, 32, 100)]
+    )
 
 
 def test_operations_of_a_step():
     student, teacher = BertClassifier(TINY), BertClassifier(TINY.replace(num_hidden_layers=6))
-    whole = forward_operations(TINY, 8)
-    a_layer = forward_operations(TINY, 8, 1)
+    whole = forward_flops(TINY, 8)
+    a_layer = forward_flops(TINY, 8, 1)
     alone = DistillNetwork(student, prediction_rows("classification"))
-    assert step_operations(alone)(8) == 3 * whole
+    assert step_flops(alone)(8) == 3 * whole
     # A map that ends at layer 4 leaves two layers and the head of the teacher out; five states are fitted.
-    taught = DistillNetwork(student, intermediate_rows(1, 1, 1), teacher, (2, 4), Dense(32, 32, TINY))
-    assert step_operations(taught)(8) == 3 * (2 * a_layer + 3 * 2 * 8 * 32 * 32) + 4 * a_layer
+    has_teacher = DistillNetwork(student, intermediate_rows(1, 1, 1), teacher, (2, 4), Dense(32, 32, TINY))
+    assert step_flops(has_teacher)(8) == 3 * (2 * a_layer + 3 * 2 * 8 * 32 * 32) + 4 * a_layer
     shallow = DistillNetwork(student, intermediate_rows(1, 0, 0), teacher, (2, 4))
-    assert step_operations(shallow)(8) == 0
+    assert step_flops(shallow)(8) == 0
 
 
 class Double(nn.Cell):
@@ -73,7 +74,7 @@ class Double(nn.Cell):
 
 def test_each_shape_is_compiled_apart():
     said, meter = [], None
-    meter = Meter(said.append)
+    meter = ThroughputMeter(said.append)
     graph = meter.graph(Double(), "test", operations=lambda length: 10 * length)
     for length in (4, 8, 4):
         x = np.ones((3, length), np.float32)
@@ -94,9 +95,9 @@ def test_each_shape_is_compiled_apart():
 
 
 def test_the_last_lines():
-    assert Meter().lines() == []
+    assert ThroughputMeter().lines() == []
     rates = []
-    meter = Meter(rate=lambda: rates.append(1) or 8e9)
+    meter = ThroughputMeter(rate=lambda: rates.append(1) or 8e9)
     meter.add(100, 1700)
     meter.operations, meter.seconds = 2e9, LONG_ENOUGH / 3
     assert LINE.match(meter.lines()[0]).groups()[3:] == ("0.2", None, None) and not rates

@@ -12,12 +12,12 @@ from mindspore import Tensor
 from tensorboardX.proto.event_pb2 import Event
 from tfrecord import tfrecord_iterator
 
-from src.data.dataloader import Batches
-from src.data.dataset import RecordTable
+from src.data.dataloader import BucketDataLoader
+from src.data.dataset import TokenizedDataset
 from src.errors import Interrupted, UserError
-from src.train.logger import Journal, Speed, clock
-from src.train.signals import StopRequest
-from src.train.trainer import Loop, Phase, phase_steps
+from src.train.logger import RunLogger, Speed, clock
+from src.train.signals import StopSignal
+from src.train.trainer import Trainer, TrainPhase, phase_steps
 
 ROWS = 10
 LOG_LINE = re.compile(
@@ -58,32 +58,34 @@ def table():
     draw = np.random.default_rng(0)
     lengths = draw.integers(3, 9, ROWS)
     total = lengths.sum()
-    return RecordTable.from_flat(draw.integers(5, 50, total), np.zeros(total), lengths, np.arange(ROWS), 8)
+    return TokenizedDataset.from_flat(
+        draw.integers(5, 50, total), np.zeros(total), lengths, np.arange(ROWS), 8
+    )
 
 
 @pytest.fixture
-def journal(tmp_path):
-    journal = Journal(quiet=True)
-    journal.open(tmp_path)
-    yield journal
-    journal.close()
+def logger(tmp_path):
+    logger = RunLogger(quiet=True)
+    logger.open(tmp_path)
+    yield logger
+    logger.close()
 
 
-def make(journal, step, logging_step=2, save_ckpt_step=100, epochs=2, max_steps=-1, evaluate=None):
+def make(logger, step, logging_step=2, save_ckpt_step=100, epochs=2, max_steps=-1, evaluate=None):
     """(loop, phase) of 10 rows in batches of 4: three steps an epoch."""
     options = types.SimpleNamespace(logging_step=logging_step, save_ckpt_step=save_ckpt_step)
-    batches = Batches(table(), 4, [8], shuffle=True, seed=3)
-    phase = Phase(1, "phase 1", step, batches, epochs, max_steps, ("hidden", "attention"), evaluate)
-    return Loop(journal, Kept(), options, "python run.py --resume"), phase
+    batches = BucketDataLoader(table(), 4, [8], shuffle=True, seed=3)
+    phase = TrainPhase(1, "phase 1", step, batches, epochs, max_steps, ("hidden", "attention"), evaluate)
+    return Trainer(logger, Kept(), options, "python run.py --resume"), phase
 
 
 def lines(tmp_path):
     return (tmp_path / "log.txt").read_text().splitlines()
 
 
-def test_two_epochs(journal, tmp_path):
+def test_two_epochs(logger, tmp_path):
     evaluated, step = [], CountingStep()
-    loop, phase = make(journal, step, evaluate=lambda epoch, number: evaluated.append((epoch, number)))
+    loop, phase = make(logger, step, evaluate=lambda epoch, number: evaluated.append((epoch, number)))
     assert phase.total_steps == 6
     loop.run(phase)
     assert evaluated == [(1, 3), (2, 6)] and loop.checkpoints.positions == [(1, 3), (1, 6)]
@@ -99,8 +101,8 @@ def test_two_epochs(journal, tmp_path):
     entries = [json.loads(line) for line in (tmp_path / "losses.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in entries] == [2, 4, 6]
     assert entries[0]["parts"] == {"hidden": 0.25, "attention": 0.5} and entries[0]["phase"] == 1
-    journal.measured({"eval_accuracy": 0.75, "eval_samples": 20, "epoch": 2, "step": 6})
-    journal.close()
+    logger.log_metrics({"eval_accuracy": 0.75, "eval_samples": 20, "epoch": 2, "step": 6})
+    logger.close()
     curves = read_curves(tmp_path / "events")
     assert curves["phase1/loss"] == [(2, 0.5), (4, 0.25), (6, pytest.approx(1 / 6))]
     assert curves["phase1/parts/hidden"] == [(2, 0.25), (4, 0.25), (6, 0.25)]
@@ -119,22 +121,22 @@ def read_curves(folder):
 
 
 @pytest.mark.parametrize("torn", [True, False])
-def test_a_killed_run_forgets_what_it_did_after_its_checkpoint(journal, tmp_path, torn):
+def test_a_killed_run_forgets_what_it_did_after_its_checkpoint(logger, tmp_path, torn):
     for phase, step in [(1, 2), (1, 4), (2, 2), (2, 4)]:
-        journal.record(phase=phase, step=step, loss=step / 10)
+        logger.log_step(phase=phase, step=step, loss=step / 10)
     with open(tmp_path / "losses.jsonl", "a") as log:
         log.write('{"phase": 2, "st' if torn else '{"phase": 2, "step": 4, "parts": {"hidden": 0.5}')
-    journal.rewind(2, 3)
-    journal.record(phase=2, step=4, loss=9.0)
+    logger.truncate(2, 3)
+    logger.log_step(phase=2, step=4, loss=9.0)
     entries = [json.loads(line) for line in (tmp_path / "losses.jsonl").read_text().splitlines()]
     assert [(entry["phase"], entry["step"]) for entry in entries] == [(1, 2), (1, 4), (2, 2), (2, 4)]
     assert entries[-1]["loss"] == 9.0
 
 
 @pytest.mark.parametrize("max_steps, count", [(2, 2), (3, 3), (5, 5), (-1, 6)])
-def test_train_steps(journal, max_steps, count):
+def test_train_steps(logger, max_steps, count):
     step, evaluated = CountingStep(), []
-    loop, phase = make(journal, step, max_steps=max_steps, evaluate=lambda *place: evaluated.append(place))
+    loop, phase = make(logger, step, max_steps=max_steps, evaluate=lambda *place: evaluated.append(place))
     loop.run(phase)
     assert len(step.rows) == count and loop.checkpoints.positions[-1] == (1, count)
     assert evaluated[-1] == (-(-count // 3), count)
@@ -142,24 +144,24 @@ def test_train_steps(journal, max_steps, count):
     assert phase_steps(0, max_steps, 3) == 0  # td_phase1_epoch_size 0 leaves phase 1 out
 
 
-def test_more_steps_than_the_epochs_have(journal):
+def test_more_steps_than_the_epochs_have(logger):
     step = CountingStep()
-    loop, phase = make(journal, step, max_steps=8, epochs=1)
+    loop, phase = make(logger, step, max_steps=8, epochs=1)
     loop.run(phase)
     assert len(step.rows) == 8
 
 
-def test_save_ckpt_step(journal):
-    loop, phase = make(journal, CountingStep(), save_ckpt_step=2)
+def test_save_ckpt_step(logger):
+    loop, phase = make(logger, CountingStep(), save_ckpt_step=2)
     loop.run(phase)
     assert loop.checkpoints.positions == [(1, 2), (1, 3), (1, 4), (1, 6)]
 
 
 @pytest.mark.parametrize("max_steps, last", [(-1, 6), (5, 5)])
-def test_what_is_saved_has_been_evaluated(journal, max_steps, last):
+def test_what_is_saved_has_been_evaluated(logger, max_steps, last):
     """A resumed run evaluates nothing that lies before its checkpoint."""
     done, saved = [], []
-    loop, phase = make(journal, CountingStep(), save_ckpt_step=1, max_steps=max_steps)
+    loop, phase = make(logger, CountingStep(), save_ckpt_step=1, max_steps=max_steps)
     phase.eval_steps, phase.evaluate = 2, lambda epoch, step: done.append(step)
     loop.checkpoints.save = lambda _, position: saved.append((position["step"], done.copy()))
     loop.run(phase)
@@ -168,59 +170,59 @@ def test_what_is_saved_has_been_evaluated(journal, max_steps, last):
 
 
 @pytest.mark.parametrize("at", [1, 2, 4, 5])
-def test_ctrl_c_saves_and_a_resumed_run_reads_the_same_rows(journal, at):
+def test_ctrl_c_saves_and_a_resumed_run_reads_the_same_rows(logger, at):
     whole = CountingStep()
-    loop, phase = make(journal, whole)
+    loop, phase = make(logger, whole)
     loop.run(phase)
     step = CountingStep(interrupt_at=at)
-    loop, phase = make(journal, step)
+    loop, phase = make(logger, step)
     with pytest.raises(
         Interrupted, match=rf"interrupted at step {at} of phase 1, state saved(.|\n)*--resume"
     ):
         loop.run(phase)
     assert loop.checkpoints.positions[-1] == (1, at) and len(step.rows) == at
     rest = CountingStep()
-    loop, phase = make(journal, rest)
+    loop, phase = make(logger, rest)
     loop.run(phase, done=at)
     assert step.rows + rest.rows == whole.rows
 
 
-def test_ctrl_c_at_an_epoch_s_end_evaluates_it_first(journal):
+def test_ctrl_c_at_an_epoch_s_end_evaluates_it_first(logger):
     evaluated = []
-    loop, phase = make(journal, CountingStep(3), evaluate=lambda epoch, number: evaluated.append(number))
+    loop, phase = make(logger, CountingStep(3), evaluate=lambda epoch, number: evaluated.append(number))
     with pytest.raises(Interrupted):
         loop.run(phase)
     assert evaluated == [3] and loop.checkpoints.positions[-1] == (1, 3)
 
 
-def test_ctrl_c_at_the_end_of_a_phase_stops_the_next(journal):
-    loop, phase = make(journal, CountingStep(interrupt_at=6))
+def test_ctrl_c_at_the_end_of_a_phase_stops_the_next(logger):
+    loop, phase = make(logger, CountingStep(interrupt_at=6))
     loop.run(phase)  # nothing of it is left to interrupt
     step = CountingStep()
-    _, following = make(journal, step)
+    _, following = make(logger, step)
     with pytest.raises(Interrupted, match="interrupted"):
         loop.run(following)
     assert step.rows == [] and loop.checkpoints.positions[-1] == (1, 6)
 
 
-def test_resuming_a_finished_phase_measures_it_and_does_nothing_else(journal):
+def test_resuming_a_finished_phase_measures_it_and_does_nothing_else(logger):
     step, evaluated = CountingStep(), []
-    loop, phase = make(journal, step, evaluate=lambda *place: evaluated.append(place))
+    loop, phase = make(logger, step, evaluate=lambda *place: evaluated.append(place))
     loop.run(phase, done=6)
     assert step.rows == [] and evaluated == [(2, 6)] and loop.checkpoints.positions == []
 
 
-def test_a_loss_that_no_scale_helps(journal):
-    loop, phase = make(journal, CountingStep(loss=float("nan"), scale=1.0))
+def test_a_loss_that_no_scale_helps(logger):
+    loop, phase = make(logger, CountingStep(loss=float("nan"), scale=1.0))
     with pytest.raises(UserError, match="the loss is nan at step 2 of phase 1 .*lower --learning_rate"):
         loop.run(phase)
-    loop, phase = make(journal, CountingStep(loss=float("inf"), scale=8.0))
+    loop, phase = make(logger, CountingStep(loss=float("inf"), scale=8.0))
     loop.run(phase)  # an overflow that a lower scale may mend
 
 
 def test_signals_are_given_back():
     before = signal.getsignal(signal.SIGINT)
-    with StopRequest() as stop:
+    with StopSignal() as stop:
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.asked
         with pytest.raises(KeyboardInterrupt):
@@ -230,11 +232,11 @@ def test_signals_are_given_back():
 
 def test_a_resumed_run_appends_to_its_log(tmp_path):
     for number in (1, 2):
-        journal = Journal(quiet=True)
-        journal.say(f"before {number}")  # what is said before there is a folder is not lost
-        journal.open(tmp_path)
-        journal.say(f"line {number}")
-        journal.close()
+        logger = RunLogger(quiet=True)
+        logger.info(f"before {number}")  # what is said before there is a folder is not lost
+        logger.open(tmp_path)
+        logger.info(f"line {number}")
+        logger.close()
     assert lines(tmp_path) == ["before 1", "line 1", "before 2", "line 2"]
 
 

@@ -1,4 +1,5 @@
 """The model zoo's MindSpore names and Google's TensorFlow names -> Hugging Face's."""
+
 import numpy as np
 import pytest
 
@@ -9,22 +10,42 @@ from src.weights.mindspore_ckpt import weights_of_zoo, write_ckpt
 from src.weights.reader import read_weights
 from src.weights.tensorflow import weights_of_tf
 
-CONFIG = BertConfig(vocab_size=40, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
-                    intermediate_size=48, max_position_embeddings=16, labels=("a", "b", "c"))
-DENSE = {"attention.attention.query_layer": (32, 32), "attention.attention.key_layer": (32, 32),
-         "attention.attention.value_layer": (32, 32), "attention.output.dense": (32, 32),
-         "intermediate": (48, 32), "output.dense": (32, 48)}
+CONFIG = BertConfig(
+    vocab_size=40,
+    hidden_size=32,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    intermediate_size=48,
+    max_position_embeddings=16,
+    labels=("a", "b", "c"),
+)
+DENSE = {
+    "attention.attention.query_layer": (32, 32),
+    "attention.attention.key_layer": (32, 32),
+    "attention.attention.value_layer": (32, 32),
+    "attention.output.dense": (32, 32),
+    "intermediate": (48, 32),
+    "output.dense": (32, 48),
+}
 
 
 def zoo_shapes(outer="bert.bert.", stem="bert_", old_embeddings=False, head="bert.dense_1"):
     """{zoo name: shape} of the zoo's BERT, written out from its cells."""
-    names = ("embedding_table", "full_position_embeddings") if old_embeddings else \
-        ("token_type_embedding.embedding_table", "full_position_embedding.embedding_table")
+    names = (
+        ("embedding_table", "full_position_embeddings")
+        if old_embeddings
+        else ("token_type_embedding.embedding_table", "full_position_embedding.embedding_table")
+    )
     post = f"{outer}{stem}embedding_postprocessor."
-    shapes = {f"{outer}{stem}embedding_lookup.embedding_table": (40, 32),
-              post + names[0]: (2, 32), post + names[1]: (16, 32),
-              post + "layernorm.gamma": (32,), post + "layernorm.beta": (32,),
-              f"{outer}dense.weight": (32, 32), f"{outer}dense.bias": (32,)}
+    shapes = {
+        f"{outer}{stem}embedding_lookup.embedding_table": (40, 32),
+        post + names[0]: (2, 32),
+        post + names[1]: (16, 32),
+        post + "layernorm.gamma": (32,),
+        post + "layernorm.beta": (32,),
+        f"{outer}dense.weight": (32, 32),
+        f"{outer}dense.bias": (32,),
+    }
     for layer in range(2):
         prefix = f"{outer}{stem}encoder.layers.{layer}."
         for name, shape in DENSE.items():
@@ -48,9 +69,17 @@ def shapes_of(arrays):
 
 
 @pytest.mark.parametrize("old", [False, True])
-@pytest.mark.parametrize(("outer", "stem", "head"), [
-    ("bert.bert.", "bert_", "bert.dense_1"), ("bert.", "bert_", "dense_1"), ("", "bert_", ""),
-    ("bert.", "tinybert_", ""), ("teacher.bert.", "bert_", "teacher.dense_1"), ("teacher.", "bert_", "")])
+@pytest.mark.parametrize(
+    ("outer", "stem", "head"),
+    [
+        ("bert.bert.", "bert_", "bert.dense_1"),
+        ("bert.", "bert_", "dense_1"),
+        ("", "bert_", ""),
+        ("bert.", "tinybert_", ""),
+        ("teacher.bert.", "bert_", "teacher.dense_1"),
+        ("teacher.", "bert_", ""),
+    ],
+)
 def test_every_layout_gives_every_weight(outer, stem, head, old):
     raw = arrays_of(zoo_shapes(outer, stem, old, head))
     arrays, set_aside, ignored = weights_of_zoo(raw, "x.ckpt")
@@ -63,13 +92,26 @@ def test_every_layout_gives_every_weight(outer, stem, head, old):
 
 def test_state_is_counted_and_ranges_and_heads_are_set_aside():
     layer = "bert.bert.bert_encoder.layers.0."
-    aside = {f"{layer}attention.attention.query_layer.fake_quant_weight.quant_min": (1,),
-             f"{layer}attention.attention.query_layer.fake_quant_weight.maxq": (1,),
-             f"{layer}intermediate.fake_quant_act.minq": (1,), f"{layer}activation_max": (1,),
-             "bert.cls1.output_bias": (40,), "bert.cls1.dense.weight": (32, 32), "bert.cls2.dense.bias": (2,)}
-    state = {f"adam_m.{layer}output.dense.weight": (32, 48), f"adam_v.{layer}output.dense.weight": (32, 48),
-             "moments.bert.dense_1.bias": (3,), "global_step": (1,), "learning_rate": (), "loss_scale": (),
-             "current_iterator_step": (), "last_overflow_iterator_step": (), "scale_sense": ()}
+    aside = {
+        f"{layer}attention.attention.query_layer.fake_quant_weight.quant_min": (1,),
+        f"{layer}attention.attention.query_layer.fake_quant_weight.maxq": (1,),
+        f"{layer}intermediate.fake_quant_act.minq": (1,),
+        f"{layer}activation_max": (1,),
+        "bert.cls1.output_bias": (40,),
+        "bert.cls1.dense.weight": (32, 32),
+        "bert.cls2.dense.bias": (2,),
+    }
+    state = {
+        f"adam_m.{layer}output.dense.weight": (32, 48),
+        f"adam_v.{layer}output.dense.weight": (32, 48),
+        "moments.bert.dense_1.bias": (3,),
+        "global_step": (1,),
+        "learning_rate": (),
+        "loss_scale": (),
+        "current_iterator_step": (),
+        "last_overflow_iterator_step": (),
+        "scale_sense": (),
+    }
     raw = arrays_of({**zoo_shapes(), **aside, **state})
     arrays, set_aside, ignored = weights_of_zoo(raw, "x.ckpt")
     assert shapes_of(arrays) == expected_shapes(CONFIG)
@@ -77,8 +119,12 @@ def test_state_is_counted_and_ranges_and_heads_are_set_aside():
 
 
 def test_teacher_and_student_in_one_file():
-    both = {**zoo_shapes("teacher.bert.", head="teacher.dense_1"), **zoo_shapes(),
-            "fit_dense.weight": (32, 32), "fit_dense.bias": (32,)}
+    both = {
+        **zoo_shapes("teacher.bert.", head="teacher.dense_1"),
+        **zoo_shapes(),
+        "fit_dense.weight": (32, 32),
+        "fit_dense.bias": (32,),
+    }
     raw = arrays_of(both)
     with pytest.raises(UserError, match="--part teacher or --part student"):
         weights_of_zoo(raw, "x.ckpt")
@@ -97,8 +143,10 @@ def test_teacher_and_student_in_one_file():
 
 
 def test_relative_positions():
-    table = "bert.bert.bert_encoder.layers.{}.attention.attention._generate_relative_positions_embeddings." \
+    table = (
+        "bert.bert.bert_encoder.layers.{}.attention.attention._generate_relative_positions_embeddings."
         "embeddings_table"
+    )
     raw = arrays_of({**zoo_shapes(), **{table.format(layer): (33, 8) for layer in (0, 1)}})
     arrays, set_aside, _ = weights_of_zoo(raw, "x.ckpt")
     assert shapes_of(arrays) == expected_shapes(CONFIG.replace(use_relative_positions=True))
@@ -107,8 +155,9 @@ def test_relative_positions():
 
 def test_an_unknown_name_is_listed_with_the_nearest():
     shapes = zoo_shapes()
-    shapes["bert.bert.bert_encoder.layers.1.attention.attention.quary_layer.weight"] = \
-        shapes.pop("bert.bert.bert_encoder.layers.1.attention.attention.query_layer.weight")
+    shapes["bert.bert.bert_encoder.layers.1.attention.attention.quary_layer.weight"] = shapes.pop(
+        "bert.bert.bert_encoder.layers.1.attention.attention.query_layer.weight"
+    )
     with pytest.raises(UserError, match="quary_layer.*did you mean.*layers.1.*query_layer"):
         weights_of_zoo(arrays_of(shapes), "x.ckpt")
     with pytest.raises(UserError, match="both mean"):
@@ -136,8 +185,11 @@ def google_name(name):
     if name.endswith("_embeddings.weight"):
         return name.removesuffix(".weight").replace(".", "/")
     stem, kind = name.rsplit(".", 1)
-    kind = {"weight": "gamma", "bias": "beta"}[kind] if "LayerNorm" in stem else \
-        {"weight": "kernel", "bias": "bias"}[kind]
+    kind = (
+        {"weight": "gamma", "bias": "beta"}[kind]
+        if "LayerNorm" in stem
+        else {"weight": "kernel", "bias": "bias"}[kind]
+    )
     return f"{stem.replace('encoder.layer.', 'encoder.layer_').replace('.', '/')}/{kind}"
 
 

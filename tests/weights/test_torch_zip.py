@@ -1,4 +1,5 @@
 """pytorch_model.bin is read without torch, and what it asks for is never run."""
+
 import collections
 import io
 import os
@@ -22,13 +23,27 @@ def write_zip(path, program, storages=None, compress=zipfile.ZIP_STORED):
 
 def tensor_program(size=(2, 2), stride=(2, 1), offset=0, count=4):
     """The opcodes of {"w": tensor} by hand, so that the test needs no torch."""
+
     def numbers(values):
         return b"(" + b"".join(b"J" + v.to_bytes(4, "little", signed=True) for v in values) + b"t"
-    storage = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu" \
-        + b"J" + count.to_bytes(4, "little", signed=True) + b"tQ"
-    call = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage \
-        + b"J" + offset.to_bytes(4, "little", signed=True) + numbers(size) + numbers(stride) \
-        + b"\x89" + b"ccollections\nOrderedDict\n)R" + b"tR"
+
+    storage = (
+        b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu"
+        + b"J"
+        + count.to_bytes(4, "little", signed=True)
+        + b"tQ"
+    )
+    call = (
+        b"ctorch._utils\n_rebuild_tensor_v2\n("
+        + storage
+        + b"J"
+        + offset.to_bytes(4, "little", signed=True)
+        + numbers(size)
+        + numbers(stride)
+        + b"\x89"
+        + b"ccollections\nOrderedDict\n)R"
+        + b"tR"
+    )
     return b"\x80\x02ccollections\nOrderedDict\n)RX\x01\x00\x00\x00w" + call + b"s."
 
 
@@ -42,9 +57,18 @@ def test_a_handmade_file(tmp_path):
     np.testing.assert_array_equal(read_torch_zip(tmp_path / "m.bin")["w"], DATA.reshape(2, 2).T)
 
 
-@pytest.mark.parametrize("lie", [dict(size=(3, 2)), dict(offset=1), dict(stride=(4, 1)), dict(offset=-1),
-                                 dict(size=(2, 2), stride=(1,)), dict(count=5),
-                                 dict(size=(100, 100), stride=(0, 0))])
+@pytest.mark.parametrize(
+    "lie",
+    [
+        dict(size=(3, 2)),
+        dict(offset=1),
+        dict(stride=(4, 1)),
+        dict(offset=-1),
+        dict(size=(2, 2), stride=(1,)),
+        dict(count=5),
+        dict(size=(100, 100), stride=(0, 0)),
+    ],
+)
 def test_tensors_outside_their_storage_are_refused(tmp_path, lie):
     write_zip(tmp_path / "m.bin", tensor_program(**lie), {"0": DATA.tobytes()})
     with pytest.raises(UserError, match="broken"):
@@ -75,8 +99,9 @@ def test_no_other_global_is_let_in(tmp_path, evil):
         read_torch_zip(tmp_path / "m.bin")
 
 
-@pytest.mark.parametrize("program", [b"", b".", b"\x80\x02", b"}", b"R.", b"(((", b"\xff\xff", b"}}s.", b"0.",
-                                     b"i"])
+@pytest.mark.parametrize(
+    "program", [b"", b".", b"\x80\x02", b"}", b"R.", b"(((", b"\xff\xff", b"}}s.", b"0.", b"i"]
+)
 def test_ill_formed_pickles_are_user_errors(tmp_path, program):
     write_zip(tmp_path / "m.bin", program)
     with pytest.raises(UserError):
@@ -106,10 +131,18 @@ def test_what_torch_saves(tmp_path):
     torch = pytest.importorskip("torch")
     base = torch.arange(24, dtype=torch.float32)
     state = collections.OrderedDict(
-        plain=base.reshape(4, 6), transposed=base.reshape(4, 6).t(), shared=base,
-        slice=base.reshape(4, 6)[1:3, 2:5], half=base.half(), bfloat16=base.bfloat16(), long=torch.arange(3),
+        plain=base.reshape(4, 6),
+        transposed=base.reshape(4, 6).t(),
+        shared=base,
+        slice=base.reshape(4, 6)[1:3, 2:5],
+        half=base.half(),
+        bfloat16=base.bfloat16(),
+        long=torch.arange(3),
         flag=torch.tensor([True]),
-        scalar=torch.tensor(2.5), empty=torch.zeros(0, 3), parameter=torch.nn.Parameter(base.clone()))
+        scalar=torch.tensor(2.5),
+        empty=torch.zeros(0, 3),
+        parameter=torch.nn.Parameter(base.clone()),
+    )
     for name, value in (("plain", state), ("nested", {"epoch": 3, "state_dict": state})):
         torch.save(value, tmp_path / name)
         read = read_torch_zip(tmp_path / name)

@@ -102,7 +102,7 @@ def _line_of(key, lines):
 
 
 def _value(field, raw, place):
-    kind, choices, must = type(field.default), field.metadata["choices"], field.metadata["must"]
+    kind, choices, check = type(field.default), field.metadata["choices"], field.metadata["check"]
     parts = raw if isinstance(raw, list) and not isinstance(raw, _Pairs) else [raw]
     if not all(isinstance(part, str) for part in parts) or (isinstance(raw, list) and kind is not tuple):
         listed = ", or a list of texts" if kind is tuple else ""
@@ -113,8 +113,8 @@ def _value(field, raw, place):
         value = kind(raw)
     except ValueError:
         raise UserError(f'{place} "{raw}" is not {"a whole number" if kind is int else "a number"}') from None
-    if must and not must[1](value):
-        raise UserError(f"{place} {value} has to be {must[0]}")
+    if check and not check[1](value):
+        raise UserError(f"{place} {value} has to be {check[0]}")
     if choices and value not in choices:
         raise UserError(f"{place} {value} is not one of {', '.join(choices)}{did_you_mean(value, choices)}")
     return value

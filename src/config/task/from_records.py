@@ -5,9 +5,9 @@ from pathlib import Path
 from ...errors import UserError
 from ...files import read_json
 from ...tasks import find_task, task_key
-from .custom import OwnTask
+from .custom import CustomTask
 
-MANIFEST_FILE, MANIFEST_KEY = "manifest.json", "own_task"
+MANIFEST_FILE, MANIFEST_KEY = "manifest.json", "custom_task"
 
 
 def task_for(known):
@@ -25,8 +25,9 @@ def task_for(known):
         return find_task(name)
     task = spec_of(_carried(place), place / MANIFEST_FILE)
     if name and task_key(name) != task_key(task.name):
-        raise UserError(f"--task_name {name} contradicts the records in {place}, which are of {task.name}; "
-                        "leave it out")
+        raise UserError(
+            f"--task_name {name} contradicts the records in {place}, which are of {task.name}; leave it out"
+        )
     return task
 
 
@@ -34,7 +35,7 @@ def spec_of(carried, source):
     """The TaskSpec of what a manifest carries; `source` is its path. Raises UserError for anything else."""
     try:
         values = {key: tuple(value) if isinstance(value, list) else value for key, value in carried.items()}
-        return OwnTask(**values).spec()
+        return CustomTask(**values).spec()
     except (AttributeError, KeyError, TypeError, IndexError):
         raise UserError(f"{source}: {MANIFEST_KEY} is damaged; prepare the records again") from None
 
@@ -44,8 +45,10 @@ def _refuse_unnamed(paths):
     absent = next((path for path in filter(None, paths) if not _first(path).exists()), None)
     if absent:
         raise UserError(f"records {absent} do not exist; give the folder that prepare wrote")
-    raise UserError("--task_name is required: a GLUE task, or sample; only records of a task of your own "
-                    "name it themselves")
+    raise UserError(
+        "--task_name is required: a GLUE task, or sample; only records of a task of your own "
+        "name it themselves"
+    )
 
 
 def _first(path):

@@ -78,7 +78,7 @@ def _bad_name(own, given):
     return None
 
 
-# Key to be named -> function of (OwnTask, keys that were given): what is wrong in words, or None.
+# Key to be named -> function of (CustomTask, keys that were given): what is wrong in words, or None.
 CHECKS = {
     "train_file": _no_rows,
     "text_columns": _other_columns,
@@ -92,7 +92,7 @@ CHECKS = {
 
 
 def complaint_of_labels(own, labels):
-    """What is wrong with `labels` for an OwnTask, in words, or None."""
+    """What is wrong with `labels` for an CustomTask, in words, or None."""
     if own.output_mode == "regression":
         return "labels are of classes, a regression has scores; leave them out" if labels else None
     twice = [label for label, count in Counter(labels).items() if count > 1]

@@ -71,14 +71,14 @@ def _nearest(vectors, queries, own, count):
     return rows
 
 
-def neighbours_in(table, keys, count):
+def neighbors_in(table, keys, count):
     """{key: tuple of its `count` nearest words} of the keys that are words of the table."""
     keys = [key for key in keys if key in table.place]
     own = np.array([table.place[key] for key in keys], np.int64)
     return _as_words(table, keys, nearest(table, table.vectors[own], own, count))
 
 
-def neighbours_by_pieces(vocab, embeddings, words, count):
+def neighbors_by_pieces(vocab, embeddings, words, count):
     """As `neighbours_in`, by the word embeddings [pieces, D] of a model.
 
     `words` {key: the ids of its pieces}. A word of one piece is sought among the whole words of the
@@ -95,7 +95,7 @@ def neighbours_by_pieces(vocab, embeddings, words, count):
         found = _as_words(table, single, nearest(table, queries, own, count))
     if len(several) > 1:
         means = np.stack([embeddings[words[key]].mean(axis=0) for key in several])
-        found.update(neighbours_in(WordTable(several, unit_rows(means)), several, count))
+        found.update(neighbors_in(WordTable(several, unit_rows(means)), several, count))
     return found
 
 

@@ -34,8 +34,10 @@ class Parts:
             raise UserError(f"{self.folder}, the place for the parts, holds other files; move them away")
         foreign = first_foreign(self.folder, WRITTEN) if differing and overwrite else None
         if foreign:
-            raise UserError(f"{self.folder} holds {foreign}, which is no part, so nothing in it is deleted; "
-                            "move that away")
+            raise UserError(
+                f"{self.folder} holds {foreign}, which is no part, so nothing in it is deleted; "
+                "move that away"
+            )
         if differing and not overwrite:
             name = differing[0]
             raise UserError(

@@ -21,7 +21,7 @@ class Recipe:
 
 
 @dataclasses.dataclass(frozen=True)
-class Draws:
+class RandomDraws:
     """What chance decides for a text before any candidate is known.
 
     `replace` [N, W] bool; `choice` [N, W] float in [0, 1): a place in the list of candidates.
@@ -37,13 +37,13 @@ class Draws:
 
 
 def draw(recipe, words, row, column):
-    """The Draws for `words` words of the text in `column` of row number `row`.
+    """The RandomDraws for `words` words of the text in `column` of row number `row`.
 
     They depend on (seed, row, column) alone: neither on batches nor on what was made before.
     """
     random = np.random.default_rng([recipe.seed, row, column])
     numbers = random.random((2, recipe.copies, words))
-    return Draws(numbers[0] < recipe.probability, numbers[1])
+    return RandomDraws(numbers[0] < recipe.probability, numbers[1])
 
 
 def copies_of(text, words, draws, candidates):

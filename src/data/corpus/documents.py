@@ -1,4 +1,5 @@
 """Documents of a text file as a stream of their lines, in each of the forms that corpora come in."""
+
 import html
 import json
 import re
@@ -25,8 +26,10 @@ class BadLines:
         """Note the line at byte `offset`. Raises UserError with its number unless such lines are left out."""
         self.count += 1
         if self.on_bad_line != "skip":
-            raise UserError(f"{file.path}, line {line_number(file, offset)}: {reason} "
-                            "(--on_bad_line skip leaves such lines out)")
+            raise UserError(
+                f"{file.path}, line {line_number(file, offset)}: {reason} "
+                "(--on_bad_line skip leaves such lines out)"
+            )
         if len(self.listed) < LISTED:
             self.listed.append({"file": file.name, "line": line_number(file, offset), "reason": reason})
 

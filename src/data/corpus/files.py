@@ -1,4 +1,5 @@
 """The text files that an input flag means, and the form of each, seen from its first line."""
+
 import dataclasses
 import glob
 import hashlib
@@ -15,8 +16,13 @@ ENDS = 1 << 12
 DOC_LINE = re.compile(rb"\s*<doc(\s[^\n]*)?>\s*$")
 TITLE_LINE = re.compile(rb"\s*= (?!= )[^\n]*[^=\s] =\s*$")
 JSON_LINE = re.compile(rb"\s*\{\s*(\"|\}|$)")
-COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"PK\x03\x04": "zip", b"\xfd7zXZ": "xz",
-              b"\x28\xb5\x2f\xfd": "zstd"}
+COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"PK\x03\x04": "zip",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +44,10 @@ def find_corpus_files(source, form="auto"):
     paths = {}
     for item in [str(source)] if Path(source).exists() else listed_paths(source):
         paths.update(_matching(item))
-    files = [CorpusFile(path, name, _form(path, form), path.stat().st_size)
-             for path, name in sorted(paths.items(), key=lambda pair: (pair[1], str(pair[0])))]
+    files = [
+        CorpusFile(path, name, _form(path, form), path.stat().st_size)
+        for path, name in sorted(paths.items(), key=lambda pair: (pair[1], str(pair[0])))
+    ]
     if not files:
         raise UserError(f"{source} holds no text: every file in it is empty or hidden")
     return files
@@ -50,8 +58,11 @@ def _matching(item):
     path = Path(item)
     if path.is_dir():
         found = {p: p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()}
-        return {p: name for p, name in found.items()
-                if p.stat().st_size and not any(part.startswith(".") for part in Path(name).parts)}
+        return {
+            p: name
+            for p, name in found.items()
+            if p.stat().st_size and not any(part.startswith(".") for part in Path(name).parts)
+        }
     found = [path] if path.is_file() else [Path(p) for p in glob.glob(item, recursive=True)]
     if not found:
         raise UserError(f"input {item} does not exist; give a file, a folder or a glob in quotes")

@@ -3,6 +3,7 @@
 Shards are stretches of bytes, so that many processes share even a single file and none reads what is not its
 own. A stretch begins where a document begins: every process finds the same places by itself.
 """
+
 import dataclasses
 
 from .files import DOC_LINE, TITLE_LINE
@@ -31,7 +32,7 @@ def raw_lines(handle, start, end, limit=MAX_LINE):
         if not line:
             return
         if len(line) == limit and not line.endswith(b"\n"):
-            line = line[:_cut(line)]
+            line = line[: _cut(line)]
             handle.seek(start + len(line))
         yield start, line
         start += len(line)

@@ -1,4 +1,5 @@
 """Sentences of a document -> rows of parts A and B: every token once, none lost, none from two documents."""
+
 import dataclasses
 
 import numpy as np

@@ -1,4 +1,5 @@
 """How far the making of a corpus is: text read, rate and time left."""
+
 import sys
 import time
 
@@ -28,8 +29,10 @@ class Progress:
         """What there is to say now."""
         rate = self.rate
         left = _duration((self.total - self.done) / rate) if rate else "unknown time"
-        return (f"{self.done / 1e6:,.1f} of {self.total / 1e6:,.1f} MB of text "
-                f"({self.done / max(self.total, 1):.0%}), {rate / 1e6:.2f} MB/s, {left} left")
+        return (
+            f"{self.done / 1e6:,.1f} of {self.total / 1e6:,.1f} MB of text "
+            f"({self.done / max(self.total, 1):.0%}), {rate / 1e6:.2f} MB/s, {left} left"
+        )
 
     @property
     def seconds(self):

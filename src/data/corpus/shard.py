@@ -3,6 +3,7 @@
 A shard depends on the text and the job alone, not on who makes it or when; a note without its file, or a file
 of another size than noted, counts for nothing.
 """
+
 import dataclasses
 import os
 import shutil
@@ -24,8 +25,14 @@ from .sentences import UNKNOWN_TOKEN, clean, split_sentences
 CHUNK_CHARACTERS, ROW_CHUNK = 1 << 16, 1024
 NOTES = "shards"
 # All that the making of shards leaves in the folder of the records, should it be killed at any moment.
-WRITTEN = ("corpus-*.tfrecord", "corpus-*.mindrecord", "corpus-*.mindrecord.db", f"{NOTES}/corpus-*.json",
-           f"{NOTES}/corpus-*.part/corpus-*", f"{NOTES}/corpus-*.part/.part-*/corpus-*")
+WRITTEN = (
+    "corpus-*.tfrecord",
+    "corpus-*.mindrecord",
+    "corpus-*.mindrecord.db",
+    f"{NOTES}/corpus-*.json",
+    f"{NOTES}/corpus-*.part/corpus-*",
+    f"{NOTES}/corpus-*.part/.part-*/corpus-*",
+)
 # What a random generator of a document serves.
 PARTS, MASKS = 1, 2
 
@@ -195,9 +202,9 @@ def _chunks(rows, length, counts):
         columns = {name: np.zeros((len(chunk), length), np.int64) for name in TOKEN_COLUMNS}
         input_ids, input_mask, segment_ids = columns.values()
         for number, (ids, segments) in enumerate(chunk):
-            input_ids[number, :len(ids)] = ids
-            input_mask[number, :len(ids)] = 1
-            segment_ids[number, :len(ids)] = segments
+            input_ids[number, : len(ids)] = ids
+            input_mask[number, : len(ids)] = 1
+            segment_ids[number, : len(ids)] = segments
             counts.tokens += len(ids)
             counts.longest = max(counts.longest, len(ids))
         counts.rows += len(chunk)

@@ -1,4 +1,5 @@
 """Shards made one after another in this process, or side by side in several."""
+
 import contextlib
 import os
 import signal
@@ -62,9 +63,10 @@ def _beside_each_other(job, numbers, workers, show):
                 for future in finished:
                     yield waiting.pop(future), future.result()
         except BrokenProcessPool:
-            raise UserError("a worker process was killed, often by the system for want of memory; the shards "
-                            "that are finished are kept: give the same command again, with fewer --workers"
-                            ) from None
+            raise UserError(
+                "a worker process was killed, often by the system for want of memory; the shards "
+                "that are finished are kept: give the same command again, with fewer --workers"
+            ) from None
         finally:
             # After an error or Ctrl+C: nobody is to finish a shard of some hundred megabytes first.
             stop.set()

@@ -1,4 +1,5 @@
 """Files out of a zip archive that nobody here made: names checked, room checked, all of them or none."""
+
 import os
 import shutil
 import stat
@@ -35,7 +36,7 @@ def unpack(archive, files, folder):
 
 def _check_names(archive, source):
     for member in source.infolist():
-        path = PureWindowsPath(member.filename)   # knows both kinds of slashes
+        path = PureWindowsPath(member.filename)  # knows both kinds of slashes
         if path.root or path.drive or ".." in path.parts:
             refuse(archive, f'{archive.name} holds "{member.filename}", a path outside of its folder')
         if stat.S_ISLNK(member.external_attr >> 16):
@@ -43,8 +44,11 @@ def _check_names(archive, source):
 
 
 def _member(archive, source, name):
-    found = [member for member in source.infolist()
-             if PurePosixPath(member.filename).name == name and not member.is_dir()]
+    found = [
+        member
+        for member in source.infolist()
+        if PurePosixPath(member.filename).name == name and not member.is_dir()
+    ]
     if not found:
         refuse(archive, f"{archive.name} holds no {name}")
     return min(found, key=lambda member: (member.filename.count("/"), member.filename))

@@ -1,4 +1,5 @@
 """One file over HTTP: resumable, size and SHA-256 checked; a sentence for each thing that can fail."""
+
 import http.client
 import os
 import re
@@ -13,8 +14,8 @@ from tqdm import tqdm
 from ...errors import UserError
 from ...files import sha256
 
-ATTEMPTS, PAUSE = 4, 2.0   # tries of one file, and seconds before each further one
-TIMEOUT = 60.0             # seconds without a byte
+ATTEMPTS, PAUSE = 4, 2.0  # tries of one file, and seconds before each further one
+TIMEOUT = 60.0  # seconds without a byte
 BLOCK = 1 << 18
 HEADERS = {"User-Agent": "bert-compression-download"}  # some hosts refuse Python's own name
 CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
@@ -33,15 +34,17 @@ def address(remote, mirror=""):
     if not mirror:
         return remote.url
     if not _is_address(mirror):
-        raise UserError(f"--mirror {mirror} is not an address like https://HOST/FOLDER (blanks and letters "
-                        "beyond ASCII are written as %XX there)")
+        raise UserError(
+            f"--mirror {mirror} is not an address like https://HOST/FOLDER (blanks and letters "
+            "beyond ASCII are written as %XX there)"
+        )
     return f"{mirror.rstrip('/')}/{remote.name}"
 
 
 def _is_address(text):
     try:
         parts = urllib.parse.urlsplit(text)
-        (parts.hostname or "").encode("idna")   # refuses what no host is called
+        (parts.hostname or "").encode("idna")  # refuses what no host is called
         known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
         return False
@@ -65,8 +68,10 @@ def fetch(remote, folder, mirror=""):
             except _Stopped as stop:
                 have = part.stat().st_size if part.is_file() else 0
                 if attempt == ATTEMPTS:
-                    raise UserError(f"{url} broke off {ATTEMPTS} times, at last after {have:,} bytes "
-                                    f"({stop}); the same command goes on from there") from None
+                    raise UserError(
+                        f"{url} broke off {ATTEMPTS} times, at last after {have:,} bytes "
+                        f"({stop}); the same command goes on from there"
+                    ) from None
             time.sleep(PAUSE)
         os.replace(part, whole)
     _check(whole, remote, url)
@@ -83,8 +88,9 @@ def check_room(folder, size, what):
     """Raise UserError unless `size` more bytes fit on the disk of `folder`."""
     free = shutil.disk_usage(folder).free
     if size > free:
-        raise UserError(f"{folder} has {free / 1e6:,.0f} MB of disk free, {what} needs {size / 1e6:,.0f} MB "
-                        "more")
+        raise UserError(
+            f"{folder} has {free / 1e6:,.0f} MB of disk free, {what} needs {size / 1e6:,.0f} MB more"
+        )
 
 
 def _transfer(url, part, remote):
@@ -98,13 +104,17 @@ def _transfer(url, part, remote):
         return
     with answer:
         if answer.headers.get_content_type() == "text/html":
-            raise UserError(f"{url} answers with a web page where a file should be; a login or a proxy may "
-                            "stand between, or the file has moved (--mirror names another place)")
+            raise UserError(
+                f"{url} answers with a web page where a file should be; a login or a proxy may "
+                "stand between, or the file has moved (--mirror names another place)"
+            )
         have, total = _place(answer, part, have)
         if total and remote.size and total != remote.size:
             part.unlink(missing_ok=True)
-            raise UserError(f"{url} has {total:,} bytes, not the {remote.size:,} of the published file; it "
-                            "has changed at its owner's, or the mirror holds another one")
+            raise UserError(
+                f"{url} has {total:,} bytes, not the {remote.size:,} of the published file; it "
+                "has changed at its owner's, or the mirror holds another one"
+            )
         check_room(part.parent, (total or 0) - have, remote.name)
         _append(answer, part, have, total)
 
@@ -126,16 +136,19 @@ def _open(request, part, have):
             said = f"{error.code} {_one_line(error.reason)}"
             if error.code >= 500 or error.code == 429:
                 raise _Stopped(f"answer {said}") from None
-            raise Unavailable(f"{url} answers {said}; the file may have moved (--mirror names another place)"
-                              ) from None
+            raise Unavailable(
+                f"{url} answers {said}; the file may have moved (--mirror names another place)"
+            ) from None
     except urllib.error.URLError as error:
-        raise Unavailable(f"{url} cannot be reached ({error.reason}); is there a network, or a proxy to set "
-                          "in https_proxy?") from None
+        raise Unavailable(
+            f"{url} cannot be reached ({error.reason}); is there a network, or a proxy to set in https_proxy?"
+        ) from None
     except (OSError, http.client.HTTPException) as error:
         raise _Stopped(_named(error)) from None
-    except ValueError as error:   # a redirection to what is no address
-        raise Unavailable(f"{url} leads to a place that is no address ({_named(error)}); --mirror names "
-                          "another one") from None
+    except ValueError as error:  # a redirection to what is no address
+        raise Unavailable(
+            f"{url} leads to a place that is no address ({_named(error)}); --mirror names another one"
+        ) from None
 
 
 def _place(answer, part, have):
@@ -155,8 +168,9 @@ def _place(answer, part, have):
 
 def _append(answer, part, have, total):
     # disable=None: tqdm is silent where the output is not a terminal.
-    bar = tqdm(total=total, initial=have, desc=part.stem, unit="B", unit_scale=True, disable=None,
-               leave=False)
+    bar = tqdm(
+        total=total, initial=have, desc=part.stem, unit="B", unit_scale=True, disable=None, leave=False
+    )
     with open(part, "r+b" if part.is_file() else "wb") as file, bar:
         file.truncate(have)
         file.seek(have)
@@ -193,5 +207,8 @@ def _check(path, remote, url):
     if not remote.sha256:
         print(f"{remote.name}: SHA-256 {found} (no published one is known to compare with)")
     elif found != remote.sha256:
-        refuse(path, f"{url} has the SHA-256 {found}, not the published {remote.sha256}: it was damaged on "
-                     "the way, or is another file")
+        refuse(
+            path,
+            f"{url} has the SHA-256 {found}, not the published {remote.sha256}: it was damaged on "
+            "the way, or is another file",
+        )

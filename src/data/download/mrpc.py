@@ -1,9 +1,10 @@
 """MRPC's three files made of Microsoft's two, as GLUE makes them: GLUE may not hand out the rows itself."""
+
 from ...errors import UserError
 from ...files import add_to_mark, write_text
 
 HEADER = ("Quality", "#1 ID", "#2 ID", "#1 String", "#2 String")
-SHARE = 10   # without GLUE's list one row in so many becomes a dev row
+SHARE = 10  # without GLUE's list one row in so many becomes a dev row
 
 
 def write_mrpc(train, test, dev_ids, folder, wanted):
@@ -18,11 +19,15 @@ def write_mrpc(train, test, dev_ids, folder, wanted):
     splits = {
         "train.tsv": (HEADER, [row for index, row in enumerate(rows) if index not in dev]),
         "dev.tsv": (HEADER, [row for index, row in enumerate(rows) if index in dev]),
-        "test.tsv": (("index", *HEADER[1:]),
-                     [(str(index), *row[1:]) for index, row in enumerate(_rows(test))]),
+        "test.tsv": (
+            ("index", *HEADER[1:]),
+            [(str(index), *row[1:]) for index, row in enumerate(_rows(test))],
+        ),
     }
-    texts = {name: "".join("\t".join(line) + "\n" for line in (header, *lines))
-             for name, (header, lines) in splits.items()}
+    texts = {
+        name: "".join("\t".join(line) + "\n" for line in (header, *lines))
+        for name, (header, lines) in splits.items()
+    }
     _check_kept(texts, folder, wanted)
     add_to_mark(folder, wanted)
     for name in wanted:
@@ -33,15 +38,19 @@ def _check_kept(texts, folder, wanted):
     """Refuse to make one of train.tsv and dev.tsv for another draw than that of the one that is there."""
     for made, kept in (("train.tsv", "dev.tsv"), ("dev.tsv", "train.tsv")):
         if made in wanted and kept not in wanted and (folder / kept).read_bytes() != texts[kept].encode():
-            raise UserError(f"{folder / kept} is not the one that belongs to the {made} of this run, so rows "
-                            "could be in both; --overwrite makes both anew")
+            raise UserError(
+                f"{folder / kept} is not the one that belongs to the {made} of this run, so rows "
+                "could be in both; --overwrite makes both anew"
+            )
 
 
 def _dev_rows(rows, dev_ids):
     """The numbers of the rows that are dev rows."""
     if dev_ids is None:
-        print(f"MRPC: GLUE's list of dev rows is not there, so every {SHARE}th row becomes one: these are "
-              "NOT GLUE's dev rows")
+        print(
+            f"MRPC: GLUE's list of dev rows is not there, so every {SHARE}th row becomes one: these are "
+            "NOT GLUE's dev rows"
+        )
         return set(range(SHARE - 1, len(rows), SHARE))
     pairs = {tuple(line.split("\t")) for line in _lines(dev_ids)}
     dev = {index for index, row in enumerate(rows) if (row[1], row[2]) in pairs}

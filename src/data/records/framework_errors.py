@@ -1,4 +1,5 @@
 """What mindspore.dataset means when it fails."""
+
 import re
 
 

@@ -1,4 +1,5 @@
-"""Record files <-> RecordTable: int64 columns of fixed length, as BERT's run_classifier.py makes them."""
+"""Record files <-> TokenizedDataset: int64 columns of fixed length, as in BERT's run_classifier.py."""
+
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,8 @@ from tqdm import tqdm
 
 from ...errors import UserError
 from ...files import read_json
-from ...tasks import NOT_COUNTED, TASKS, for_mode
-from ..dataset import RecordTable
+from ...tasks import IGNORE_INDEX, TASKS, for_mode
+from ..dataset import TokenizedDataset
 from .paths import MANIFEST_FILE, SCHEMA_FILE, record_files
 from .reader import FORMATS, LABEL_COLUMN, TOKEN_COLUMNS, read_file
 
@@ -32,8 +33,10 @@ def _padded_chunks(table, title):
     for start in tqdm(starts, desc=title, unit=f" x {WRITE_CHUNK} rows", disable=None, leave=False):
         rows = np.arange(start, min(start + WRITE_CHUNK, table.rows))
         ids, segments, mask = table.padded(rows, table.max_seq_length)
-        chunk = {name: values.astype(np.int64)
-                 for name, values in zip(TOKEN_COLUMNS, (ids, mask, segments), strict=True)}
+        chunk = {
+            name: values.astype(np.int64)
+            for name, values in zip(TOKEN_COLUMNS, (ids, mask, segments), strict=True)
+        }
         if table.labels is not None:
             labels = table.labels_of(rows, table.max_seq_length)
             chunk[LABEL_COLUMN] = labels if labels.dtype.kind == "f" else labels.astype(np.int64)
@@ -65,11 +68,14 @@ def read_records(paths, dataset_type="tfrecord", schema="", split=None):
     found = {path.parent: path.with_name(MANIFEST_FILE) for path in files}
     manifests = {folder: read_json(file) for folder, file in found.items() if file.is_file()}
     _check_prepared_alike(manifests)
-    noted = {folder / entry["file"]: entry["rows"] for folder, manifest in manifests.items()
-             for entry in manifest.get("files", {}).values()}
+    noted = {
+        folder / entry["file"]: entry["rows"]
+        for folder, manifest in manifests.items()
+        for entry in manifest.get("files", {}).values()
+    }
     tables = [read_file(path, dataset_type, noted.get(path)) for path in files]
     _check_alike(files, tables)
-    table = RecordTable.joined(tables)
+    table = TokenizedDataset.joined(tables)
     table.manifest = next(iter(manifests.values()), None)
     if schema_file is not None:
         _check_schema(schema_file, table, set(noted.values()))
@@ -101,7 +107,7 @@ def _other_width(labels, task):
 
 
 def _beyond_tags(labels, task):
-    counted = labels[labels != NOT_COUNTED]
+    counted = labels[labels != IGNORE_INDEX]
     return _beyond_classes(counted, task) if counted.size else "no label that counts"
 
 
@@ -119,8 +125,9 @@ LABEL_FORMS = {
 
 def _form_name(table):
     found = table.labels.dtype.kind, 2 if table.labels_by_token else table.labels.ndim
-    return next((form.name for form in LABEL_FORMS.values() if (form.kind, form.dimensions) == found),
-                "other labels")
+    return next(
+        (form.name for form in LABEL_FORMS.values() if (form.kind, form.dimensions) == found), "other labels"
+    )
 
 
 def check_labels(table, task, where):
@@ -136,13 +143,16 @@ def check_labels(table, task, where):
     manifest = table.manifest or {}
     made_for, labels = manifest.get("task"), manifest.get("labels")
     if labels is not None and list(task.labels) != labels:
-        raise UserError(f"{where} was prepared for {made_for} with the labels "
-                        f"{', '.join(labels) or 'of a score'}, not for {task.name} with "
-                        f"{', '.join(task.labels) or 'a score'}")
+        raise UserError(
+            f"{where} was prepared for {made_for} with the labels "
+            f"{', '.join(labels) or 'of a score'}, not for {task.name} with "
+            f"{', '.join(task.labels) or 'a score'}"
+        )
     # Labels called 0 and 1 are those of several tasks; one of your own may be named after its file.
     if made_for != task.name and {made_for, task.name} <= set(TASKS):
-        raise UserError(f"{where} was prepared for {made_for}, not for {task.name}; "
-                        f"give --task_name {made_for}")
+        raise UserError(
+            f"{where} was prepared for {made_for}, not for {task.name}; give --task_name {made_for}"
+        )
 
 
 def _schema_file(schema, first_file):
@@ -159,16 +169,19 @@ def _check_prepared_alike(manifests):
         known = [(folder, manifest[what]) for folder, manifest in manifests.items() if what in manifest]
         for folder, value in known[1:]:
             if value != known[0][1]:
-                raise UserError(f"the records in {known[0][0]} and in {folder} have not the same {what}; "
-                                "prepare them alike to read them together")
+                raise UserError(
+                    f"the records in {known[0][0]} and in {folder} have not the same {what}; "
+                    "prepare them alike to read them together"
+                )
 
 
 def _check_alike(files, tables):
     if len({table.max_seq_length for table in tables}) > 1:
         lengths = (f"{path.name} {table.max_seq_length}" for path, table in zip(files, tables, strict=True))
         raise UserError(f"the record files have rows of different lengths: {', '.join(lengths)}")
-    kinds = {None if t.labels is None else (t.labels.dtype, t.labels.shape[1:], t.labels_by_token)
-             for t in tables}
+    kinds = {
+        None if t.labels is None else (t.labels.dtype, t.labels.shape[1:], t.labels_by_token) for t in tables
+    }
     if len(kinds) > 1:
         names = ", ".join(path.name for path in files)
         raise UserError(f"the record files differ in the kind of their {LABEL_COLUMN}: {names}")
@@ -183,9 +196,11 @@ def _check_schema(path, table, noted_rows):
     for name in TOKEN_COLUMNS:
         shape = columns.get(name, {}).get("shape", [table.max_seq_length])
         if list(shape) != [table.max_seq_length]:
-            raise UserError(f"{path} gives {name} the shape {shape}, but each row holds "
-                            f"{table.max_seq_length} values")
+            raise UserError(
+                f"{path} gives {name} the shape {shape}, but each row holds {table.max_seq_length} values"
+            )
     # A prepared folder has one schema for all its files: numRows may be that of another of them.
     if schema.get("numRows", table.rows) not in {table.rows} | noted_rows:
-        LOG.warning("%s: numRows is %s, but there are %d rows; all are read", path, schema["numRows"],
-                    table.rows)
+        LOG.warning(
+            "%s: numRows is %s, but there are %d rows; all are read", path, schema["numRows"], table.rows
+        )

@@ -1,4 +1,5 @@
 """MindRecord files: a file and its index `<file>.db`, which may be moved together but not renamed."""
+
 import os
 import tempfile
 from pathlib import Path
@@ -19,6 +20,7 @@ def index_of(path):
 def write(path, chunks):
     """Write chunks {column: array [rows, S] or [rows]} as a file and its index, named only when whole."""
     from mindspore.mindrecord import FileWriter
+
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as folder:
@@ -41,6 +43,7 @@ def write(path, chunks):
 def columns(path):
     """The column names of the file. Raises UserError when it cannot be opened."""
     import mindspore.dataset as ds
+
     try:
         return sorted(ds.MindDataset(str(path), shuffle=False).get_col_names())
     except (RuntimeError, ValueError) as error:
@@ -50,6 +53,7 @@ def columns(path):
 def batches(path, names):
     """Iterate over dicts {column: array [<=1024, S] or [<=1024]} in file order."""
     import mindspore.dataset as ds
+
     rows = ds.MindDataset(str(path), columns_list=list(names), shuffle=False, num_parallel_workers=1)
     return rows.batch(READ_BATCH).create_dict_iterator(num_epochs=1, output_numpy=True)
 

@@ -16,8 +16,18 @@ TFRECORD_NAME = re.compile(r"\.?tf_?records?", re.IGNORECASE)
 # Other names of a split: Google BERT's run_classifier.py calls its files train, eval and predict; of MNLI's
 # two dev sets the matched one stands for both where one is asked for.
 OTHER_NAMES = {"dev": ("eval", "dev_matched"), "test": ("predict",)}
-SPLITS = ("train", "dev", "dev_matched", "dev_mismatched", "test", "test_matched", "test_mismatched",
-          "test_diagnostic", "eval", "predict")
+SPLITS = (
+    "train",
+    "dev",
+    "dev_matched",
+    "dev_mismatched",
+    "test",
+    "test_matched",
+    "test_mismatched",
+    "test_diagnostic",
+    "eval",
+    "predict",
+)
 # What prepare writes of the splits; a MindRecord file has an index beside it.
 SUFFIXES = ("tfrecord", "mindrecord", "mindrecord.db")
 SPLIT_FILES = tuple(f"{split}.{suffix}" for split in SPLITS for suffix in SUFFIXES)
@@ -46,8 +56,11 @@ def _in_folder(folder, dataset_type, split):
     records = sorted(path for path in folder.iterdir() if path.is_file() and _is_record(path, dataset_type))
     if not records:
         other = "mindrecord" if dataset_type == "tfrecord" else "tfrecord"
-        hint = (f"; it holds {other} files: give --dataset_type {other}"
-                if any(_is_record(path, other) for path in folder.iterdir()) else "")
+        hint = (
+            f"; it holds {other} files: give --dataset_type {other}"
+            if any(_is_record(path, other) for path in folder.iterdir())
+            else ""
+        )
         raise UserError(f"{folder} holds no {dataset_type} files{hint}")
     if split is None:
         return records
@@ -67,7 +80,8 @@ def _is_record(path, dataset_type):
     if dataset_type == "mindrecord":
         return mindrecord_files.index_of(path).is_file()
     return bool(TFRECORD_NAME.search(path.name)) or (
-        path.suffix not in (".json", ".txt", ".db", ".mindrecord") and tfrecord_files.looks_like(path))
+        path.suffix not in (".json", ".txt", ".db", ".mindrecord") and tfrecord_files.looks_like(path)
+    )
 
 
 def _is_split(path, split):

@@ -1,10 +1,11 @@
-"""One record file, TFRecord or MindRecord, checked and read into a RecordTable."""
+"""One record file, TFRecord or MindRecord, checked and read into a TokenizedDataset."""
+
 import logging
 
 import numpy as np
 
 from ...errors import UserError
-from ..dataset import RecordTable
+from ..dataset import TokenizedDataset
 from . import mindrecord as mindrecord_files
 from . import tfrecord as tfrecord_files
 from .framework_errors import reason
@@ -35,7 +36,7 @@ def read_file(path, dataset_type, noted_rows=None):
     except (RuntimeError, ValueError, TypeError) as error:
         raise UserError(f"{path} cannot be read: {reason(error)}") from None
     _check_rows(path, sum(part.read for part in parts), {expected, noted_rows} - {None})
-    table = RecordTable.joined([part.table for part in parts])
+    table = TokenizedDataset.joined([part.table for part in parts])
     dropped = sum(part.read for part in parts) - table.rows
     if dropped:
         LOG.warning("%s: %d rows that only fill the file (%s 0) are left out", path, dropped, REAL_COLUMN)
@@ -48,8 +49,11 @@ def _check_type(path, dataset_type):
         hint = "; it is a MindRecord file: give --dataset_type mindrecord" if index.is_file() else ""
         raise UserError(f"{path} {'is not a TFRecord file' if path.stat().st_size else 'is empty'}{hint}")
     if dataset_type == "mindrecord" and not index.is_file():
-        hint = ("it is a TFRecord file: give --dataset_type tfrecord" if is_tfrecord
-                else f"its index {index.name} is not beside it")
+        hint = (
+            "it is a TFRecord file: give --dataset_type tfrecord"
+            if is_tfrecord
+            else f"its index {index.name} is not beside it"
+        )
         raise UserError(f"{path} cannot be read as MindRecord: {hint}")
 
 
@@ -63,8 +67,10 @@ def _wanted_columns(path, found):
 def _check_rows(path, read, counts):
     for count in counts:
         if count != read:
-            raise UserError(f"{path} holds {read} rows where {count} were written: it is truncated or was "
-                            "replaced; prepare it again")
+            raise UserError(
+                f"{path} holds {read} rows where {count} were written: it is truncated or was "
+                "replaced; prepare it again"
+            )
     if not read:
         raise UserError(f"{path} holds no row")
 
@@ -80,8 +86,10 @@ def _compact(batch, path):
     """A batch of padded rows ([rows, S] each) without its padding."""
     ids, mask, segments = (batch[name] for name in TOKEN_COLUMNS)
     if ids.ndim != 2 or not ids.shape == mask.shape == segments.shape:
-        raise UserError(f"{path}: input_ids, input_mask and segment_ids differ in shape: "
-                        f"{ids.shape[1:]}, {mask.shape[1:]}, {segments.shape[1:]}")
+        raise UserError(
+            f"{path}: input_ids, input_mask and segment_ids differ in shape: "
+            f"{ids.shape[1:]}, {mask.shape[1:]}, {segments.shape[1:]}"
+        )
     real = np.ones(len(ids), bool)
     if REAL_COLUMN in batch:
         real = batch[REAL_COLUMN].reshape(len(ids), -1)[:, 0] != 0
@@ -97,7 +105,7 @@ def _compact(batch, path):
     labels = _labels(batch, real, kept, path)
     if labels is not None and labels.dtype.kind == "i" and (np.abs(labels) > MAX_NUMBER).any():
         raise UserError(f"{path}: {LABEL_COLUMN} are out of range, a number is above {MAX_NUMBER}")
-    table = RecordTable.from_flat(tokens, segments, lengths, labels, ids.shape[1])
+    table = TokenizedDataset.from_flat(tokens, segments, lengths, labels, ids.shape[1])
     return _Part(table, len(real))
 
 
@@ -111,6 +119,8 @@ def _labels(batch, real, kept, path):
     if labels.dtype.kind == "f":
         return labels
     if labels.shape != kept.shape:
-        raise UserError(f"{path}: label_ids holds {labels.shape[1]} values a row; one belongs there, or one "
-                        f"for each of its {kept.shape[1]} tokens")
+        raise UserError(
+            f"{path}: label_ids holds {labels.shape[1]} values a row; one belongs there, or one "
+            f"for each of its {kept.shape[1]} tokens"
+        )
     return labels[kept]

@@ -1,4 +1,5 @@
 """TFRecord files: written and checked frame by frame, read by mindspore.dataset."""
+
 import struct
 
 import crc32c
@@ -55,6 +56,7 @@ def check(path):
 def batches(path, names):
     """Iterate over dicts {column: array [<=1024, S] or [<=1024, 1]} in file order."""
     import mindspore.dataset as ds
+
     rows = ds.TFRecordDataset([str(path)], columns_list=list(names), shuffle=False, num_parallel_workers=1)
     return rows.batch(READ_BATCH).create_dict_iterator(num_epochs=1, output_numpy=True)
 
@@ -84,7 +86,7 @@ def _messages(data, wanted):
         if tag & 7 != LENGTH_DELIMITED or place + size > len(data):
             raise ValueError("not a message of messages")
         if tag >> 3 == wanted:
-            yield data[place:place + size]
+            yield data[place : place + size]
         place += size
 
 
@@ -93,7 +95,7 @@ def _varint(data, place):
     value = shift = 0
     while True:
         byte = data[place]
-        value |= (byte & 0x7f) << shift
+        value |= (byte & 0x7F) << shift
         place, shift = place + 1, shift + 7
         if byte < 0x80:
             return value, place

@@ -5,6 +5,7 @@ and neither protobuf nor what the tfrecord package imports has to be loaded.
 
 R rows of a chunk, S values of a column, G groups of seven bits.
 """
+
 import numpy as np
 
 # Field numbers of Example, Features, its map entry, Feature and the lists; all are length-delimited.
@@ -15,8 +16,10 @@ INT64_LIST = 3
 
 def examples(chunk):
     """Iterate over the messages of a chunk {column: array [R, S] or [R]}, whole numbers or floats."""
-    columns = [_entries(name, values if values.ndim > 1 else values[:, None])
-               for name, values in sorted(chunk.items())]
+    columns = [
+        _entries(name, values if values.ndim > 1 else values[:, None])
+        for name, values in sorted(chunk.items())
+    ]
     for entries in zip(*columns, strict=True):
         yield _field(FEATURES, b"".join(entries))
 

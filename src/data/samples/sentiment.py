@@ -5,6 +5,7 @@ A word alone decides little: negation turns a clause round ("is far from dull"),
 contrast the main clause wins ("although ... , ..."), wherever it stands. Every sentence is drawn by one
 seeded generator, so that the same seed writes the same files anywhere.
 """
+
 import random
 from pathlib import Path
 
@@ -13,40 +14,128 @@ from ...files import write_text
 
 POSITIVE, NEGATIVE = 1, 0
 
-ASPECTS = ("plot", "story", "acting", "script", "dialogue", "camera work", "score", "pacing", "ending",
-           "humor", "cast", "editing", "opening scene", "lead actor", "villain", "romance", "sound design",
-           "second half", "premise", "direction", "narration", "subplot", "final act", "set design")
-WHOLES = ("the film", "the movie", "this picture", "the whole thing", "this comedy", "this thriller",
-          "the sequel")
+ASPECTS = (
+    "plot",
+    "story",
+    "acting",
+    "script",
+    "dialogue",
+    "camera work",
+    "score",
+    "pacing",
+    "ending",
+    "humor",
+    "cast",
+    "editing",
+    "opening scene",
+    "lead actor",
+    "villain",
+    "romance",
+    "sound design",
+    "second half",
+    "premise",
+    "direction",
+    "narration",
+    "subplot",
+    "final act",
+    "set design",
+)
+WHOLES = (
+    "the film",
+    "the movie",
+    "this picture",
+    "the whole thing",
+    "this comedy",
+    "this thriller",
+    "the sequel",
+)
 ADJECTIVES = {
-    POSITIVE: ("brilliant", "charming", "clever", "delightful", "engaging", "fresh", "funny", "gripping",
-               "honest", "lovely", "moving", "polished", "sharp", "stunning", "superb", "thoughtful",
-               "touching", "vivid", "witty", "wonderful"),
-    NEGATIVE: ("awful", "boring", "bland", "clumsy", "dreary", "dull", "empty", "flat", "forgettable",
-               "hollow", "lazy", "lifeless", "messy", "pointless", "shallow", "stale", "tedious",
-               "tiresome", "ugly", "weak"),
+    POSITIVE: (
+        "brilliant",
+        "charming",
+        "clever",
+        "delightful",
+        "engaging",
+        "fresh",
+        "funny",
+        "gripping",
+        "honest",
+        "lovely",
+        "moving",
+        "polished",
+        "sharp",
+        "stunning",
+        "superb",
+        "thoughtful",
+        "touching",
+        "vivid",
+        "witty",
+        "wonderful",
+    ),
+    NEGATIVE: (
+        "awful",
+        "boring",
+        "bland",
+        "clumsy",
+        "dreary",
+        "dull",
+        "empty",
+        "flat",
+        "forgettable",
+        "hollow",
+        "lazy",
+        "lifeless",
+        "messy",
+        "pointless",
+        "shallow",
+        "stale",
+        "tedious",
+        "tiresome",
+        "ugly",
+        "weak",
+    ),
 }
-VERBS = {POSITIVE: ("love", "enjoy", "admire", "like", "adore"),
-         NEGATIVE: ("hate", "dislike", "regret", "resent", "detest")}
+VERBS = {
+    POSITIVE: ("love", "enjoy", "admire", "like", "adore"),
+    NEGATIVE: ("hate", "dislike", "regret", "resent", "detest"),
+}
 INTENSIFIERS = ("", "", "", "very ", "truly ", "really ", "quite ", "utterly ", "so ")
 OPENERS = ("", "", "", "", "in the end , ", "for me , ", "honestly , ", "to my surprise , ", "as a fan , ")
 TAILS = ("", "", "", "", " this time", " from start to finish", " , i think", " , at least to me")
 
 # Clauses by what they do to the polarity of their adjective.
-KEEPING = ("{thing} is {very}{adjective}", "{thing} was {very}{adjective}", "{thing} feels {very}{adjective}",
-           "{thing} never stops being {adjective}", "{thing} never fails to be {adjective}",
-           "everyone will find {thing} {very}{adjective}", "{thing} is nothing if not {adjective}",
-           "i expected {thing} to be {adjective} , and it was")
-TURNING = ("{thing} is not {adjective}", "{thing} is never {adjective}", "{thing} is far from {adjective}",
-           "{thing} is anything but {adjective}", "{thing} is hardly {adjective}",
-           "nobody would call {thing} {adjective}",
-           "it is not true that {thing} is {adjective}",
-           "i expected {thing} to be {adjective} , but it was not",
-           "{thing} could have been {adjective} , but was not")
+KEEPING = (
+    "{thing} is {very}{adjective}",
+    "{thing} was {very}{adjective}",
+    "{thing} feels {very}{adjective}",
+    "{thing} never stops being {adjective}",
+    "{thing} never fails to be {adjective}",
+    "everyone will find {thing} {very}{adjective}",
+    "{thing} is nothing if not {adjective}",
+    "i expected {thing} to be {adjective} , and it was",
+)
+TURNING = (
+    "{thing} is not {adjective}",
+    "{thing} is never {adjective}",
+    "{thing} is far from {adjective}",
+    "{thing} is anything but {adjective}",
+    "{thing} is hardly {adjective}",
+    "nobody would call {thing} {adjective}",
+    "it is not true that {thing} is {adjective}",
+    "i expected {thing} to be {adjective} , but it was not",
+    "{thing} could have been {adjective} , but was not",
+)
 # Compounds: {main} carries the sentiment; {other} has the opposite one in CONTRAST, the same in AGREEMENT.
-CONTRAST = ("{other} , but {main}", "{other} , yet {main}", "although {other} , {main}",
-            "even though {other} , {main}", "{main} , although {other}", "{main} , even though {other}",
-            "{other} ; still , {main}", "while {other} , {main}")
+CONTRAST = (
+    "{other} , but {main}",
+    "{other} , yet {main}",
+    "although {other} , {main}",
+    "even though {other} , {main}",
+    "{main} , although {other}",
+    "{main} , even though {other}",
+    "{other} ; still , {main}",
+    "while {other} , {main}",
+)
 AGREEMENT = ("{other} and {main}", "{other} , and {main} too", "{main} , because {other}")
 
 

@@ -126,7 +126,7 @@ class _Reader:
         return tuple(tags)
 
     def _repaired(self, number, tag):
-        begin = BEGIN + tag[len(INSIDE):]
+        begin = BEGIN + tag[len(INSIDE) :]
         message = f"{tag} follows neither {begin} nor {tag}"
         self._refuse(number, message, f"reads it as {begin}")
         self.repaired.append({"line": number, "reason": f"{message}, read as {begin}"})

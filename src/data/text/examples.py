@@ -1,4 +1,5 @@
 """Rows of a task's text file (TSV, CSV or JSONL) as examples; a sentence for each thing that can be wrong."""
+
 import dataclasses
 import math
 from itertools import islice
@@ -76,8 +77,9 @@ class ExampleFile:
                 example = _example(self.task, self.header, row, line, self.labelled)
             except BadRow as complaint:
                 if on_bad_row != "skip":
-                    raise UserError(f"{self.path}, line {line}: {complaint} "
-                                    "(--on_bad_row skip leaves such rows out)") from None
+                    raise UserError(
+                        f"{self.path}, line {line}: {complaint} (--on_bad_row skip leaves such rows out)"
+                    ) from None
                 bad_rows.append({"line": line, "reason": str(complaint)})
                 continue
             yield row, example
@@ -125,12 +127,15 @@ def _check_header(path, header, expected):
     missing = [name for name in expected if name not in header]
     if missing:
         shown = ", ".join(str(name)[:40] for name in header)
-        raise UserError(f"{path}: the header lacks {', '.join(missing)}; "
-                        f"expected the columns {', '.join(expected)}, found {shown}")
+        raise UserError(
+            f"{path}: the header lacks {', '.join(missing)}; "
+            f"expected the columns {', '.join(expected)}, found {shown}"
+        )
     twice = [name for name in expected if header.count(name) > 1]
     if twice:
-        raise UserError(f"{path}: the header has the column {twice[0]} {header.count(twice[0])} times; "
-                        "rename all but one")
+        raise UserError(
+            f"{path}: the header has the column {twice[0]} {header.count(twice[0])} times; rename all but one"
+        )
 
 
 def _example(task, header, row, line, labelled):
@@ -156,8 +161,9 @@ def _check_class(task, label):
         raise BadRow(f"the label in column {task.label_column} is empty")
     # A task whose labels are still to be found takes any.
     if task.labels and label not in task.labels:
-        raise BadRow(f'label "{label[:40]}" is unknown to {task.name}, '
-                      f"whose labels are {listed(task.labels, SHOWN)}")
+        raise BadRow(
+            f'label "{label[:40]}" is unknown to {task.name}, whose labels are {listed(task.labels, SHOWN)}'
+        )
 
 
 def _check_classes(task, label):

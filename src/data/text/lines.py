@@ -14,10 +14,13 @@ def read_pairs(lines, source):
         try:
             text = line.removeprefix(BOM_UTF8 if number == 1 else b"").decode("utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
-            raise UserError(f"{source}, line {number}: byte {error.start + 1} is not UTF-8; "
-                            "save it as UTF-8") from None
+            raise UserError(
+                f"{source}, line {number}: byte {error.start + 1} is not UTF-8; save it as UTF-8"
+            ) from None
         columns = text.split("\t")
         if len(columns) > 2:
-            raise UserError(f"{source}, line {number}: {len(columns)} columns; a line is one text, or two "
-                            "with a tab between them")
+            raise UserError(
+                f"{source}, line {number}: {len(columns)} columns; a line is one text, or two "
+                "with a tab between them"
+            )
         yield (columns[0], columns[1] if len(columns) == 2 else None) if text.strip() else None

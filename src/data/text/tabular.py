@@ -2,6 +2,7 @@
 
 A row that breaks the format is given as the BadRow that says how, so that whoever reads on may leave it out.
 """
+
 import csv
 import json
 import re
@@ -68,8 +69,10 @@ def _csv_rows(path):
             row = next(reader, None)
         except csv.Error as error:
             if reader.line_num > first:
-                raise UserError(f"{path}, line {first}: a quotation mark opens here and is not closed as it "
-                                f"should be, up to line {reader.line_num} ({error})") from None
+                raise UserError(
+                    f"{path}, line {first}: a quotation mark opens here and is not closed as it "
+                    f"should be, up to line {reader.line_num} ({error})"
+                ) from None
             row = BadRow(f"not valid CSV ({error})")
         if row is None:
             return

@@ -4,8 +4,9 @@ import re
 from typing import NamedTuple
 
 # BERT's tokenizer takes each of these characters (CJK ideographs) for a word of its own.
-IDEOGRAPH = ("\u4e00-\u9fff\u3400-\u4dbf\uf900-\ufaff"
-             "\U00020000-\U0002a6df\U0002a700-\U0002ceaf\U0002f800-\U0002fa1f")
+IDEOGRAPH = (
+    "\u4e00-\u9fff\u3400-\u4dbf\uf900-\ufaff\U00020000-\U0002a6df\U0002a700-\U0002ceaf\U0002f800-\U0002fa1f"
+)
 BLANKS = re.compile(r"\S+")
 BLANKS_AND_IDEOGRAPHS = re.compile(rf"[{IDEOGRAPH}]|[^\s{IDEOGRAPH}]+")
 ENDS, BEGINS = re.compile(rf"[{IDEOGRAPH}]$"), re.compile(rf"^[{IDEOGRAPH}]")

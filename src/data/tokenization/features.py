@@ -1,4 +1,5 @@
 """Examples -> rows of token ids."""
+
 import dataclasses
 from itertools import chain
 
@@ -7,7 +8,7 @@ from tqdm import tqdm
 
 from ...errors import UserError
 from ...tasks import for_mode
-from ..dataset import RecordTable
+from ..dataset import TokenizedDataset
 
 CHUNK = 1024
 MIN_LENGTH = 8
@@ -34,7 +35,7 @@ class EncodingCounts:
 def encode_examples(examples, tokenizer, task, max_seq_length, title=""):
     """Turn examples of `task` (TaskSpec) into a table.
 
-    Returns (RecordTable, EncodingCounts). A progress bar called `title` is shown on a terminal.
+    Returns (TokenizedDataset, EncodingCounts). A progress bar called `title` is shown on a terminal.
     """
     table, counts = encode_texts([(e.text_a, e.text_b) for e in examples], tokenizer, max_seq_length, title)
     if examples[0].label is not None:
@@ -50,7 +51,7 @@ def encode_texts(pairs, tokenizer, max_seq_length, title=""):
     # disable=None: tqdm is silent where the output is not a terminal.
     starts = range(0, len(pairs), CHUNK)
     for start in tqdm(starts, desc=title, unit=f" x {CHUNK} rows", disable=None, leave=False):
-        chunk = pairs[start:start + CHUNK]
+        chunk = pairs[start : start + CHUNK]
         new_ids, new_segments, shortened = tokenizer.encode_pairs(chunk, max_seq_length)
         ids += new_ids
         segments += new_segments
@@ -59,7 +60,7 @@ def encode_texts(pairs, tokenizer, max_seq_length, title=""):
         counts.tokens += sum(map(len, new_ids)) - sum(2 if b is None else 3 for _, b in chunk)
     lengths = np.fromiter(map(len, ids), np.int64, len(ids))
     flat = (np.fromiter(chain.from_iterable(rows), np.int32, lengths.sum()) for rows in (ids, segments))
-    return RecordTable.from_flat(*flat, lengths, None, max_seq_length), counts
+    return TokenizedDataset.from_flat(*flat, lengths, None, max_seq_length), counts
 
 
 def check_length(max_seq_length):

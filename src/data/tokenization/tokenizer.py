@@ -1,4 +1,5 @@
 """WordPiece as BERT does it, by the `tokenizers` library, with the settings found beside the vocabulary."""
+
 import dataclasses
 import hashlib
 import json
@@ -37,8 +38,11 @@ class BertTokenizer:
         """All that decides the ids (vocabulary hash and size, casing, accents, Chinese) and a hash of it."""
         by_id = sorted(self.vocab.items(), key=lambda entry: entry[1])
         pieces = "\n".join(f"{piece}\t{index}" for piece, index in by_id)
-        settings = {"vocab_sha256": hashlib.sha256(pieces.encode()).hexdigest(),
-                    "vocab_size": by_id[-1][1] + 1, **dataclasses.asdict(self.normalization)}
+        settings = {
+            "vocab_sha256": hashlib.sha256(pieces.encode()).hexdigest(),
+            "vocab_size": by_id[-1][1] + 1,
+            **dataclasses.asdict(self.normalization),
+        }
         if settings["strip_accents"] is None:
             settings["strip_accents"] = settings["lower_case"]
         return {**settings, "hash": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()}
@@ -59,13 +63,15 @@ class BertTokenizer:
         """
         first = self.encode([a for a, _ in pairs])
         second = iter(self.encode([b for _, b in pairs if b is not None]))
-        rows = [self._join(a, None if text_b is None else next(second), max_seq_length)
-                for a, (_, text_b) in zip(first, pairs, strict=True)]
+        rows = [
+            self._join(a, None if text_b is None else next(second), max_seq_length)
+            for a, (_, text_b) in zip(first, pairs, strict=True)
+        ]
         return tuple(map(list, zip(*rows, strict=True))) if rows else ([], [], [])
 
     def _join(self, a, b, max_seq_length):
         if b is None:
-            kept = a[:max_seq_length - 2]
+            kept = a[: max_seq_length - 2]
             return [self.cls_id, *kept, self.sep_id], [0] * (len(kept) + 2), len(kept) < len(a)
         keep_a, keep_b = longest_first(len(a), len(b), max_seq_length - 3)
         ids = [self.cls_id, *a[:keep_a], self.sep_id, *b[:keep_b], self.sep_id]
@@ -79,11 +85,17 @@ class BertTokenizer:
         by_id = {index: piece for piece, index in self.vocab.items()}
         pieces = [by_id.get(index, f"[unused-{index}]") for index in range(max(by_id) + 1)]
         write_text(directory / VOCAB_FILE, "".join(f"{piece}\n" for piece in pieces))
-        write_json(directory / CONFIG_FILE, {
-            "tokenizer_class": "BertTokenizer", "do_lower_case": self.normalization.lower_case,
-            "strip_accents": self.normalization.strip_accents,
-            "tokenize_chinese_chars": self.normalization.chinese, "model_max_length": 512,
-            **{f"{token[1:-1].lower()}_token": token for token in SPECIAL_TOKENS}})
+        write_json(
+            directory / CONFIG_FILE,
+            {
+                "tokenizer_class": "BertTokenizer",
+                "do_lower_case": self.normalization.lower_case,
+                "strip_accents": self.normalization.strip_accents,
+                "tokenize_chinese_chars": self.normalization.chinese,
+                "model_max_length": 512,
+                **{f"{token[1:-1].lower()}_token": token for token in SPECIAL_TOKENS},
+            },
+        )
 
 
 def longest_first(length_a, length_b, budget):
@@ -110,9 +122,15 @@ def load_tokenizer(vocab_file, do_lower_case=None):
     missing = [token for token in SPECIAL_TOKENS[1:4] if token not in vocab]
     if missing:
         raise UserError(f"{path} is not a BERT vocabulary: it lacks {', '.join(missing)}")
-    return BertTokenizer(vocab, _normalization(path, described, vocab, do_lower_case),
-                         [token["content"] for token in described.get("added_tokens", ())
-                          if token["content"] in vocab and token["content"] not in SPECIAL_TOKENS])
+    return BertTokenizer(
+        vocab,
+        _normalization(path, described, vocab, do_lower_case),
+        [
+            token["content"]
+            for token in described.get("added_tokens", ())
+            if token["content"] in vocab and token["content"] not in SPECIAL_TOKENS
+        ],
+    )
 
 
 def _vocabulary_file(path):
@@ -122,8 +140,9 @@ def _vocabulary_file(path):
                 return path / name
         raise UserError(f"{path} holds neither {VOCAB_FILE} nor {TOKENIZER_FILE}")
     if not path.is_file():
-        raise UserError(f"vocab_file {path} does not exist; give a vocab.txt, a tokenizer.json or a model "
-                        "folder")
+        raise UserError(
+            f"vocab_file {path} does not exist; give a vocab.txt, a tokenizer.json or a model folder"
+        )
     return path
 
 
@@ -167,16 +186,21 @@ def _normalization(path, described, vocab, do_lower_case):
         return default if value is None else value
 
     lower_case = setting("do_lower_case", "lowercase", not cased)
-    return Normalization(lower_case if do_lower_case is None else do_lower_case,
-                         setting("strip_accents", "strip_accents", None),
-                         setting("tokenize_chinese_chars", "handle_chinese_chars", True))
+    return Normalization(
+        lower_case if do_lower_case is None else do_lower_case,
+        setting("strip_accents", "strip_accents", None),
+        setting("tokenize_chinese_chars", "handle_chinese_chars", True),
+    )
 
 
 def _build(vocab, normalization, added_tokens):
     backend = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=100))
     backend.normalizer = normalizers.BertNormalizer(
-        clean_text=True, handle_chinese_chars=normalization.chinese,
-        strip_accents=normalization.strip_accents, lowercase=normalization.lower_case)
+        clean_text=True,
+        handle_chinese_chars=normalization.chinese,
+        strip_accents=normalization.strip_accents,
+        lowercase=normalization.lower_case,
+    )
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     # Only used by who opens the saved tokenizer.json: here the rows are joined in BertTokenizer.encode_pairs.
     backend.post_processor = processors.BertProcessing(("[SEP]", vocab["[SEP]"]), ("[CLS]", vocab["[CLS]"]))

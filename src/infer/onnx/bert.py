@@ -8,7 +8,7 @@ hidden, N heads, D head width, C labels.
 
 import math
 
-from ...config.bert_config import MASKED
+from ...config.bert_config import ATTENTION_MASK_VALUE
 from ...errors import UserError
 from .graph import Graph
 
@@ -75,7 +75,7 @@ class _Writer:
             last = layer == config.num_hidden_layers - 1 and not config.by_token
             hidden = self.layer(f"bert.encoder.layer.{layer}", hidden, bias, last)
         if config.by_token:
-            logits, = self.layers.dense(hidden, "classifier")
+            (logits,) = self.layers.dense(hidden, "classifier")
             graph.add("Identity", logits, name="logits")
             graph.output("logits", ("batch", "length", config.num_labels))
             return
@@ -83,7 +83,7 @@ class _Writer:
         pooled = graph.add("Tanh", *self.layers.dense(hidden, "bert.pooler.dense"), name="pooled")
         if config.head_activation == "relu":
             pooled = graph.add("Relu", pooled, name="pooled.relu")
-        logits, = self.layers.dense(pooled, "classifier")
+        (logits,) = self.layers.dense(pooled, "classifier")
         graph.add("Squeeze", logits, graph.integers(1), name="logits")
         graph.output("logits", ("batch", max(config.num_labels, 1)))
 
@@ -91,8 +91,9 @@ class _Writer:
         """[B, S, H]"""
         graph, start = self.graph, "bert.embeddings."
         length = graph.add("Shape", "input_ids", name="length", start=1, end=2)
-        places = self.layers.embed(f"{start}position_embeddings", "Slice", graph.integers(0), length,
-                                   graph.integers(0))
+        places = self.layers.embed(
+            f"{start}position_embeddings", "Slice", graph.integers(0), length, graph.integers(0)
+        )
         words = self.layers.embed(f"{start}word_embeddings", "Gather", "input_ids")
         kinds = self.layers.embed(f"{start}token_type_embeddings", "Gather", "token_type_ids")
         summed = graph.add("Add", words, kinds, name=f"{start}words_and_types")
@@ -105,13 +106,13 @@ class _Writer:
         mask = graph.add("Cast", "attention_mask", name="mask", to=1)
         mask = graph.add("Unsqueeze", mask, graph.integers(1, 2), name="mask.expanded")
         padded = graph.add("Sub", graph.number(1.0), mask, name="mask.padded")
-        return graph.add("Mul", padded, graph.number(MASKED), name="mask.bias")
+        return graph.add("Mul", padded, graph.number(ATTENTION_MASK_VALUE), name="mask.bias")
 
     def layer(self, start, hidden, bias, last):
         """hidden [B, S, H] -> [B, Q, H]"""
         context, hidden = self.attention(f"{start}.attention.self", hidden, bias, last)
         hidden = self.residual(context, hidden, f"{start}.attention.output")
-        inner, = self.layers.dense(hidden, f"{start}.intermediate.dense")
+        (inner,) = self.layers.dense(hidden, f"{start}.intermediate.dense")
         return self.residual(self.activation(inner, f"{start}.activation"), hidden, f"{start}.output")
 
     def attention(self, start, hidden, bias, last):
@@ -124,7 +125,7 @@ class _Writer:
             asking = hidden
             query, key, value = self.layers.dense(hidden, *parts)
         query, value = self.split(query, (0, 2, 1, 3)), self.split(value, (0, 2, 1, 3))
-        key = self.split(key, (0, 2, 3, 1))   # [B, N, D, S]
+        key = self.split(key, (0, 2, 3, 1))  # [B, N, D, S]
         scores = graph.add("MatMul", query, key, name=f"{start}.product")
         scale = graph.number(1.0 / math.sqrt(self.config.head_size))
         scores = graph.add("Mul", scores, scale, name=f"{start}.scores")
@@ -143,14 +144,17 @@ class _Writer:
 
     def residual(self, x, hidden, start):
         """LayerNorm(dense(x) + hidden)"""
-        out, = self.layers.dense(x, f"{start}.dense")
+        (out,) = self.layers.dense(x, f"{start}.dense")
         return self.norm(self.graph.add("Add", out, hidden, name=f"{start}.sum"), f"{start}.LayerNorm")
 
     def norm(self, x, name):
-        weight, bias = (self.graph.constant(f"{name}.{part}", self.arrays[f"{name}.{part}"])
-                        for part in ("weight", "bias"))
-        return self.graph.add("LayerNormalization", x, weight, bias, name=name, axis=-1,
-                              epsilon=self.config.layer_norm_eps)
+        weight, bias = (
+            self.graph.constant(f"{name}.{part}", self.arrays[f"{name}.{part}"])
+            for part in ("weight", "bias")
+        )
+        return self.graph.add(
+            "LayerNormalization", x, weight, bias, name=name, axis=-1, epsilon=self.config.layer_norm_eps
+        )
 
     def activation(self, x, name):
         """ReLU, or the exact GELU x * (1 + erf(x / sqrt 2)) / 2 in the form that runtimes fuse"""
@@ -158,7 +162,8 @@ class _Writer:
         if self.config.hidden_act == "relu":
             return graph.add("Relu", x, name=name)
         scaled = graph.add("Div", x, graph.number(math.sqrt(2.0)), name=f"{name}.scaled")
-        risen = graph.add("Add", graph.add("Erf", scaled, name=f"{name}.erf"), graph.number(1.0),
-                          name=f"{name}.risen")
+        risen = graph.add(
+            "Add", graph.add("Erf", scaled, name=f"{name}.erf"), graph.number(1.0), name=f"{name}.risen"
+        )
         product = graph.add("Mul", x, risen, name=f"{name}.product")
         return graph.add("Mul", product, graph.number(0.5), name=name)

@@ -30,6 +30,8 @@ def measure_ranges(config, arrays, batches):
         ranges = np.maximum(ranges, np.array(session.run(names, feed(columns)), np.float32))
     if not np.isfinite(ranges).all():
         worst = names[int(np.argmin(np.isfinite(ranges)))].removesuffix(f".{RANGE}")
-        raise UserError(f"inputs of {worst} are NaN or infinite: the model's weights are, or its numbers "
-                        "grow too large; take an earlier checkpoint")
-    return {name: ranges[place:place + 1] for place, name in enumerate(names)}
+        raise UserError(
+            f"inputs of {worst} are NaN or infinite: the model's weights are, or its numbers "
+            "grow too large; take an earlier checkpoint"
+        )
+    return {name: ranges[place : place + 1] for place, name in enumerate(names)}

@@ -3,8 +3,8 @@
 import numpy as np
 from onnx import TensorProto, checker, helper, numpy_helper
 
-OPSET = 17       # the first with LayerNormalization; read by every runtime of the last years
-IR_VERSION = 8   # that of opset 17
+OPSET = 17  # the first with LayerNormalization; read by every runtime of the last years
+IR_VERSION = 8  # that of opset 17
 PRODUCER = "bert-compression"
 
 
@@ -46,7 +46,11 @@ class Graph:
         """
         values = [helper.make_tensor_value_info(n, TensorProto.INT64, shape) for n, shape in inputs.items()]
         graph = helper.make_graph(self.nodes, name, values, self.outputs, list(self.constants.values()))
-        model = helper.make_model(graph, producer_name=PRODUCER, ir_version=IR_VERSION,
-                                  opset_imports=[helper.make_opsetid("", OPSET)])
+        model = helper.make_model(
+            graph,
+            producer_name=PRODUCER,
+            ir_version=IR_VERSION,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+        )
         checker.check_model(model, full_check=True)
         return model

@@ -86,8 +86,10 @@ class Int8Layers(FloatLayers):
     def _threshold(self, name):
         value = self.arrays.get(f"{name}.{RANGE}")
         if value is None or not value.item() > 0:
-            raise UserError(f"{name} has no range of its input; train with run_q8bert_train.py, or give "
-                            "records to measure the ranges on: --calibration_data")
+            raise UserError(
+                f"{name} has no range of its input; train with run_q8bert_train.py, or give "
+                "records to measure the ranges on: --calibration_data"
+            )
         return value.item()
 
     def _dequantize(self, integers, weight, step, name, **axis):

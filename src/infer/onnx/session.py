@@ -18,8 +18,13 @@ ERRORS_ONLY = 3
 # Multiply bytes and sum in 32 bits at once; what is older sums pairs in 16 bits, which can overflow.
 BYTE_PRODUCTS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
 # Products as ONNX Runtime has them after its rewriting, by what they multiply.
-INTEGER_PRODUCTS = ("MatMulIntegerToFloat", "MatMulInteger", "QLinearMatMul", "QGemm",
-                    "DynamicQuantizeMatMul")
+INTEGER_PRODUCTS = (
+    "MatMulIntegerToFloat",
+    "MatMulInteger",
+    "QLinearMatMul",
+    "QGemm",
+    "DynamicQuantizeMatMul",
+)
 FLOAT_PRODUCTS = ("MatMul", "FusedMatMul", "Gemm", "FusedGemm")
 
 
@@ -38,8 +43,10 @@ class OnnxModel:
         inputs = {value.name: value.type for value in self.session.get_inputs()}
         outputs = {value.name: value.shape for value in self.session.get_outputs()}
         if inputs != dict.fromkeys(INPUTS, "tensor(int64)") or LOGITS not in outputs:
-            raise UserError(f"{path} takes {', '.join(inputs)} and gives {', '.join(outputs)}, not "
-                            f"{', '.join(INPUTS)} (int64) and {LOGITS}; export it with src.tools.export")
+            raise UserError(
+                f"{path} takes {', '.join(inputs)} and gives {', '.join(outputs)}, not "
+                f"{', '.join(INPUTS)} (int64) and {LOGITS}; export it with src.tools.export"
+            )
         width = outputs[LOGITS][-1]
         self.outputs = width if isinstance(width, int) else None
 
@@ -65,9 +72,10 @@ def open_session(model, threads=0, optimized=None):
     if optimized:
         options.optimized_model_filepath = str(optimized)
     try:
-        return onnxruntime.InferenceSession(model if isinstance(model, bytes) else str(model), options,
-                                            providers=PROVIDERS)
-    except Exception as error:   # the runtime's own classes have no other base
+        return onnxruntime.InferenceSession(
+            model if isinstance(model, bytes) else str(model), options, providers=PROVIDERS
+        )
+    except Exception as error:  # the runtime's own classes have no other base
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{model}: ONNX Runtime cannot read it ({reason}); export the model again") from None
 

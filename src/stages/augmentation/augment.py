@@ -17,10 +17,10 @@ from ...data.augmentation.word_replacement import Recipe, augment_rows
 from ...errors import Interrupted, UserError
 from ...files import sha256
 from ...train.matmul_precision import matmul_rate
-from ..model.device import equip_device
-from .candidates import Candidates, Survey
+from ..model.device import setup_device
+from .candidates import Candidates, WordStats
 from .filter import TeacherFilter
-from .sources import Sources
+from .sources import AugmentResources
 from .text import TaskText, text_of
 
 PART_ROWS = 1024
@@ -35,17 +35,17 @@ def augment(config):
     begun = time.perf_counter()
     text = text_of(config)
     output = _output_file(config, text.source.path)
-    sources = Sources(config, text.task)
+    sources = AugmentResources(config, text.task)
     job = {"text": sha256(text.source.path), "part_rows": PART_ROWS, **text.job, **sources.fingerprint()}
-    survey, seen = Survey(sources.pieces), SeenTexts()
+    survey, seen = WordStats(sources.pieces), SeenTexts()
     rows = _read(text, survey, seen)
     parts = Parts(output.with_name(f"{output.name}.parts"), job, config.overwrite_output_file)
-    device = equip_device(config, print) if sources.predicts or config.filter_with_teacher else None
+    device = setup_device(config, print) if sources.predicts or config.filter_with_teacher else None
     meter = sources.meter
     meter.rate = device and partial(matmul_rate, device.compute_type)
     candidates = sources.candidates(survey, device, output.parent)
     recipe = Recipe(config.copies, config.probability, config.seed)
-    maker = Maker(text, recipe, candidates, sources.filter(device), seen)
+    maker = Augmenter(text, recipe, candidates, sources.filter(device), seen)
     try:
         with meter.working():
             counts = _make_parts(text, maker, parts, rows, meter)
@@ -65,7 +65,7 @@ class Copy(NamedTuple):
 
 
 @dataclasses.dataclass
-class Maker:
+class Augmenter:
     """Makes the copies of a part; `keep` is a TeacherFilter or None, `seen` knows every row before it."""
 
     text: TaskText
@@ -79,8 +79,11 @@ class Maker:
         numbered = [(number, values) for number, values, _ in rows]
         groups = augment_rows(numbered, self.text.columns, self.recipe, self.candidates)
         labels = [label for _, _, label in rows]
-        made = [Copy(values, self.text.texts(values), label)
-                for group, label in zip(groups, labels, strict=True) for values in group]
+        made = [
+            Copy(values, self.text.texts(values), label)
+            for group, label in zip(groups, labels, strict=True)
+            for values in group
+        ]
         hashes = np.array([text_hash(copy.texts) for copy in made], np.uint64)
         kept = self.seen.fresh(hashes)
         duplicates = len(made) - int(kept.sum())
@@ -95,8 +98,9 @@ class Maker:
 def _output_file(config, source):
     output = Path(config.output_file or source.with_name(f"{source.stem}_aug{source.suffix}"))
     if output.suffix != source.suffix:
-        raise UserError(f"output_file {output} takes the form of {source}; let its name end with "
-                        f"{source.suffix}")
+        raise UserError(
+            f"output_file {output} takes the form of {source}; let its name end with {source.suffix}"
+        )
     if output.is_dir():
         raise UserError(f"output_file {output} is a folder; give a file")
     if output.exists() and output.samefile(source):
@@ -105,8 +109,9 @@ def _output_file(config, source):
         raise UserError(f"{output} exists; give another --output_file, or --overwrite_output_file")
     place = next(folder for folder in output.absolute().parents if folder.exists())
     if not (place.is_dir() and os.access(place, os.W_OK)):
-        raise UserError(f"output_file {output} cannot be written, for {place} takes no files; give another "
-                        "--output_file")
+        raise UserError(
+            f"output_file {output} cannot be written, for {place} takes no files; give another --output_file"
+        )
     return output
 
 
@@ -122,8 +127,10 @@ def _read(text, survey, seen):
         raise UserError(f"{text.source.path} holds no usable row")
     if text.bad_rows:
         first = text.bad_rows[0]
-        print(f"{len(text.bad_rows)} malformed rows are left out (the first: line {first['line']}, "
-              f"{first['reason']})")
+        print(
+            f"{len(text.bad_rows)} malformed rows are left out (the first: line {first['line']}, "
+            f"{first['reason']})"
+        )
     return count
 
 
@@ -145,6 +152,8 @@ def _make_parts(text, maker, parts, rows, meter):
 
 def _summary(counts, output, seconds):
     refused = f", {counts['refused']:,} refused by the teacher" if counts["refused"] else ""
-    return (f"{output}: {counts['rows']:,} rows and {counts['copies']:,} copies of them "
-            f"({counts['duplicates']:,} duplicates left out{refused}), {counts['copies'] / seconds:,.0f} "
-            f"copies a second in {seconds:,.1f} s")
+    return (
+        f"{output}: {counts['rows']:,} rows and {counts['copies']:,} copies of them "
+        f"({counts['duplicates']:,} duplicates left out{refused}), {counts['copies'] / seconds:,.0f} "
+        f"copies a second in {seconds:,.1f} s"
+    )

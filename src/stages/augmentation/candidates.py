@@ -5,7 +5,7 @@ from collections import OrderedDict
 import numpy as np
 
 from ...data.augmentation.masked_contexts import pieces_of_words
-from ...data.augmentation.neighbors import is_candidate, neighbours_by_pieces, neighbours_in
+from ...data.augmentation.neighbors import is_candidate, neighbors_by_pieces, neighbors_in
 from ...data.augmentation.words import find_words
 
 # Spellings of the word itself (movie, Movie, MOVIE) that may be among the predictions of a cased model.
@@ -20,7 +20,7 @@ def allowed_pieces(vocab, vocab_size):
     return allowed
 
 
-class Pieces:
+class WordPieces:
     """Texts and their words as word pieces, and which of the words a model is asked for.
 
     `form` is the ContextForm of the model's questions; None where no model predicts: then no word is single.
@@ -45,7 +45,7 @@ class Pieces:
         return self.form.masked(ids, places[0])
 
 
-class Survey:
+class WordStats:
     """What a first reading of the texts finds: lengths of contexts, and the words that need neighbours.
 
     `words` {word in lower case: as it was first written}.
@@ -73,14 +73,14 @@ class Survey:
 class Candidates:
     """Function of [(text, words)] -> for each text a list with the candidates of each word.
 
-    masked_words  infer.MaskedWords, or None
+    masked_words  infer.MaskedLMPredictor, or None
     neighbours    {word in lower case: its neighbours}
     count         M
     """
 
-    def __init__(self, pieces, masked_words, neighbours, count):
+    def __init__(self, pieces, masked_words, neighbors, count):
         self.pieces, self.masked_words = pieces, masked_words
-        self.neighbours, self.count = neighbours, count
+        self.neighbors, self.count = neighbors, count
         self.cache = OrderedDict()
         vocab = pieces.tokenizer.vocab if masked_words else {}
         self.words = {index: piece for piece, index in vocab.items()}
@@ -90,7 +90,7 @@ class Candidates:
         answers = self._predicted(dict.fromkeys(c for each in contexts for c in each if c is not None))
         return [
             [
-                self.neighbours.get(word.key, ()) if context is None else self._others(word, answers[context])
+                self.neighbors.get(word.key, ()) if context is None else self._others(word, answers[context])
                 for word, context in zip(words, each, strict=True)
             ]
             for (_, words), each in zip(wanted, contexts, strict=True)
@@ -115,14 +115,14 @@ class Candidates:
         return list(found.values())[: self.count]
 
 
-def neighbour_words(words, count, glove, model):
-    """{word: its neighbours} of a Survey's `words`, from a GloVe WordTable or, without one, from a model.
+def neighbor_words(words, count, glove, model):
+    """{word: its neighbours} of WordStats' `words`, from a GloVe WordTable or, without one, from a model.
 
     `model` is (tokenizer, word embeddings [V, H]).
     """
     if glove is not None:
-        return neighbours_in(glove, words, count)
+        return neighbors_in(glove, words, count)
     tokenizer, embeddings = model
     encoded = zip(words, tokenizer.encode(list(words.values())), strict=True)
     known = {key: ids for key, ids in encoded if ids and tokenizer.unk_id not in ids}
-    return neighbours_by_pieces(tokenizer.vocab, embeddings, known, count)
+    return neighbors_by_pieces(tokenizer.vocab, embeddings, known, count)

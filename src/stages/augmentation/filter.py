@@ -5,11 +5,11 @@ from functools import partial
 import numpy as np
 from scipy.special import expit, softmax
 
-from ...data.dataloader import Batches
+from ...data.dataloader import BucketDataLoader
 from ...data.splits import model_tokenizer
 from ...data.tokenization.features import LABEL_ARRAYS, encode_texts
 from ...infer.predictor import LogitsCell, predict_logits
-from ...train.throughput import forward_operations
+from ...train.throughput import forward_flops
 from ..model import load
 
 
@@ -24,7 +24,7 @@ class TeacherFilter:
         network, config = load.classifier_from(files, task, device, print)
         self.cell, self.task, self.minimum = LogitsCell(network), task, minimum
         self.meter = meter
-        self.graph = meter.graph(self.cell, "filter", partial(forward_operations, config))
+        self.graph = meter.graph(self.cell, "filter", partial(forward_flops, config))
         self.longest = min(task.max_seq_length, config.max_position_embeddings)
         self.batch_size = batch_size
 
@@ -35,7 +35,7 @@ class TeacherFilter:
         table, _ = encode_texts(pairs, self.tokenizer, self.longest)
         # The same lengths in each part: a new one would be a new graph.
         buckets = sorted({-(-self.longest // 4), -(-self.longest // 2), self.longest})
-        batches = Batches(table, self.batch_size, buckets, shuffle=False, seed=0)
+        batches = BucketDataLoader(table, self.batch_size, buckets, shuffle=False, seed=0)
         logits = predict_logits(self.cell, batches, self.graph)
         self.meter.add(0, table.lengths.sum())
         wanted = LABEL_ARRAYS[self.task.output_mode]([row.label for row in rows], self.task)

@@ -11,22 +11,35 @@ from ...data.splits import model_tokenizer
 from ...data.tokenization.features import check_length
 from ...errors import UserError
 from ...files import sha256
-from ...infer.masked_lm import MaskedWords
-from ...train.throughput import Meter, masked_lm_operations
+from ...infer.masked_lm import MaskedLMPredictor
+from ...train.throughput import ThroughputMeter, masked_lm_flops
 from ..model import load
 from ..model.masked_lm import WORDS, has_head, masked_lm_from, read_masked_lm
-from .candidates import SPARE, Candidates, Pieces, allowed_pieces, neighbour_words
+from .candidates import SPARE, Candidates, WordPieces, allowed_pieces, neighbor_words
 from .filter import TeacherFilter
 
 # Flags that decide the output: with the contents of the files they are what a resumed run has to share.
-DECIDING = ("task_name", "copies", "probability", "candidates", "mlm_context", "max_seq_length", "seed",
-            "filter_with_teacher", "max_rows", "on_bad_row", "dtype", "compute_type", "kernels",
-            "matmul_precision")
+DECIDING = (
+    "task_name",
+    "copies",
+    "probability",
+    "candidates",
+    "mlm_context",
+    "max_seq_length",
+    "seed",
+    "filter_with_teacher",
+    "max_rows",
+    "on_bad_row",
+    "dtype",
+    "compute_type",
+    "kernels",
+    "matmul_precision",
+)
 
 MOST_LENGTHS = 12  # graphs built at most; padding is half of what a model computes with one
 
 
-class Sources:
+class AugmentResources:
     """Everything that an AugmentConfig names, read and checked; no graph is built yet."""
 
     def __init__(self, config, task):
@@ -39,9 +52,9 @@ class Sources:
         if self.mlm is not None and not self.predicts:
             print(f"{self.mlm.source} has no masked language modelling head: neighbours alone")
         self.embedded = self.teacher or self.mlm
-        self.meter = Meter(print)
+        self.meter = ThroughputMeter(print)
         tokenizer = model_tokenizer(self.mlm) if self.predicts else None
-        self.pieces = Pieces(tokenizer, self._form(tokenizer) if self.predicts else None)
+        self.pieces = WordPieces(tokenizer, self._form(tokenizer) if self.predicts else None)
 
     def fingerprint(self):
         """{name: value} of all that decides the output, but for the text."""
@@ -58,10 +71,10 @@ class Sources:
         model = None
         if glove is None:
             model = model_tokenizer(self.embedded), self.embedded.arrays[WORDS]
-        neighbours = neighbour_words(survey.words, config.candidates, glove, model)
-        print(self._description(survey, neighbours))
+        neighbors = neighbor_words(survey.words, config.candidates, glove, model)
+        print(self._description(survey, neighbors))
         masked_words = self._masked_words(survey, device) if self.predicts and survey.lengths else None
-        return Candidates(self.pieces, masked_words, neighbours, config.candidates)
+        return Candidates(self.pieces, masked_words, neighbors, config.candidates)
 
     def filter(self, device):
         """The TeacherFilter, or None."""
@@ -81,29 +94,33 @@ class Sources:
         form, config = self.pieces.form, self.config
         buckets = choose_buckets(survey.context_lengths(), form.max_seq_length, MOST_LENGTHS, passes=1)
         allowed = allowed_pieces(self.pieces.tokenizer.vocab, self.mlm.config.vocab_size)
-        operations = partial(masked_lm_operations, self.mlm.config)
+        operations = partial(masked_lm_flops, self.mlm.config)
         graph = self.meter.graph(masked_lm_from(self.mlm, device), "masked words", operations)
 
         def ask(input_ids, token_type_ids, attention_mask, places):
             self.meter.add(0, attention_mask.asnumpy().sum())
             return graph(input_ids, token_type_ids, attention_mask, places)
 
-        return MaskedWords(ask, allowed, buckets, config.batch_size, config.candidates + SPARE)
+        return MaskedLMPredictor(ask, allowed, buckets, config.batch_size, config.candidates + SPARE)
 
-    def _description(self, survey, neighbours):
+    def _description(self, survey, neighbors):
         place = self.config.glove_file or f"the word embeddings of {self.embedded.source}"
-        lines = [f"{len(survey.words):,} different words take neighbours in {place}; "
-                 f"{len(survey.words) - len(neighbours):,} of them have none and stay"]
+        lines = [
+            f"{len(survey.words):,} different words take neighbors in {place}; "
+            f"{len(survey.words) - len(neighbors):,} of them have none and stay"
+        ]
         if self.predicts:
-            lines.insert(0, f"{sum(survey.lengths.values()):,} words of one piece are predicted by "
-                            f"{self.mlm.source}")
+            lines.insert(
+                0, f"{sum(survey.lengths.values()):,} words of one piece are predicted by {self.mlm.source}"
+            )
         return "\n".join(lines)
 
 
 def _check(config, task):
     if not (config.mlm_model or config.glove_file or config.load_teacher_ckpt_path):
-        raise UserError("no source of other words: give --mlm_model, --glove_file or "
-                        "--load_teacher_ckpt_path")
+        raise UserError(
+            "no source of other words: give --mlm_model, --glove_file or --load_teacher_ckpt_path"
+        )
     if config.glove_file and not Path(config.glove_file).is_file():
         raise UserError(f"glove_file {config.glove_file} does not exist; give a text file of word vectors")
     check_length(config.max_seq_length)

@@ -3,7 +3,7 @@
 from itertools import islice
 from pathlib import Path
 
-from ...config.task.custom import own_task
+from ...config.task.custom import custom_task
 from ...data.augmentation.rows import header_lines, row_line
 from ...data.custom_task import held_out
 from ...data.text.examples import ExampleFile, find_file
@@ -16,20 +16,24 @@ def text_of(config):
     if not config.task_file:
         if not (config.task_name and config.data_dir):
             lacking = "data_dir" if config.task_name else "task_name"
-            raise UserError(f"--{lacking} is required: a GLUE task, and the folder with its train file; or "
-                            "--task_file, for a task of your own")
+            raise UserError(
+                f"--{lacking} is required: a GLUE task, and the folder with its train file; or "
+                "--task_file, for a task of your own"
+            )
         task = find_task(config.task_name)
         _refuse_tags(task, f"--task_name {task.name}")
         return TaskText(config, task, _train_file(config, task))
     if config.task_name or config.data_dir:
         raise UserError("--task_file names task and files itself; leave out --task_name and --data_dir")
-    own = own_task(config.task_file, {})
+    own = custom_task(config.task_file, {})
     _refuse_tags(own, config.task_file)
     own, held = held_out(own, config.on_bad_row)
     if held:
-        print(f"{len(held):,} rows of {own.train_file} are dev's (dev_share {own.dev_share:g}, split_seed "
-              f"{own.split_seed}) and left out")
-    job = {"own_task": {**own.carried(), "held": len(held), "split_seed": own.split_seed}}
+        print(
+            f"{len(held):,} rows of {own.train_file} are dev's (dev_share {own.dev_share:g}, split_seed "
+            f"{own.split_seed}) and left out"
+        )
+    job = {"custom_task": {**own.carried(), "held": len(held), "split_seed": own.split_seed}}
     return TaskText(config, own.spec(), own.train_file, held, job)
 
 
@@ -43,8 +47,10 @@ def _train_file(config, task):
         raise UserError(f"data_dir {config.data_dir} does not exist or is no folder")
     found = find_file(config.data_dir, task.train_file)
     if found is None:
-        raise UserError(f"{Path(config.data_dir) / task.train_file} does not exist; it should hold the "
-                        f"training rows of {task.name}")
+        raise UserError(
+            f"{Path(config.data_dir) / task.train_file} does not exist; it should hold the "
+            f"training rows of {task.name}"
+        )
     return found
 
 
@@ -70,8 +76,11 @@ class TaskText:
 
     def parts(self, size):
         """Lists of `size` triples (row number, values, label); rows without a label have no copies."""
-        rows = ((number, values, example.label) for number, (values, example) in enumerate(self.all_rows())
-                if example is not None)
+        rows = (
+            (number, values, example.label)
+            for number, (values, example) in enumerate(self.all_rows())
+            if example is not None
+        )
         return iter(lambda: list(islice(rows, size)), [])
 
     def lines(self):

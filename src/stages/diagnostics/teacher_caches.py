@@ -80,8 +80,10 @@ def delete_caches(root, found, wish):
     for folder in chosen:
         foreign = first_foreign(folder, WRITTEN)
         if foreign:
-            raise UserError(f"--delete {wish}: {folder} holds {foreign}, which is of no cache, so nothing is "
-                            "deleted; move that away")
+            raise UserError(
+                f"--delete {wish}: {folder} holds {foreign}, which is of no cache, so nothing is "
+                "deleted; move that away"
+            )
     freed = sum(map(size_of, chosen))
     for folder in chosen:
         # The manifest goes first: what is half deleted is no cache.

@@ -13,25 +13,33 @@ from ...distill.objective import label_rows
 from ...model.bert import BertClassifier
 from ...train.distributed import Ranks
 from ...train.optimizer import polynomial_schedule
-from ..model.device import equip_device
+from ..model.device import setup_device
 from ..training.fit import train_step
 
 ROWS, LENGTH, STEPS = 8, 16, 20
-BERT = {"vocab_size": 1000, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
-        "intermediate_size": 128, "labels": ("0", "1")}
+BERT = {
+    "vocab_size": 1000,
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 128,
+    "labels": ("0", "1"),
+}
 
 
 def time_trial_step(config):
     """Compile and time the step on the device of a DeviceConfig; returns the sentence to report."""
-    device = equip_device(config, print)
+    device = setup_device(config, print)
     step, batch = trial_step(device), trial_batch()
     losses, times = [], []
     for _ in range(1 + STEPS):
         begun = time.perf_counter()
         losses.append(float(step(*batch)[0].asnumpy()))
         times.append(time.perf_counter() - begun)
-    return (f"{1000 * statistics.median(times[1:]):.1f} ms on {device.target} after {times[0]:.1f} s of "
-            f"compiling, loss {losses[0]:.4f} to {losses[-1]:.4f} in {STEPS} steps")
+    return (
+        f"{1000 * statistics.median(times[1:]):.1f} ms on {device.target} after {times[0]:.1f} s of "
+        f"compiling, loss {losses[0]:.4f} to {losses[-1]:.4f} in {STEPS} steps"
+    )
 
 
 def trial_step(device):

@@ -15,8 +15,8 @@ from ...files import check_output_dir, fresh_output_dir, read_json, write_json, 
 from ...infer.latency import interleaved_milliseconds
 from ...machine import describe_machine
 from ..markdown import aligned
+from ..model.inference import load_for_inference
 from ..model.named_models import named_models
-from ..model.open_model import open_model
 from .random_model import RANDOM, random_model
 from .serving_plot import plot_quality
 
@@ -24,8 +24,19 @@ WRITTEN = ("benchmark.json", "table.md", "quality.png")
 RESULT_FILES = ("eval_results.json", "metrics.json")
 FACTS = ("processor", "instructions", "cores", "platform", "packages")
 BATCH_WARM_UP = 3
-COLUMNS = ("model", "engine", "precision", "MB", "of the first", "length", "p50 ms", "p95 ms", "times faster",
-           "texts/s", "times more")
+COLUMNS = (
+    "model",
+    "engine",
+    "precision",
+    "MB",
+    "of the first",
+    "length",
+    "p50 ms",
+    "p95 ms",
+    "times faster",
+    "texts/s",
+    "times more",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +69,10 @@ def benchmark(config, peers=()):
         rows = measure(subjects, lengths, config)
     facts["load after"] = load_average()
     table = render(rows)
-    print(f"{table}\n\nmilliseconds of one text, texts a second in batches of {config.batch_size}; ratios to "
-          f"{subjects[0].name}, medians over rounds in which all models take turns")
+    print(
+        f"{table}\n\nmilliseconds of one text, texts a second in batches of {config.batch_size}; ratios to "
+        f"{subjects[0].name}, medians over rounds in which all models take turns"
+    )
     print("\n".join(f"{name}: {value}" for name, value in facts.items()))
     output = fresh_output_dir(config.output_dir, config.overwrite_output_dir, folders, WRITTEN)
     write_json(output / "benchmark.json", {"machine": facts, "rows": rows})
@@ -86,11 +99,18 @@ def open_subject(name, place, config, stack):
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         model = random_model(place, folder, threads)
     else:
-        model = open_model(place, config, threads, print)
+        model = load_for_inference(place, config, threads, print)
     engine = "ONNX Runtime" if model.source.suffix == ".onnx" else "MindSpore"
-    return Subject(name, model.predict, engine, model.precision, model.megabytes,
-                   model.config.vocab_size, model.config.max_position_embeddings,
-                   quality_of(model.source.parent))
+    return Subject(
+        name,
+        model.predict,
+        engine,
+        model.precision,
+        model.megabytes,
+        model.config.vocab_size,
+        model.config.max_position_embeddings,
+        quality_of(model.source.parent),
+    )
 
 
 def quality_of(folder):
@@ -99,8 +119,14 @@ def quality_of(folder):
         if (folder / name).is_file():
             values = read_json(folder / name)
             found = values.items() if isinstance(values, dict) else ()
-            return next(((key.removeprefix("eval_"), value) for key, value in found if key.startswith("eval_")
-                         and key != "eval_samples" and isinstance(value, (int, float))), None)
+            return next(
+                (
+                    (key.removeprefix("eval_"), value)
+                    for key, value in found
+                    if key.startswith("eval_") and key != "eval_samples" and isinstance(value, (int, float))
+                ),
+                None,
+            )
     return None
 
 
@@ -108,8 +134,9 @@ def refuse_too_long(subjects, lengths):
     """Raise UserError for a length beyond the positions of a model."""
     for subject in subjects:
         if max(lengths) > subject.positions:
-            raise UserError(f"--lengths {max(lengths)} is more than the {subject.positions} positions of "
-                            f"{subject.name}")
+            raise UserError(
+                f"--lengths {max(lengths)} is more than the {subject.positions} positions of {subject.name}"
+            )
 
 
 def measure(subjects, lengths, config):
@@ -117,18 +144,25 @@ def measure(subjects, lengths, config):
     rows = []
     for length in lengths:
         single = interleaved_milliseconds([call_of(s, 1, length) for s in subjects], config.repeats)
-        whole = interleaved_milliseconds([call_of(s, config.batch_size, length) for s in subjects],
-                                         config.batches, BATCH_WARM_UP)
+        whole = interleaved_milliseconds(
+            [call_of(s, config.batch_size, length) for s in subjects], config.batches, BATCH_WARM_UP
+        )
         for place, subject in enumerate(subjects):
-            rows.append({
-                "model": subject.name, "engine": subject.engine, "precision": subject.precision,
-                "megabytes": subject.megabytes, "of_the_first": subject.megabytes / subjects[0].megabytes,
-                "length": length, "p50_ms": float(np.median(single[place])),
-                "p95_ms": float(np.percentile(single[place], 95)),
-                "times_faster": float(np.median(single[0] / single[place])),
-                "texts_per_second": 1000.0 * config.batch_size / float(np.median(whole[place])),
-                "times_more": float(np.median(whole[0] / whole[place])),
-            })
+            rows.append(
+                {
+                    "model": subject.name,
+                    "engine": subject.engine,
+                    "precision": subject.precision,
+                    "megabytes": subject.megabytes,
+                    "of_the_first": subject.megabytes / subjects[0].megabytes,
+                    "length": length,
+                    "p50_ms": float(np.median(single[place])),
+                    "p95_ms": float(np.percentile(single[place], 95)),
+                    "times_faster": float(np.median(single[0] / single[place])),
+                    "texts_per_second": 1000.0 * config.batch_size / float(np.median(whole[place])),
+                    "times_more": float(np.median(whole[0] / whole[place])),
+                }
+            )
             if subject.quality:
                 rows[-1][subject.quality[0]] = subject.quality[1]
     return rows
@@ -143,8 +177,11 @@ def call_of(subject, rows, length):
 def machine_facts(config):
     """{fact: value} of what the figures depend on."""
     described = describe_machine()
-    return {"threads": thread_count(config), **{name: described[name] for name in FACTS},
-            "load before": load_average()}
+    return {
+        "threads": thread_count(config),
+        **{name: described[name] for name in FACTS},
+        "load before": load_average(),
+    }
 
 
 def thread_count(config):
@@ -161,10 +198,21 @@ def render(rows):
     """The rows as a Markdown table whose columns also line up in a terminal."""
     lines = [list(COLUMNS)]
     for row in rows:
-        lines.append([row["model"], row["engine"], row["precision"], f"{row['megabytes']:.1f}",
-                      f"{row['of_the_first']:.3f}", str(row["length"]), f"{row['p50_ms']:.2f}",
-                      f"{row['p95_ms']:.2f}", f"{row['times_faster']:.2f}", f"{row['texts_per_second']:.0f}",
-                      f"{row['times_more']:.2f}"])
+        lines.append(
+            [
+                row["model"],
+                row["engine"],
+                row["precision"],
+                f"{row['megabytes']:.1f}",
+                f"{row['of_the_first']:.3f}",
+                str(row["length"]),
+                f"{row['p50_ms']:.2f}",
+                f"{row['p95_ms']:.2f}",
+                f"{row['times_faster']:.2f}",
+                f"{row['texts_per_second']:.0f}",
+                f"{row['times_more']:.2f}",
+            ]
+        )
     return aligned(lines, words=3)
 
 
@@ -172,6 +220,14 @@ def quality_points(subjects, rows, lengths):
     """What plot_quality draws: models with a result, their latency at the middle length."""
     middle = sorted(lengths)[len(lengths) // 2]
     milliseconds = {row["model"]: row["p50_ms"] for row in rows if row["length"] == middle}
-    return [{"name": subject.name, "metric": subject.quality[0], "quality": subject.quality[1],
-             "megabytes": subject.megabytes, "milliseconds": milliseconds[subject.name]}
-            for subject in subjects if subject.quality]
+    return [
+        {
+            "name": subject.name,
+            "metric": subject.quality[0],
+            "quality": subject.quality[1],
+            "megabytes": subject.megabytes,
+            "milliseconds": milliseconds[subject.name],
+        }
+        for subject in subjects
+        if subject.quality
+    ]

@@ -1,4 +1,5 @@
 """Several models on the same records: quality, size and latency in one table, losses in one plot."""
+
 from functools import partial
 from pathlib import Path
 
@@ -12,9 +13,9 @@ from ...metrics import best_of, share_of
 from ...train.loss_plot import LOG_FILE, plot_losses, read_log
 from ...weights.huggingface import weight_count
 from ..markdown import aligned
-from ..model.device import equip_device
+from ..model.device import setup_device
+from ..model.inference import load_for_inference
 from ..model.named_models import named_models
-from ..model.open_model import open_model
 from .evaluator import Evaluator
 
 WRITTEN = ("compare.json", "table.md", "losses.png")
@@ -29,32 +30,41 @@ def compare(config):
     task, folders = task_for(to_dict(config)), named_models(config.models)
     inputs = (*folders.values(), config.eval_data_dir)
     check_output_dir(config.output_dir, config.overwrite_output_dir, inputs)
-    device = equip_device(config, lambda remark: None)
+    device = setup_device(config, lambda remark: None)
     rows = [{"model": name, **measure(folder, task, config)} for name, folder in folders.items()]
     for row in rows:
         row["of_the_first"] = share_of(best_of(task, row), best_of(task, rows[0]))
     table = render(rows, task)
     place = device.target if device.target == "CPU" else f"{device.target}, of ONNX files on CPU"
-    print(f"\n{table}\n\n{rows[0]['eval_samples']} rows; milliseconds on {place}, "
-          f"one sentence at a time, median of {rows[0]['timed_sentences']}")
+    print(
+        f"\n{table}\n\n{rows[0]['eval_samples']} rows; milliseconds on {place}, "
+        f"one sentence at a time, median of {rows[0]['timed_sentences']}"
+    )
     output_dir = fresh_output_dir(config.output_dir, config.overwrite_output_dir, inputs, WRITTEN)
     write_json(output_dir / "compare.json", rows)
     write_text(output_dir / "table.md", table + "\n")
-    plot_losses({name: log for name, folder in folders.items() if (log := training_log(folder))},
-                output_dir / "losses.png")
+    plot_losses(
+        {name: log for name, folder in folders.items() if (log := training_log(folder))},
+        output_dir / "losses.png",
+    )
     return rows
 
 
 def measure(folder, task, config):
     """{eval_<metric>: value, ..., parameters, megabytes, milliseconds} of one model folder."""
-    model = open_model(folder, config, say=print, task=task)
+    model = load_for_inference(folder, config, log=print, task=task)
     logits = partial(collect_logits, model.predict)
     evaluator = Evaluator(logits, model.config, task, config, model.tokenizer_dir)
     table = next(iter(evaluator.splits.values())).table
     sentences = [batch[:3] for batch in sentence_batches(table, config)]
     milliseconds = milliseconds_a_sentence(model.predict, sentences)
-    return {**evaluator.metrics(), "parameters": weight_count(model.config), "milliseconds": milliseconds,
-            "megabytes": model.megabytes, "timed_sentences": len(sentences)}
+    return {
+        **evaluator.metrics(),
+        "parameters": weight_count(model.config),
+        "milliseconds": milliseconds,
+        "megabytes": model.megabytes,
+        "timed_sentences": len(sentences),
+    }
 
 
 def sentence_batches(table, config):
@@ -74,6 +84,14 @@ def render(rows, task):
     lines = [[column.format(metric=task.best_metric.replace("_", " ")) for column in COLUMNS]]
     for row in rows:
         share = row["of_the_first"]
-        lines.append([row["model"], f"{best_of(task, row):.4f}", "-" if share is None else f"{share:.1%}",
-                      f"{row['parameters']:,}", f"{row['megabytes']:.1f}", f"{row['milliseconds']:.2f}"])
+        lines.append(
+            [
+                row["model"],
+                f"{best_of(task, row):.4f}",
+                "-" if share is None else f"{share:.1%}",
+                f"{row['parameters']:,}",
+                f"{row['megabytes']:.1f}",
+                f"{row['milliseconds']:.2f}",
+            ]
+        )
     return aligned(lines)

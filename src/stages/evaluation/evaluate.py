@@ -9,26 +9,28 @@ from ...config.fields import to_dict
 from ...config.task.from_records import task_for
 from ...files import check_folder, write_json
 from ...infer.logits import collect_logits
-from ...train.throughput import Meter
-from ..model.open_model import open_model
+from ...train.throughput import ThroughputMeter
+from ..model.inference import load_for_inference
 from . import submission
 from .evaluator import Evaluator
 
 
-def evaluate(config, zoo_config=None, say=None):
+def evaluate(config, zoo_config=None, log=None):
     """Evaluate `config.model_dir`, print one JSON line, write eval_results.json and return the metrics.
 
     With `write_predictions` GLUE's submission files too; what was written is said on standard error.
-    `zoo_config` describes a .ckpt; `say` takes the remarks (default: none of them, the JSON line stands
+    `zoo_config` describes a .ckpt; `log` is the log callback (default: none of them, the JSON line stands
     alone).
     """
-    say = say or (lambda text: None)
+    log = log or (lambda text: None)
     check_folder(config.output_dir)
     task = task_for(to_dict(config))
     tests = submission.read_tests(config, task) if config.write_predictions else ()
     note = partial(print, file=sys.stderr)
-    meter = Meter(note)
-    model = open_model(config.model_dir, config, say=say, task=task, zoo_config=zoo_config, meter=meter)
+    meter = ThroughputMeter(note)
+    model = load_for_inference(
+        config.model_dir, config, log=log, task=task, zoo_config=zoo_config, meter=meter
+    )
     logits = partial(meter.answered, partial(collect_logits, model.predict))
     metrics = Evaluator(logits, model.config, task, config, model.tokenizer_dir).metrics()
     print(json.dumps(metrics), flush=True)

@@ -11,7 +11,7 @@ from ...metrics import task_metrics
 class Evaluator:
     """Evaluates one model again and again on the evaluation records of a config.
 
-    `logits` is the model: a function of one pass over a table (data.dataset.Batches) to the logits of its
+    `logits` is the model: a function of one pass over a table (BucketDataLoader) to the logits of its
     rows, in the order of the task's labels. The first split has GLUE's plain names (eval_accuracy); a second
     one, MNLI's mismatched, the ending _mm.
     """
@@ -48,10 +48,10 @@ def epoch_evaluation(run, network, bert_config, tokenizer_dir, wording=json.dump
 
     def evaluate(epoch, step, keep=True):
         metrics = {**evaluator.metrics(), "epoch": epoch, "step": step}
-        run.journal.say(wording(metrics))
+        run.logger.info(wording(metrics))
         if keep:
             run.keep_best(network, bert_config, metrics, tokenizer_dir)
         else:
-            run.journal.measured(metrics)
+            run.logger.log_metrics(metrics)
 
     return evaluate

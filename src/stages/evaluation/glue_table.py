@@ -9,7 +9,7 @@ from ...tasks import TASKS
 from ..markdown import aligned
 
 MODELS = ("teacher", "student", "int8")
-MEANS = ("acc_and_f1", "corr")   # of two metrics that have rows of their own
+MEANS = ("acc_and_f1", "corr")  # of two metrics that have rows of their own
 RESULTS = "evaluation/{model}/eval_results.json"
 COLUMNS = ("task", "metric", *MODELS, "student kept", "int8 kept")
 NONE = "-"
@@ -23,8 +23,10 @@ def glue_table(config):
     folder = Path(config.output_dir)
     rows = [row for task in TASKS.values() for row in _rows(task, folder / task.name)]
     if not rows:
-        raise UserError(f"{folder} holds no evaluation ({RESULTS.format(model=MODELS[0])} of a task); "
-                        "scripts/run_glue.sh makes them")
+        raise UserError(
+            f"{folder} holds no evaluation ({RESULTS.format(model=MODELS[0])} of a task); "
+            "scripts/run_glue.sh makes them"
+        )
     table = aligned([list(COLUMNS), *map(_cells, rows)], words=2)
     print(table)
     write_json(folder / "table.json", rows)
@@ -43,8 +45,12 @@ def _rows(task, folder):
             continue
         name = f"{task.name}-{'mm' if key.endswith('_mm') else 'm'}" if several else task.name
         values = {model: found[model].get(key) if model in found else None for model in MODELS}
-        yield {"task": name, "metric": _metric(key), **values,
-               **{f"{model}_kept": share_of(values[model], values["teacher"]) for model in MODELS[1:]}}
+        yield {
+            "task": name,
+            "metric": _metric(key),
+            **values,
+            **{f"{model}_kept": share_of(values[model], values["teacher"]) for model in MODELS[1:]},
+        }
 
 
 def _metric(key):
@@ -54,5 +60,9 @@ def _metric(key):
 def _cells(row):
     numbers = [NONE if row[model] is None else f"{row[model]:.4f}" for model in MODELS]
     shares = [row[f"{model}_kept"] for model in MODELS[1:]]
-    return [row["task"], row["metric"].replace("_", " "), *numbers,
-            *(NONE if share is None else f"{share:.1%}" for share in shares)]
+    return [
+        row["task"],
+        row["metric"].replace("_", " "),
+        *numbers,
+        *(NONE if share is None else f"{share:.1%}" for share in shares),
+    ]

@@ -10,7 +10,7 @@ from ...infer.onnx.calibration import measure_ranges
 from ...infer.onnx.int8 import layers_of
 from ...infer.onnx.session import OnnxModel
 from ...weights.huggingface import expected_shapes
-from ..model.open_model import FILES, OpenModel
+from ..model.inference import FILES, OpenModel
 
 RANDOM = "random:"
 BASE = "bert-base"

@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 from ...files import atomic_path
 
-PANEL = (4.2, 3.2)   # inches
+PANEL = (4.2, 3.2)  # inches
 
 
 def plot_quality(points, path):
@@ -21,8 +21,13 @@ def plot_quality(points, path):
     for panel, (key, title) in zip(panels, axes.items(), strict=True):
         panel.scatter([point[key] for point in points], [point["quality"] for point in points], color="black")
         for point in points:
-            panel.annotate(point["name"], (point[key], point["quality"]), xytext=(4, 4),
-                           textcoords="offset points", fontsize="small")
+            panel.annotate(
+                point["name"],
+                (point[key], point["quality"]),
+                xytext=(4, 4),
+                textcoords="offset points",
+                fontsize="small",
+            )
         panel.set(xlabel=title)
         panel.margins(x=0.3, y=0.2)
         panel.set_xlim(left=0)

@@ -49,8 +49,10 @@ def read_tests(config, task):
     manifest = read_json(manifest_file)
     entries = {split: manifest["files"][split] for split in task.test_files if split in manifest["files"]}
     if not entries:
-        raise UserError(f"{config.eval_data_dir} holds no test records: put "
-                        f"{', '.join(task.test_files.values())} beside the dev file and run prepare again")
+        raise UserError(
+            f"{config.eval_data_dir} holds no test records: put "
+            f"{', '.join(task.test_files.values())} beside the dev file and run prepare again"
+        )
     for entry in entries.values():
         _check_whole(entry, manifest["max_rows"], config.eval_data_dir)
     return [TestRows(config, split, entry) for split, entry in entries.items()]
@@ -59,14 +61,18 @@ def read_tests(config, task):
 def _check_whole(entry, max_rows, folder):
     """A submission has every row: refuse records of which nobody knows where the missing rows were."""
     if 0 <= max_rows <= entry["rows"]:
-        raise UserError(f"{folder} holds the first {max_rows} rows of {entry['source']} (--max_rows of "
-                        "prepare); a submission needs them all")
+        raise UserError(
+            f"{folder} holds the first {max_rows} rows of {entry['source']} (--max_rows of "
+            "prepare); a submission needs them all"
+        )
     if entry["unlabelled"] or (entry["skipped"] and not entry["source"].endswith(".tsv")):
-        raise UserError(f"{folder} lacks {entry['unlabelled'] + entry['skipped']} rows of {entry['source']}, "
-                        "whose places are not known; a submission needs them all")
+        raise UserError(
+            f"{folder} lacks {entry['unlabelled'] + entry['skipped']} rows of {entry['source']}, "
+            "whose places are not known; a submission needs them all"
+        )
 
 
-def write_submission(config, task, model, tests, say):
+def write_submission(config, task, model, tests, log):
     """Write one file for each of `tests` into the folder `config.write_predictions`; `say` takes a line each.
 
     Two columns, index and prediction: class names as the task's labels are written, scores within the task's
@@ -81,7 +87,7 @@ def write_submission(config, task, model, tests, say):
         path = Path(config.write_predictions) / test.file.format(task=task.name)
         write_text(path, "".join(["index\tprediction\n", *lines]))
         said = f"; {filling} stands for {len(test.left_out)} that prepare left out" if test.left_out else ""
-        say(f"wrote {path}: {test.rows:,} rows of {test.source}{said}")
+        log(f"wrote {path}: {test.rows:,} rows of {test.source}{said}")
 
 
 def _labels(task):

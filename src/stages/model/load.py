@@ -7,11 +7,11 @@ from ...config.bert_config import BertConfig
 from ...config.quantization import is_range
 from ...config.student_config import RATES, with_rates
 from ...errors import UserError, listed
-from ...model.bert import BertBody, BertClassifier
+from ...model.bert import BertClassifier, BertEncoder
 from ...model.loading import load_strict
-from ...weights.huggingface import fit_head, fit_pooler, tokenizer_files, without_extras
+from ...weights.huggingface import drop_projection, drop_unused_pooler, infer_labels, tokenizer_files
 from ...weights.reader import read_weights
-from .quantization import check_ranges, fit_ranges, layers_for
+from .quantization import align_ranges, check_ranges, layers_for
 
 HEAD = "classifier."
 SHOWN = 6  # names listed in a remark; the rest are counted
@@ -32,7 +32,7 @@ class ModelFiles:
         return folder if tokenizer_files(folder) else None
 
 
-def read_model(path, say, zoo_config=None, part=None):
+def read_model(path, log, zoo_config=None, part=None):
     """Read a model folder or weight file; `zoo_config` describes a .ckpt without config.json.
 
     `part` is "student" or "teacher", for a .ckpt that holds both.
@@ -44,20 +44,20 @@ def read_model(path, say, zoo_config=None, part=None):
             "--config_file first"
         )
     config = BertConfig.from_json(weights.config_file) if weights.config_file else zoo_config
-    config, note = fit_head(config, weights.arrays)
+    config, note = infer_labels(config, weights.arrays)
     if note:
-        say(f"{weights.source}: {note}")
-    arrays, left_out = fit_pooler(config, weights.arrays)
-    _say_set_aside([*weights.set_aside, *left_out], weights.source, say)
+        log(f"{weights.source}: {note}")
+    arrays, left_out = drop_unused_pooler(config, weights.arrays)
+    _say_set_aside([*weights.set_aside, *left_out], weights.source, log)
     return ModelFiles(config, arrays, weights.source)
 
 
-def _say_set_aside(names, source, say):
+def _say_set_aside(names, source, log):
     if names:
-        say(f"{source}: set aside {listed(sorted(names), SHOWN)}")
+        log(f"{source}: set aside {listed(sorted(names), SHOWN)}")
 
 
-def classifier_from(files, task, device, say, fresh_head=False, **changes):
+def classifier_from(files, task, device, log, fresh_head=False, **changes):
     """A BertClassifier with the weights of `files`, its outputs in the order of the task's labels.
 
     The head's rows are matched with the labels by name. Where the head is absent or another task's, it is
@@ -69,9 +69,9 @@ def classifier_from(files, task, device, say, fresh_head=False, **changes):
     config = files.config.for_task(task).replace(
         dtype=device.dtype, compute_type=device.compute_type, **changes
     )
-    order = label_order(files, task, say)
-    arrays, left_out = fit_pooler(config, without_extras(files.arrays))
-    _say_set_aside(left_out, files.source, say)
+    order = label_order(files, task, log)
+    arrays, left_out = drop_unused_pooler(config, drop_projection(files.arrays))
+    _say_set_aside(left_out, files.source, log)
     if not config.by_token:
         _check_pooler(arrays, files.source)
     if order is None and not fresh_head:
@@ -81,13 +81,13 @@ def classifier_from(files, task, device, say, fresh_head=False, **changes):
         )
     if order is None:
         arrays = {name: array for name, array in arrays.items() if not name.startswith(HEAD)}
-        say(f"{files.source}: the head is new{_old_head(files, task)}")
+        log(f"{files.source}: the head is new{_old_head(files, task)}")
     else:
         head = [name for name in arrays if name.startswith(HEAD) and not is_range(name)]
         arrays.update({name: arrays[name][list(order)] for name in head})
     network = BertClassifier(config, layers_for(config, device))
     if "quantization" in changes:
-        arrays = fit_ranges(arrays, network)
+        arrays = align_ranges(arrays, network)
     load_strict(network, arrays, files.source, fresh=(HEAD,) if order is None else ())
     if "quantization" not in changes:
         check_ranges(network, files.source)
@@ -117,26 +117,26 @@ def _outputs(config):
     return ", ".join(config.labels) or f"{config.num_labels} outputs"
 
 
-def without_head(files, say):
+def without_head(files, log):
     """`files` without their classifier, where they have one, so that a network gets a new one; said aloud."""
     if f"{HEAD}weight" not in files.arrays:
         return files
-    say(f"{files.source}: its head, for {_outputs(files.config)}, is left out (--new_head)")
+    log(f"{files.source}: its head, for {_outputs(files.config)}, is left out (--new_head)")
     arrays = {name: array for name, array in files.arrays.items() if not name.startswith(HEAD)}
     return dataclasses.replace(files, arrays=arrays)
 
 
-def body_from(files, device, say):
-    """(BertBody with the weights of `files`, its config); a head is left out, and that is said aloud."""
+def body_from(files, device, log):
+    """(BertEncoder with the weights of `files`, its config); a head is left out, and that is said aloud."""
     config = files.config.replace(
         labels=(), output_mode="classification", dtype=device.dtype, compute_type=device.compute_type
     )
     arrays = {
-        name: array for name, array in without_extras(files.arrays).items() if not name.startswith(HEAD)
+        name: array for name, array in drop_projection(files.arrays).items() if not name.startswith(HEAD)
     }
     if f"{HEAD}weight" in files.arrays:
-        say(f"{files.source}: its head is not used")
-    network = BertBody(config, layers_for(config, device))
+        log(f"{files.source}: its head is not used")
+    network = BertEncoder(config, layers_for(config, device))
     load_strict(network, arrays, files.source)
     check_ranges(network, files.source)
     return network, config
@@ -148,15 +148,15 @@ def dropout_rates(model_config, values):
     return {name: getattr(config, name) for name in RATES}
 
 
-def label_order(files, task, say):
+def label_order(files, task, log):
     """For each label of the task the model's output of that name; None where the model has no such head.
 
     LABEL_0, LABEL_1 ... mean the task's labels by position, which is said aloud.
     """
-    return match_labels(files.config, task, files.source, say) if f"{HEAD}weight" in files.arrays else None
+    return match_labels(files.config, task, files.source, log) if f"{HEAD}weight" in files.arrays else None
 
 
-def match_labels(config, task, source, say):
+def match_labels(config, task, source, log):
     """`label_order` of a head that the BertConfig of the file `source` describes."""
     labels, outputs = config.labels, max(len(task.labels), 1)
     if config.output_mode != task.output_mode:
@@ -165,7 +165,7 @@ def match_labels(config, task, source, say):
         return tuple(range(outputs))
     if len(labels) == outputs and all(str(name).upper() == f"LABEL_{i}" for i, name in enumerate(labels)):
         named = ", ".join(f"{name} = {label}" for name, label in zip(labels, task.labels, strict=True))
-        say(f"{source}: labels by position: {named}")
+        log(f"{source}: labels by position: {named}")
         return tuple(range(outputs))
     if sorted(labels) != sorted(task.labels):
         return None

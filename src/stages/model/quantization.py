@@ -9,22 +9,22 @@ import numpy as np
 from ...config.quantization import is_range
 from ...errors import UserError
 from ...infer.predictor import LogitsCell, evaluation_mode
-from ...model.layers import Dense, Embedding, Lookup, Product
+from ...model.layers import Dense, Embedding, EmbeddingLookup, MatMul
 from ...model.state_dict import named_parameters
 from ...quant.layers import QuantLookup, QuantProduct, calibration_mode
 
 
 def layers_for(config, device):
-    """The layers of an EquippedDevice, quantized as the BertConfig says."""
+    """The layers of an DeviceSetup, quantized as the BertConfig says."""
     quantization, changes = config.quantization, {}
     if quantization is None:
         return device.layers
 
     def product(config):
-        return QuantProduct(quantization, Product(config), device.quantizers)
+        return QuantProduct(quantization, MatMul(config), device.quantizers)
 
     def lookup():
-        return QuantLookup(quantization, Lookup(), device.quantizers)
+        return QuantLookup(quantization, EmbeddingLookup(), device.quantizers)
 
     if quantization.weight_bits or quantization.activation_bits:
         changes["dense"] = partial(Dense, operator=product)
@@ -44,7 +44,7 @@ def refuse_quantized(files):
         )
 
 
-def fit_ranges(arrays, network):
+def align_ranges(arrays, network):
     """`arrays` with exactly the ranges that `network` has: zero, which is not set yet, where one is new."""
     fitted = {name: array for name, array in arrays.items() if not is_range(name)}
     for name in filter(is_range, named_parameters(network)):
@@ -68,7 +68,7 @@ def check_ranges(network, source):
         )
 
 
-def start_ranges(network, value):
+def init_ranges(network, value):
     """Give the ranges that are not set yet the number `value`; returns how many there were."""
     parameters, unset = named_parameters(network), unset_ranges(network)
     for name in unset:

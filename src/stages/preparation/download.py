@@ -10,7 +10,7 @@ from ...data.download.mrpc import write_mrpc
 from ...errors import UserError, is_no_room
 from ...files import add_to_mark, atomic_path, marked
 
-PARTS = ".download"   # archives and what has come of them, below data_dir
+PARTS = ".download"  # archives and what has come of them, below data_dir
 
 
 def download(config):
@@ -19,7 +19,7 @@ def download(config):
     Raises UserError at the end when something is missing.
     """
     chosen, data_dir = choose_data_sets(config.tasks), Path(config.data_dir)
-    address(chosen[0].remotes[0], config.mirror)   # a wrong mirror is one sentence, not one for each
+    address(chosen[0].remotes[0], config.mirror)  # a wrong mirror is one sentence, not one for each
     if data_dir.exists() and not data_dir.is_dir():
         raise UserError(f"data_dir {data_dir} is a file; give a folder")
     failed = []
@@ -33,7 +33,7 @@ def download(config):
             failed.append(data_set.name)
             print(f"{data_set.name}: {error}")
         finally:
-            with contextlib.suppress(OSError):   # what broke off stays there for the next run
+            with contextlib.suppress(OSError):  # what broke off stays there for the next run
                 (data_dir / PARTS).rmdir()
     if failed:
         raise UserError(f"not fetched: {', '.join(failed)}; the lines above say why")
@@ -47,8 +47,10 @@ def _named(data_dir):
     except OSError as error:
         if is_no_room(error):
             raise
-        raise UserError(f"{error.filename2 or error.filename or data_dir} cannot be written: "
-                        f"{error.strerror}; give another data_dir") from None
+        raise UserError(
+            f"{error.filename2 or error.filename or data_dir} cannot be written: "
+            f"{error.strerror}; give another data_dir"
+        ) from None
 
 
 def _provide(data_set, config, data_dir):
@@ -60,8 +62,10 @@ def _provide(data_set, config, data_dir):
     ours = marked(folder) or ()
     foreign = next((name for name in wanted if (folder / name).is_file() and name not in ours), None)
     if foreign:
-        raise UserError(f"{folder / foreign} was not written by a download, so it is not replaced; move or "
-                        "delete it by hand, or give another data_dir")
+        raise UserError(
+            f"{folder / foreign} was not written by a download, so it is not replaced; move or "
+            "delete it by hand, or give another data_dir"
+        )
     if not wanted:
         print(f"{data_set.name}: kept, {', '.join(data_set.files)} are in {folder}")
         return

@@ -1,4 +1,5 @@
 """Text -> token ids -> record files: each split of a task, its schema, its manifest and the tokenizer."""
+
 from pathlib import Path
 
 from ...config.fields import BOOLEAN
@@ -14,14 +15,22 @@ from ...errors import UserError
 from ...files import output_directory, write_json
 from ...tasks import find_task
 from ..markdown import aligned
-from .custom_task import OwnData, own_task_of
+from .custom_task import CustomData, own_task_of
 
 UNK_LIMIT = 0.2
 # The built-in tasks and what writes their files.
 SAMPLES = {"sample": write_sample_task, "sample-ner": write_sample_ner}
 # The last four are the text of the built-in tasks.
-WRITTEN = (MANIFEST_FILE, SCHEMA_FILE, *TOKENIZER_FILES, *SPLIT_FILES, "train.tsv", "dev.tsv", "train.txt",
-           "dev.txt")
+WRITTEN = (
+    MANIFEST_FILE,
+    SCHEMA_FILE,
+    *TOKENIZER_FILES,
+    *SPLIT_FILES,
+    "train.tsv",
+    "dev.tsv",
+    "train.txt",
+    "dev.txt",
+)
 
 
 def prepare(resolved):
@@ -30,7 +39,7 @@ def prepare(resolved):
     output_dir is filled only when all has been written. Raises UserError for anything wrong with the input.
     """
     config, own = resolved.config, own_task_of(resolved)
-    data = OwnData(config, own) if own else TaskFolder(config)
+    data = CustomData(config, own) if own else TaskFolder(config)
     tokenizer = load_tokenizer(config.vocab_file, BOOLEAN.get(config.do_lower_case))
     inputs = [config.vocab_file, config.train_file, *data.inputs]
     with output_directory(config.output_dir, config.overwrite_output_dir, inputs, WRITTEN) as folder:
@@ -71,8 +80,10 @@ class TaskFolder:
             sources["train"] = Path(self.config.train_file)
         for split, source in sources.items():
             if source is None and split not in task.test_files:
-                raise UserError(f"{Path(data_dir) / task.files[split]} does not exist; "
-                                f"it should hold the {split} rows of {task.name}")
+                raise UserError(
+                    f"{Path(data_dir) / task.files[split]} does not exist; "
+                    f"it should hold the {split} rows of {task.name}"
+                )
         return {split: source for split, source in sources.items() if source is not None}
 
 
@@ -87,9 +98,17 @@ def _write_all(config, data, tokenizer, folder):
         write_records(folder / name, table, config.dataset_type)
         schema = schema or schema_of(table)
         files[split] = _entry(name, text, table, counts)
-    manifest = {"task": task.name, "output_mode": task.output_mode, "labels": list(task.labels),
-                "dataset_type": config.dataset_type, "max_seq_length": length, "max_rows": config.max_rows,
-                "files": files, "tokenizer": tokenizer.settings, **data.notes}
+    manifest = {
+        "task": task.name,
+        "output_mode": task.output_mode,
+        "labels": list(task.labels),
+        "dataset_type": config.dataset_type,
+        "max_seq_length": length,
+        "max_rows": config.max_rows,
+        "files": files,
+        "tokenizer": tokenizer.settings,
+        **data.notes,
+    }
     tokenizer.save(folder)
     write_json(folder / SCHEMA_FILE, schema)
     write_json(folder / MANIFEST_FILE, manifest)
@@ -97,36 +116,65 @@ def _write_all(config, data, tokenizer, folder):
 
 
 def _entry(name, text, table, counts):
-    return {"file": name, "source": text.path.name, "labelled": text.labelled, "rows": table.rows,
-            "tokens": int(table.lengths.sum()), "longest": int(table.lengths.max()),
-            "truncated": counts.truncated, "unk_share": round(counts.unk_share, 6),
-            "cut_words": counts.cut_words, "unlabelled": text.unlabelled,
-            "skipped": len(text.bad_rows), "bad_rows": text.bad_rows, "repaired": text.repaired}
+    return {
+        "file": name,
+        "source": text.path.name,
+        "labelled": text.labelled,
+        "rows": table.rows,
+        "tokens": int(table.lengths.sum()),
+        "longest": int(table.lengths.max()),
+        "truncated": counts.truncated,
+        "unk_share": round(counts.unk_share, 6),
+        "cut_words": counts.cut_words,
+        "unlabelled": text.unlabelled,
+        "skipped": len(text.bad_rows),
+        "bad_rows": text.bad_rows,
+        "repaired": text.repaired,
+    }
 
 
 def check_unknown(share, source, vocab_file):
     """Raise UserError where too large a share of the tokens of `source` are [UNK]."""
     if share > UNK_LIMIT:
-        raise UserError(f"{share:.0%} of the tokens of {source} are [UNK] with the vocabulary "
-                        f"{vocab_file} (limit {UNK_LIMIT:.0%}): it is that of another language or casing; "
-                        "give the one of your model, or set --do_lower_case")
+        raise UserError(
+            f"{share:.0%} of the tokens of {source} are [UNK] with the vocabulary "
+            f"{vocab_file} (limit {UNK_LIMIT:.0%}): it is that of another language or casing; "
+            "give the one of your model, or set --do_lower_case"
+        )
 
 
 def _summary(manifest, output_dir):
     cells = [("file", "rows", "tokens/row", "longest", "truncated", "[UNK]", "no label", "skipped")]
-    cells += [(f["file"], f"{f['rows']:,}", f"{f['tokens'] / f['rows']:.1f}", str(f["longest"]),
-               str(f["truncated"]), f"{f['unk_share']:.2%}", str(f["unlabelled"]), str(f["skipped"]))
-              for f in manifest["files"].values()]
-    lines = [f"{manifest['task']}: {manifest['max_seq_length']} tokens a row, "
-             f"{manifest['dataset_type']} in {output_dir}", aligned(cells)]
+    cells += [
+        (
+            f["file"],
+            f"{f['rows']:,}",
+            f"{f['tokens'] / f['rows']:.1f}",
+            str(f["longest"]),
+            str(f["truncated"]),
+            f"{f['unk_share']:.2%}",
+            str(f["unlabelled"]),
+            str(f["skipped"]),
+        )
+        for f in manifest["files"].values()
+    ]
+    lines = [
+        f"{manifest['task']}: {manifest['max_seq_length']} tokens a row, "
+        f"{manifest['dataset_type']} in {output_dir}",
+        aligned(cells),
+    ]
     if manifest["max_rows"] >= 0:
         lines.append(f"only the first {manifest['max_rows']} rows of each file were read (--max_rows)")
     for file in manifest["files"].values():
         if file["cut_words"]:
-            lines.append(f"{file['file']}: {file['cut_words']:,} words did not fit and are lost with their "
-                         "tags (--max_seq_length)")
+            lines.append(
+                f"{file['file']}: {file['cut_words']:,} words did not fit and are lost with their "
+                "tags (--max_seq_length)"
+            )
         if file["repaired"]:
             first = file["repaired"][0]
-            lines.append(f"{file['source']}: {len(file['repaired']):,} tags were mended, the first in line "
-                         f"{first['line']}: {first['reason']}")
+            lines.append(
+                f"{file['source']}: {len(file['repaired']):,} tags were mended, the first in line "
+                f"{first['line']}: {first['reason']}"
+            )
     return "\n".join(lines)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ...config.quantization import Quantization
 from ...data import splits as tables
-from ...data.dataloader import SortedBatches
+from ...data.dataloader import SortedDataLoader
 from ...errors import UserError
 from ...files import check_output_dir, output_directory
 from ...infer.mindir import write_mindir
@@ -16,9 +16,9 @@ from ...infer.onnx.session import count_products
 from ...infer.predictor import LogitsCell
 from ...model.bert import BertClassifier
 from ...model.loading import load_strict
-from ...weights.huggingface import MODEL_FILES, without_extras, without_ranges, write_beside
+from ...weights.huggingface import MODEL_FILES, drop_projection, without_ranges, write_beside
 from ..model import load
-from ..model.open_model import EXPORT, FILES, NOT_FLOAT32, exported_as, refuse_settings, task_of
+from ..model.inference import EXPORT, FILES, NOT_FLOAT32, check_supported, exported_as, task_of
 from .verify import check
 
 CALIBRATION_BATCH = 32
@@ -31,7 +31,7 @@ def export(config):
     """
     inputs = (config.model_dir, config.calibration_data, config.eval_data_dir)
     check_output_dir(config.output_dir, config.overwrite_output_dir, inputs)
-    refuse_settings(config, NOT_FLOAT32, "export, which writes float32")
+    check_supported(config, NOT_FLOAT32, "export, which writes float32")
     # On other devices auto would compare the file with a model in float16.
     config = dataclasses.replace(config, dtype="float32", compute_type="float32")
     if exported_as(Path(config.model_dir)):
@@ -57,7 +57,7 @@ def as_float(files, config):
         raise UserError("--calibration_data and --per_channel are for --precision int8")
     if files.config.quantization:
         print("note: fp32 leaves the quantization out: the weights are those from before rounding")
-    arrays = without_ranges(without_extras(files.arrays))
+    arrays = without_ranges(drop_projection(files.arrays))
     return dataclasses.replace(files, arrays=arrays, config=files.config.replace(quantization=None))
 
 
@@ -66,31 +66,38 @@ def as_integers(files, config):
     if config.format != "onnx":
         raise UserError(f"--precision int8 needs --format onnx; {config.format} holds floats only")
     quantization = files.config.quantization
-    files = dataclasses.replace(files, arrays=without_extras(files.arrays))
+    files = dataclasses.replace(files, arrays=drop_projection(files.arrays))
     if quantization is None:
         return calibrated(files, config)
     if config.calibration_data or config.per_channel:
-        raise UserError(f"{files.source} is quantized and has its ranges; leave out --calibration_data and "
-                        "--per_channel")
+        raise UserError(
+            f"{files.source} is quantized and has its ranges; leave out --calibration_data and --per_channel"
+        )
     if quantization.quantizer != "symmetric":
-        raise UserError(f"{files.source}: weights of the quantizer {quantization.quantizer} have no integer "
-                        "form here; export with --precision fp32")
+        raise UserError(
+            f"{files.source}: weights of the quantizer {quantization.quantizer} have no integer "
+            "form here; export with --precision fp32"
+        )
     return files
 
 
 def calibrated(files, config):
     """A float model as one of 8 bits: the largest |input| of each dense layer over some rows is its range."""
     if not config.calibration_data:
-        raise UserError(f"{files.source} has no ranges of its layers' inputs, which int8 needs; train it "
-                        "with run_q8bert_train.py, or give --calibration_data to measure them on records")
+        raise UserError(
+            f"{files.source} has no ranges of its layers' inputs, which int8 needs; train it "
+            "with run_q8bert_train.py, or give --calibration_data to measure them on records"
+        )
     table = tables.read_split(config, config.calibration_data, "train")
     tables.check_table(table, files.config, None, config.calibration_data)
     tables.check_tokenizer(files.tokenizer_dir, table, config.calibration_data)
     table = tables.sample_rows(table, config.calibration_rows, lambda remark: None)
-    batches = SortedBatches(table, CALIBRATION_BATCH, equal=True).epoch()
+    batches = SortedDataLoader(table, CALIBRATION_BATCH, equal=True).epoch()
     ranges = measure_ranges(files.config, files.arrays, (batch[:3] for batch in batches))
-    print(f"ranges: the largest inputs of {len(ranges)} layers over {table.rows} rows of "
-          f"{config.calibration_data}")
+    print(
+        f"ranges: the largest inputs of {len(ranges)} layers over {table.rows} rows of "
+        f"{config.calibration_data}"
+    )
     quantized = files.config.replace(quantization=Quantization(per_channel=config.per_channel))
     return dataclasses.replace(files, arrays={**files.arrays, **ranges}, config=quantized)
 
@@ -118,10 +125,14 @@ def report(file, files, config):
     """Print the size of the file against the weights in float32, and what multiplies integers."""
     floats = sum(array.nbytes for array in without_ranges(files.arrays).values())
     size = file.stat().st_size
-    print(f"{file.name}: {size / 1e6:.1f} MB, {size / floats:.3f} of the {floats / 1e6:.1f} MB that its "
-          "weights take in float32")
+    print(
+        f"{file.name}: {size / 1e6:.1f} MB, {size / floats:.3f} of the {floats / 1e6:.1f} MB that its "
+        "weights take in float32"
+    )
     if config.precision == "int8":
         integer, other = count_products(file)
         inside = 2 * files.config.num_hidden_layers
-        print(f"matrix products in ONNX Runtime: {integer} of integers, {other} of floats ({inside} of them "
-              "inside attention, which training leaves in float too)")
+        print(
+            f"matrix products in ONNX Runtime: {integer} of integers, {other} of floats ({inside} of them "
+            "inside attention, which training leaves in float too)"
+        )

@@ -13,11 +13,11 @@ from ...data.tokenization.features import encode_texts
 from ...errors import UserError
 from ...infer.postprocess import ANSWERS
 from ...tasks import for_mode
-from ..model.open_model import answers_by_token
+from ..model.inference import answers_by_token
 from .tag import tag
-from .text_model import AskedModel, as_list
+from .text_model import TextModel, as_list
 
-LINES = 8192   # read, answered and printed at a time
+LINES = 8192  # read, answered and printed at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Answers:
     truncated: int
 
 
-class Classifier(AskedModel):
-    """Answers with a model folder; takes and raises what AskedModel does. Words are tagged by tag.Tagger."""
+class Classifier(TextModel):
+    """Answers with a model folder; takes and raises what TextModel does. Words are tagged by tag.Tagger."""
 
     def __init__(self, model_dir, *arguments, **settings):
         super().__init__(model_dir, *arguments, **settings)
@@ -62,11 +62,14 @@ def predict(config):
     if answers_by_token(config.model_dir):
         return tag(config, sentences_of(config))
     if config.input_format != "text":
-        raise UserError(f"--input_format {config.input_format} is for a model that tags words; "
-                        f"{config.model_dir} answers for whole texts")
+        raise UserError(
+            f"--input_format {config.input_format} is for a model that tags words; "
+            f"{config.model_dir} answers for whole texts"
+        )
     pairs = texts_of(config)
-    classify = Classifier(config.model_dir, config.max_seq_length, config.batch_size, threads=config.threads,
-                          settings=config)
+    classify = Classifier(
+        config.model_dir, config.max_seq_length, config.batch_size, threads=config.threads, settings=config
+    )
     word = {"tsv": as_tsv, "json": as_json}[config.format]
     rows = empty = truncated = 0
     while chunk := list(itertools.islice(pairs, LINES)):
@@ -100,12 +103,13 @@ def sentences_of(config):
 def texts_of(config):
     """Iterate over the pairs, or None for an empty text, of the command line, a file or standard input."""
     if config.text_b and len(config.text_b) != len(config.text):
-        raise UserError(f"--text_b has {len(config.text_b)} texts, --text {len(config.text)}; a pair needs "
-                        "one of each")
+        raise UserError(
+            f"--text_b has {len(config.text_b)} texts, --text {len(config.text)}; a pair needs one of each"
+        )
     if config.text and config.input:
         raise UserError("--text and --input are two sources of texts; give one")
     for number, text in enumerate((*config.text, *config.text_b), 1):
-        if HALF_CHARACTER.search(text):   # what Python makes of bytes that are no characters
+        if HALF_CHARACTER.search(text):  # what Python makes of bytes that are no characters
             raise UserError(f"text {number} of the command line is not UTF-8; give it with --input")
     if config.text:
         seconds = config.text_b or [None] * len(config.text)

@@ -10,10 +10,10 @@ from ...data.text.words import joined_words, split_words
 from ...data.tokenization.token_features import encode_sentences
 from ...entities import OUTSIDE, entities
 from ...errors import UserError
-from ...tasks import NOT_COUNTED
-from .text_model import AskedModel, as_list
+from ...tasks import IGNORE_INDEX
+from .text_model import TextModel, as_list
 
-SENTENCES = 8192   # read, answered and printed at a time
+SENTENCES = 8192  # read, answered and printed at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,19 +24,21 @@ class Tags:
     cut: int
 
 
-class Tagger(AskedModel):
-    """Tags the words of sentences; takes and raises what AskedModel does. Refuses a model of whole texts."""
+class Tagger(TextModel):
+    """Tags the words of sentences; takes and raises what TextModel does. Refuses a model of whole texts."""
 
     def __init__(self, model_dir, *arguments, **settings):
         super().__init__(model_dir, *arguments, **settings)
         if not self.config.by_token:
-            raise UserError(f"{model_dir} answers for whole texts; tags are those of a token_classification "
-                            "model")
+            raise UserError(
+                f"{model_dir} answers for whole texts; tags are those of a token_classification model"
+            )
 
     def __call__(self, sentences):
         """[(word, tag), ...] for each sentence, a string or a list of words."""
-        words = [self.words(each).words if isinstance(each, str) else tuple(each)
-                 for each in as_list(sentences)]
+        words = [
+            self.words(each).words if isinstance(each, str) else tuple(each) for each in as_list(sentences)
+        ]
         return [list(zip(*pair, strict=True)) for pair in zip(words, self.tags(words).rows, strict=True)]
 
     def words(self, text):
@@ -56,7 +58,7 @@ class Tagger(AskedModel):
         return Tags([tags + rest for tags, rest in zip(found, beyond, strict=True)], counts.cut_words)
 
     def _tags_of(self, logits, places):
-        return [self.config.labels[index] for index in logits[places != NOT_COUNTED].argmax(axis=-1)]
+        return [self.config.labels[index] for index in logits[places != IGNORE_INDEX].argmax(axis=-1)]
 
 
 def tag(config, lines):
@@ -65,8 +67,9 @@ def tag(config, lines):
     `lines` are the texts, with --input_format conll the lines of a file as bytes. How many words were cut is
     said on standard error.
     """
-    tagger = Tagger(config.model_dir, config.max_seq_length, config.batch_size, threads=config.threads,
-                    settings=config)
+    tagger = Tagger(
+        config.model_dir, config.max_seq_length, config.batch_size, threads=config.threads, settings=config
+    )
     if config.input_format == "conll":
         sentences = map(joined_words, read_words(lines, config.input or "standard input"))
     else:

@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 
 from ...data import splits as tables
-from ...data.dataset import RecordTable
+from ...data.dataset import TokenizedDataset
 from ...errors import UserError
 from ...infer.logits import collect_logits
 from ...infer.predictor import predictor
 from ..model import load
-from ..model.device import equip_device
-from ..model.open_model import OPENERS, task_of
+from ..model.device import setup_device
+from ..model.inference import OPENERS, task_of
 
 BATCH = 32
 RANDOM_ROWS, RANDOM_LENGTH = 32, 64
@@ -46,8 +46,15 @@ class Comparison:
         if output_mode != "regression":
             changed, margin = _changed(*(_choices(values, output_mode) for values in (logits, expected)))
         unit = "tokens" if output_mode == "token_classification" else "rows"
-        return cls(unit, len(logits), float(differences.max()), float(np.median(differences)),
-                   changed, margin, float(np.sqrt(np.mean(expected**2))))
+        return cls(
+            unit,
+            len(logits),
+            float(differences.max()),
+            float(np.median(differences)),
+            changed,
+            margin,
+            float(np.sqrt(np.mean(expected**2))),
+        )
 
     def agrees(self, precision):
         """Whether the differences are those of rounding; never with NaN among the logits."""
@@ -56,8 +63,10 @@ class Comparison:
         return self.largest <= LARGEST
 
     def __str__(self):
-        found = (f"file and model over {self.count} {self.unit}: logits differ by at most {self.largest:.2g}"
-                 f", in half of the {self.unit} by at most {self.typical:.2g}")
+        found = (
+            f"file and model over {self.count} {self.unit}: logits differ by at most {self.largest:.2g}"
+            f", in half of the {self.unit} by at most {self.typical:.2g}"
+        )
         if self.changed is None:
             return found
         margin = f", by margins of up to {self.margin:.2g} in the model" if self.changed else ""
@@ -84,16 +93,21 @@ def check(file, files, config):
     Prints and returns the Comparison. Raises UserError when more than rounding lies between the two.
     """
     table = rows_to_compare(files, config)
-    device = equip_device(config, lambda remark: None)
+    device = setup_device(config, lambda remark: None)
     network, _ = load.classifier_from(files, task_of(files), device, lambda remark: None)
     batches = tables.make_batches(table, config, BATCH, shuffle=False)
     exported = OPENERS[config.format](file, files.config, config, 0)
-    found = Comparison.of(collect_logits(exported.predict, batches),
-                          collect_logits(predictor(network), batches), files.config.output_mode)
+    found = Comparison.of(
+        collect_logits(exported.predict, batches),
+        collect_logits(predictor(network), batches),
+        files.config.output_mode,
+    )
     print(found)
     if not found.agrees(config.precision):
-        raise UserError(f"the exported file does not compute what the model does (logits differ by up to "
-                        f"{found.largest:.3g}); it was not kept: please report this")
+        raise UserError(
+            f"the exported file does not compute what the model does (logits differ by up to "
+            f"{found.largest:.3g}); it was not kept: please report this"
+        )
     return found
 
 
@@ -110,4 +124,4 @@ def rows_to_compare(files, config):
     lengths = draw.integers(min(3, longest), longest + 1, RANDOM_ROWS)
     tokens = draw.integers(0, bert.vocab_size, lengths.sum())
     segments = draw.integers(0, bert.type_vocab_size, lengths.sum())
-    return RecordTable.from_flat(tokens, segments, lengths, None, longest)
+    return TokenizedDataset.from_flat(tokens, segments, lengths, None, longest)

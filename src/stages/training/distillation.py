@@ -9,9 +9,9 @@ from ...model.state_dict import parameter_count
 from ..evaluation.evaluator import epoch_evaluation
 from ..model import load
 from . import student
-from .fit import PhasePlan, freeze, resumed_phase, train_phase
+from .fit import PhaseSpec, freeze, resumed_phase, train_phase
 from .layer_distill import check_objective, layer_map_of, projection_for, train_intermediate
-from .teacher import Teacher, place_teacher
+from .teacher import Teacher, attach_teacher
 
 
 class Distillation:
@@ -22,7 +22,7 @@ class Distillation:
 
     def __init__(self, run, teacher_files, student_files, by_phase):
         self.run, self.config = run, run.config
-        task, say = run.task, run.journal.say
+        task, log = run.task, run.logger.info
         ours = (
             student_files.config if student_files else student.fresh_config(run.config, teacher_files.config)
         )
@@ -32,7 +32,7 @@ class Distillation:
                 tables.check_tokenizer(folder, table, records)
             for config in (teacher_files.config, ours):
                 tables.check_table(table, config, task, records)
-        teacher, self.teacher_config = load.classifier_from(teacher_files, task, run.device, say)
+        teacher, self.teacher_config = load.classifier_from(teacher_files, task, run.device, log)
         # Without epochs there is no phase 1 either, and nothing that it needs is asked for.
         self.phase1 = run.config.td_phase1_epoch_size > 0 and not run.config.load_td1_ckpt_path
         mapped = self.phase1 or run.config.student_init == "teacher_layers"
@@ -52,7 +52,7 @@ class Distillation:
         if self.config.do_eval:
             self.evaluate = epoch_evaluation(run, self.student, self.student_config, self.tokenizer_dir)
         pairs = ", ".join(f"{m + 1}<-{layer}" for m, layer in enumerate(self.layer_map))
-        say(
+        log(
             f"teacher {parameter_count(teacher):,} parameters, student {parameter_count(self.student):,}"
             f"{'; layer map ' if mapped else ''}{pairs}"
         )
@@ -66,12 +66,12 @@ class Distillation:
             if self.evaluate and config.phase1_eval:
                 # By chance the untrained head may beat phase 2's: best/ is phase 2's, where there is one.
                 evaluate = partial(self.evaluate, keep=not config.td_phase2_epoch_size)
-            plan = PhasePlan(1, title, epochs, config.learning_rate)
-            taught = self.student, self.layer_map, self.projection
-            train_intermediate(run, plan, self.batches[0], taught, self.teacher, evaluate)
+            plan = PhaseSpec(1, title, epochs, config.learning_rate)
+            has_teacher = self.student, self.layer_map, self.projection
+            train_intermediate(run, plan, self.batches[0], has_teacher, self.teacher, evaluate)
             run.write_model("phase1", self.student, self.student_config, self.tokenizer_dir)
         title, epochs = "phase 2 (prediction layer)", config.td_phase2_epoch_size
-        plan = PhasePlan(2, title, epochs, config.phase2_learning_rate)
+        plan = PhaseSpec(2, title, epochs, config.phase2_learning_rate)
         self._train_prediction(plan)
         run.write_model("last", self.student, self.student_config, self.tokenizer_dir, run.last_metrics)
 
@@ -88,7 +88,7 @@ class Distillation:
 
     def _train_prediction(self, plan):
         config, rows = self.config, self._prediction_rows()
-        inside, lesson = place_teacher(self.run, plan, self.batches[1], rows, self.teacher)
+        inside, lesson = attach_teacher(self.run, plan, self.batches[1], rows, self.teacher)
         network = DistillNetwork(self.student, rows, inside, temperature=config.temperature)
         train_phase(self.run, plan, network, self.batches[1], self.evaluate, lesson)
 
@@ -96,4 +96,4 @@ class Distillation:
         configs = self.student_config, self.teacher_config
         if not (student_files and self.config.carry_projection):
             return projection_for(*configs)
-        return projection_for(*configs, student_files.arrays, student_files.source, self.run.journal.say)
+        return projection_for(*configs, student_files.arrays, student_files.source, self.run.logger.info)

@@ -14,7 +14,7 @@ from ...weights.huggingface import tokenizer_files
 from ..evaluation.evaluator import epoch_evaluation
 from ..model import load
 from ..model.quantization import refuse_quantized
-from .fit import PhasePlan, train_phase
+from .fit import PhaseSpec, train_phase
 from .run import Run
 
 
@@ -32,15 +32,15 @@ def finetune(task, resolved):
     if config.vocab_dir and config.load_pretrained_path:
         raise UserError("--vocab_dir is for --init fresh: a given model has its own tokenizer; leave it out")
     run = Run("finetune", task, resolved)
-    table = tables.train_table(config, run.journal.say)
+    table = tables.train_table(config, run.logger.info)
     network, bert_config, tokenizer_dir = _network(run)
     tables.check_tokenizer(tokenizer_dir, table, config.train_data_dir)
     tables.check_table(table, bert_config, task, config.train_data_dir)
-    run.journal.say(f"{parameter_count(network):,} parameters")
+    run.logger.info(f"{parameter_count(network):,} parameters")
     evaluate = epoch_evaluation(run, network, bert_config, tokenizer_dir)
     batches = tables.train_batches(table, run, config.epoch_size)
     run.open()
-    plan = PhasePlan(1, "finetune", config.epoch_size, config.learning_rate)
+    plan = PhaseSpec(1, "finetune", config.epoch_size, config.learning_rate)
     train_phase(run, plan, DistillNetwork(network, label_rows(task.output_mode)), batches, evaluate)
     run.write_model("last", network, bert_config, tokenizer_dir, run.last_metrics)
     run.finish()
@@ -49,15 +49,15 @@ def finetune(task, resolved):
 
 def _network(run):
     """The network to train, its config and the folder of its tokenizer."""
-    config, task, say = run.config, run.task, run.journal.say
+    config, task, log = run.config, run.task, run.logger.info
     if config.load_pretrained_path:
-        files = load.read_model(config.load_pretrained_path, say)
+        files = load.read_model(config.load_pretrained_path, log)
         refuse_quantized(files)
         check_architecture(config, files.config, files.source)
         if config.new_head:
-            files = load.without_head(files, say)
+            files = load.without_head(files, log)
         rates = load.dropout_rates(files.config, config)
-        network, bert_config = load.classifier_from(files, task, run.device, say, True, **rates)
+        network, bert_config = load.classifier_from(files, task, run.device, log, True, **rates)
         return network, bert_config, files.tokenizer_dir
     tokenizer_dir = _records_tokenizer(config.vocab_dir, config.train_data_dir)
     bert_config = fresh_student(
@@ -67,7 +67,7 @@ def _network(run):
         compute_type=run.device.compute_type,
     ).for_task(task)
     size = f"{bert_config.num_hidden_layers}L-{bert_config.hidden_size}"
-    say(f"fresh weights: {size}, trained on labels alone")
+    log(f"fresh weights: {size}, trained on labels alone")
     return BertClassifier(bert_config, run.device.layers), bert_config, tokenizer_dir
 
 

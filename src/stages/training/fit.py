@@ -11,14 +11,14 @@ from ...train.device import sink_steps
 from ...train.distributed import gradient_reducer
 from ...train.optimizer import adam_weight_decay, bias_corrected, polynomial_schedule
 from ...train.profiler import StepProfile
-from ...train.throughput import step_operations
+from ...train.throughput import step_flops
 from ...train.train_step import LossScale, TrainStep
-from ...train.trainer import Phase, phase_steps
+from ...train.trainer import TrainPhase, phase_steps
 
 
 @dataclasses.dataclass(frozen=True)
-class PhasePlan:
-    """What differs between one phase and the next. `eval_steps` as in Phase."""
+class PhaseSpec:
+    """What differs between one phase and the next. `eval_steps` as in TrainPhase."""
 
     number: int
     title: str
@@ -38,12 +38,12 @@ def freeze(network):
 def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None, lesson=None):
     """Train what is trainable in `network`; goes on from the run's checkpoint when that is of this phase.
 
-    `evaluate(epoch, step)` is called after each epoch, and as `plan.eval_steps` says; `lesson` as in Phase.
+    `evaluate(epoch, step)` is called after each epoch, and as `plan.eval_steps` says; `lesson` as in TrainPhase.
     """
     config = run.config
     total = phase_steps(plan.epochs, config.train_steps, batches.steps_per_epoch)
     if total == 0:
-        run.journal.say(f"{plan.title}: 0 steps, nothing is trained")
+        run.logger.info(f"{plan.title}: 0 steps, nothing is trained")
         return
     # Masks differ between phases and ranks.
     seed = (config.seed << 16) + (plan.number << 12) + run.ranks.rank
@@ -51,14 +51,14 @@ def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None, less
     step = train_step(network, schedule, config, run.device, seed, run.ranks)
     rows = dataset_hash(batches.table, "labels")
     done = _resume(run, plan.number, step, rows)
-    run.journal.say(
+    run.logger.info(
         f"{plan.title}: {batches.table.rows} rows, batch {batches.batch_size}, lengths "
         f"{'/'.join(map(str, batches.buckets))}, {batches.steps_per_epoch} steps an epoch, {total} in all"
     )
     # What a teacher answers comes from the host, step by step.
     sunk = 0 if lesson else sink_steps(config, run.device, batches.buckets)
     profile = _profile(run, plan, total - done)
-    phase = Phase(
+    phase = TrainPhase(
         number=plan.number,
         title=plan.title,
         step=step,
@@ -71,7 +71,7 @@ def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None, less
         sink_steps=sunk,
         eval_steps=plan.eval_steps,
         lesson=lesson,
-        graph=None if sunk else run.meter.graph(step, "train step", step_operations(network)),
+        graph=None if sunk else run.meter.graph(step, "train step", step_flops(network)),
         meter=run.meter,
         profile=profile,
         noted=lambda: {"rows": rows, "best": run.best_value},
@@ -90,7 +90,7 @@ def train_step(network, schedule, config, device, seed, ranks):
     # The step of the masks is the optimizer's own, which a checkpoint keeps.
     bind_dropout(network, optimizer.global_step, seed)
     network.set_train(True)
-    if network.taught:
+    if network.has_teacher:
         network.teacher.set_train(False)
     return step
 
@@ -104,7 +104,7 @@ def _profile(run, plan, left):
     if not run.config.profile:
         return None
     tables = run.output_dir / "profile" / f"phase{plan.number}" if run.ranks.writes else None
-    return StepProfile(run.config.profile, left, tables, run.journal.say)
+    return StepProfile(run.config.profile, left, tables, run.logger.info)
 
 
 def _resume(run, number, step, rows):

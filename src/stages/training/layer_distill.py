@@ -7,7 +7,7 @@ from ...errors import UserError
 from ...model.layers import Dense
 from ...model.loading import load_strict
 from .fit import train_phase
-from .teacher import place_teacher
+from .teacher import attach_teacher
 
 PROJECTION = "hidden_projection."
 
@@ -29,7 +29,7 @@ def check_objective(config, student_config, teacher_config):
         )
 
 
-def projection_for(student_config, teacher_config, carried=None, source="", say=None):
+def projection_for(student_config, teacher_config, carried=None, source="", log=None):
     """The dense layer from the student's to the teacher's width; None where they agree.
 
     `carried` {name: array} may hold the projection of a general student (from `source`), which goes on then.
@@ -45,7 +45,7 @@ def projection_for(student_config, teacher_config, carried=None, source="", say=
     }
     if arrays:
         load_strict(projection, arrays, f"{source} ({PROJECTION}*)")
-        say("the hidden projection of the general student is carried along")
+        log("the hidden projection of the general student is carried along")
     return projection
 
 
@@ -59,6 +59,6 @@ def train_intermediate(run, plan, batches, student, teacher, evaluate=None):
     weights = config.embedding_weight, config.hidden_weight, config.attention_weight
     rows = intermediate_rows(*weights, **run.device.losses)
     padded = config.loss_padding == "include"
-    inside, lesson = place_teacher(run, plan, batches, rows, teacher, layer_map)
-    taught = DistillNetwork(network, rows, inside, layer_map, projection, include_padding=padded)
-    train_phase(run, plan, taught, batches, evaluate, lesson)
+    inside, lesson = attach_teacher(run, plan, batches, rows, teacher, layer_map)
+    has_teacher = DistillNetwork(network, rows, inside, layer_map, projection, include_padding=padded)
+    train_phase(run, plan, has_teacher, batches, evaluate, lesson)

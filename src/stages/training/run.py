@@ -13,14 +13,14 @@ from ...files import check_output_dir, fresh_output_dir, read_json, write_json
 from ...metrics import best_of, short_name
 from ...model.state_dict import weight_arrays
 from ...train.checkpoint import Checkpoints
-from ...train.distributed import agreement, join_ranks, sum_over_ranks
-from ...train.logger import Journal
+from ...train.distributed import all_reduce_sum, any_rank, join_ranks
+from ...train.logger import RunLogger
 from ...train.loss_plot import LOG_FILE, plot_losses, read_log
 from ...train.matmul_precision import matmul_rate
-from ...train.throughput import Meter
-from ...train.trainer import Loop
+from ...train.throughput import ThroughputMeter
+from ...train.trainer import Trainer
 from ...weights.huggingface import write_directory
-from ..model.device import equip_device
+from ..model.device import setup_device
 from .run_folder import CONFIG_FILE, WRITTEN, check_same_config, inputs_of, refuse_busy
 
 
@@ -40,17 +40,17 @@ class Run:
         else:
             check_output_dir(self.output_dir, self.config.overwrite_output_dir, inputs_of(self.config))
         ms.set_seed(self.config.seed)
-        self.journal = Journal()
-        self.device = equip_device(self.config, self.journal.say)
+        self.logger = RunLogger()
+        self.device = setup_device(self.config, self.logger.info)
         self.ranks = join_ranks(self.config)
-        self.journal.say(f"{title} on {self.device.target}, compute_type {self.device.compute_type}")
-        self.journal.say(resolved.table())
+        self.logger.info(f"{title} on {self.device.target}, compute_type {self.device.compute_type}")
+        self.logger.info(resolved.table())
         self.checkpoints = Checkpoints(self.output_dir, self.config.max_ckpt_num, self.ranks.writes)
         # (position, path) of the checkpoint that a resumed run goes on from
         self.reached = self.checkpoints.last() if self.resumed else None
-        agree = agreement(self.ranks)
-        self.loop = Loop(self.journal, self.checkpoints, self.config, resume_command(), agree)
-        self.meter = Meter(self.journal.say, partial(matmul_rate, self.device.compute_type))
+        agree = any_rank(self.ranks)
+        self.loop = Trainer(self.logger, self.checkpoints, self.config, resume_command(), agree)
+        self.meter = ThroughputMeter(self.logger.info, partial(matmul_rate, self.device.compute_type))
         self.best_value, self.last_metrics = None, None
         self._read_best()
 
@@ -64,15 +64,15 @@ class Run:
         # First of all: without it a run that is killed could not be resumed.
         values = {"values": to_dict(self.config), "origins": self.resolved.origins}
         write_json(self.output_dir / CONFIG_FILE, values)
-        self.journal.open(self.output_dir)
+        self.logger.open(self.output_dir)
         if self.resumed:
             self._take_up()
 
     def _take_up(self):
         """Forget what was done after the checkpoint; without one the run begins anew."""
         position, path = self.reached or ({"phase": 0, "step": 0}, None)
-        self.journal.rewind(position["phase"], position["step"])
-        self.journal.say(
+        self.logger.truncate(position["phase"], position["step"])
+        self.logger.info(
             f"resumed from {path} (step {position['step']})"
             if path
             else f"resumed: {self.output_dir} holds no checkpoint yet, from the beginning"
@@ -93,11 +93,11 @@ class Run:
     def keep_best(self, network, bert_config, metrics, tokenizer_dir):
         """Write best/ when `metrics` beat what is there (strictly), and say `The best acc is ...`."""
         self.last_metrics, value = metrics, best_of(self.task, metrics)
-        self.journal.measured(metrics)
+        self.logger.log_metrics(metrics)
         if self.best_value is None or value > self.best_value:
             self.best_value = value
             self.write_model("best", network, bert_config, tokenizer_dir, metrics)
-        self.journal.say(f"The best {short_name(self.task)} is {self.best_value:.6f}")
+        self.logger.info(f"The best {short_name(self.task)} is {self.best_value:.6f}")
 
     def write_model(self, name, network, bert_config, tokenizer_dir, metrics=None, extra=None):
         """Write the network as the model folder `name`/ of this run; transformers opens it as it is.
@@ -116,12 +116,12 @@ class Run:
 
     def finish(self):
         """The last lines of a run, and its loss curves."""
-        for line in self.meter.lines(sum_over_ranks(self.ranks)):
-            self.journal.say(line)
+        for line in self.meter.lines(all_reduce_sum(self.ranks)):
+            self.logger.info(line)
         for name in ("best", "last"):
             if (self.output_dir / name).is_dir():
-                self.journal.say(f"{name} model: {self.output_dir / name}")
-        self.journal.close()
+                self.logger.info(f"{name} model: {self.output_dir / name}")
+        self.logger.close()
         log = self.output_dir / LOG_FILE
         if self.ranks.writes and log.is_file():
             plot_losses({"": read_log(log)}, self.output_dir / "losses.png")

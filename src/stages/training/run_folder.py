@@ -11,9 +11,16 @@ from ...weights.huggingface import MODEL_FILES
 
 CONFIG_FILE = "run_config.json"
 # All that a training run writes; phase1/ is a task distillation's.
-WRITTEN = (CONFIG_FILE, "log.txt", "losses.jsonl", "losses.png", "events/events.out.tfevents.*",
-           "checkpoints/phase*_step_*.safetensors", "profile/phase*_*.csv",
-           *(f"{folder}/{file}" for folder in ("best", "last", "phase1") for file in MODEL_FILES))
+WRITTEN = (
+    CONFIG_FILE,
+    "log.txt",
+    "losses.jsonl",
+    "losses.png",
+    "events/events.out.tfevents.*",
+    "checkpoints/phase*_step_*.safetensors",
+    "profile/phase*_*.csv",
+    *(f"{folder}/{file}" for folder in ("best", "last", "phase1") for file in MODEL_FILES),
+)
 # Flags that may differ between an interrupted run and the one that resumes it.
 FREE_ON_RESUME = (
     "resume",

@@ -9,7 +9,7 @@ from ..model import load
 from ..model.quantization import refuse_quantized
 
 
-def read_student(config, zoo_config, say):
+def read_student(config, zoo_config, log):
     """The student's files (after phase 1, or general), or None for a student made here."""
     path = config.load_td1_ckpt_path or config.load_gd_ckpt_path
     if config.student_init == "teacher_layers" and path:
@@ -19,10 +19,10 @@ def read_student(config, zoo_config, say):
         raise UserError("--new_head replaces that of a given student; give one with --load_gd_ckpt_path")
     if not path:
         return None
-    files = load.read_model(path, say, zoo_config, "student")
+    files = load.read_model(path, log, zoo_config, "student")
     refuse_quantized(files)
     check_architecture(config, files.config, files.source)
-    return load.without_head(files, say) if config.new_head else files
+    return load.without_head(files, log) if config.new_head else files
 
 
 def fresh_config(config, teacher):
@@ -37,27 +37,34 @@ def fresh_config(config, teacher):
 
 def build(run, files, teacher_files, layer_map):
     """The student network and its config; where its weights come from is said aloud."""
-    config, task, say = run.config, run.task, run.journal.say
+    config, task, log = run.config, run.task, run.logger.info
     if files:
-        say(f"student from {files.source}")
+        log(f"student from {files.source}")
         rates = load.dropout_rates(files.config, config)
-        return load.classifier_from(files, task, run.device, say, True, **rates)
-    student_config = fresh_config(config, teacher_files.config).for_task(task).replace(
-        dtype=run.device.dtype, compute_type=run.device.compute_type
+        return load.classifier_from(files, task, run.device, log, True, **rates)
+    student_config = (
+        fresh_config(config, teacher_files.config)
+        .for_task(task)
+        .replace(dtype=run.device.dtype, compute_type=run.device.compute_type)
     )
     network = BertClassifier(student_config, run.device.layers)
     if config.student_init == "teacher_layers":
         _copy_teacher_layers(network, student_config, teacher_files, layer_map, task)
-        say(f"student from the teacher's embeddings, pooler and layers {', '.join(map(str, layer_map))}")
+        log(f"student from the teacher's embeddings, pooler and layers {', '.join(map(str, layer_map))}")
     else:
-        say("student: no general student was given (load_gd_ckpt_path is empty), its weights are fresh")
+        log("student: no general student was given (load_gd_ckpt_path is empty), its weights are fresh")
     return network, student_config
 
 
 def _copy_teacher_layers(network, student_config, teacher_files, layer_map, task):
     teacher = teacher_files.config
-    for field in ("hidden_size", "intermediate_size", "num_attention_heads", "hidden_act",
-                  "use_relative_positions"):
+    for field in (
+        "hidden_size",
+        "intermediate_size",
+        "num_attention_heads",
+        "hidden_act",
+        "use_relative_positions",
+    ):
         ours, theirs = getattr(student_config, field), getattr(teacher, field)
         if ours != theirs:
             raise UserError(

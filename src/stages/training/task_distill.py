@@ -23,10 +23,10 @@ def task_distill(task, resolved):
         return _evaluate_alone(config)
     path = _required(config.load_teacher_ckpt_path, "load_teacher_ckpt_path")
     run = Run("task_distill", task, resolved)
-    say = run.journal.say
-    teacher_files = load.read_model(path, say, TEACHER_NET, "teacher")
-    student_files = student.read_student(config, STUDENT_NET, say)
-    distillation = Distillation(run, teacher_files, student_files, _tables(config, say))
+    log = run.logger.info
+    teacher_files = load.read_model(path, log, TEACHER_NET, "teacher")
+    student_files = student.read_student(config, STUDENT_NET, log)
+    distillation = Distillation(run, teacher_files, student_files, _tables(config, log))
     # The networks have copies of the weights: those of a BERT-base would take 0.4 GB to the end of the run.
     del teacher_files, student_files
     run.open()
@@ -35,13 +35,13 @@ def task_distill(task, resolved):
     return run
 
 
-def _tables(config, say):
+def _tables(config, log):
     """(folder, table) of the training records of both phases; each folder is read once."""
     given, more = config.train_data_dir, config.augmented_data_dir
     if not more:
-        return [(given, tables.train_table(config, say))] * 2
-    augmented = more, tables.sample_rows(tables.read_split(config, more, "train"), config.max_rows, say)
-    return [augmented, augmented if config.phase2_augmented else (given, tables.train_table(config, say))]
+        return [(given, tables.train_table(config, log))] * 2
+    augmented = more, tables.sample_rows(tables.read_split(config, more, "train"), config.max_rows, log)
+    return [augmented, augmented if config.phase2_augmented else (given, tables.train_table(config, log))]
 
 
 def _evaluate_alone(config):

@@ -1,4 +1,4 @@
-"""Whether a phase's teacher answers in every step, or once: the choice, and the Lesson that comes of it."""
+"""Whether a phase's teacher answers in every step, or once: the choice, and the CachedTeacher that follows."""
 
 import dataclasses
 import shutil
@@ -7,11 +7,11 @@ from pathlib import Path
 
 from ...config.bert_config import BertConfig
 from ...config.teacher_cache_config import FOLDER
-from ...distill.cached_teacher import AnsweringTeacher, Lesson
+from ...distill.cached_teacher import CachedTeacher, TeacherForward
 from ...distill.network import TEACHER_FEATURES
-from ...distill.teacher_cache import Layout, TeacherCache, dataset_hash, digest_of
+from ...distill.teacher_cache import Layout, TeacherCache, dataset_hash, hash_arrays
 from ...model.state_dict import weight_arrays
-from ...train.throughput import depth_of, forward_operations
+from ...train.throughput import depth_of, forward_flops
 from ...train.trainer import phase_steps
 
 GB = 1e9
@@ -37,11 +37,11 @@ class Teacher:
     @cached_property
     def digest(self):
         """SHA-256 over its weights, which every cache of it has in its key."""
-        return digest_of(weight_arrays(self.network))
+        return hash_arrays(weight_arrays(self.network))
 
 
-def place_teacher(run, plan, batches, rows, teacher, layer_map=()):
-    """(network, lesson): the teacher's network for a DistillNetwork over `rows`, or a Lesson in its place.
+def attach_teacher(run, plan, batches, rows, teacher, layer_map=()):
+    """(network, lesson): the teacher's network for a DistillNetwork over `rows`, or a CachedTeacher in its place.
 
     Exactly one of them is None; both where no row asks for a teacher. The estimate and the choice are said.
     """
@@ -52,7 +52,7 @@ def place_teacher(run, plan, batches, rows, teacher, layer_map=()):
     if config.teacher_cache == "off" or (config.teacher_cache == "logits" and features != ["logits"]):
         return teacher.network, None
     if getattr(config, "loss_padding", "exclude") == "include" and features != ["logits"]:
-        run.journal.say("teacher cache: --loss_padding include needs the padding, which is not kept: off")
+        run.logger.info("teacher cache: --loss_padding include needs the padding, which is not kept: off")
         return teacher.network, None
     cache = cache_of(run, batches.table, features, teacher, layer_map)
     if not _is_worth_it(run, plan, batches, cache):
@@ -60,10 +60,10 @@ def place_teacher(run, plan, batches, rows, teacher, layer_map=()):
     later = [feature for feature in teacher.later if feature not in features]
     aside = cache_of(run, batches.table, later, teacher, layer_map) if later else None
     features += later
-    answering = AnsweringTeacher(teacher.network, features, layer_map).set_train(False)
-    operations = partial(forward_operations, teacher.config, layers=depth_of(features, layer_map))
+    answering = TeacherForward(teacher.network, features, layer_map).set_train(False)
+    operations = partial(forward_flops, teacher.config, layers=depth_of(features, layer_map))
     answering = run.meter.graph(answering, "teacher", operations)
-    return None, Lesson(answering, cache, _agreed(run), run.ranks.writes, run.journal.say, aside)
+    return None, CachedTeacher(answering, cache, _agreed(run), run.ranks.writes, run.logger.info, aside)
 
 
 def cache_of(run, table, features, teacher, layer_map):
@@ -101,10 +101,10 @@ def _agreed(run):
 
 def _is_worth_it(run, plan, batches, cache):
     """Whether to use the cache: it is there, or will be whole after an epoch and has room. Said aloud."""
-    agreed, say, config = _agreed(run), run.journal.say, run.config
+    agreed, log, config = _agreed(run), run.logger.info, run.config
     title = f"teacher cache of {plan.title}"
     if agreed(cache.is_complete()):
-        say(f"{title}: {cache.folder} is read, {cache.bytes / GB:.3g} GB; the teacher has nothing to do")
+        log(f"{title}: {cache.folder} is read, {cache.bytes / GB:.3g} GB; the teacher has nothing to do")
         return True
     free = _free_bytes(cache.folder.parent)
     estimate = f"{len(cache.lengths)} rows, {cache.bytes / GB:.3g} GB, {free / GB:.3g} GB of disk free"
@@ -117,9 +117,9 @@ def _is_worth_it(run, plan, batches, cache):
     elif cache.bytes > free / (4 if config.teacher_cache == "auto" else 1):
         against = "more than a quarter of the free disk" if config.teacher_cache == "auto" else "no room"
     if not agreed(against is None):
-        say(f"{title}: {estimate}; off ({against or 'as rank 0 says'}), the teacher answers in every step")
+        log(f"{title}: {estimate}; off ({against or 'as rank 0 says'}), the teacher answers in every step")
         return False
-    say(f"{title}: {estimate}; written to {cache.folder} in the first epoch, read in every later one")
+    log(f"{title}: {estimate}; written to {cache.folder} in the first epoch, read in every later one")
     return True
 
 

@@ -1,10 +1,11 @@
 """Task files and flags of a task of one's own: what they say, and a sentence for what they get wrong."""
+
 import json
 import time
 
 import pytest
 
-from src.config.task.custom import CARRIED, OwnTask, own_task
+from src.config.task.custom import CARRIED, CustomTask, custom_task
 from src.config.task.from_records import spec_of, task_for
 from src.errors import UserError
 from src.tasks import TASKS
@@ -28,10 +29,16 @@ def written(folder, text, name="my_task.yaml"):
 
 
 def test_a_yaml_file(tmp_path):
-    own = own_task(written(tmp_path, YAML), {})
-    assert own == OwnTask(task_name="my_task", train_file=str(tmp_path / "reviews.csv"),
-                          text_columns=("title", "body"), label_column="topic", labels=("yes", "no", "1.0"),
-                          best_metric="f1_macro", dev_share=0.25)
+    own = custom_task(written(tmp_path, YAML), {})
+    assert own == CustomTask(
+        task_name="my_task",
+        train_file=str(tmp_path / "reviews.csv"),
+        text_columns=("title", "body"),
+        label_column="topic",
+        labels=("yes", "no", "1.0"),
+        best_metric="f1_macro",
+        dev_share=0.25,
+    )
     task = own.spec()
     assert (task.name, task.text_columns, task.labels) == ("my_task", ("title", "body"), ("yes", "no", "1.0"))
     assert (task.metrics, task.best_metric) == (("accuracy", "f1_macro"), "f1_macro")
@@ -39,43 +46,56 @@ def test_a_yaml_file(tmp_path):
 
 
 def test_a_json_file_says_the_same(tmp_path):
-    values = {"train_file": "reviews.csv", "text_columns": ["title", "body"], "label_column": "topic",
-              "labels": ["yes", "no", "1.0"], "best_metric": "f1_macro", "dev_share": 0.25, "dev_file": None}
-    as_json = own_task(written(tmp_path, json.dumps(values, indent="\t"), "my_task.json"), {})
-    assert as_json == own_task(written(tmp_path, YAML), {})
+    values = {
+        "train_file": "reviews.csv",
+        "text_columns": ["title", "body"],
+        "label_column": "topic",
+        "labels": ["yes", "no", "1.0"],
+        "best_metric": "f1_macro",
+        "dev_share": 0.25,
+        "dev_file": None,
+    }
+    as_json = custom_task(written(tmp_path, json.dumps(values, indent="\t"), "my_task.json"), {})
+    assert as_json == custom_task(written(tmp_path, YAML), {})
 
 
 def test_flags_win_but_for_the_rows_that_are_split(tmp_path):
     given = {"label_column": "stars", "task_name": "other", "train_file": "augmented.csv"}
-    own = own_task(written(tmp_path, YAML), given)
+    own = custom_task(written(tmp_path, YAML), given)
     assert (own.label_column, own.task_name) == ("stars", "other")
     assert own.train_file == str(tmp_path / "reviews.csv")
-    assert own_task("", FLAGS).task_name == "reviews"
+    assert custom_task("", FLAGS).task_name == "reviews"
 
 
-@pytest.mark.parametrize("mode, labels, metrics", [
-    ("classification", ("a", "b"), ("accuracy",)),
-    ("classification", ("a", "b", "c"), ("accuracy", "f1_macro")),
-    ("multi_label", ("a", "b"), ("f1_micro", "f1_macro", "subset_accuracy")),
-    ("regression", (), ("pearson", "spearmanr", "corr"))])
+@pytest.mark.parametrize(
+    "mode, labels, metrics",
+    [
+        ("classification", ("a", "b"), ("accuracy",)),
+        ("classification", ("a", "b", "c"), ("accuracy", "f1_macro")),
+        ("multi_label", ("a", "b"), ("f1_micro", "f1_macro", "subset_accuracy")),
+        ("regression", (), ("pearson", "spearmanr", "corr")),
+    ],
+)
 def test_metrics_of_the_modes(mode, labels, metrics):
-    task = own_task("", {**FLAGS, "output_mode": mode}).with_labels(labels).spec()
+    task = custom_task("", {**FLAGS, "output_mode": mode}).with_labels(labels).spec()
     assert (task.metrics, task.best_metric, task.output_mode) == (metrics, metrics[0], mode)
     given = {**FLAGS, "output_mode": mode, "best_metric": metrics[-1]}
-    chosen = own_task("", given).with_labels(labels).spec()
+    chosen = custom_task("", given).with_labels(labels).spec()
     assert (chosen.metrics, chosen.best_metric) == (metrics, metrics[-1])
 
 
 def test_a_metric_beside_the_usual_ones():
-    own = own_task("", {**FLAGS, "best_metric": "f1"})
+    own = custom_task("", {**FLAGS, "best_metric": "f1"})
     assert own.with_labels(("a", "b")).spec().metrics == ("accuracy", "f1")
     with pytest.raises(UserError, match="best_metric f1 is of two labels, and reviews has 3"):
         own.with_labels(("a", "b", "c"))
 
 
 BAD_FILES = {
-    "unknown key": ("train_file: a.csv\ntext_column: b", 'line 2: unknown key "text_column"; did you mean '
-                                                         '"text_columns"?'),
+    "unknown key": (
+        "train_file: a.csv\ntext_column: b",
+        'line 2: unknown key "text_column"; did you mean "text_columns"?',
+    ),
     "repeated key": ("labels: [a, b]\n\nlabels: [c, d]", "line 3: the key labels is there twice, first"),
     "bad YAML": ("train_file: a.csv\nlabels: [a, b\ndev_file: c", "line 3: not valid YAML"),
     "tab in YAML": ("train_file: a.csv\n\tlabels: x", "line 2: not valid YAML"),
@@ -92,22 +112,33 @@ BAD_FILES = {
     "no rows": ("dev_file: a.csv\ntext_columns: b", ": train_file is needed: .* for dev_file alone is"),
     "no text": ("train_file: a.csv", ": text_columns names nothing; give one column of text, or"),
     "same text": ("train_file: a.csv\ntext_columns: [b, b]", "line 2: text_columns names b and b; give one"),
-    "text is label": ("train_file: a.csv\ntext_columns: [label, b]",
-                      "label_column label is a column of text"),
-    "duplicate label": (GIVEN + "labels: [x, y, x]",
-                        'line 3: the label "x" is there twice'),
+    "text is label": (
+        "train_file: a.csv\ntext_columns: [label, b]",
+        "label_column label is a column of text",
+    ),
+    "duplicate label": (GIVEN + "labels: [x, y, x]", 'line 3: the label "x" is there twice'),
     "empty label": (GIVEN + "labels: [x, '']", "line 3: a label is empty, or begins"),
     "one label": (GIVEN + "labels: x", "line 3: there is only the label x; two"),
-    "labels of scores": (GIVEN + "output_mode: regression\nlabels: [x, y]",
-                         "line 4: labels are of classes, a regression has scores"),
-    "label with separator": (GIVEN + "output_mode: multi_label\nlabels: [x|y, z]",
-                             'line 4: the label "x|y" holds the label_separator |'),
-    "separator": (GIVEN + "label_separator: ','",
-                  "line 3: label_separator is for multi_label, the output_mode is classification"),
-    "metric": (GIVEN + "best_metric: pearson",
-               "line 3: best_metric pearson is not one of accuracy, .*, those of classification"),
-    "two splits": (GIVEN + "dev_share: 0.2\ndev_file: c.csv",
-                   "line 4: there is a dev_file and dev_share for a split too"),
+    "labels of scores": (
+        GIVEN + "output_mode: regression\nlabels: [x, y]",
+        "line 4: labels are of classes, a regression has scores",
+    ),
+    "label with separator": (
+        GIVEN + "output_mode: multi_label\nlabels: [x|y, z]",
+        'line 4: the label "x|y" holds the label_separator |',
+    ),
+    "separator": (
+        GIVEN + "label_separator: ','",
+        "line 3: label_separator is for multi_label, the output_mode is classification",
+    ),
+    "metric": (
+        GIVEN + "best_metric: pearson",
+        "line 3: best_metric pearson is not one of accuracy, .*, those of classification",
+    ),
+    "two splits": (
+        GIVEN + "dev_share: 0.2\ndev_file: c.csv",
+        "line 4: there is a dev_file and dev_share for a split too",
+    ),
     "name": (GIVEN + "task_name: my reviews", 'line 3: task_name "my reviews" is no'),
     "GLUE's name": (GIVEN + "task_name: sst2", "line 3: task_name sst2 is a task with"),
 }
@@ -116,51 +147,65 @@ BAD_FILES = {
 @pytest.mark.parametrize("text, complaint", BAD_FILES.values(), ids=BAD_FILES)
 def test_bad_task_files(tmp_path, text, complaint):
     with pytest.raises(UserError, match=f"my_task.yaml.*{complaint.replace('|', '[|]')}") as error:
-        own_task(written(tmp_path, text), {})
+        custom_task(written(tmp_path, text), {})
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("text, complaint", [
-    ('{"train_file": "a.csv",\n "labels": [1, 2}', "my_task.json, line 2: not valid JSON"),
-    ('{"train_file": "a.csv",\n "labels": [true, "b"]}', "line 2: labels has to be .* quotes around true"),
-    ('{"train_file": "a.csv",\n "trian_file": "b"}', '2: unknown key "trian_file"; did you mean'),
-    ('{"labels": ["a", "b"],\n "labels": ["c", "d"]}', "the key labels is there twice"),
-    ('["train_file"]', "is no task file: an object")])
+@pytest.mark.parametrize(
+    "text, complaint",
+    [
+        ('{"train_file": "a.csv",\n "labels": [1, 2}', "my_task.json, line 2: not valid JSON"),
+        (
+            '{"train_file": "a.csv",\n "labels": [true, "b"]}',
+            "line 2: labels has to be .* quotes around true",
+        ),
+        ('{"train_file": "a.csv",\n "trian_file": "b"}', '2: unknown key "trian_file"; did you mean'),
+        ('{"labels": ["a", "b"],\n "labels": ["c", "d"]}', "the key labels is there twice"),
+        ('["train_file"]', "is no task file: an object"),
+    ],
+)
 def test_bad_json(tmp_path, text, complaint):
     with pytest.raises(UserError, match=complaint):
-        own_task(written(tmp_path, text, "my_task.json"), {})
+        custom_task(written(tmp_path, text, "my_task.json"), {})
 
 
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(UserError, match="absent.yaml cannot be read: No such file"):
-        own_task(tmp_path / "absent.yaml", {})
+        custom_task(tmp_path / "absent.yaml", {})
     with pytest.raises(UserError, match="my_task.toml should end with .yaml or .json"):
-        own_task(written(tmp_path, "", "my_task.toml"), {})
+        custom_task(written(tmp_path, "", "my_task.toml"), {})
     (tmp_path / "bad.yaml").write_bytes(b"task_name: caf\xe9")
     with pytest.raises(UserError, match=r"bad.yaml is not UTF-8 \(byte 15\)"):
-        own_task(tmp_path / "bad.yaml", {})
+        custom_task(tmp_path / "bad.yaml", {})
 
 
 def test_no_tag_of_yaml_is_acted_upon(tmp_path):
     text = "train_file: !!python/object/apply:os.system ['touch ran']\ntext_columns: b"
     with pytest.raises(UserError, match="line 1: train_file has to be text"):
-        own_task(written(tmp_path, text), {})
+        custom_task(written(tmp_path, text), {})
 
 
-@pytest.mark.parametrize("change, complaint", [
-    ({"text_columns": ("a", "b", "c")}, "command line: text_columns names a and b and c"),
-    ({"labels": ("x", "x")}, 'command line: the label "x" is there twice'),
-    ({"output_mode": "multi_label", "label_separator": ""}, "command line: label_separator is empty"),
-    ({"output_mode": "multi_label", "label_separator": "\t"}, "label_separator holds a tab or a line break")])
+@pytest.mark.parametrize(
+    "change, complaint",
+    [
+        ({"text_columns": ("a", "b", "c")}, "command line: text_columns names a and b and c"),
+        ({"labels": ("x", "x")}, 'command line: the label "x" is there twice'),
+        ({"output_mode": "multi_label", "label_separator": ""}, "command line: label_separator is empty"),
+        (
+            {"output_mode": "multi_label", "label_separator": "\t"},
+            "label_separator holds a tab or a line break",
+        ),
+    ],
+)
 def test_flags_are_named_as_flags(change, complaint):
     with pytest.raises(UserError, match=complaint):
-        own_task("", {**FLAGS, **change})
+        custom_task("", {**FLAGS, **change})
 
 
 def test_many_labels_are_compared_at_once():
     """A column of scores or ids taken for labels is refused soon, not after the square of its rows."""
     labels, begun = [str(number) for number in range(60_000)], time.process_time()
-    assert own_task("", FLAGS).with_labels(labels).labels == tuple(labels)
+    assert custom_task("", FLAGS).with_labels(labels).labels == tuple(labels)
     assert time.process_time() - begun < 5
 
 
@@ -169,16 +214,19 @@ def test_many_labels_are_compared_at_once():
 
 def records(folder, own):
     folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text(json.dumps({"task": own.task_name, "own_task": own.carried()}))
+    (folder / "manifest.json").write_text(json.dumps({"task": own.task_name, "custom_task": own.carried()}))
     return folder
 
 
 def test_records_name_their_task(tmp_path):
-    own = own_task("", {**FLAGS, "labels": ("a", "b")})
+    own = custom_task("", {**FLAGS, "labels": ("a", "b")})
     folder = records(tmp_path / "records", own)
     assert set(own.carried()) == set(CARRIED)
-    for flags in ({"train_data_dir": str(folder)}, {"eval_data_dir": f"{folder}/dev.tfrecord,x"},
-                  {"train_data_dir": folder, "task_name": "Reviews"}):
+    for flags in (
+        {"train_data_dir": str(folder)},
+        {"eval_data_dir": f"{folder}/dev.tfrecord,x"},
+        {"train_data_dir": folder, "task_name": "Reviews"},
+    ):
         assert task_for(flags) == own.spec()
     with pytest.raises(UserError, match="--task_name SST-2 contradicts the records .*, which are of reviews"):
         task_for({"train_data_dir": str(folder), "task_name": "SST-2"})

@@ -10,7 +10,7 @@ import pytest
 from src.data.augmentation import neighbors as augment_neighbours
 from src.data.augmentation.glove import load_glove
 from src.data.augmentation.masked_contexts import ContextForm, pieces_of_words
-from src.data.augmentation.neighbors import WordTable, nearest, neighbours_by_pieces, neighbours_in, unit_rows
+from src.data.augmentation.neighbors import WordTable, nearest, neighbors_by_pieces, neighbors_in, unit_rows
 from src.data.augmentation.parts import Parts
 from src.data.augmentation.rows import SeenTexts, row_line, text_hash
 from src.data.augmentation.words import find_words
@@ -67,11 +67,15 @@ def test_the_copy_goes_elsewhere_where_the_folder_cannot_be_written(tmp_path, mo
     assert os.listdir(path.parent) == ["g.txt"] and len(os.listdir(tmp_path / "spare")) == 3
 
 
-@pytest.mark.parametrize("line, complaint", [
-    ("show 1 2", "line 3: 2 numbers after the word where 4 belong"),
-    ("show 1 2 x 4", "line 3: not a word and 4 numbers"),
-    ("show 1 2 nan 4", "line 3: the vector holds a number that is not finite"),
-    ("", "line 3: 0 numbers after the word where 4 belong")])
+@pytest.mark.parametrize(
+    "line, complaint",
+    [
+        ("show 1 2", "line 3: 2 numbers after the word where 4 belong"),
+        ("show 1 2 x 4", "line 3: not a word and 4 numbers"),
+        ("show 1 2 nan 4", "line 3: the vector holds a number that is not finite"),
+        ("", "line 3: 0 numbers after the word where 4 belong"),
+    ],
+)
 def test_a_broken_glove_file_leaves_nothing(tmp_path, line, complaint):
     path = tmp_path / "g.txt"
     path.write_text(f"film 1 2 3 4\nmovie 2 3 4 5\n{line}\nplay 1 1 1 1\n")
@@ -80,8 +84,10 @@ def test_a_broken_glove_file_leaves_nothing(tmp_path, line, complaint):
     assert os.listdir(tmp_path) == ["g.txt"]
 
 
-@pytest.mark.parametrize("content, complaint", [
-    ("", "no word"), ("sentences of text\n", "line 1: not a word and 2 numbers"), ("a 1 2\n", "no word")])
+@pytest.mark.parametrize(
+    "content, complaint",
+    [("", "no word"), ("sentences of text\n", "line 1: not a word and 2 numbers"), ("a 1 2\n", "no word")],
+)
 def test_no_glove_file_at_all(tmp_path, content, complaint):
     path = tmp_path / "g.txt"
     path.write_text(content)
@@ -113,9 +119,9 @@ def test_equal_neighbours_go_by_row():
 
 def test_more_neighbours_than_words():
     table = WordTable(["film", "movie", "show"], unit_rows(np.random.default_rng(0).standard_normal((3, 4))))
-    found = neighbours_in(table, ["film", "absent", "show"], 15)
+    found = neighbors_in(table, ["film", "absent", "show"], 15)
     assert set(found) == {"film", "show"} and set(found["film"]) == {"movie", "show"}
-    assert neighbours_in(table, ["absent"], 15) == {}
+    assert neighbors_in(table, ["absent"], 15) == {}
 
 
 def test_neighbours_in_a_model():
@@ -123,7 +129,7 @@ def test_neighbours_in_a_model():
     vocab = {piece: number for number, piece in enumerate(pieces)}
     embeddings = np.random.default_rng(1).standard_normal((8, 6)).astype(np.float32)
     words = {"film": [1], "unwatchable": [3, 4, 5], "likeable": [7, 5], "unlike": [3, 7]}
-    found = neighbours_by_pieces(vocab, embeddings, words, 2)
+    found = neighbors_by_pieces(vocab, embeddings, words, 2)
 
     def cosine(one, two):
         return one @ two / np.linalg.norm(one) / np.linalg.norm(two)
@@ -133,7 +139,7 @@ def test_neighbours_in_a_model():
     means = {word: embeddings[ids].mean(0) for word, ids in words.items() if len(ids) > 1}
     several = sorted(("likeable", "unlike"), key=lambda w: -cosine(means["unwatchable"], means[w]))
     assert found["unwatchable"] == tuple(several)
-    assert neighbours_by_pieces({"[PAD]": 0, "the": 1}, embeddings, {"film": [1]}, 2) == {"film": ()}
+    assert neighbors_by_pieces({"[PAD]": 0, "the": 1}, embeddings, {"film": [1]}, 2) == {"film": ()}
 
 
 # Contexts

@@ -7,19 +7,22 @@ from src.data.augmentation.word_replacement import Recipe, augment_rows, copies_
 from src.data.augmentation.words import STOP_WORDS, Word, find_words, in_case_of, is_word, replaced
 
 
-@pytest.mark.parametrize("text, words", [
-    ("The film's plot isn't GOOD - it's 3-D, mp3 and 1980s", ["film", "plot", "GOOD"]),
-    ("a well-made do n't movie we 'll remember .", ["well", "made", "movie", "remember"]),
-    ("x y Z  -- $5 c3po _under_ http", ["http"]),
-    ("I do not like it", ["like"]),
-    ("un café déjà-vu Straße", ["un", "café", "déjà", "vu", "Straße"]),
-    ("我喜欢 film", ["我", "喜", "欢", "film"]),
-    ("'quoted' O’Brien’s", ["quoted"]),
-    # Combining accents, vowel signs and soft hyphens: no part of such a word is a word.
-    ("cafe\u0301s nai\u0308ve co\u00adoperate film", ["film"]),
-    ("हिन्दी घर film", ["घर", "film"]),
-    ("", []),
-])
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("The film's plot isn't GOOD - it's 3-D, mp3 and 1980s", ["film", "plot", "GOOD"]),
+        ("a well-made do n't movie we 'll remember .", ["well", "made", "movie", "remember"]),
+        ("x y Z  -- $5 c3po _under_ http", ["http"]),
+        ("I do not like it", ["like"]),
+        ("un café déjà-vu Straße", ["un", "café", "déjà", "vu", "Straße"]),
+        ("我喜欢 film", ["我", "喜", "欢", "film"]),
+        ("'quoted' O’Brien’s", ["quoted"]),
+        # Combining accents, vowel signs and soft hyphens: no part of such a word is a word.
+        ("cafe\u0301s nai\u0308ve co\u00adoperate film", ["film"]),
+        ("हिन्दी घर film", ["घर", "film"]),
+        ("", []),
+    ],
+)
 def test_words_are_found_where_they_stand(text, words):
     found = find_words(text)
     assert [word.text for word in found] == words
@@ -31,9 +34,17 @@ def test_negation_and_what_is_left_of_contractions_are_stop_words():
     assert not {word for word in STOP_WORDS if not is_word(word)} - set("adimnst")
 
 
-@pytest.mark.parametrize("word, candidate, written", [
-    ("film", "movie", "movie"), ("Film", "movie", "Movie"), ("FILM", "movie", "MOVIE"),
-    ("film", "Paris", "Paris"), ("Straße", "weg", "Weg"), ("我", "你", "你")])
+@pytest.mark.parametrize(
+    "word, candidate, written",
+    [
+        ("film", "movie", "movie"),
+        ("Film", "movie", "Movie"),
+        ("FILM", "movie", "MOVIE"),
+        ("film", "Paris", "Paris"),
+        ("Straße", "weg", "Weg"),
+        ("我", "你", "你"),
+    ],
+)
 def test_a_candidate_takes_the_case_of_the_word(word, candidate, written):
     assert in_case_of(word, candidate) == written
 

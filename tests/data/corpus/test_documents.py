@@ -1,4 +1,5 @@
 """Documents in each form of text, and lines that break the form."""
+
 import pytest
 
 from src.data.corpus.documents import BadLines, document_lines
@@ -6,8 +7,9 @@ from src.data.corpus.files import find_corpus_files
 from src.data.corpus.lines import Span, divide
 from src.errors import UserError
 
-WIKITEXT = (" \n = Lobster = \n \n It is blue . \n = = Life = = \n \n It eats . \n "
-            "\n = Crab = \n \n It is red . \n")
+WIKITEXT = (
+    " \n = Lobster = \n \n It is blue . \n = = Life = = \n \n It eats . \n \n = Crab = \n \n It is red . \n"
+)
 DOCS = """<doc id="1" url="x" title="A">
 A
 
@@ -39,8 +41,10 @@ def test_plain_text(tmp_path):
 
 
 def test_wikitext(tmp_path):
-    assert documents(tmp_path / "a", WIKITEXT) == [["Lobster", "It is blue .", "Life", "It eats ."],
-                                                   ["Crab", "It is red ."]]
+    assert documents(tmp_path / "a", WIKITEXT) == [
+        ["Lobster", "It is blue .", "Life", "It eats ."],
+        ["Crab", "It is red ."],
+    ]
 
 
 def test_a_formula_in_a_paragraph_is_no_title(tmp_path):
@@ -56,14 +60,20 @@ def test_json_lines(tmp_path):
     assert documents(tmp_path / "a", text) == [["A", "One & two."], ["\u4e2d\u6587"]]
 
 
-BAD = {"utf-8": (b"good\nb\xffd\nlast\n", "plain", r"line 2: not UTF-8 \(byte 2\)", 2),
-       "json": ('{"text": "a"}\n{"text": \n{"text": "b"}', "auto", "line 2: not valid JSON", 2),
-       "half": ('{"text": "a"}\n{"text": "b \\ud83d"}\n', "auto", 'line 2: "text" holds half of', 1),
-       "no text": ('{"text": "a"}\n\n{"title": "b"}\n["x"]\n{"text": 5}', "auto",
-                   'line 3: not a JSON object with a string "text"', 1),
-       "outside": (DOCS + "stray\n", "auto", "line 13: text outside of a <doc> block", 2),
-       "nested": ('<doc id="1">\na\n<doc id="2">\nb\n</doc>\n', "auto", "line 3: a <doc> block begins", 2),
-       "torn": (DOCS + '<doc id="4">\nlost\n', "auto", "line 13: this <doc> block has no </doc>", 3)}
+BAD = {
+    "utf-8": (b"good\nb\xffd\nlast\n", "plain", r"line 2: not UTF-8 \(byte 2\)", 2),
+    "json": ('{"text": "a"}\n{"text": \n{"text": "b"}', "auto", "line 2: not valid JSON", 2),
+    "half": ('{"text": "a"}\n{"text": "b \\ud83d"}\n', "auto", 'line 2: "text" holds half of', 1),
+    "no text": (
+        '{"text": "a"}\n\n{"title": "b"}\n["x"]\n{"text": 5}',
+        "auto",
+        'line 3: not a JSON object with a string "text"',
+        1,
+    ),
+    "outside": (DOCS + "stray\n", "auto", "line 13: text outside of a <doc> block", 2),
+    "nested": ('<doc id="1">\na\n<doc id="2">\nb\n</doc>\n', "auto", "line 3: a <doc> block begins", 2),
+    "torn": (DOCS + '<doc id="4">\nlost\n', "auto", "line 13: this <doc> block has no </doc>", 3),
+}
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -81,13 +91,13 @@ def test_the_line_is_named_in_the_middle_of_a_file(tmp_path):
     lines[900] = "{"
     (tmp_path / "a").write_text("\n".join(lines))
     files = find_corpus_files(tmp_path / "a")
-    span, = divide(files, 4)[3]
+    (span,) = divide(files, 4)[3]
     with pytest.raises(UserError, match="line 901: not valid JSON"):
         list(document_lines(files[0], span, BadLines()))
 
 
 def test_the_place_read_to_grows_to_the_end(tmp_path):
     (tmp_path / "a").write_text(WIKITEXT)
-    file, = find_corpus_files(tmp_path / "a")
+    (file,) = find_corpus_files(tmp_path / "a")
     places = [place for *_, place in document_lines(file, Span(0, 0, file.size), BadLines())]
     assert places == sorted(places) and places[-1] == file.size

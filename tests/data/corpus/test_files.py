@@ -1,4 +1,5 @@
 """Which files a corpus is made of, and their forms."""
+
 import bz2
 
 import pytest
@@ -7,9 +8,11 @@ from src.data.corpus.files import find_corpus_files, fingerprint
 from src.errors import UserError
 
 FIRST_LINES = {
-    "plain": "The film was good.\n", "wikitext": " \n = Homarus gammarus = \n \n",
+    "plain": "The film was good.\n",
+    "wikitext": " \n = Homarus gammarus = \n \n",
     "wikiextractor": '\n<doc id="12" url="https://en.wikipedia.org/wiki?curid=12" title="A > B">\nA\n',
-    "json": '{"id": "12", "title": "A", "text": "B"}\n'}
+    "json": '{"id": "12", "title": "A", "text": "B"}\n',
+}
 NO_TITLES = ("= = History = =\n", "= 5\n", "<documents>\n", "{curly} words\n", "== Title ==\n")
 
 
@@ -75,5 +78,6 @@ def test_the_fingerprint_tells_corpora_apart(tmp_path):
     def of(text):
         (tmp_path / "a").write_text(text)
         return fingerprint(find_corpus_files(tmp_path / "a"))
+
     prints = [of(text) for text in ("one", "two", "three", "x" * 20000, "x" * 20001, "x" * 19999 + "y")]
     assert len(set(prints)) == len(prints) and of("one") == prints[0]

@@ -1,4 +1,5 @@
 """Lines of a stretch of bytes, and the division of files into stretches that begin with a document."""
+
 import io
 
 import numpy as np
@@ -17,13 +18,18 @@ def plain(draw):
 
 
 def wikitext(draw):
-    return "".join(f" \n = Title {i} = \n \n " + " \n ".join(["text " * draw.integers(1, 9)] * 3)
-                   + " \n \n = = Part = = \n \n more \n" for i in range(40))
+    return "".join(
+        f" \n = Title {i} = \n \n "
+        + " \n ".join(["text " * draw.integers(1, 9)] * 3)
+        + " \n \n = = Part = = \n \n more \n"
+        for i in range(40)
+    )
 
 
 def wikiextractor(draw):
-    return "".join(f'<doc id="{i}" title="T">\nT\n\n' + "text\n\n" * draw.integers(1, 9) + "</doc>\n"
-                   for i in range(40))
+    return "".join(
+        f'<doc id="{i}" title="T">\nT\n\n' + "text\n\n" * draw.integers(1, 9) + "</doc>\n" for i in range(40)
+    )
 
 
 def json_lines(draw):
@@ -42,8 +48,12 @@ def files(request, tmp_path):
 
 
 def read(files, shards):
-    return [(key, text) for spans in shards for span in spans
-            for key, text, _ in document_lines(files[span.file], span, BadLines())]
+    return [
+        (key, text)
+        for spans in shards
+        for span in spans
+        for key, text, _ in document_lines(files[span.file], span, BadLines())
+    ]
 
 
 @pytest.mark.parametrize("num_shards", [1, 2, 3, 7, 50, 1000])
@@ -92,8 +102,17 @@ def test_a_file_of_one_line_falls_to_one_shard(tmp_path, monkeypatch):
     assert "".join(text for _, text in read(files, shards)) == "word " * 1000 + "one\ntwo\n"
 
 
-@pytest.mark.parametrize("text, limit", [("alpha beta gamma " * 50, 20), ("中文字" * 100, 20), ("x" * 99, 7),
-                                         ("ab 中文。字" * 40, 11), ("é" * 50, 2), ("a\nbb\n\nccc", 100)])
+@pytest.mark.parametrize(
+    "text, limit",
+    [
+        ("alpha beta gamma " * 50, 20),
+        ("中文字" * 100, 20),
+        ("x" * 99, 7),
+        ("ab 中文。字" * 40, 11),
+        ("é" * 50, 2),
+        ("a\nbb\n\nccc", 100),
+    ],
+)
 def test_long_lines_come_in_whole_characters(text, limit):
     pieces = list(raw_lines(io.BytesIO(text.encode()), 0, 1 << 30, limit))
     assert "".join(piece.decode() for _, piece in pieces) == text

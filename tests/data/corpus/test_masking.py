@@ -1,4 +1,5 @@
 """The 15 % that are masked: how many, which, and by what."""
+
 import numpy as np
 import pytest
 

@@ -1,4 +1,5 @@
 """Rows of parts A and B: every token once, no two documents in a row, lengths as asked for."""
+
 import numpy as np
 import pytest
 
@@ -13,8 +14,13 @@ CONTINUATIONS = np.arange(VOCABULARY) >= 40
 def documents(seed, longest=60, count=30):
     """{key: sentences}, sentences lists of ids."""
     draw = np.random.default_rng(seed)
-    return {(0, k): [draw.integers(0, VOCABULARY, draw.integers(0, longest)).tolist()
-                     for _ in range(draw.integers(1, 12))] for k in range(count)}
+    return {
+        (0, k): [
+            draw.integers(0, VOCABULARY, draw.integers(0, longest)).tolist()
+            for _ in range(draw.integers(1, 12))
+        ]
+        for k in range(count)
+    }
 
 
 def packed(texts, rules, seed=7):

@@ -1,4 +1,5 @@
 """How far the making of a corpus is, as a log has it."""
+
 from src.data.corpus.progress import Progress
 
 
@@ -15,6 +16,7 @@ def test_progress():
 
         def isatty(self):
             return False
+
     now, log = [0.0], Log()
     progress = Progress(10_000_000, log, lambda: now[0])
     for second in range(0, 101, 10):

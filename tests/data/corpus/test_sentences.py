@@ -1,4 +1,5 @@
 """Sentences of English and Chinese lines."""
+
 import pytest
 
 from src.data.corpus.sentences import clean, split_sentences

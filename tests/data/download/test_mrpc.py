@@ -11,8 +11,9 @@ from src.tasks import TASKS
 
 HEADER = "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\r\n"
 MICROSOFT = {
-    "msr_paraphrase_train.txt": "\ufeff" + HEADER + "".join(
-        f'{n % 2}\t{n}\t{100 + n}\tHe said "no {n}.\tNo, he said {n}.\r\n' for n in range(25)),
+    "msr_paraphrase_train.txt": "\ufeff"
+    + HEADER
+    + "".join(f'{n % 2}\t{n}\t{100 + n}\tHe said "no {n}.\tNo, he said {n}.\r\n' for n in range(25)),
     "msr_paraphrase_test.txt": "\ufeff" + HEADER + '1\t7\t8\ta "b\tc\r\n0\t9\t10\td\te\r\n',
     "mrpc_dev_ids.tsv": "3\t103\n20\t120\n",
 }
@@ -30,8 +31,11 @@ def test_mrpc_is_made_of_microsofts_files(site, monkeypatch, tmp_path, capsys):
     fetch(site, "MRPC")
     folder = tmp_path / "data" / "MRPC"
     texts = {name: (folder / f"{name}.tsv").read_text().splitlines() for name in ("train", "dev", "test")}
-    assert texts["dev"] == [HEADER.strip(), '1\t3\t103\tHe said "no 3.\tNo, he said 3.',
-                            '0\t20\t120\tHe said "no 20.\tNo, he said 20.']
+    assert texts["dev"] == [
+        HEADER.strip(),
+        '1\t3\t103\tHe said "no 3.\tNo, he said 3.',
+        '0\t20\t120\tHe said "no 20.\tNo, he said 20.',
+    ]
     header = "index\t#1 ID\t#2 ID\t#1 String\t#2 String"
     assert texts["test"] == [header, '0\t7\t8\ta "b\tc', "1\t9\t10\td\te"]
     assert len(texts["train"]) == 24 and below(tmp_path) == [f"data/MRPC/{n}.tsv" for n in sorted(texts)]
@@ -61,12 +65,15 @@ def test_train_and_dev_of_mrpc_are_of_one_draw(site, monkeypatch, tmp_path, caps
     assert (folder / "dev.tsv").read_text() == dev
 
 
-@pytest.mark.parametrize("changes, complaint", [
-    ({"msr_paraphrase_train.txt": b"a\tb\n"}, "is not Microsoft's file"),
-    ({"msr_paraphrase_test.txt": HEADER.encode() + b"1\t2\t3\n"}, "line 2: 3 columns where 5 belong"),
-    ({"msr_paraphrase_test.txt": b"\xff\xfe"}, "is not UTF-8"),
-    ({"mrpc_dev_ids.tsv": b"7\t7\n"}, "names no row"),
-])
+@pytest.mark.parametrize(
+    "changes, complaint",
+    [
+        ({"msr_paraphrase_train.txt": b"a\tb\n"}, "is not Microsoft's file"),
+        ({"msr_paraphrase_test.txt": HEADER.encode() + b"1\t2\t3\n"}, "line 2: 3 columns where 5 belong"),
+        ({"msr_paraphrase_test.txt": b"\xff\xfe"}, "is not UTF-8"),
+        ({"mrpc_dev_ids.tsv": b"7\t7\n"}, "names no row"),
+    ],
+)
 def test_other_forms_of_microsofts_files(site, monkeypatch, capsys, tmp_path, changes, complaint):
     offer_microsoft(site, monkeypatch, **changes)
     assert complaint in refused(site, capsys, "MRPC") and not (tmp_path / "data" / "MRPC").exists()

@@ -1,4 +1,5 @@
 """Record files: written and read in both forms, refused with a sentence when something is wrong."""
+
 import json
 import logging
 import struct
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from tfrecord.writer import TFRecordWriter
 
-from src.data.dataset import RecordTable
+from src.data.dataset import TokenizedDataset
 from src.data.records import tfrecord as tfrecord_files
 from src.data.records.io import check_labels, read_records, schema_of, write_records
 from src.data.records.paths import record_files
@@ -21,8 +22,13 @@ def table_of(rows, seed=0, length=16, labels=True):
     draw = np.random.default_rng(seed)
     lengths = draw.integers(2, length + 1, rows)
     segments = np.concatenate([np.arange(n) >= n // 2 for n in lengths])
-    return RecordTable.from_flat(draw.integers(1, 30000, lengths.sum()), segments, lengths,
-                                 draw.integers(0, 2, rows) if labels else None, length)
+    return TokenizedDataset.from_flat(
+        draw.integers(1, 30000, lengths.sum()),
+        segments,
+        lengths,
+        draw.integers(0, 2, rows) if labels else None,
+        length,
+    )
 
 
 def assert_same(one, other):
@@ -36,9 +42,15 @@ def google_records(path, rows):
     writer = TFRecordWriter(str(path))
     for ids, real in rows:
         pad = [0] * (8 - len(ids))
-        writer.write({"input_ids": (ids + pad, "int"), "input_mask": ([1] * len(ids) + pad, "int"),
-                      "segment_ids": ([0] * 8, "int"), "label_ids": ([1], "int"),
-                      "is_real_example": ([int(real)], "int")})
+        writer.write(
+            {
+                "input_ids": (ids + pad, "int"),
+                "input_mask": ([1] * len(ids) + pad, "int"),
+                "segment_ids": ([0] * 8, "int"),
+                "label_ids": ([1], "int"),
+                "is_real_example": ([int(real)], "int"),
+            }
+        )
     writer.close()
     return path
 
@@ -65,12 +77,17 @@ def test_scores_and_rows_without_labels(tmp_path, form):
 
 def test_the_columns_are_int64_of_fixed_length(tmp_path):
     from tfrecord import example_pb2
+
     write_records(tmp_path / "a.tfrecord", table_of(1), "tfrecord")
     data = (tmp_path / "a.tfrecord").read_bytes()
     features = example_pb2.Example.FromString(data[12:-4]).features.feature
     assert sorted(features) == ["input_ids", "input_mask", "label_ids", "segment_ids"]
     assert {name: len(column.int64_list.value) for name, column in features.items()} == {
-        "input_ids": 16, "input_mask": 16, "segment_ids": 16, "label_ids": 1}
+        "input_ids": 16,
+        "input_mask": 16,
+        "segment_ids": 16,
+        "label_ids": 1,
+    }
 
 
 def test_bytes_that_are_no_examples(tmp_path):
@@ -99,10 +116,12 @@ def test_files_lists_and_folders(tmp_path, form):
     for name in ("train-1", "train-2"):
         write_records(tmp_path / "b" / f"{name}.{form}", tables[name], form)
     both = f"{tmp_path}/a/train.{form},{tmp_path}/a/dev.{form}"
-    assert_same(read_records(f"{both}, ", form), RecordTable.joined([tables["train"], tables["dev"]]))
+    assert_same(read_records(f"{both}, ", form), TokenizedDataset.joined([tables["train"], tables["dev"]]))
     assert_same(read_records(tmp_path / "a", form, split="dev"), tables["dev"])
-    assert_same(read_records(tmp_path / "b", form, split="train"),
-                RecordTable.joined([tables["train-1"], tables["train-2"]]))
+    assert_same(
+        read_records(tmp_path / "b", form, split="train"),
+        TokenizedDataset.joined([tables["train-1"], tables["train-2"]]),
+    )
     assert read_records(tmp_path / "a", form).rows == 40
     with pytest.raises(UserError, match=f"holds no dev records; it holds train-1.{form}, train-2.{form}"):
         read_records(tmp_path / "b", form, split="dev")
@@ -113,7 +132,9 @@ def test_a_folder_without_split_names_is_read_whole(tmp_path):
         write_records(tmp_path / name, table_of(3), "tfrecord")
     (tmp_path / "notes.txt").write_text("x")
     assert [path.name for path in record_files(tmp_path, "tfrecord", "train")] == [
-        "part-0.tfrecord", "part-1.tfrecord"]
+        "part-0.tfrecord",
+        "part-1.tfrecord",
+    ]
 
 
 def test_folders_without_records(tmp_path):
@@ -164,7 +185,7 @@ def test_a_truncated_or_orphaned_mindrecord_file(tmp_path):
     path = tmp_path / "train.mindrecord"
     write_records(path, table_of(40), "mindrecord")
     whole = path.read_bytes()
-    path.write_bytes(whole[:len(whole) // 3])
+    path.write_bytes(whole[: len(whole) // 3])
     with pytest.raises(UserError, match="train.mindrecord (cannot be read|is no readable MindRecord file)"):
         read_records(path, "mindrecord")
     (tmp_path / "train.mindrecord.db").unlink()
@@ -187,14 +208,22 @@ MISFITS = {
     "blank": ({"input_ids": [1, 2], "input_mask": [0, 0], "segment_ids": [0, 0]}, "not ones followed by"),
     "shape": ({"input_ids": [1, 2], "input_mask": [1], "segment_ids": [0, 0]}, "differ in shape"),
     "ids": ({"input_ids": [1, -2], "input_mask": [1, 1], "segment_ids": [0, 0]}, "out of range"),
-    "large id": ({"input_ids": [1, 2**33], "input_mask": [1, 1], "segment_ids": [0, 0]},
-                 "input_ids are out of range"),
-    "segment": ({"input_ids": [1, 2], "input_mask": [1, 1], "segment_ids": [0, 256]},
-                "segment_ids are out of range"),
-    "large label": ({"input_ids": [1], "input_mask": [1], "segment_ids": [0], "label_ids": [2**32]},
-                    "label_ids are out of range"),
-    "label": ({"input_ids": [1, 2], "input_mask": [1, 1], "segment_ids": [0, 0], "label_ids": [0, 1, 0]},
-              "label_ids holds 3 values a row"),
+    "large id": (
+        {"input_ids": [1, 2**33], "input_mask": [1, 1], "segment_ids": [0, 0]},
+        "input_ids are out of range",
+    ),
+    "segment": (
+        {"input_ids": [1, 2], "input_mask": [1, 1], "segment_ids": [0, 256]},
+        "segment_ids are out of range",
+    ),
+    "large label": (
+        {"input_ids": [1], "input_mask": [1], "segment_ids": [0], "label_ids": [2**32]},
+        "label_ids are out of range",
+    ),
+    "label": (
+        {"input_ids": [1, 2], "input_mask": [1, 1], "segment_ids": [0, 0], "label_ids": [0, 1, 0]},
+        "label_ids holds 3 values a row",
+    ),
 }
 
 
@@ -215,8 +244,9 @@ def test_files_that_do_not_fit_together(tmp_path):
         read_records(f"{tmp_path}/a.tfrecord,{tmp_path}/c.tfrecord")
 
 
-@pytest.mark.parametrize("what, values", [("tokenizer", [{"hash": "a"}, {"hash": "b"}]),
-                                          ("labels", [["0", "1"], ["no", "yes"]])])
+@pytest.mark.parametrize(
+    "what, values", [("tokenizer", [{"hash": "a"}, {"hash": "b"}]), ("labels", [["0", "1"], ["no", "yes"]])]
+)
 def test_folders_that_were_prepared_otherwise(tmp_path, what, values):
     folders = [tmp_path / name for name in "abc"]
     for folder, value in zip(folders, (values[0], values[0], values[1]), strict=True):

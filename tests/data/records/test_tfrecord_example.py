@@ -1,4 +1,5 @@
 """tf.train.Example messages written by NumPy, read back by protobuf."""
+
 import numpy as np
 
 from src.data.records.tfrecord_example import examples
@@ -6,10 +7,13 @@ from src.data.records.tfrecord_example import examples
 
 def decoded(chunk):
     from tfrecord import example_pb2
+
     for data in examples(chunk):
         features = example_pb2.Example.FromString(data).features.feature
-        yield {name: list(column.float_list.value or column.int64_list.value)
-               for name, column in features.items()}
+        yield {
+            name: list(column.float_list.value or column.int64_list.value)
+            for name, column in features.items()
+        }
 
 
 def test_every_width_of_integer():
@@ -21,10 +25,15 @@ def test_every_width_of_integer():
 
 
 def test_columns_of_a_row():
-    chunk = {"input_ids": np.array([[5, 300], [0, 0]]), "label_ids": np.array([1, 0]),
-             "score": np.array([0.25, -1.5], np.float32)}
-    assert list(decoded(chunk)) == [{"input_ids": [5, 300], "label_ids": [1], "score": [0.25]},
-                                    {"input_ids": [0, 0], "label_ids": [0], "score": [-1.5]}]
+    chunk = {
+        "input_ids": np.array([[5, 300], [0, 0]]),
+        "label_ids": np.array([1, 0]),
+        "score": np.array([0.25, -1.5], np.float32),
+    }
+    assert list(decoded(chunk)) == [
+        {"input_ids": [5, 300], "label_ids": [1], "score": [0.25]},
+        {"input_ids": [0, 0], "label_ids": [0], "score": [-1.5]},
+    ]
 
 
 def test_a_chunk_without_rows():

@@ -17,8 +17,11 @@ def template_of(row):
     words, tags = zip(*row, strict=True)
     found = {entity.start: entity for entity in entities(tags)}
     inside = {place for entity in found.values() for place in range(entity.start, entity.end)}
-    return " ".join(f"{{{found[place].kind}}}" if place in found else word
-                    for place, word in enumerate(words) if place in found or place not in inside)
+    return " ".join(
+        f"{{{found[place].kind}}}" if place in found else word
+        for place, word in enumerate(words)
+        if place in found or place not in inside
+    )
 
 
 @pytest.fixture(scope="module")

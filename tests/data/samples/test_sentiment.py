@@ -1,4 +1,5 @@
 """The built-in task: right, balanced, reproducible, and not to be solved by counting words."""
+
 import random
 
 import pytest
@@ -11,8 +12,12 @@ from src.data.text.examples import read_examples
 from src.errors import UserError
 from src.tasks import TASKS
 
-POLARITY = {word: polarity for words in (sample_task.ADJECTIVES, sample_task.VERBS)
-            for polarity, group in words.items() for word in group}
+POLARITY = {
+    word: polarity
+    for words in (sample_task.ADJECTIVES, sample_task.VERBS)
+    for polarity, group in words.items()
+    for word in group
+}
 TURNS = ("not ", "is never ", "far from", "anything but", "hardly", "nobody", "could have been", "it was not")
 
 
@@ -29,7 +34,7 @@ def sentiment(text):
     for opener in ("although ", "even though ", "while "):
         start = text.find(opener)
         if start >= 0 and text[:start] in sample_task.OPENERS:
-            return clause_sentiment(_clauses(text[start + len(opener):])[1])
+            return clause_sentiment(_clauses(text[start + len(opener) :])[1])
     for connective in (" , although ", " , even though ", " , because "):
         if connective in text:
             return clause_sentiment(text.split(connective)[0])

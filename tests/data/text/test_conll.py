@@ -8,15 +8,18 @@ from src.data.text.conll import Sentence, read_sentences, read_words
 from src.errors import UserError
 from src.tasks import TaskSpec
 
-PLAIN = ("-DOCSTART- -X- -X- O\n\nAnn NNP B-NP B-PER\nLee NNP I-NP I-PER\nleft VBD B-VP O\n\n\n"
-         "-DOCSTART- -X- -X- O\nParis NNP B-NP B-LOC\n")
+PLAIN = (
+    "-DOCSTART- -X- -X- O\n\nAnn NNP B-NP B-PER\nLee NNP I-NP I-PER\nleft VBD B-VP O\n\n\n"
+    "-DOCSTART- -X- -X- O\nParis NNP B-NP B-LOC\n"
+)
 TABS = "\ufeffAnn\tB-PER\r\nLee\tI-PER\r\nleft\tO\r\n \t \r\nParis\tB-LOC"
 EXPECTED = [Sentence(("Ann", "Lee", "left"), ("B-PER", "I-PER", "O"), 0), Sentence(("Paris",), ("B-LOC",), 0)]
 
 
 ANY = TaskSpec("any", ("word",), output_mode="token_classification", labels=())
-NAMES = TaskSpec("names", ("word",), output_mode="token_classification",
-                 labels=("O", "B-PER", "I-PER", "B-LOC", "I-LOC"))
+NAMES = TaskSpec(
+    "names", ("word",), output_mode="token_classification", labels=("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
+)
 
 
 def written(folder, text, name="train.txt"):
@@ -44,16 +47,18 @@ def test_lines_are_counted_and_separators_inside_a_word_are_no_lines(tmp_path):
 def test_blanks_beyond_ascii_belong_to_words(tmp_path):
     text = "10\u00a0000 B-NUM\n\u3000 O\n\nAnn\tB-PER\t \n\u3000\tO\nto  O \n"
     assert contents(read_sentences(written(tmp_path, text), ANY)) == [
-        (("10\u00a0000", "\u3000"), ("B-NUM", "O")), (("Ann", "\u3000", "to"), ("B-PER", "O", "O"))]
+        (("10\u00a0000", "\u3000"), ("B-NUM", "O")),
+        (("Ann", "\u3000", "to"), ("B-PER", "O", "O")),
+    ]
     with pytest.raises(UserError, match='line 2: "\u00a0" stands alone'):
         read_sentences(written(tmp_path, "Ann O\n\u00a0\n"), ANY)
     assert list(read_words(io.BytesIO("Ann\n\u00a0\n".encode()), "input")) == [("Ann", "\u00a0")]
 
 
 BROKEN = {
-    "alone": ("Ann B-PER\nleft\n", "line 2: \"left\" stands alone"),
-    "tag": ("Ann B-PER\n\nleft S-PER\n", "line 3: \"S-PER\" is no BIO tag"),
-    "unknown": ("Ann B-DAY\n", "line 1: the tag \"B-DAY\" is unknown; known are B-LOC"),
+    "alone": ("Ann B-PER\nleft\n", 'line 2: "left" stands alone'),
+    "tag": ("Ann B-PER\n\nleft S-PER\n", 'line 3: "S-PER" is no BIO tag'),
+    "unknown": ("Ann B-DAY\n", 'line 1: the tag "B-DAY" is unknown; known are B-LOC'),
     "first": ("Ann I-PER\n", "line 1: I-PER follows neither B-PER nor I-PER .--on_bad_row skip reads"),
     "type": ("Ann B-LOC\nLee I-PER\n", "line 2: I-PER follows"),
     "outside": ("Ann B-PER\nand O\nLee I-PER\n", "line 3: I-PER follows"),
@@ -72,8 +77,10 @@ def test_bad_lines(tmp_path, text, complaint):
 def test_bad_lines_skipped_and_repaired(tmp_path):
     text = "Ann I-PER\nLee I-PER\nin O\nYork I-LOC\n\nBob\n\nParis B-LOC\n"
     found = read_sentences(written(tmp_path, text), NAMES, "skip")
-    assert contents(found) == [(("Ann", "Lee", "in", "York"), ("B-PER", "I-PER", "O", "B-LOC")),
-                               (("Paris",), ("B-LOC",))]
+    assert contents(found) == [
+        (("Ann", "Lee", "in", "York"), ("B-PER", "I-PER", "O", "B-LOC")),
+        (("Paris",), ("B-LOC",)),
+    ]
     assert found.bad_rows == [{"line": 6, "reason": '"Bob" stands alone, a word and its tag belong there'}]
     assert [note["line"] for note in found.repaired] == [1, 4]
     assert found.repaired[0]["reason"] == "I-PER follows neither B-PER nor I-PER, read as B-PER"
@@ -94,7 +101,9 @@ def test_a_test_file_may_have_words_alone(tmp_path):
 
 
 def test_words_alone_for_prediction():
-    assert list(read_words(io.BytesIO(b"Ann X\nleft\n\n-DOCSTART- O\nParis Y Z\n"), "input")) == \
-        [("Ann", "left"), ("Paris",)]
+    assert list(read_words(io.BytesIO(b"Ann X\nleft\n\n-DOCSTART- O\nParis Y Z\n"), "input")) == [
+        ("Ann", "left"),
+        ("Paris",),
+    ]
     with pytest.raises(UserError, match="input, line 2: not UTF-8"):
         list(read_words(io.BytesIO(b"Ann\n\xff\n"), "input"))

@@ -1,4 +1,5 @@
 """Text files in GLUE's forms and out of them."""
+
 import dataclasses
 import json
 
@@ -9,22 +10,24 @@ from src.errors import UserError
 from src.tasks import TASKS
 
 ROWS = {
-    "SST-2": "sentence\tlabel\na fine film \t1\n\"half a quote\t0\n",
+    "SST-2": 'sentence\tlabel\na fine film \t1\n"half a quote\t0\n',
     "CoLA": "gj04\t1\t\tThey sailed.\ncj99\t0\t*\tMost want least.\n",
     "MRPC": "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n"
-            "1\t7\t8\tHe said \"no.\tHe said no.\n0\t1\t2\ta\tb\n",
+    '1\t7\t8\tHe said "no.\tHe said no.\n0\t1\t2\ta\tb\n',
     "STS-B": "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2\tscore\n"
-             "0\tg\tf\t2012\t1\tn\tn\tA plane.\tAn air plane.\t5.000\n1\tg\tf\t2012\t1\tn\tn\tx\ty\t0.25\n",
+    "0\tg\tf\t2012\t1\tn\tn\tA plane.\tAn air plane.\t5.000\n1\tg\tf\t2012\t1\tn\tn\tx\ty\t0.25\n",
     "QQP": "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n"
-           "1\t2\t3\tWhy?\tHow?\t0\n4\t5\t6\tWho?\tWho is?\t1\n",
+    "1\t2\t3\tWhy?\tHow?\t0\n4\t5\t6\tWho?\tWho is?\t1\n",
     "QNLI": "index\tquestion\tsentence\tlabel\n"
-            "0\tWhen?\tIn 1900.\tentailment\n1\tWho?\tThere.\tnot_entailment\n",
+    "0\tWhen?\tIn 1900.\tentailment\n1\tWho?\tThere.\tnot_entailment\n",
     "RTE": "index\tsentence1\tsentence2\tlabel\n0\ta b\tc\tnot_entailment\n1\td\te\tentailment\n",
     "WNLI": "index\tsentence1\tsentence2\tlabel\n0\ta b\tc\t1\n1\td\te\t0\n",
     "MNLI": "index\tpromptID\tpairID\tgenre\tsentence1_binary_parse\tsentence2_binary_parse\t"
-            "sentence1_parse\tsentence2_parse\tsentence1\tsentence2\tlabel1\tgold_label\n"
-            + "".join(f"{i}\t1\t1e\tg\t(\t(\t(\t(\tsky {i}\tblue {i}\t{label}\t{label}\n"
-                      for i, label in enumerate(["neutral", "-", "contradiction", "entailment"])),
+    "sentence1_parse\tsentence2_parse\tsentence1\tsentence2\tlabel1\tgold_label\n"
+    + "".join(
+        f"{i}\t1\t1e\tg\t(\t(\t(\t(\tsky {i}\tblue {i}\t{label}\t{label}\n"
+        for i, label in enumerate(["neutral", "-", "contradiction", "entailment"])
+    ),
 }
 
 
@@ -44,8 +47,10 @@ def test_every_task_reads_glues_form(tmp_path, name):
 
 
 def test_the_columns_are_the_right_ones(tmp_path):
-    first = {name: read_examples(written(tmp_path, f"{name}.tsv", ROWS[name]), TASKS[name]).examples[0]
-             for name in ROWS}
+    first = {
+        name: read_examples(written(tmp_path, f"{name}.tsv", ROWS[name]), TASKS[name]).examples[0]
+        for name in ROWS
+    }
     assert (first["CoLA"].text_a, first["CoLA"].label, first["CoLA"].line) == ("They sailed.", "1", 1)
     mrpc = first["MRPC"]
     assert (mrpc.text_a, mrpc.text_b, mrpc.label) == ('He said "no.', "He said no.", "1")
@@ -122,9 +127,14 @@ def test_a_score_is_a_number(tmp_path, score):
         read_examples(path, TASKS["STS-B"])
 
 
-@pytest.mark.parametrize("line, complaint", [
-    ("{\"sentence\": 1", "line 2: not valid JSON"), ("[1]", "line 2: not a JSON object"),
-    ("{\"sentence\": null, \"label\": 1}", "line 2: lacks sentence")])
+@pytest.mark.parametrize(
+    "line, complaint",
+    [
+        ('{"sentence": 1', "line 2: not valid JSON"),
+        ("[1]", "line 2: not a JSON object"),
+        ('{"sentence": null, "label": 1}', "line 2: lacks sentence"),
+    ],
+)
 def test_bad_json(tmp_path, line, complaint):
     path = written(tmp_path, "train.jsonl", '{"sentence": "a", "label": 0}\n' + line)
     with pytest.raises(UserError, match=complaint):
@@ -163,17 +173,23 @@ def test_the_first_line_of_json_may_be_the_bad_one(tmp_path, first):
 
 
 def test_a_quotation_mark_that_stays_open_takes_no_rows_along(tmp_path):
-    rows = "label,sentence\n1,a\n0,\"b\n" + "1,c\n0,d\n" * 20
-    for text in (rows, rows + '1,"e"\n'):   # never closed, or by the next one
+    rows = 'label,sentence\n1,a\n0,"b\n' + "1,c\n0,d\n" * 20
+    for text in (rows, rows + '1,"e"\n'):  # never closed, or by the next one
         path = written(tmp_path, "train.csv", text)
         for on_bad_row in ("error", "skip"):
             with pytest.raises(UserError, match="train.csv, line 3: a quotation mark opens here and is not"):
                 read_examples(path, TASKS["SST-2"], on_bad_row)
 
 
-@pytest.mark.parametrize("row, complaint", [
-    (b"1,caf\xe9", r"not UTF-8 \(byte 6\)"), (b'1,"\n\xff"', r"not UTF-8 \(byte 1\)"),
-    (b'1,"a" b', "not valid CSV"), (b'1,a,"b\nc"', "3 columns where 2 belong")])
+@pytest.mark.parametrize(
+    "row, complaint",
+    [
+        (b"1,caf\xe9", r"not UTF-8 \(byte 6\)"),
+        (b'1,"\n\xff"', r"not UTF-8 \(byte 1\)"),
+        (b'1,"a" b', "not valid CSV"),
+        (b'1,a,"b\nc"', "3 columns where 2 belong"),
+    ],
+)
 def test_a_bad_row_of_csv_is_named_or_skipped(tmp_path, row, complaint):
     path = written(tmp_path, "train.csv", b"label,sentence\n1,good\n" + row + b"\n0,bad\n")
     with pytest.raises(UserError, match=f"train.csv, line 3: {complaint}"):
@@ -183,8 +199,10 @@ def test_a_bad_row_of_csv_is_named_or_skipped(tmp_path, row, complaint):
     assert [bad["line"] for bad in found.bad_rows] == [3]
 
 
-@pytest.mark.parametrize("name, text", [
-    ("train.csv", "label,sentence,label\n1,a,0\n"), ("train.tsv", "sentence\tlabel\tsentence\na\t1\tb\n")])
+@pytest.mark.parametrize(
+    "name, text",
+    [("train.csv", "label,sentence,label\n1,a,0\n"), ("train.tsv", "sentence\tlabel\tsentence\na\t1\tb\n")],
+)
 def test_a_column_that_is_there_twice(tmp_path, name, text):
     with pytest.raises(UserError, match="the header has the column (label|sentence) 2 times"):
         read_examples(written(tmp_path, name, text), TASKS["SST-2"])
@@ -197,9 +215,14 @@ def test_a_wrong_header_names_both(tmp_path):
         read_examples(path, TASKS["SST-2"])
 
 
-@pytest.mark.parametrize("content, complaint", [
-    ("", "no header"), ("sentence\tlabel\n", "holds no usable row"),
-    ("sentence\tlabel\n".encode("utf-16"), r"train.tsv, line 1: not UTF-8 \(byte 1\)")])
+@pytest.mark.parametrize(
+    "content, complaint",
+    [
+        ("", "no header"),
+        ("sentence\tlabel\n", "holds no usable row"),
+        ("sentence\tlabel\n".encode("utf-16"), r"train.tsv, line 1: not UTF-8 \(byte 1\)"),
+    ],
+)
 def test_empty_files(tmp_path, content, complaint):
     with pytest.raises(UserError, match=complaint):
         read_examples(written(tmp_path, "train.tsv", content), TASKS["SST-2"])

@@ -3,6 +3,7 @@
 Run it where transformers is installed: python tests/data/tokenization/make_tokenizer_reference.py
 The vocabulary is small and made here, so that the fixture stands alone; only the algorithm is compared.
 """
+
 import json
 import string
 import tempfile
@@ -10,22 +11,58 @@ import unicodedata
 from pathlib import Path
 
 FIXTURE = Path(__file__).with_name("fixtures") / "tokenizer_reference.json"
-WORDS = ("the film movie plot is was not but and good bad great dull never un ##believ ##able ##ly play "
-         "##ing ##ed caf cafe café naïve naive Ünder under ##ground İstanbul istanbul strasse straße "
-         "北 京 中 文 ##文 日 本 の ひ ##ら ##が ##な 한 ##국 ##어 😀 👍 2 ##0 ##2 ##6 ... Film "
-         "The ß ı ﬁ ﬁlm é è ü Á").split()
-VOCAB = list(dict.fromkeys(
-    ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *string.ascii_letters, *string.punctuation,
-     *(f"##{letter}" for letter in string.ascii_letters), *WORDS]))
+WORDS = (
+    "the film movie plot is was not but and good bad great dull never un ##believ ##able ##ly play "
+    "##ing ##ed caf cafe café naïve naive Ünder under ##ground İstanbul istanbul strasse straße "
+    "北 京 中 文 ##文 日 本 の ひ ##ら ##が ##な 한 ##국 ##어 😀 👍 2 ##0 ##2 ##6 ... Film "
+    "The ß ı ﬁ ﬁlm é è ü Á"
+).split()
+VOCAB = list(
+    dict.fromkeys(
+        [
+            "[PAD]",
+            "[UNK]",
+            "[CLS]",
+            "[SEP]",
+            "[MASK]",
+            *string.ascii_letters,
+            *string.punctuation,
+            *(f"##{letter}" for letter in string.ascii_letters),
+            *WORDS,
+        ]
+    )
+)
 SENTENCES = [
-    "The film is unbelievably good.", "THE FILM WAS NOT DULL!", "café naïve Ünderground",
-    "cafe\u0301 nai\u0308ve", "İstanbul STRASSE straße", "我爱北京 and 中文电影", "日本のひらがな ﬁlm",
-    "한국어 한국", "good 😀👍 bad 👩\u200d👩\u200d👧", "2026-11-21, 3.14%", "tab\tnew\nline\rand\x0bmore",
-    "zero\u200bwidth\u00adhyphen\ufeff", "nul\x00l \ufffd control\x07", "  spaces   ",
-    "non\u00a0breaking \u3000ideographic", "[MASK] in [SEP] the film [unused1]", "don't ``quote'' `that'",
-    "a" * 100, "a" * 101, "x" * 300 + " good", "$100 €100 ^~|<>", "…—“dull”", "", "\u0301", "ÀÉÎÕÜ àéîõü",
-    "𝒻𝒾𝓁𝓂 ｆｉｌｍ", "ﷺ \u2028 line", "@user #film http://a.b/c?d=e_f",
-    "unplayed playing undergroundunderground", "北京good文",
+    "The film is unbelievably good.",
+    "THE FILM WAS NOT DULL!",
+    "café naïve Ünderground",
+    "cafe\u0301 nai\u0308ve",
+    "İstanbul STRASSE straße",
+    "我爱北京 and 中文电影",
+    "日本のひらがな ﬁlm",
+    "한국어 한국",
+    "good 😀👍 bad 👩\u200d👩\u200d👧",
+    "2026-11-21, 3.14%",
+    "tab\tnew\nline\rand\x0bmore",
+    "zero\u200bwidth\u00adhyphen\ufeff",
+    "nul\x00l \ufffd control\x07",
+    "  spaces   ",
+    "non\u00a0breaking \u3000ideographic",
+    "[MASK] in [SEP] the film [unused1]",
+    "don't ``quote'' `that'",
+    "a" * 100,
+    "a" * 101,
+    "x" * 300 + " good",
+    "$100 €100 ^~|<>",
+    "…—“dull”",
+    "",
+    "\u0301",
+    "ÀÉÎÕÜ àéîõü",
+    "𝒻𝒾𝓁𝓂 ｆｉｌｍ",
+    "ﷺ \u2028 line",
+    "@user #film http://a.b/c?d=e_f",
+    "unplayed playing undergroundunderground",
+    "北京good文",
 ]
 SETTINGS = [
     {"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True},
@@ -38,6 +75,7 @@ SETTINGS = [
 def reference_tokenizer(vocab_file, settings):
     """The slow, pure Python tokenizer: an implementation apart from the `tokenizers` library."""
     from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
+
     return BertTokenizerLegacy(vocab_file, **settings)
 
 

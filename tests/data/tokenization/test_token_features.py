@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from src.data.dataset import RecordTable
+from src.data.dataset import TokenizedDataset
 from src.data.records.io import check_labels, read_records, schema_of, write_records
 from src.data.text.conll import Sentence
 from src.data.tokenization.token_features import encode_sentences
 from src.data.tokenization.tokenizer import load_tokenizer
 from src.errors import UserError
-from src.tasks import NOT_COUNTED, TASKS, TaskSpec
+from src.tasks import IGNORE_INDEX, TASKS, TaskSpec
 from tests import tiny
 
 PIECES = [*tiny.SPECIAL, "ann", "lee", "##d", "##s", "in", "york", "u", ".", "北", "京"]
@@ -21,7 +21,7 @@ SENTENCES = [
     Sentence(("北", "京"), ("B-LOC", "I-LOC"), 10),
     Sentence(("ann",), ("O",), 13),
 ]
-_ = NOT_COUNTED
+_ = IGNORE_INDEX
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +30,10 @@ def tokenizer(tmp_path_factory):
 
 
 def rows(table):
-    return [(ids.tolist(), labels.tolist())
-            for ids, labels in zip(table.by_row(table.tokens), table.by_row(table.labels), strict=True)]
+    return [
+        (ids.tolist(), labels.tolist())
+        for ids, labels in zip(table.by_row(table.tokens), table.by_row(table.labels), strict=True)
+    ]
 
 
 def test_by_hand(tokenizer):
@@ -57,7 +59,7 @@ def test_without_tags_each_word_has_a_place(tokenizer):
     table, _counts = encode_sentences(bare, tokenizer, None, 16)
     tagged, _counts = encode_sentences(SENTENCES, tokenizer, TASK, 16)
     assert (table.tokens == tagged.tokens).all()
-    assert ((table.labels == 0) == (tagged.labels >= 0)).all() and set(table.labels) == {0, NOT_COUNTED}
+    assert ((table.labels == 0) == (tagged.labels >= 0)).all() and set(table.labels) == {0, IGNORE_INDEX}
 
 
 @pytest.mark.reference
@@ -72,7 +74,7 @@ def test_as_transformers_aligns(tokenizer, tmp_path):
         encoding = theirs(list(sentence.words), is_split_into_words=True)
         words = encoding.word_ids()
         first = [place for place, word in enumerate(words) if word is not None and words.index(word) == place]
-        expected = np.full(len(ids), NOT_COUNTED)
+        expected = np.full(len(ids), IGNORE_INDEX)
         expected[first] = [LABELS.index(tag) for tag in sentence.tags]
         assert encoding["input_ids"] == ids and expected.tolist() == labels
 
@@ -88,19 +90,21 @@ def test_through_record_files(tokenizer, tmp_path, form):
     assert schema_of(table)["columns"]["label_ids"] == {"type": "int64", "rank": 1, "shape": [16]}
     chosen = again.take([2, 0])
     assert rows(chosen) == [rows(table)[2], rows(table)[0]]
-    expected = np.full((2, 9), NOT_COUNTED)
+    expected = np.full((2, 9), IGNORE_INDEX)
     expected[0, :9] = rows(table)[0][1]
     expected[1, :4] = rows(table)[2][1]
     labels = table.labels_of(np.array([0, 2]), 9)
     assert labels.dtype == np.int32 and (labels == expected).all()
-    assert rows(RecordTable.joined([table, chosen]))[-1] == rows(table)[0]
+    assert rows(TokenizedDataset.joined([table, chosen]))[-1] == rows(table)[0]
 
 
 def test_labels_of_another_task_are_refused(tokenizer):
     table, _counts = encode_sentences(SENTENCES, tokenizer, TASK, 16)
     with pytest.raises(UserError, match="here holds a label for each token, but SST-2 is a class"):
         check_labels(table, TASKS["SST-2"], "here")
-    whole = RecordTable.from_flat(table.tokens, table.tokens * 0, table.lengths, np.zeros(4, np.int32), 16)
+    whole = TokenizedDataset.from_flat(
+        table.tokens, table.tokens * 0, table.lengths, np.zeros(4, np.int32), 16
+    )
     with pytest.raises(UserError, match="here holds class indices, but names is a token_classification task"):
         check_labels(whole, TASK, "here")
     table.labels = np.where(table.labels == 4, 7, table.labels)

@@ -1,4 +1,5 @@
 """WordPiece ids against transformers (stored, and live where installed), and where settings come from."""
+
 import importlib.util
 import json
 import os
@@ -59,15 +60,30 @@ def hard_sentences(count):
     if sst2.is_file():
         lines = draw.sample(sst2.read_text(encoding="utf-8").split("\n")[1:-1], count)
     lines = [line.split("\t")[0] for line in lines]
-    ranges = ((0x20, 0x7f), (0xa0, 0x250), (0x300, 0x370), (0x370, 0x530), (0x5d0, 0x700), (0x900, 0xd00),
-              (0x2000, 0x2070), (0x3040, 0x3100), (0x4e00, 0x9fff), (0xac00, 0xd7a4), (0xff00, 0xfff0),
-              (0x1f300, 0x1faff), (0x20000, 0x2a6e0), (0, 0x20))
+    ranges = (
+        (0x20, 0x7F),
+        (0xA0, 0x250),
+        (0x300, 0x370),
+        (0x370, 0x530),
+        (0x5D0, 0x700),
+        (0x900, 0xD00),
+        (0x2000, 0x2070),
+        (0x3040, 0x3100),
+        (0x4E00, 0x9FFF),
+        (0xAC00, 0xD7A4),
+        (0xFF00, 0xFFF0),
+        (0x1F300, 0x1FAFF),
+        (0x20000, 0x2A6E0),
+        (0, 0x20),
+    )
     for i in range(0, count, 2):
         words = lines[i].split()
         for _ in range(3):
             low, high = draw.choice(ranges)
-            words.insert(draw.randrange(len(words) + 1),
-                         "".join(chr(draw.randrange(low, high)) for _ in range(draw.randrange(1, 6))))
+            words.insert(
+                draw.randrange(len(words) + 1),
+                "".join(chr(draw.randrange(low, high)) for _ in range(draw.randrange(1, 6))),
+            )
         lines[i] = draw.choice(("", " ")).join(words[:3]) + " ".join(words[3:])
     return lines
 
@@ -76,6 +92,7 @@ def hard_sentences(count):
 @pytest.mark.parametrize("lower_case", [True, False])
 def test_two_thousand_sentences_against_transformers(minilm, lower_case):
     from transformers import BertTokenizer
+
     sentences = hard_sentences(2000)
     reference = BertTokenizer(str(minilm / "vocab.txt"), do_lower_case=lower_case)
     expected = reference(sentences, add_special_tokens=False)["input_ids"]
@@ -85,6 +102,7 @@ def test_two_thousand_sentences_against_transformers(minilm, lower_case):
 @pytest.mark.reference
 def test_what_is_saved_opens_in_transformers(tmp_path, minilm):
     from transformers import AutoTokenizer
+
     tokenizer = load_tokenizer(minilm)
     tokenizer.save(tmp_path)
     reference = AutoTokenizer.from_pretrained(tmp_path)
@@ -123,8 +141,12 @@ def test_pairs(tmp_path):
     tokenizer = load_tokenizer(vocab_in(tmp_path, {"do_lower_case": True}))
     cls_id, sep_id = STORED["vocab"].index("[CLS]"), STORED["vocab"].index("[SEP]")
     the, film, good = (STORED["vocab"].index(word) for word in ("the", "film", "good"))
-    pairs = [("the film", None), ("good", "the film"), ("the film good " * 9, None),
-             ("the " * 9, "film " * 9)]
+    pairs = [
+        ("the film", None),
+        ("good", "the film"),
+        ("the film good " * 9, None),
+        ("the " * 9, "film " * 9),
+    ]
     ids, segments, shortened = tokenizer.encode_pairs(pairs, 8)
     assert ids[0] == [cls_id, the, film, sep_id] and segments[0] == [0] * 4
     assert ids[1] == [cls_id, good, sep_id, the, film, sep_id] and segments[1] == [0, 0, 0, 1, 1, 1]
@@ -164,11 +186,14 @@ def test_wrong_vocabularies(tmp_path):
         load_tokenizer(tmp_path)
 
 
-@pytest.mark.parametrize("name, content, complaint", [
-    ("tokenizer.json", [], "tokenizer.json: a table of keys belongs there"),
-    ("tokenizer_config.json", [], "tokenizer_config.json: a table of keys belongs there"),
-    ("tokenizer_config.json", {"do_lower_case": "yes"}, "do_lower_case 'yes' has to be true or false"),
-])
+@pytest.mark.parametrize(
+    "name, content, complaint",
+    [
+        ("tokenizer.json", [], "tokenizer.json: a table of keys belongs there"),
+        ("tokenizer_config.json", [], "tokenizer_config.json: a table of keys belongs there"),
+        ("tokenizer_config.json", {"do_lower_case": "yes"}, "do_lower_case 'yes' has to be true or false"),
+    ],
+)
 def test_files_of_another_kind_beside_a_vocabulary(tmp_path, name, content, complaint):
     vocab = vocab_in(tmp_path)
     (tmp_path / name).write_text(json.dumps(content))

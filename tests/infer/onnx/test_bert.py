@@ -42,8 +42,9 @@ def test_logits_are_those_of_the_network(tmp_path, changes):
 def test_the_file_names_its_inputs_as_transformers_does(tmp_path):
     session = in_onnx(tmp_path, tiny.TINY, tiny.random_arrays(tiny.TINY)).session
     inputs = {value.name: (value.type, value.shape) for value in session.get_inputs()}
-    assert inputs == dict.fromkeys(("input_ids", "token_type_ids", "attention_mask"),
-                                   ("tensor(int64)", ["batch", "length"]))
+    assert inputs == dict.fromkeys(
+        ("input_ids", "token_type_ids", "attention_mask"), ("tensor(int64)", ["batch", "length"])
+    )
     assert [(value.name, value.shape) for value in session.get_outputs()] == [("logits", ["batch", 2])]
 
 

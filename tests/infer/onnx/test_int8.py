@@ -118,7 +118,7 @@ def test_ranges_are_the_largest_inputs(ranges):
     for name, largest in reference.largest.items():
         if not name.startswith("bert.encoder.layer.1") or "key" in name or "value" in name:
             np.testing.assert_allclose(ranges[f"{name}.input_threshold"], [largest], rtol=1e-4)
-        else:   # the last layer is computed for [CLS] alone
+        else:  # the last layer is computed for [CLS] alone
             assert 0 < ranges[f"{name}.input_threshold"][0] <= largest * 1.0001
 
 

@@ -23,8 +23,14 @@ pytestmark = pytest.mark.usefixtures("graph_mode")
 # "bade" and "##na" write the word "badena": one of several pieces.
 PIECES = [*tiny.VOCABULARY, "##na", "##pe", "the", "not"]
 CONFIG = tiny.TINY.replace(vocab_size=len(PIECES), labels=())
-SOME = ["Bade kina, not 12 badena!", "the  LOTU's dekipe", "mu3 kina badena", "not the", "kixi loyo muwe",
-        "loyo"]
+SOME = [
+    "Bade kina, not 12 badena!",
+    "the  LOTU's dekipe",
+    "mu3 kina badena",
+    "not the",
+    "kixi loyo muwe",
+    "loyo",
+]
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +98,7 @@ def test_no_text_comes_twice(done):
 
 def parent_of(text, texts):
     """The original that a copy was made of: the same but for its words."""
+
     def frame(text):
         words = find_words(text)
         ends = [0, *(place for word in words for place in (word.start, word.end)), len(text)]
@@ -109,10 +116,10 @@ def test_labels_stay_and_only_words_change(done):
     assert all(made_of)
     labels = [{originals[number][1] for number in found} for found in made_of]
     assert all(label in of_parents for of_parents, (_, label) in zip(labels, copies, strict=True))
-    assert not any(3 in found for found in made_of)          # "not the" has no word to replace
+    assert not any(3 in found for found in made_of)  # "not the" has no word to replace
     assert any(0 in found for found in made_of) and any(1 in found for found in made_of)
     for found, (text, _) in zip(made_of, copies, strict=True):
-        if found == [1]:                                     # "the  LOTU's dekipe"
+        if found == [1]:  # "the  LOTU's dekipe"
             assert text.split("'")[0].isupper() or text.startswith("the  ") and text[5:9].isupper()
 
 
@@ -124,8 +131,16 @@ def test_new_words_are_whole_words_of_the_vocabulary(done):
 
 def test_records_are_made_of_it(done, tmp_path, mlm):
     (tmp_path / "dev.tsv").write_text((done / "train.tsv").read_text())
-    prepare(tiny.flags(task_name="SST-2", data_dir=tmp_path, train_file=done / "train_aug.tsv",
-                       vocab_file=mlm, output_dir=tmp_path / "records", max_seq_length=16))
+    prepare(
+        tiny.flags(
+            task_name="SST-2",
+            data_dir=tmp_path,
+            train_file=done / "train_aug.tsv",
+            vocab_file=mlm,
+            output_dir=tmp_path / "records",
+            max_seq_length=16,
+        )
+    )
     manifest = json.loads((tmp_path / "records" / "manifest.json").read_text())
     assert manifest["files"]["train"]["rows"] == len(rows_of(done / "train_aug.tsv")) - 1
     assert manifest["files"]["train"]["skipped"] == 0
@@ -139,14 +154,15 @@ def test_another_batch_size_writes_the_same(done, tmp_path, mlm):
 def test_another_seed_writes_another_file(tmp_path, headless):
     data = sst2(tmp_path)
     flags = {"load_teacher_ckpt_path": headless, "copies": 4}
-    first, again, other = (run(data, "--overwrite_output_file", **flags, seed=seed).read_bytes()
-                           for seed in (1, 1, 2))
+    first, again, other = (
+        run(data, "--overwrite_output_file", **flags, seed=seed).read_bytes() for seed in (1, 1, 2)
+    )
     assert first == again != other
 
 
 def interrupt_at(monkeypatch, number, error=KeyboardInterrupt):
     """Stop the run when its part `number` is to be made; returns the list of row numbers asked for."""
-    made, make = [], stage.Maker.make
+    made, make = [], stage.Augmenter.make
 
     def watched(self, rows):
         if number is not None and len(made) == number:
@@ -154,7 +170,7 @@ def interrupt_at(monkeypatch, number, error=KeyboardInterrupt):
         made.append([row for row, _, _ in rows])
         return make(self, rows)
 
-    monkeypatch.setattr(stage.Maker, "make", watched)
+    monkeypatch.setattr(stage.Augmenter, "make", watched)
     return made
 
 
@@ -183,15 +199,15 @@ def test_candidates_are_those_of_transformers(mlm):
     from transformers import BertForMaskedLM, BertTokenizer
 
     from src.config.augment_config import AugmentConfig
-    from src.stages.augmentation.candidates import Survey
-    from src.stages.augmentation.sources import Sources
-    from src.stages.model.device import equip_device
+    from src.stages.augmentation.candidates import WordStats
+    from src.stages.augmentation.sources import AugmentResources
+    from src.stages.model.device import setup_device
 
     config = AugmentConfig(task_name="SST-2", data_dir="", mlm_model=str(mlm), candidates=5)
-    sources = Sources(config, TASKS["SST-2"])
-    survey, texts = Survey(sources.pieces), sst2_text(6)
+    sources = AugmentResources(config, TASKS["SST-2"])
+    survey, texts = WordStats(sources.pieces), sst2_text(6)
     survey.add(texts)
-    candidates = sources.candidates(survey, equip_device(config, print), mlm)
+    candidates = sources.candidates(survey, setup_device(config, print), mlm)
     wanted = [(text, find_words(text)) for text in texts]
     theirs, tokenizer = BertForMaskedLM.from_pretrained(mlm).eval(), BertTokenizer.from_pretrained(mlm)
     compared = 0
@@ -243,12 +259,16 @@ def test_the_teacher_filters(tmp_path, headless):
     from src.stages.serving.predict import Classifier
 
     everything = rows_of(run(sst2(tmp_path / "all"), load_teacher_ckpt_path=headless, copies=6))
-    kept = rows_of(run(sst2(tmp_path / "kept"), load_teacher_ckpt_path=headless, copies=6,
-                       filter_with_teacher=0.6))
+    kept = rows_of(
+        run(sst2(tmp_path / "kept"), load_teacher_ckpt_path=headless, copies=6, filter_with_teacher=0.6)
+    )
     classify = Classifier(str(headless), max_seq_length=32)
     answers = classify([text for text, _ in everything[21:]])
-    sure = [row for row, (label, probability) in zip(everything[21:], answers, strict=True)
-            if label == row[1] and probability >= 0.6]
+    sure = [
+        row
+        for row, (label, probability) in zip(everything[21:], answers, strict=True)
+        if label == row[1] and probability >= 0.6
+    ]
     assert kept[21:] == sure and 0 < len(sure) < len(everything) - 21
 
 
@@ -259,8 +279,10 @@ def test_pairs_keep_their_partners(tmp_path, headless):
     lines = tiny.mnli_rows(8, 3).splitlines()
     lines[4] = lines[4].rpartition("\t")[0] + "\t-"
     data = write_text(tmp_path, lines)
-    made = [line.split("\t") for line in run(data, load_teacher_ckpt_path=headless, task="MNLI")
-            .read_text().splitlines()]
+    made = [
+        line.split("\t")
+        for line in run(data, load_teacher_ckpt_path=headless, task="MNLI").read_text().splitlines()
+    ]
     originals, copies = made[1:9], made[9:]
     assert ["\t".join(row) for row in made[:9]] == lines and len(copies) > 100
     for row in copies:

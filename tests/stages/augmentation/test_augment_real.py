@@ -22,8 +22,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("graph_mode")]
 ROOT = Path(__file__).resolve().parents[3]
 TEXT = Path(os.environ.get("BERT_DATA", "absent")) / "wikitext-2" / "wiki.valid.tokens"
 needs_text = pytest.mark.skipif(not TEXT.is_file(), reason="BERT_DATA is not set to a folder with wikitext-2")
-CONFIG = tiny.TINY.replace(vocab_size=3000, labels=(), hidden_size=96, intermediate_size=192,
-                           max_position_embeddings=64)
+CONFIG = tiny.TINY.replace(
+    vocab_size=3000, labels=(), hidden_size=96, intermediate_size=192, max_position_embeddings=64
+)
 
 
 def clauses():
@@ -55,24 +56,32 @@ def trained(tmp_path_factory):
 def test_the_head_learns_from_context(trained):
     """On held-out text the word is among 15 predictions more often than among the 15 commonest words."""
     from src.config.augment_config import AugmentConfig
-    from src.stages.augmentation.candidates import Survey
-    from src.stages.augmentation.sources import Sources
-    from src.stages.model.device import equip_device
+    from src.stages.augmentation.candidates import WordStats
+    from src.stages.augmentation.sources import AugmentResources
+    from src.stages.model.device import setup_device
     from src.tasks import TASKS
 
     model, losses, held_out = trained
     assert np.mean(losses[-100:]) < np.mean(losses[:20]) - 2
-    sources = Sources(AugmentConfig(task_name="SST-2", data_dir="", mlm_model=str(model)), TASKS["SST-2"])
-    survey = Survey(sources.pieces)
+    sources = AugmentResources(
+        AugmentConfig(task_name="SST-2", data_dir="", mlm_model=str(model)), TASKS["SST-2"]
+    )
+    survey = WordStats(sources.pieces)
     survey.add(held_out)
-    candidates = sources.candidates(survey, equip_device(sources.config, print), model)
+    candidates = sources.candidates(survey, setup_device(sources.config, print), model)
     wanted = [(text, find_words(text)) for text in held_out]
     asked = sources.pieces.contexts(wanted)
-    contexts = [(word.key, context) for (_, words), each in zip(wanted, asked, strict=True)
-                for word, context in zip(words, each, strict=True) if context is not None]
+    contexts = [
+        (word.key, context)
+        for (_, words), each in zip(wanted, asked, strict=True)
+        for word, context in zip(words, each, strict=True)
+        if context is not None
+    ]
     answers = candidates.masked_words([context for _, context in contexts])[:, :15]
-    hits = [word in [candidates.words[index] for index in answer]
-            for (word, _), answer in zip(contexts, answers, strict=True)]
+    hits = [
+        word in [candidates.words[index] for index in answer]
+        for (word, _), answer in zip(contexts, answers, strict=True)
+    ]
     frequent = Counter(word.key for text in clauses() for word in find_words(text)).most_common(15)
     common = [word in dict(frequent) for word, _ in contexts]
     print(f"{len(hits)} words: {np.mean(hits):.1%} among the predictions, {np.mean(common):.1%} by frequency")

@@ -23,17 +23,33 @@ def small(monkeypatch):
 
 
 def flags(out, models, **changes):
-    return tiny.flags(**{"models": models, "output_dir": out, "threads": 1, "lengths": "8", "repeats": 3,
-                         "batches": 2, "batch_size": 4, "kernels": "off", **changes})
+    return tiny.flags(
+        **{
+            "models": models,
+            "output_dir": out,
+            "threads": 1,
+            "lengths": "8",
+            "repeats": 3,
+            "batches": 2,
+            "batch_size": 4,
+            "kernels": "off",
+            **changes,
+        }
+    )
 
 
 def test_models_of_every_kind(tmp_path, vocabulary, small, capsys):
     model = tiny.write_model(tmp_path / "model", vocabulary)
     export(tiny.flags(model_dir=model, output_dir=tmp_path / "onnx", kernels="off"))
     (tmp_path / "onnx" / "eval_results.json").write_text(
-        json.dumps({"eval_accuracy": 0.75, "eval_samples": 13}))
-    models = {"floats": "random:4L-312", "bytes": "random:4L-312:int8", "weights": model,
-              "export": tmp_path / "onnx"}
+        json.dumps({"eval_accuracy": 0.75, "eval_samples": 13})
+    )
+    models = {
+        "floats": "random:4L-312",
+        "bytes": "random:4L-312:int8",
+        "weights": model,
+        "export": tmp_path / "onnx",
+    }
     main(flags(tmp_path / "out", ",".join(f"{name}={place}" for name, place in models.items())))
     found = json.loads((tmp_path / "out" / "benchmark.json").read_text())
     rows = {(row["model"], row["length"]): row for row in found["rows"]}
@@ -43,8 +59,12 @@ def test_models_of_every_kind(tmp_path, vocabulary, small, capsys):
     assert rows["bytes", 8]["of_the_first"] < 0.5
     assert rows["export", 8]["accuracy"] == 0.75 and "accuracy" not in rows["weights", 8]
     kinds = [(rows[name, 8]["engine"], rows[name, 8]["precision"]) for name in models]
-    assert kinds == [("ONNX Runtime", "fp32"), ("ONNX Runtime", "int8"), ("MindSpore", "fp32"),
-                     ("ONNX Runtime", "fp32")]
+    assert kinds == [
+        ("ONNX Runtime", "fp32"),
+        ("ONNX Runtime", "int8"),
+        ("MindSpore", "fp32"),
+        ("ONNX Runtime", "fp32"),
+    ]
     assert found["machine"]["threads"] == 1 and {"processor", "instructions"} < set(found["machine"])
     lines = capsys.readouterr().out
     assert (tmp_path / "out" / "table.md").read_text().strip() in lines and "instructions: " in lines

@@ -15,8 +15,14 @@ from tests import tiny
 
 
 def test_the_table_lines_up():
-    row = {"model": "teacher", "eval_accuracy": 0.9, "of_the_first": 1.0, "parameters": 22713986,
-           "megabytes": 90.9, "milliseconds": 12.345}
+    row = {
+        "model": "teacher",
+        "eval_accuracy": 0.9,
+        "of_the_first": 1.0,
+        "parameters": 22713986,
+        "megabytes": 90.9,
+        "milliseconds": 12.345,
+    }
     lines = render([row, {**row, "model": "s", "parameters": 5}], find_task("SST-2")).splitlines()
     assert len({len(line) for line in lines}) == 1
     assert lines[2] == "| teacher |   0.9000 |       100.0% | 22,713,986 | 90.9 |         12.35 |"
@@ -24,10 +30,18 @@ def test_the_table_lines_up():
 
 @pytest.mark.parametrize("first", [0.0, -0.1])
 def test_nothing_is_kept_of_a_first_model_at_zero_or_below(first):
-    row = {"model": "s", "eval_matthews_correlation": 0.2, "of_the_first": share_of(0.2, first),
-           "parameters": 5, "megabytes": 9.0, "milliseconds": 1.0}
+    row = {
+        "model": "s",
+        "eval_matthews_correlation": 0.2,
+        "of_the_first": share_of(0.2, first),
+        "parameters": 5,
+        "megabytes": 9.0,
+        "milliseconds": 1.0,
+    }
     assert [cell.strip() for cell in render([row], find_task("CoLA")).splitlines()[2].split("|")][2:4] == [
-        "0.2000", "-"]
+        "0.2000",
+        "-",
+    ]
 
 
 @pytest.mark.parametrize("text", ["teacher", "teacher=", "=/", "teacher=/nowhere/at/all", "", ","])
@@ -67,8 +81,20 @@ def test_two_models_are_compared(tmp_path, sst2, vocabulary, capsys):
     tiny.write_model(tmp_path / "other", vocabulary, tiny.TINY.replace(num_hidden_layers=1), seed=1)
     entries = [{"phase": 1, "title": "finetune", "step": step, "loss": 1 / step} for step in (1, 2)]
     (run / "losses.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
-    main(["--task_name", "SST-2", "--models", f"big={run / 'best'},small={tmp_path / 'other'}",
-          "--eval_data_dir", str(sst2), "--output_dir", str(tmp_path / "out"), "--timed_sentences", "5"])
+    main(
+        [
+            "--task_name",
+            "SST-2",
+            "--models",
+            f"big={run / 'best'},small={tmp_path / 'other'}",
+            "--eval_data_dir",
+            str(sst2),
+            "--output_dir",
+            str(tmp_path / "out"),
+            "--timed_sentences",
+            "5",
+        ]
+    )
     rows = json.loads((tmp_path / "out" / "compare.json").read_text())
     assert [row["model"] for row in rows] == ["big", "small"] and rows[0]["eval_samples"] == 13
     assert rows[0]["parameters"] > rows[1]["parameters"] and rows[1]["milliseconds"] > 0

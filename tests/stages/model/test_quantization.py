@@ -9,16 +9,16 @@ from safetensors.numpy import load_file
 
 from src.config.bert_config import BertConfig
 from src.config.quantization import Quantization
-from src.data.dataloader import Batches
-from src.data.dataset import RecordTable
+from src.data.dataloader import BucketDataLoader
+from src.data.dataset import TokenizedDataset
 from src.errors import UserError
 from src.infer.predictor import LogitsCell
-from src.model.bert import BertBody, BertClassifier
+from src.model.bert import BertClassifier, BertEncoder
 from src.model.state_dict import named_parameters, weight_arrays
 from src.quant.layers import bind_ranges, quantized_products
 from src.stages.model import load
-from src.stages.model.device import EquippedDevice, kernel_parts
-from src.stages.model.quantization import calibrate, layers_for, refuse_quantized, start_ranges
+from src.stages.model.device import DeviceSetup, kernel_parts
+from src.stages.model.quantization import calibrate, init_ranges, layers_for, refuse_quantized
 from src.tasks import find_task
 from src.tools.convert import main as convert
 from src.weights.huggingface import expected_shapes, write_directory
@@ -28,14 +28,22 @@ from tests.quant import by_hand
 pytestmark = pytest.mark.usefixtures("graph_mode")
 TASK = find_task("SST-2")
 CONFIG = tiny.TINY.replace(num_hidden_layers=1)
-DENSE = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense",
-         "intermediate.dense", "output.dense")
+DENSE = (
+    "attention.self.query",
+    "attention.self.key",
+    "attention.self.value",
+    "attention.output.dense",
+    "intermediate.dense",
+    "output.dense",
+)
 RANGES = {f"bert.encoder.layer.0.{name}.input_threshold" for name in DENSE} | {
-    "bert.pooler.dense.input_threshold", "classifier.input_threshold"}
+    "bert.pooler.dense.input_threshold",
+    "classifier.input_threshold",
+}
 
 
 def plain():
-    return EquippedDevice("CPU", "float32", "float32")
+    return DeviceSetup("CPU", "float32", "float32")
 
 
 def quiet(text):
@@ -53,8 +61,10 @@ def rows(count=12):
     draw = np.random.default_rng(0)
     lengths = draw.integers(5, 9, count)
     total = lengths.sum()
-    table = RecordTable.from_flat(draw.integers(5, 90, total), np.zeros(total), lengths, np.zeros(count), 8)
-    return Batches(table, 4, [8], shuffle=False, seed=0)
+    table = TokenizedDataset.from_flat(
+        draw.integers(5, 90, total), np.zeros(total), lengths, np.zeros(count), 8
+    )
+    return BucketDataLoader(table, 4, [8], shuffle=False, seed=0)
 
 
 def logits_of(network):
@@ -126,7 +136,7 @@ def test_there_and_back(ready):
 
 def test_kernels_give_the_same(ready, library):
     network, folder = ready
-    device = EquippedDevice("CPU", "float32", "float32", **kernel_parts(library))
+    device = DeviceSetup("CPU", "float32", "float32", **kernel_parts(library))
     with_kernels, _ = load.classifier_from(load.read_model(folder, quiet), TASK, device, quiet)
     # A number that sums differ in by 1e-7 can round to the neighbouring step.
     np.testing.assert_allclose(logits_of(with_kernels), logits_of(network), atol=2e-2)
@@ -178,7 +188,7 @@ def test_transformers_with_rounded_weights_and_inputs(ready, tmp_path, vocabular
 
 def test_a_first_value_for_ranges(model):
     network, _ = quantized(model)
-    assert start_ranges(network, 2.5) == len(RANGES) and start_ranges(network, 3.0) == 0
+    assert init_ranges(network, 2.5) == len(RANGES) and init_ranges(network, 3.0) == 0
     assert {float(cell.input_threshold.asnumpy()[0]) for cell in quantized_products(network)} == {2.5}
     assert len(quantized_products(network)) == len(RANGES)
 
@@ -205,7 +215,7 @@ def test_labels_in_another_order_leave_the_range_alone(ready, tmp_path, vocabula
 def test_a_body_without_head(ready):
     """As the teacher of general distillation."""
     body, config = load.body_from(load.read_model(ready[1], quiet), plain(), quiet)
-    assert isinstance(body, BertBody) and config.quantization
+    assert isinstance(body, BertEncoder) and config.quantization
     assert len(quantized_products(body)) == len(DENSE) + 1
 
 

@@ -1,4 +1,5 @@
 """A task of one's own through prepare and augment: records of every output mode, no row on both sides."""
+
 import csv
 import json
 
@@ -140,7 +141,8 @@ def test_augmented_rows_never_reach_dev(tmp_path, vocabulary, task_file, capsys)
     assert len(ids) == 60 - held and rows[: len(ids)] == [row for row in original if row["id"] in ids]
     # A copy keeps the id and the label of its row.
     assert {(row["id"], row["topic"]) for row in rows} == {
-        (row["id"], row["topic"]) for row in original if row["id"] in ids}
+        (row["id"], row["topic"]) for row in original if row["id"] in ids
+    }
 
 
 CASES = {
@@ -153,8 +155,10 @@ CASES = {
     "absent task": (["--task_file", "none.yaml"], "none.yaml cannot be read: No such file"),
     "column": (["--train_file", "reviews.csv", "--text_columns", "text"], "the header lacks text"),
     "form": (["--train_file", "reviews.xlsx", "--text_columns", "review"], "does not end with .tsv, .csv"),
-    "below a file": (["--task_file", "reviews.yaml", "--output_dir", "other.csv/out"],
-                     "output_dir other.csv/out is below other.csv, which is a file"),
+    "below a file": (
+        ["--task_file", "reviews.yaml", "--output_dir", "other.csv/out"],
+        "output_dir other.csv/out is below other.csv, which is a file",
+    ),
     "other rows": (["--task_file", "reviews.yaml", "--train_file", "other.csv"], 'csv, line 2: label "odd"'),
 }
 
@@ -187,7 +191,7 @@ def test_records_of_another_task(tmp_path, vocabulary, task_file):
 def test_a_teacher_agrees_with_all_labels_or_not():
     from src.stages.augmentation.filter import AGREEMENTS
 
-    sure = np.log([0.9 / 0.1, 0.2 / 0.8])   # logits of the probabilities 0.9 and 0.2
+    sure = np.log([0.9 / 0.1, 0.2 / 0.8])  # logits of the probabilities 0.9 and 0.2
     marks = np.array([[1, 0], [1, 1], [0, 0]])
     agreed = AGREEMENTS["multi_label"](np.array([sure] * 3), marks)
     np.testing.assert_allclose(agreed, [0.8, 0, 0], rtol=1e-6)

@@ -21,8 +21,10 @@ from src.tasks import TASKS
 from src.tools.download import main
 from tests import glue
 
-TSV = {f"{name}.tsv": f"sentence\tlabel\n{name} one\t1\n{name} two\t0\n" * 40
-       for name in ("train", "dev", "test")}
+TSV = {
+    f"{name}.tsv": f"sentence\tlabel\n{name} one\t1\n{name} two\t0\n" * 40
+    for name in ("train", "dev", "test")
+}
 
 
 def archive(files, folder="SST-2/"):
@@ -39,9 +41,9 @@ class Site:
 
     def __init__(self):
         self.files, self.requests = {}, []
-        self.stop_after = self.status = None   # bytes after which it hangs up; another status than 200
+        self.stop_after = self.status = None  # bytes after which it hangs up; another status than 200
         self.ranges, self.kind = True, "application/zip"
-        self.headers, self.hang = {}, 0.0   # headers that it sends instead; seconds for which it says nothing
+        self.headers, self.hang = {}, 0.0  # headers that it sends instead; seconds for which it says nothing
 
 
 @pytest.fixture(name="site")
@@ -94,13 +96,14 @@ def answer(site, request):
     request.send_header("Content-Length", str(len(content) - start))
     request.send_header("Content-Type", site.kind)
     request.end_headers()
-    request.wfile.write(content[start:][:site.stop_after])
+    request.wfile.write(content[start:][: site.stop_after])
     time.sleep(site.hang)
 
 
 @pytest.fixture
 def sst2(site, monkeypatch):
     """A function that offers bytes as SST-2.zip, and enters them in the table (changed, if so asked)."""
+
     def offer(content, **changes):
         site.files["SST-2.zip"] = content
         known = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest(), **changes}
@@ -126,8 +129,9 @@ def refused(site, capsys, tasks="SST-2", *flags):
 
 
 def below(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*")
-                  if path.is_file() and path.name != MARK)
+    return sorted(
+        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != MARK
+    )
 
 
 def test_an_archive_becomes_the_files_of_the_task(site, sst2, tmp_path, capsys):
@@ -162,7 +166,8 @@ def test_a_transfer_that_breaks_off_goes_on_by_itself(site, sst2, tmp_path):
     site.stop_after = len(content) // 3
     fetch(site)
     assert [given for _, given in site.requests] == [None] + [
-        f"bytes={site.stop_after * n}-" for n in range(1, len(site.requests))]
+        f"bytes={site.stop_after * n}-" for n in range(1, len(site.requests))
+    ]
     assert len(below(tmp_path)) == 3 and len(site.requests) > 2
 
 
@@ -200,7 +205,7 @@ def test_a_server_that_falls_silent_does_not_lose_what_has_come(site, sst2, tmp_
 def test_the_last_byte_is_the_end(site, sst2, monkeypatch):
     sst2(archive(TSV), size=None)
     monkeypatch.setattr(download_fetch, "TIMEOUT", 0.5)
-    site.hang = 1.0   # the server keeps the connection open
+    site.hang = 1.0  # the server keeps the connection open
     fetch(site)
     assert len(site.requests) == 1
 
@@ -301,7 +306,7 @@ def test_damaged_archives(site, sst2, tmp_path, capsys, damage):
 def test_a_file_that_the_archive_lacks(site, sst2, tmp_path, capsys):
     sst2(archive({"train.tsv": "x"}))
     assert "SST-2.zip holds no dev.tsv" in refused(site, capsys) and not below(tmp_path)
-    sst2(archive({"train.tsv": "x", "dev.tsv/": "", "test.tsv": "x"}))   # a folder is no file
+    sst2(archive({"train.tsv": "x", "dev.tsv/": "", "test.tsv": "x"}))  # a folder is no file
     assert "SST-2.zip holds no dev.tsv" in refused(site, capsys) and not below(tmp_path)
 
 
@@ -319,7 +324,7 @@ def test_answers_that_are_no_file(site, tmp_path, capsys):
 
 
 def test_no_network(site, capsys):
-    site.url = "http://127.0.0.1:9"   # the port that discards; nobody listens
+    site.url = "http://127.0.0.1:9"  # the port that discards; nobody listens
     assert re.search(r"127.0.0.1:9/SST-2.zip cannot be reached \(.*refused\)", refused(site, capsys))
 
 
@@ -334,8 +339,14 @@ def test_no_room(site, sst2, tmp_path, capsys, monkeypatch):
 def test_wrong_flags(site, tmp_path, capsys):
     assert 'did you mean "SST-2"' in refused(site, capsys, "SST-3")
     assert "--tasks names nothing to fetch" in refused(site, capsys, ",")
-    for site.url in ("ftp://somewhere/files", "http://[::1/x", "http://here:port/x", "http://a..b/x",
-                     "http://127.0.0.1/données", "http://127.0.0.1/my files"):
+    for site.url in (
+        "ftp://somewhere/files",
+        "http://[::1/x",
+        "http://here:port/x",
+        "http://a..b/x",
+        "http://127.0.0.1/données",
+        "http://127.0.0.1/my files",
+    ):
         assert f"--mirror {site.url} is not an address like" in refused(site, capsys)
     (tmp_path / "data").write_text("")
     site.url = "http://127.0.0.1:9"
@@ -346,7 +357,8 @@ def test_places_that_cannot_be_written(site, sst2, tmp_path, capsys):
     sst2(archive(TSV))
     (tmp_path / "file").write_text("")
     assert "file/below/.download cannot be written: Not a directory" in refused(
-        site, capsys, "SST-2", "--data_dir", "file/below")
+        site, capsys, "SST-2", "--data_dir", "file/below"
+    )
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "SST-2").write_text("")
     assert "data/SST-2 is a file where a folder belongs" in refused(site, capsys) and not site.requests
@@ -359,12 +371,17 @@ def test_one_that_fails_does_not_keep_the_others_back(site, sst2, monkeypatch, t
     sst2(archive(TSV))
     site.files["AX.tsv"] = b"index\tsentence1\tsentence2\n0\ta\tb\n"
     row = DATA_SETS["diagnostic"]
-    monkeypatch.setitem(DATA_SETS, "diagnostic",
-                        dataclasses.replace(row, remotes=(Remote(row.remotes[0].url),)))
+    monkeypatch.setitem(
+        DATA_SETS, "diagnostic", dataclasses.replace(row, remotes=(Remote(row.remotes[0].url),))
+    )
     with pytest.raises(UserError, match="not fetched: RTE, SNLI; the lines above say why"):
         fetch(site, "RTE,SST-2,SNLI,diagnostic")
-    assert below(tmp_path) == ["data/MNLI/diagnostic.tsv", "data/SST-2/dev.tsv", "data/SST-2/test.tsv",
-                               "data/SST-2/train.tsv"]
+    assert below(tmp_path) == [
+        "data/MNLI/diagnostic.tsv",
+        "data/SST-2/dev.tsv",
+        "data/SST-2/test.tsv",
+        "data/SST-2/train.tsv",
+    ]
     assert "RTE: http" in capsys.readouterr().out
 
 

@@ -1,4 +1,5 @@
 """`python -m src.tools.prepare` from text files to records that can be batched."""
+
 import json
 import os
 import subprocess
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from src.data.dataloader import Batches, choose_buckets
+from src.data.dataloader import BucketDataLoader, choose_buckets
 from src.data.records.io import check_labels, read_records
 from src.data.samples.sentiment import (
     ADJECTIVES,
@@ -33,9 +34,19 @@ MNLI_COLUMNS = "index promptID pairID genre b1 b2 p1 p2 sentence1 sentence2 labe
 
 def pieces():
     """A vocabulary that knows every word of the sample task, in lower case."""
-    texts = [*ASPECTS, *WHOLES, *INTENSIFIERS, *OPENERS, *TAILS, *KEEPING, *TURNING, *CONTRAST, *AGREEMENT,
-             *(word for group in (ADJECTIVES, VERBS) for words in group.values() for word in words),
-             "i did not the ; ."]
+    texts = [
+        *ASPECTS,
+        *WHOLES,
+        *INTENSIFIERS,
+        *OPENERS,
+        *TAILS,
+        *KEEPING,
+        *TURNING,
+        *CONTRAST,
+        *AGREEMENT,
+        *(word for group in (ADJECTIVES, VERBS) for words in group.values() for word in words),
+        "i did not the ; .",
+    ]
     words = {word for text in texts for word in text.split() if "{" not in word}
     return ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted(words)]
 
@@ -64,15 +75,23 @@ def prepare(tmp_path, vocab, *flags):
 @pytest.mark.parametrize("form", ["tfrecord", "mindrecord"])
 def test_the_sample_task_needs_no_data(tmp_path, vocab, form, capsys):
     out, manifest = prepare(tmp_path, vocab, "--task_name", "sample", "--dataset_type", form)
-    assert {"train.tsv", "dev.tsv", "schema.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json",
-            f"train.{form}", f"dev.{form}"} <= set(os.listdir(out))
+    assert {
+        "train.tsv",
+        "dev.tsv",
+        "schema.json",
+        "vocab.txt",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        f"train.{form}",
+        f"dev.{form}",
+    } <= set(os.listdir(out))
     assert [manifest["files"][split]["rows"] for split in ("train", "dev")] == [2400, 600]
     assert manifest["labels"] == ["0", "1"] and manifest["files"]["train"]["unk_share"] == 0
     assert "2,400" in capsys.readouterr().out
     table = read_records(out, form, split="dev")
     check_labels(table, TASKS["sample"], out)
     assert table.manifest == manifest and table.max_seq_length == 64
-    batches = Batches(table, 32, choose_buckets(table.lengths, 64), True, 1)
+    batches = BucketDataLoader(table, 32, choose_buckets(table.lengths, 64), True, 1)
     assert sum((batch.weights > 0).sum() for batch in batches.epoch(0)) == 600
     # The folder serves as vocabulary of the next stage, with the same settings.
     assert load_tokenizer(out).settings == manifest["tokenizer"]
@@ -82,9 +101,15 @@ def test_the_schema_is_the_model_zoos(tmp_path, vocab):
     out, _ = prepare(tmp_path, vocab, "--task_name", "sample", "--max_seq_length", 32, "--max_rows", 50)
     ids = {"type": "int64", "rank": 1, "shape": [32]}
     assert json.loads((out / "schema.json").read_text()) == {
-        "datasetType": "TF", "numRows": 50,
-        "columns": {"input_ids": ids, "input_mask": ids, "segment_ids": ids,
-                    "label_ids": {"type": "int64", "rank": 0, "shape": []}}}
+        "datasetType": "TF",
+        "numRows": 50,
+        "columns": {
+            "input_ids": ids,
+            "input_mask": ids,
+            "segment_ids": ids,
+            "label_ids": {"type": "int64", "rank": 0, "shape": []},
+        },
+    }
 
 
 def test_both_forms_hold_the_same(tmp_path, vocab):
@@ -100,13 +125,22 @@ def test_mnli_has_two_dev_files_and_skips_unlabelled_rows(tmp_path, vocab):
         head = "\t".join([*MNLI_COLUMNS, "gold_label"])
         lines = ("\t".join(["x"] * 8 + ["the film", "the plot", "y", label]) for label in labels)
         return "\n".join([head, *lines])
+
     unlabelled = "\t".join(MNLI_COLUMNS[:10]) + "\n" + "\t".join(["x"] * 8 + ["the", "film"])
-    data = write_task(tmp_path / "data", train=rows(["neutral", "-", "entailment"]),
-                      dev_matched=rows(["contradiction"]), dev_mismatched=rows(["neutral", "neutral"]),
-                      test_matched=unlabelled)
+    data = write_task(
+        tmp_path / "data",
+        train=rows(["neutral", "-", "entailment"]),
+        dev_matched=rows(["contradiction"]),
+        dev_mismatched=rows(["neutral", "neutral"]),
+        test_matched=unlabelled,
+    )
     out, manifest = prepare(tmp_path, vocab, "--task_name", "mnli", "--data_dir", data)
     assert {name: entry["rows"] for name, entry in manifest["files"].items()} == {
-        "train": 2, "dev_matched": 1, "dev_mismatched": 2, "test_matched": 1}
+        "train": 2,
+        "dev_matched": 1,
+        "dev_mismatched": 2,
+        "test_matched": 1,
+    }
     assert manifest["files"]["train"]["unlabelled"] == 1 and manifest["max_seq_length"] == 128
     assert read_records(out, split="train").labels.tolist() == [2, 1]
     assert read_records(out, split="dev_mismatched").labels.tolist() == [2, 2]
@@ -196,6 +230,7 @@ def test_the_program(tmp_path, vocab):
     def run(*flags):
         command = [sys.executable, "-X", "importtime", "-m", "src.tools.prepare", "--vocab_file", str(vocab)]
         return subprocess.run([*command, *flags], cwd=ROOT, capture_output=True, text=True)
+
     done = run("--task_name", "sample", "--output_dir", str(tmp_path / "out"), "--max_rows", "20")
     assert done.returncode == 0 and "only the first 20 rows" in done.stdout
     # Writing TFRecord files needs no framework: that is what keeps it quick.

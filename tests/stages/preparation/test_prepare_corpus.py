@@ -1,4 +1,5 @@
 """`python -m src.tools.prepare_corpus` from raw text to records that can be read."""
+
 import json
 import os
 import signal
@@ -54,8 +55,9 @@ def prepare(vocab, text, out, *flags):
 
 def start(vocab, text, out, *flags, **options):
     program = [sys.executable, "-m", "src.tools.prepare_corpus", *command(vocab, text, out, *flags)]
-    return subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            **options)
+    return subprocess.Popen(
+        program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
 
 
 def contents(out, suffix="tfrecord"):
@@ -105,13 +107,14 @@ def test_rows_are_pairs_of_one_document(tmp_path, vocab):
 
 def test_passes_differ_in_rows_and_agree_in_tokens(tmp_path, vocab):
     texts, out = documents(20), tmp_path / "out"
-    manifest = prepare(vocab, write_plain(tmp_path / "a.txt", texts), out, "--epochs_to_generate", 3,
-                       "--num_shards", 1)
+    manifest = prepare(
+        vocab, write_plain(tmp_path / "a.txt", texts), out, "--epochs_to_generate", 3, "--num_shards", 1
+    )
     table = read_records(out)
     assert tokens_of(table) == 3 * expected_tokens(vocab, texts)
     assert manifest["documents"] == 20 and manifest["text_tokens"] == len(tokens_of(table)) / 3
     third = table.rows // 3
-    assert table.lengths[:third].tolist() != table.lengths[third:2 * third].tolist()
+    assert table.lengths[:third].tolist() != table.lengths[third : 2 * third].tolist()
 
 
 def test_rows_do_not_depend_on_how_the_text_is_divided(tmp_path, vocab):
@@ -132,8 +135,20 @@ def test_workers_and_parts_of_the_job_make_the_same_bytes(tmp_path, vocab, capsy
     main(command(vocab, text, tmp_path / "two", "--workers", 2, *flags))
     for part in (2, 0, 1):
         assert not (tmp_path / "parts" / "manifest.json").exists()
-        main(command(vocab, text, tmp_path / "parts", *flags, "--workers", 1, "--shard_index", part,
-                     "--shard_count", 3))
+        main(
+            command(
+                vocab,
+                text,
+                tmp_path / "parts",
+                *flags,
+                "--workers",
+                1,
+                "--shard_index",
+                part,
+                "--shard_count",
+                3,
+            )
+        )
     assert contents(tmp_path / "one") == contents(tmp_path / "two") == contents(tmp_path / "parts")
     for other in ("two", "parts"):
         assert json.loads((tmp_path / other / "manifest.json").read_text()) == manifest
@@ -159,7 +174,8 @@ def test_the_marks_of_wikitext(tmp_path, vocab):
     assert manifest["unk_share"] == 0
     pieces = [*tiny.VOCABULARY, *MARKS]
     assert " ".join(pieces[i] for i in tokens_of(read_records(tmp_path / "out"))) == (
-        "baba deba - kiba 5 . 5 [UNK] [UNK] . muba loba")
+        "baba deba - kiba 5 . 5 [UNK] [UNK] . muba loba"
+    )
 
 
 def test_chinese(tmp_path):
@@ -233,10 +249,14 @@ WRONG = {
     "--max_seq_length 5": "max_seq_length 5 is too short; give at least 8",
     "--short_seq_prob 1.5": "short_seq_prob 1.5 .command line. has to be between 0 and 1",
     "--masked_lm_prob -0.1": "masked_lm_prob -0.1 .command line. has to be between 0 and 1",
-    "--num_shards 0": "num_shards 0 .command line. has to be above 0", "--epochs_to_generate 0": "above 0",
+    "--num_shards 0": "num_shards 0 .command line. has to be above 0",
+    "--epochs_to_generate 0": "above 0",
     "--shard_count 9": "shard_count 9 is out of range; give 8 at most",
-    "--shard_index 1": "shard_index 1 is out of range; give 0 at most", "--seed -1": "0 or more",
-    "--text_format jsonl": 'did you mean "json"', "--nmu_shards 4": 'did you mean "--num_shards"'}
+    "--shard_index 1": "shard_index 1 is out of range; give 0 at most",
+    "--seed -1": "0 or more",
+    "--text_format jsonl": 'did you mean "json"',
+    "--nmu_shards 4": 'did you mean "--num_shards"',
+}
 
 
 @pytest.mark.parametrize("flags", WRONG)
@@ -270,7 +290,8 @@ def test_bad_text(tmp_path, vocab, workers):
     running = start(vocab, tmp_path / "wiki.json", tmp_path / "out", *flags)
     assert running.communicate()[1].strip() == (
         f"error: {tmp_path}/wiki.json, line 800: not valid JSON (Expecting property name enclosed in double "
-        "quotes) (--on_bad_line skip leaves such lines out)")
+        "quotes) (--on_bad_line skip leaves such lines out)"
+    )
     assert running.returncode == 2
     manifest = prepare(vocab, tmp_path / "wiki.json", tmp_path / "other", *flags[2:], "--on_bad_line", "skip")
     assert manifest["skipped"] == 1 and manifest["documents"] == 999
@@ -349,8 +370,20 @@ def test_wikitext(tmp_path):
     letters = sorted({letter for word in words for letter in word})
     pieces = [*tiny.SPECIAL, *sorted(words - set(letters))[::2], *letters, *(f"##{x}" for x in letters)]
     vocab = tiny.write_vocabulary(tmp_path / "vocab", pieces)
-    main(["--input", str(source), "--vocab_file", str(vocab), "--output_dir", str(tmp_path / "out"),
-          "--num_shards", "4", "--workers", "2"])
+    main(
+        [
+            "--input",
+            str(source),
+            "--vocab_file",
+            str(vocab),
+            "--output_dir",
+            str(tmp_path / "out"),
+            "--num_shards",
+            "4",
+            "--workers",
+            "2",
+        ]
+    )
     table = read_records(tmp_path / "out")
     kept = [clean(line).strip("= ") if line.startswith(" =") else clean(line) for line in lines]
     assert tokens_of(table) == sum(load_tokenizer(vocab).encode(kept), [])
@@ -359,7 +392,7 @@ def test_wikitext(tmp_path):
 
 def peak_memory(pid):
     """Peak resident bytes of a process so far."""
-    line, = (x for x in Path(f"/proc/{pid}/status").read_text().splitlines() if x.startswith("VmHWM"))
+    (line,) = (x for x in Path(f"/proc/{pid}/status").read_text().splitlines() if x.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
 
 

@@ -1,4 +1,5 @@
 """The convert tool: any kind of file, checked against the config, to a folder that transformers opens."""
+
 import json
 
 import numpy as np
@@ -8,19 +9,28 @@ from safetensors.numpy import save_file
 from src.config.bert_config import BertConfig
 from src.errors import UserError
 from src.tools.convert import main
-from src.weights.huggingface import check_weights, expected_shapes, fit_head, write_directory
+from src.weights.huggingface import check_weights, expected_shapes, infer_labels, write_directory
 from src.weights.mindspore_ckpt import write_ckpt
 from src.weights.reader import read_weights
 
-CONFIG = BertConfig(vocab_size=40, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
-                    intermediate_size=48, max_position_embeddings=16, labels=("bad", "good"))
+CONFIG = BertConfig(
+    vocab_size=40,
+    hidden_size=32,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    intermediate_size=48,
+    max_position_embeddings=16,
+    labels=("bad", "good"),
+)
 
 
 def random_arrays(config=CONFIG):
     """Small random weights of a config."""
     random = np.random.default_rng(0)
-    return {name: (0.1 * random.standard_normal(shape)).astype(np.float32)
-            for name, shape in expected_shapes(config).items()}
+    return {
+        name: (0.1 * random.standard_normal(shape)).astype(np.float32)
+        for name, shape in expected_shapes(config).items()
+    }
 
 
 @pytest.fixture
@@ -55,6 +65,7 @@ def test_expected_shapes_count_as_published():
 def test_expected_shapes_are_the_model_s(relative):
     from src.model.bert import BertClassifier
     from src.model.state_dict import named_parameters
+
     config = CONFIG.replace(use_relative_positions=relative)
     parameters = named_parameters(BertClassifier(config))
     assert {name: tuple(parameter.shape) for name, parameter in parameters.items()} == expected_shapes(config)
@@ -97,16 +108,17 @@ def test_a_renamed_and_a_misshapen_weight_are_named():
     with pytest.raises(UserError) as caught:
         check_weights(arrays, CONFIG, "file")
     assert str(caught.value) == (
-        'file does not fit its config: 1 weights are missing (bert.pooler.dense.bias); 1 are unexpected '
+        "file does not fit its config: 1 weights are missing (bert.pooler.dense.bias); 1 are unexpected "
         '(bert.pooler.dens.bias; did you mean "bert.pooler.dense.bias"?); 1 have another shape '
-        '(classifier.bias (3,) instead of (2,))')
+        "(classifier.bias (3,) instead of (2,))"
+    )
 
 
 def test_labels_that_the_config_leaves_out():
     bare = CONFIG.replace(labels=())
-    assert fit_head(bare, random_arrays())[0].labels == ("LABEL_0", "LABEL_1")
-    assert fit_head(bare, {"classifier.weight": np.zeros((1, 32))})[0].output_mode == "regression"
-    assert fit_head(bare, {}) == (bare, "") and fit_head(CONFIG, random_arrays()) == (CONFIG, "")
+    assert infer_labels(bare, random_arrays())[0].labels == ("LABEL_0", "LABEL_1")
+    assert infer_labels(bare, {"classifier.weight": np.zeros((1, 32))})[0].output_mode == "regression"
+    assert infer_labels(bare, {}) == (bare, "") and infer_labels(CONFIG, random_arrays()) == (CONFIG, "")
 
 
 def test_a_failed_conversion_leaves_everything_as_it_was(folder, tmp_path):
@@ -147,8 +159,15 @@ def test_a_ckpt_needs_a_config(tmp_path):
 def transformers_model(classifier=True):
     """A tiny model of transformers, without dropout."""
     transformers = pytest.importorskip("transformers")
-    config = transformers.BertConfig(vocab_size=40, hidden_size=32, num_hidden_layers=2, intermediate_size=48,
-                                     num_attention_heads=4, max_position_embeddings=16, num_labels=3)
+    config = transformers.BertConfig(
+        vocab_size=40,
+        hidden_size=32,
+        num_hidden_layers=2,
+        intermediate_size=48,
+        num_attention_heads=4,
+        max_position_embeddings=16,
+        num_labels=3,
+    )
     kind = transformers.BertForSequenceClassification if classifier else transformers.BertModel
     return kind(config).eval()
 

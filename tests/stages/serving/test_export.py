@@ -91,8 +91,11 @@ def test_an_export_is_evaluated_and_compared_like_its_model(tmp_path, vocabulary
     models = f"--models=model={folder},onnx={tmp_path / 'out'}"
     compare([*flags, models, f"--output_dir={tmp_path / 'table'}", "--timed_sentences=3"])
     rows = json.loads((tmp_path / "table" / "compare.json").read_text())
-    assert rows[0]["parameters"] == rows[1]["parameters"] == sum(
-        array.size for array in tiny.random_arrays(tiny.TINY).values())
+    assert (
+        rows[0]["parameters"]
+        == rows[1]["parameters"]
+        == sum(array.size for array in tiny.random_arrays(tiny.TINY).values())
+    )
     with pytest.raises(UserError, match="is not of MNLI: it answers 1, 0"):
         evaluate([f"--model_dir={tmp_path / 'out'}", "--task_name=MNLI", f"--eval_data_dir={sst2}"])
 
@@ -126,7 +129,8 @@ def test_of_scores_no_prediction_is_said_to_differ_or_not():
     scores = np.array([[1.0], [2.0]])
     assert "predictions" not in str(Comparison.of(scores + 1e-6, scores, "regression"))
     assert "; 1 predictions differ, by margins of up to 2" in str(
-        Comparison.of(np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[1.0, 0.0], [2.0, 0.0]])))
+        Comparison.of(np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[1.0, 0.0], [2.0, 0.0]]))
+    )
 
 
 def test_a_file_that_does_not_agree_is_not_kept(tmp_path, model, monkeypatch):
@@ -166,6 +170,7 @@ def test_records_below_the_output_are_not_deleted(tmp_path, model, flag):
 
 def test_a_file_is_compared_with_the_model_in_float32(tmp_path, model, monkeypatch):
     """Elsewhere than on a CPU auto would be float16, which differs from any file by more than rounding."""
+
     def as_elsewhere(config):
         device = set_up_device(config)
         changes = {"compute_type": "float16"} if config.compute_type == "auto" else {}
@@ -192,9 +197,13 @@ def test_folders_that_cannot_be_exported(tmp_path, vocabulary):
     without = tiny.write_model(tmp_path / "t", vocabulary)
     for name in TOKENIZER:
         (without / name).unlink()
-    for folder, complaint in ((relative, "--format mindir"), (headless, "has no head"),
-                              (without, "holds no tokenizer files"), (larger, "has the id 99"),
-                              (tmp_path / "none", "does not exist")):
+    for folder, complaint in (
+        (relative, "--format mindir"),
+        (headless, "has no head"),
+        (without, "holds no tokenizer files"),
+        (larger, "has the id 99"),
+        (tmp_path / "none", "does not exist"),
+    ):
         with pytest.raises(UserError, match=complaint):
             run(folder, tmp_path / "out")
         assert not (tmp_path / "out").exists()

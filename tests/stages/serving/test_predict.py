@@ -77,7 +77,7 @@ def test_a_score(tmp_path, vocabulary, capsys):
     config = tiny.TINY.replace(labels=(), output_mode="regression")
     tiny.write_model(tmp_path / "model", vocabulary, config)
     export(tiny.flags(model_dir=tmp_path / "model", output_dir=tmp_path / "onnx", kernels="off"))
-    score, = Classifier(tmp_path / "onnx")(["baba"])
+    (score,) = Classifier(tmp_path / "onnx")(["baba"])
     capsys.readouterr()
     main(["--model_dir", str(tmp_path / "onnx"), "--text", "baba", " "])
     lines = capsys.readouterr()
@@ -95,10 +95,13 @@ def test_arguments(onnx, capsys):
     main(["--model_dir", str(onnx), "--text", "baba", "--text_b", "dede", "--format", "json"])
     answer, row = json.loads(capsys.readouterr().out), expected(onnx, [("baba", "dede")])[0]
     assert answer["text"] == "baba" and answer["text_b"] == "dede"
-    assert answer["probabilities"] == {"bad": pytest.approx(row[0], abs=1e-5),
-                                       "good": pytest.approx(row[1], abs=1e-5)}
+    assert answer["probabilities"] == {
+        "bad": pytest.approx(row[0], abs=1e-5),
+        "good": pytest.approx(row[1], abs=1e-5),
+    }
     assert answer["label"] == CONFIG.labels[row.argmax()] and answer["probability"] == max(
-        answer["probabilities"].values())
+        answer["probabilities"].values()
+    )
 
 
 def test_a_file(onnx, tmp_path, capsys):
@@ -155,8 +158,10 @@ def test_a_label_that_the_terminal_has_not(onnx, tmp_path):
 
 
 def test_an_onnx_file_is_served_without_mindspore(onnx):
-    program = ("import sys; from src.stages.serving.predict import Classifier; "
-               f"print(Classifier({str(onnx)!r})(['baba'])[0][0]); assert 'mindspore' not in sys.modules")
+    program = (
+        "import sys; from src.stages.serving.predict import Classifier; "
+        f"print(Classifier({str(onnx)!r})(['baba'])[0][0]); assert 'mindspore' not in sys.modules"
+    )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.strip() in CONFIG.labels, done.stderr
 
@@ -186,14 +191,16 @@ def test_labels_that_are_not_those_of_the_file(onnx, tmp_path):
 def test_wrong_sources(onnx, tmp_path):
     (tmp_path / "three").write_text("a\n1\t2\t3\n")
     (tmp_path / "latin").write_bytes(b"baba\nd\xe9d\xe9\n")
-    cases = [(["--input", tmp_path / "three"], "three, line 2: 3 columns"),
-             (["--input", tmp_path / "latin"], "latin, line 2: byte 2 is not UTF-8"),
-             (["--input", tmp_path / "none"], "none cannot be read: No such file"),
-             (["--text", "a", "--input", "x"], "two sources of texts"),
-             (["--text", "a", "b", "--text_b", "c"], "--text_b has 1 texts, --text 2"),
-             (["--text", "a", os.fsdecode(b"d\xe9d\xe9")], "text 2 of the command line is not UTF-8"),
-             (["--text", "a", "--max_seq_length", "64"], "more than the 32 positions"),
-             (["--text", "a", "--max_seq_length", "3"], "too short")]
+    cases = [
+        (["--input", tmp_path / "three"], "three, line 2: 3 columns"),
+        (["--input", tmp_path / "latin"], "latin, line 2: byte 2 is not UTF-8"),
+        (["--input", tmp_path / "none"], "none cannot be read: No such file"),
+        (["--text", "a", "--input", "x"], "two sources of texts"),
+        (["--text", "a", "b", "--text_b", "c"], "--text_b has 1 texts, --text 2"),
+        (["--text", "a", os.fsdecode(b"d\xe9d\xe9")], "text 2 of the command line is not UTF-8"),
+        (["--text", "a", "--max_seq_length", "64"], "more than the 32 positions"),
+        (["--text", "a", "--max_seq_length", "3"], "too short"),
+    ]
     for flags, complaint in cases:
         with pytest.raises(UserError, match=complaint):
             main(["--model_dir", str(onnx), *map(str, flags)])
@@ -202,8 +209,12 @@ def test_wrong_sources(onnx, tmp_path):
 def test_folders_that_lack_something(folders, tmp_path, vocabulary):
     headless = tiny.write_model(tmp_path / "headless", vocabulary, tiny.TINY.replace(labels=()))
     cases = [(tmp_path / "none", "does not exist"), (tmp_path, "holds no weights"), (headless, "has no head")]
-    for kind, name in (("onnx", "model.onnx"), ("mindir", "model.mindir"), ("onnx", "config.json"),
-                       ("onnx", "tokenizer.json")):
+    for kind, name in (
+        ("onnx", "model.onnx"),
+        ("mindir", "model.mindir"),
+        ("onnx", "config.json"),
+        ("onnx", "tokenizer.json"),
+    ):
         folder = tmp_path / f"{kind} without {name}"
         folder.mkdir()
         for file in (folders / kind).iterdir():

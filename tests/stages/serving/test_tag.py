@@ -13,7 +13,7 @@ from src.data.text.words import joined_words, split_words
 from src.entities import entities
 from src.errors import UserError
 from src.infer.onnx.bert import bert_model
-from src.stages.model.open_model import EXPORT
+from src.stages.model.inference import EXPORT
 from src.stages.serving.predict import Classifier
 from src.stages.serving.tag import Tagger
 from src.tools.augment import main as augment
@@ -35,8 +35,12 @@ def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("tagger")
     model = bert_model(CONFIG, tiny.random_arrays(CONFIG, seed=5)).SerializeToString()
     config = {**CONFIG.to_json_dict(), EXPORT: {"format": "onnx", "precision": "fp32"}}
-    write_folder(place / "onnx", lambda folder: (folder / "model.onnx").write_bytes(model), config,
-                 tiny.write_vocabulary(place / "vocabulary", PIECES))
+    write_folder(
+        place / "onnx",
+        lambda folder: (folder / "model.onnx").write_bytes(model),
+        config,
+        tiny.write_vocabulary(place / "vocabulary", PIECES),
+    )
     return place / "onnx"
 
 
@@ -82,15 +86,23 @@ def test_lines_and_conll_give_a_line_a_word(folder, tags, tmp_path, capsys, monk
 
 
 def test_json_has_entities_with_their_places(folder, tags, tmp_path, capsys):
-    expected = [{"type": kind, "text": TEXT[SPANS[start][0]:SPANS[end - 1][1]], "start": SPANS[start][0],
-                 "end": SPANS[end - 1][1]} for kind, start, end in entities(tags)]
+    expected = [
+        {
+            "type": kind,
+            "text": TEXT[SPANS[start][0] : SPANS[end - 1][1]],
+            "start": SPANS[start][0],
+            "end": SPANS[end - 1][1],
+        }
+        for kind, start, end in entities(tags)
+    ]
     found = predicted(capsys, folder, text=TEXT, format="json").out
     assert json.loads(found) == {"text": TEXT, "entities": expected}
     (tmp_path / "words.txt").write_text("".join(f"{word}\n" for word in WORDS))
-    found = json.loads(predicted(capsys, folder, input=tmp_path / "words.txt", input_format="conll",
-                                 format="json").out)
+    found = json.loads(
+        predicted(capsys, folder, input=tmp_path / "words.txt", input_format="conll", format="json").out
+    )
     assert found["text"] == "Anns lee in 北京 ." and len(found["entities"]) == len(expected)
-    assert all(found["text"][e["start"]:e["end"]] == e["text"] for e in found["entities"])
+    assert all(found["text"][e["start"] : e["end"]] == e["text"] for e in found["entities"])
 
 
 def test_words_that_do_not_fit(folder, capsys):
@@ -100,12 +112,14 @@ def test_words_that_do_not_fit(folder, capsys):
 
 
 def test_what_is_refused(folder, tmp_path, vocabulary):
-    for values, complaint in (({"text": "a", "text_b": "b"}, "takes single sentences"),
-                              ({"text": "a", "input_format": "conll"}, "is the form of a file")):
+    for values, complaint in (
+        ({"text": "a", "text_b": "b"}, "takes single sentences"),
+        ({"text": "a", "input_format": "conll"}, "is the form of a file"),
+    ):
         with pytest.raises(UserError, match=complaint):
             main(tiny.flags(model_dir=folder, **values))
     (tmp_path / "latin").write_bytes(b"baba\nd\xe9\n")
-    with pytest.raises(UserError, match="latin, line 2: not UTF-8 .byte 2.$"):   # and no word of --on_bad_row
+    with pytest.raises(UserError, match="latin, line 2: not UTF-8 .byte 2.$"):  # and no word of --on_bad_row
         main(tiny.flags(model_dir=folder, input_format="conll", input=tmp_path / "latin"))
     with pytest.raises(UserError, match="has no answer to a whole text here"):
         Classifier(folder)
@@ -129,5 +143,8 @@ def test_words_of_a_text():
     assert split_words(TEXT) == (TEXT, WORDS, SPANS)
     assert split_words("北京 ok", ideographs=False).words == ("北京", "ok")
     assert split_words("我爱U.S.").words == ("我", "爱", "U.S.") and split_words(" \t").words == ()
-    assert joined_words(WORDS) == ("Anns lee in 北京 .", WORDS,
-                                   ((0, 4), (5, 8), (9, 11), (12, 13), (13, 14), (15, 16)))
+    assert joined_words(WORDS) == (
+        "Anns lee in 北京 .",
+        WORDS,
+        ((0, 4), (5, 8), (9, 11), (12, 13), (13, 14), (15, 16)),
+    )

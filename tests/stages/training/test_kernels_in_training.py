@@ -12,7 +12,7 @@ from src.distill.objective import intermediate_rows
 from src.model.bert import BertClassifier
 from src.model.layers import Dense
 from src.model.loading import load_strict
-from src.stages.model.device import EquippedDevice, kernel_parts
+from src.stages.model.device import DeviceSetup, kernel_parts
 from src.stages.training.fit import freeze
 from src.train.optimizer import adam_weight_decay, polynomial_schedule
 from src.train.train_step import LossScale, TrainStep
@@ -24,7 +24,7 @@ LABELS = {"labels": ("0", "1"), "hidden_dropout_prob": 0.0, "attention_probs_dro
 
 def both_devices(library):
     types = ("CPU", "float32", "float32")
-    return EquippedDevice(*types, **kernel_parts(library)), EquippedDevice(*types)
+    return DeviceSetup(*types, **kernel_parts(library)), DeviceSetup(*types)
 
 
 def phase1(device, teacher_config, student_config, layer_map, spread):

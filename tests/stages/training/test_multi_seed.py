@@ -160,10 +160,23 @@ from src.errors import run_main
 from src.stages.training.multi_seed import repeat
 run_main(lambda: repeat("finetune", "stage.py", None, *resolve()))
 """)
-    flags = tiny.flags(task_name="SST-2", load_pretrained_path="model", train_data_dir="records",
-                       eval_data_dir="records", output_dir="out", learning_rate=1e-4, seeds="77,78")
-    process = subprocess.Popen([sys.executable, "all.py", *flags], cwd=tmp_path, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    flags = tiny.flags(
+        task_name="SST-2",
+        load_pretrained_path="model",
+        train_data_dir="records",
+        eval_data_dir="records",
+        output_dir="out",
+        learning_rate=1e-4,
+        seeds="77,78",
+    )
+    process = subprocess.Popen(
+        [sys.executable, "all.py", *flags],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
     printed = ""
     while "ready" not in printed:
         printed += process.stdout.readline()
@@ -175,8 +188,17 @@ run_main(lambda: repeat("finetune", "stage.py", None, *resolve()))
 
 
 def test_the_deciding_metric_stands_first_and_mnli_s_second_set_beside_it():
-    runs = {seed: {"eval_f1": 0.1, "eval_accuracy": value, "eval_samples": 9, "eval_accuracy_mm": 0.2,
-                   "eval_samples_mm": 4, "folder": "f"} for seed, value in ((3, 0.5), (1, 0.7))}
+    runs = {
+        seed: {
+            "eval_f1": 0.1,
+            "eval_accuracy": value,
+            "eval_samples": 9,
+            "eval_accuracy_mm": 0.2,
+            "eval_samples_mm": 4,
+            "folder": "f",
+        }
+        for seed, value in ((3, 0.5), (1, 0.7))
+    }
     found = summary("x", find_task("MNLI"), runs)
     assert list(found["mean"]) == ["eval_accuracy", "eval_f1", "eval_accuracy_mm"]
     assert list(found["seeds"]) == ["3", "1"] and found["best"]["seed"] == 1
@@ -186,8 +208,14 @@ def test_paired_differences_against_the_formula_of_student():
     task = find_task("CoLA")
     ours, theirs = ([0.31, 0.36, 0.33, 0.41], [0.28, 0.35, 0.25, 0.30])
     runs = [
-        summary("x", task, {s: {"eval_matthews_correlation": value, "eval_samples": 9, "folder": "f"}
-                            for s, value in enumerate(values)})
+        summary(
+            "x",
+            task,
+            {
+                s: {"eval_matthews_correlation": value, "eval_samples": 9, "folder": "f"}
+                for s, value in enumerate(values)
+            },
+        )
         for values in (ours, theirs)
     ]
     found = paired(*runs, "other")
@@ -204,8 +232,13 @@ def test_paired_differences_against_the_formula_of_student():
 
 def test_differences_that_are_equal_but_for_rounding_are_not_tested():
     """One row more of 872 with each seed: the last bits of the quotients differ."""
-    ours, theirs = ({s: {"eval_accuracy": (rows + more) / 872, "eval_samples": 872, "folder": "f"}
-                     for s, rows in enumerate((700, 712, 731))} for more in (1, 0))
+    ours, theirs = (
+        {
+            s: {"eval_accuracy": (rows + more) / 872, "eval_samples": 872, "folder": "f"}
+            for s, rows in enumerate((700, 712, 731))
+        }
+        for more in (1, 0)
+    )
     assert len({ours[s]["eval_accuracy"] - theirs[s]["eval_accuracy"] for s in ours}) > 1
     task = find_task("SST-2")
     found = paired(summary("x", task, ours), summary("x", task, theirs), "other")
@@ -225,8 +258,10 @@ def test_against_another_run(stage, capsys, tmp_path):
     other = json.loads(Path("base/seeds.json").read_text())
     for changes, complaint in [
         ({"task": "RTE"}, "base/seeds.json is of RTE"),
-        ({"seeds": {s: {**each, "eval_samples": 9} for s, each in other["seeds"].items()}},
-         "base was evaluated on 9 rows, this run on 13"),
+        (
+            {"seeds": {s: {**each, "eval_samples": 9} for s, each in other["seeds"].items()}},
+            "base was evaluated on 9 rows, this run on 13",
+        ),
     ]:
         Path("base/seeds.json").write_text(json.dumps({**other, **changes}))
         with pytest.raises(UserError, match=complaint):
@@ -237,15 +272,18 @@ def test_against_another_run(stage, capsys, tmp_path):
     assert not Path("more").exists()
 
 
-@pytest.mark.parametrize("flags, complaint", [
-    ("--seeds=1,x", r"--seeds 1,x \(command line\) has to be different whole numbers"),
-    ("--seeds=1,2,1", "has to be different whole numbers"),
-    ("--seeds=-1,2", "has to be different whole numbers"),
-    ("--seeds=1,4294967296", "has to be different whole numbers"),
-    ("--seeds=1,2 --seed=3", "--seed 3 and --seeds 1,2 contradict each other; give one"),
-    ("--seeds=1,2 --distribute", "start the launcher once for each --seed instead"),
-    ("--seeds_against=elsewhere", "--seeds_against elsewhere needs --seeds"),
-])
+@pytest.mark.parametrize(
+    "flags, complaint",
+    [
+        ("--seeds=1,x", r"--seeds 1,x \(command line\) has to be different whole numbers"),
+        ("--seeds=1,2,1", "has to be different whole numbers"),
+        ("--seeds=-1,2", "has to be different whole numbers"),
+        ("--seeds=1,4294967296", "has to be different whole numbers"),
+        ("--seeds=1,2 --seed=3", "--seed 3 and --seeds 1,2 contradict each other; give one"),
+        ("--seeds=1,2 --distribute", "start the launcher once for each --seed instead"),
+        ("--seeds_against=elsewhere", "--seeds_against elsewhere needs --seeds"),
+    ],
+)
 @pytest.mark.parametrize("main", [finetune, task_distill, q8bert])
 def test_contradictions(main, flags, complaint):
     with pytest.raises(UserError, match=complaint):
@@ -266,8 +304,13 @@ def demo(tmp_path):
 
     def run(*arguments):
         command = ["bash", ROOT / "scripts" / "repeat_demo.sh", *arguments]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True,
-                              env={**os.environ, "PYTHON": sys.executable})
+        return subprocess.run(
+            command,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHON": sys.executable},
+        )
 
     return run
 
@@ -281,11 +324,14 @@ def test_the_launcher_repeats_a_short_distillation(demo):
     assert "--train_steps 1000" in demo("3", "--dry_run").stdout
 
 
-@pytest.mark.parametrize("arguments, complaint", [
-    ([], "REPEATS is missing"),
-    (["many"], "expected a number of runs, found 'many'"),
-    (["3", "--task_name", "SST-2"], "load_teacher_ckpt_path is unset: edit line"),
-])
+@pytest.mark.parametrize(
+    "arguments, complaint",
+    [
+        ([], "REPEATS is missing"),
+        (["many"], "expected a number of runs, found 'many'"),
+        (["3", "--task_name", "SST-2"], "load_teacher_ckpt_path is unset: edit line"),
+    ],
+)
 def test_a_wrong_call_of_the_launcher(demo, arguments, complaint):
     refused = demo(*arguments)
     assert refused.returncode == 2 and complaint in refused.stderr
@@ -295,8 +341,15 @@ def test_a_wrong_call_of_the_launcher(demo, arguments, complaint):
 def test_each_run_is_the_one_that_its_seed_alone_makes(tmp_path, vocabulary, sst2, graph_mode):
     arrays = {n: a for n, a in tiny.random_arrays(tiny.TINY, spread=0.1).items() if n.startswith("bert.")}
     model = tiny.write_model(tmp_path / "model", vocabulary, tiny.TINY.replace(labels=()), arrays)
-    flags = tiny.flags(task_name="SST-2", load_pretrained_path=model, train_data_dir=sst2, eval_data_dir=sst2,
-                       epoch_size=1, batch_size=8, length_buckets="off")
+    flags = tiny.flags(
+        task_name="SST-2",
+        load_pretrained_path=model,
+        train_data_dir=sst2,
+        eval_data_dir=sst2,
+        epoch_size=1,
+        batch_size=8,
+        length_buckets="off",
+    )
     finetune([*flags, *tiny.flags(seeds="1,2", output_dir=tmp_path / "all")])
     finetune([*flags, *tiny.flags(seed=2, output_dir=tmp_path / "alone")])
     alone, among = (read_weights(tmp_path / name / "last").arrays for name in ("alone", "all/seed_2"))

@@ -112,11 +112,11 @@ def test_without_epochs_there_is_no_phase_1(tmp_path, teacher, sst2):
 
 
 def test_a_run_that_was_killed_before_its_first_step_is_resumed(tmp_path, teacher, sst2, monkeypatch):
-    def killed(journal, folder):
+    def killed(logger, folder):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("src.train.logger.Journal.open", killed)
+        patch.setattr("src.train.logger.RunLogger.open", killed)
         with pytest.raises(KeyboardInterrupt):
             start_of(tmp_path, sst2, teacher, *SIZES)
     _, log = start_of(tmp_path, sst2, teacher, *SIZES, "--resume")
@@ -134,9 +134,14 @@ def test_a_general_student_and_its_projection(tmp_path, teacher, general, sst2, 
     np.testing.assert_array_equal(projection.bias.asnumpy(), theirs["hidden_projection.bias"])
 
 
-@pytest.mark.parametrize("flag, own", [
-    ("num_hidden_layers 3", "num_hidden_layers 2"), ("head_activation relu", "head_activation none"),
-    ("student_preset 3L-312", "num_hidden_layers 2")])
+@pytest.mark.parametrize(
+    "flag, own",
+    [
+        ("num_hidden_layers 3", "num_hidden_layers 2"),
+        ("head_activation relu", "head_activation none"),
+        ("student_preset 3L-312", "num_hidden_layers 2"),
+    ],
+)
 def test_architecture_of_a_fresh_student_beside_a_given_one(tmp_path, teacher, general, sst2, flag, own):
     values = {"load_gd_ckpt_path": general, "hidden_size": 24}
     with pytest.raises(UserError, match=rf"--{flag} is for a fresh student; .* has {own}: leave it out"):

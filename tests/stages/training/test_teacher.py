@@ -8,7 +8,7 @@ import pytest
 
 from run_task_distill import main as distil
 from src.config.teacher_cache_config import TeacherCacheConfig
-from src.distill.network import TeacherAnswers
+from src.distill.network import TeacherOutputs
 from src.errors import UserError
 from src.stages.training.teacher import Teacher, cache_of
 from src.tools.cache import main as cache_tool
@@ -41,8 +41,8 @@ def runs(tmp_path_factory, vocabulary, sst2):
         run("off", "off")
         run("writes", "auto")
         # Compiled or not, what the teacher answers goes through this cell.
-        patch.setattr(TeacherAnswers, "construct", forbidden)
-        patch.setattr("src.distill.cached_teacher.Lesson._ask", forbidden)
+        patch.setattr(TeacherOutputs, "construct", forbidden)
+        patch.setattr("src.distill.cached_teacher.CachedTeacher._ask", forbidden)
         run("reads", "auto")
     return folder
 
@@ -58,8 +58,10 @@ def log_of(folder):
 def test_the_same_student_within_the_bounds_of_float16(runs):
     """20 steps of Adam move a weight by up to 0.02; float16 targets turn that by a fiftieth at the most."""
     assert re.search(r"lengths \d+/\d+", log_of(runs / "off")), "one bucket only"
-    off, writes, start = (weights(runs / name, where) for name, where in
-                          (("off", "last"), ("writes", "last"), ("off", "phase1")))
+    off, writes, start = (
+        weights(runs / name, where)
+        for name, where in (("off", "last"), ("writes", "last"), ("off", "phase1"))
+    )
     assert max(np.abs(off[name] - start[name]).max() for name in off) > 3e-3
     for name, array in off.items():
         np.testing.assert_allclose(writes[name], array, atol=STEPS * LEARNING_RATE / 50, err_msg=name)
@@ -118,18 +120,18 @@ def cache_with(tmp_path, network, table, config=tiny.TINY, **changes):
 
 
 def test_what_another_key_comes_of(tmp_path):
-    from src.data.dataset import RecordTable
+    from src.data.dataset import TokenizedDataset
     from src.model.bert import BertClassifier
     from src.model.state_dict import named_parameters
 
     tokens = np.arange(5, 15)
-    table = RecordTable.from_flat(tokens, tokens * 0, [4, 6], np.zeros(2, np.int64), 16)
+    table = TokenizedDataset.from_flat(tokens, tokens * 0, [4, 6], np.zeros(2, np.int64), 16)
     network = BertClassifier(tiny.TINY)
     key = cache_with(tmp_path, network, table)
     others = {
-        cache_with(tmp_path, network, RecordTable.from_flat(tokens + 1, tokens * 0, [4, 6], None, 16)),
-        cache_with(tmp_path, network, RecordTable.from_flat(tokens, tokens * 0, [5, 5], None, 16)),
-        cache_with(tmp_path, network, RecordTable.from_flat(tokens, tokens * 0, [4, 6], None, 8)),
+        cache_with(tmp_path, network, TokenizedDataset.from_flat(tokens + 1, tokens * 0, [4, 6], None, 16)),
+        cache_with(tmp_path, network, TokenizedDataset.from_flat(tokens, tokens * 0, [5, 5], None, 16)),
+        cache_with(tmp_path, network, TokenizedDataset.from_flat(tokens, tokens * 0, [4, 6], None, 8)),
         cache_with(tmp_path, network, table, layer_map=(1,)),
         cache_with(tmp_path, network, table, features=["hidden"]),
         cache_with(tmp_path, network, table, features=["logits"]),
@@ -138,7 +140,7 @@ def test_what_another_key_comes_of(tmp_path):
         cache_with(tmp_path, network, table, tiny.TINY.replace(head_activation="relu")),
     }
     # Labels are the student's matter, and dropout does not act in a teacher.
-    other_labels = RecordTable.from_flat(tokens, tokens * 0, [4, 6], np.ones(2, np.int64), 16)
+    other_labels = TokenizedDataset.from_flat(tokens, tokens * 0, [4, 6], np.ones(2, np.int64), 16)
     assert cache_with(tmp_path, network, other_labels) == key
     for silent in ({"hidden_dropout_prob": 0.3}, {"label_separator": ";"}):
         assert cache_with(tmp_path, network, table, tiny.TINY.replace(**silent)) == key
@@ -158,8 +160,8 @@ def test_the_choice(monkeypatch, tmp_path):
 
     def chosen(steps=-1, **values):
         config = SimpleNamespace(train_steps=steps, **vars(TeacherCacheConfig(**values)))
-        journal = SimpleNamespace(say=said.append)
-        run = SimpleNamespace(config=config, journal=journal, loop=SimpleNamespace(agree=None))
+        logger = SimpleNamespace(log=said.append)
+        run = SimpleNamespace(config=config, logger=logger, loop=SimpleNamespace(agree=None))
         return teacher_cache._is_worth_it(run, plan, batches, cache)
 
     assert not chosen() and "70 rows, 3 GB, 8 GB of disk free; off (more than a quarter" in said[-1]

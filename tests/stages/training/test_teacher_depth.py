@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from mindspore import Tensor, profiler
 
-from src.distill.cached_teacher import AnsweringTeacher
+from src.distill.cached_teacher import TeacherForward
 from src.model.bert import BertClassifier
 from src.model.layers import FLOAT_LAYERS
 from src.stages.model.device import kernel_parts
@@ -32,7 +32,7 @@ def operators_run(cell, *arrays):
 
 def answering(layers, features, layer_map, constructors):
     teacher = BertClassifier(TINY.replace(num_hidden_layers=layers), constructors)
-    return AnsweringTeacher(teacher.set_train(False), features, layer_map).set_train(False)
+    return TeacherForward(teacher.set_train(False), features, layer_map).set_train(False)
 
 
 @pytest.mark.parametrize("kernels", [False, True], ids=["plain", "kernels"])

@@ -33,8 +33,11 @@ def teacher_of(folder, vocabulary, labels, mode="classification"):
 def mnli_student(tmp_path_factory, vocabulary, graph_mode):
     """What run_task_distill.py leaves of a task of three labels."""
     folder = tmp_path_factory.mktemp("mnli")
-    texts = {"train": tiny.mnli_rows(8, 1), "dev_matched": tiny.mnli_rows(3, 2),
-             "dev_mismatched": tiny.mnli_rows(3, 3)}
+    texts = {
+        "train": tiny.mnli_rows(8, 1),
+        "dev_matched": tiny.mnli_rows(3, 2),
+        "dev_mismatched": tiny.mnli_rows(3, 3),
+    }
     records = tiny.prepare_task(folder, vocabulary, "MNLI", texts)
     teacher = teacher_of(folder / "teacher", vocabulary, MNLI)
     task_distill([*flags_of("MNLI", records, folder / "out", load_teacher_ckpt_path=teacher), *SIZES])
@@ -42,8 +45,10 @@ def mnli_student(tmp_path_factory, vocabulary, graph_mode):
 
 
 def bodies(*folders):
-    return [{name: array for name, array in read_weights(folder).arrays.items() if name.startswith("bert.")}
-            for folder in folders]
+    return [
+        {name: array for name, array in read_weights(folder).arrays.items() if name.startswith("bert.")}
+        for folder in folders
+    ]
 
 
 def assert_begins_as(student, source, labels):
