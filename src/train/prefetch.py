@@ -30,7 +30,7 @@ def run_steps(step, batches, epoch, skip, most, sink_steps=0, lesson=None):
     """Run an epoch's batches from step `skip` on, at the most `most` of them.
 
     `sink_steps` 0 feeds each batch from the host; N hands stretches of N to the device, which needs batches
-    of one length. `lesson` gives further columns, as in TrainPhase. Yields a StepResult after each step or stretch.
+    of one length. `lesson` gives further columns, as in TrainPhase. Yields a StepResult each time.
     """
     left = min(batches.steps_per_epoch - skip, most)
     sunk = left // sink_steps * sink_steps if sink_steps else 0

@@ -72,8 +72,8 @@ def load_for_inference(
 
     Parameters: `settings` a DeviceConfig for what MindSpore computes; `threads` of ONNX Runtime, 0: as many
     as there are cores; `log` is the log callback; `task` is the TaskSpec whose labels the logits follow
-    (None: the model's own); `zoo_config` describes a .ckpt without config.json; `meter` (ThroughputMeter) counts what
-    is computed. Raises UserError for a folder that holds no classifier, or none of the task, and for
+    (None: the model's own); `zoo_config` describes a .ckpt without config.json; `meter` is a
+    ThroughputMeter. Raises UserError for a folder that holds no classifier, or none of the task, and for
     settings that an exported file cannot follow.
     """
     folder = Path(model_dir)

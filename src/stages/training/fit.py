@@ -38,7 +38,8 @@ def freeze(network):
 def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None, lesson=None):
     """Train what is trainable in `network`; goes on from the run's checkpoint when that is of this phase.
 
-    `evaluate(epoch, step)` is called after each epoch, and as `plan.eval_steps` says; `lesson` as in TrainPhase.
+    `evaluate(epoch, step)` is called after each epoch, and as `plan.eval_steps` says; `lesson` as in
+    TrainPhase.
     """
     config = run.config
     total = phase_steps(plan.epochs, config.train_steps, batches.steps_per_epoch)

@@ -1,4 +1,4 @@
-"""Whether a phase's teacher answers in every step, or once: the choice, and the CachedTeacher that follows."""
+"""Whether a phase's teacher answers in every step, or once: the choice and the CachedTeacher."""
 
 import dataclasses
 import shutil
@@ -41,7 +41,7 @@ class Teacher:
 
 
 def attach_teacher(run, plan, batches, rows, teacher, layer_map=()):
-    """(network, lesson): the teacher's network for a DistillNetwork over `rows`, or a CachedTeacher in its place.
+    """(network, lesson): the teacher's network for a DistillNetwork over `rows`, or a CachedTeacher.
 
     Exactly one of them is None; both where no row asks for a teacher. The estimate and the choice are said.
     """
