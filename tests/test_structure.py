@@ -57,15 +57,23 @@ def tree_of(path):
 
 
 def imported_modules(path):
-    """Dotted names of all that a file imports, wherever the import stands; `from src import x` is `src.x`."""
+    """Dotted names of all that a file imports at run time; `from src import x` is `src.x`."""
     package = path.relative_to(ROOT).parent.parts
-    for node in ast.walk(tree_of(path)):
+    for node in running(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             parents = package[: len(package) - node.level + 1] if node.level else ()
             base = ".".join([*parents, *filter(None, [node.module])])
             yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def running(tree):
+    """The nodes of a tree but those under `if TYPE_CHECKING:`, which annotations alone need."""
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield node
+            yield from running(node)
 
 
 def place_of(path):
