@@ -381,23 +381,14 @@ def test_an_output_folder_that_is_a_file(here, good, capsys):
 @pytest.mark.parametrize(
     "command",
     [
-        ["run_finetune.py", "--task_name", "SST-3"],
-        ["run_task_distill.py", "--task_name", "SST-2", "--do_trian", "false"],
-        [
-            "-m",
-            "src.tools.evaluate",
-            "--task_name",
-            "SST-2",
-            "--model_dir",
-            "none",
-            "--eval_data_dir",
-            "none",
-        ],
+        "run_finetune.py --task_name SST-3",
+        "run_task_distill.py --task_name SST-2 --do_trian false",
+        "-m src.tools.evaluate --task_name SST-2 --model_dir none --eval_data_dir none",
     ],
 )
 def test_the_programs_themselves(here, command):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    script = [str(ROOT / part) if part.startswith("run_") else part for part in command]
+    script = [str(ROOT / part) if part.startswith("run_") else part for part in command.split()]
     done = subprocess.run(
         [sys.executable, *script], cwd=here, env=environment, capture_output=True, text=True
     )
