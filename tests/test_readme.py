@@ -26,17 +26,18 @@ PAGES = [*ENGLISH, CHINESE]
 
 
 def parser_of(entrance):
-    """(config class, function that parses a command line) of a run_*.py or a tool, from what it imports."""
-    for node in ast.walk(ast.parse(entrance.read_text(encoding="utf-8"))):
-        if not isinstance(node, ast.ImportFrom) or not re.fullmatch(r"src\.config\.\w+_config", node.module):
-            continue
-        module = importlib.import_module(node.module)
-        if node.names[0].name == "resolve":
-            classes = [value for value in vars(module).values() if isinstance(value, type)]
-            return next(each for each in classes if each.__module__ == module.__name__), module.resolve
-        config_class = getattr(module, node.names[0].name)
-        return config_class, partial(parse, config_class)
-    raise AssertionError(f"{entrance} imports no config")
+    """(config class, function that parses a command line) of a run_*.py or a tool."""
+    module = importlib.import_module(".".join(entrance.relative_to(ROOT).with_suffix("").parts))
+    resolve = getattr(module, "resolve", None)
+    owner = importlib.import_module(resolve.__module__) if resolve else module
+    classes = [
+        value
+        for name, value in vars(owner).items()
+        if name.endswith("Config") and dataclasses.is_dataclass(value)
+    ]
+    own = [each for each in classes if each.__module__ == owner.__name__]
+    config_class = (own or classes)[0]
+    return config_class, resolve or partial(parse, config_class)
 
 
 PARSERS = {command: parser_of(path) for command, path in listed_commands()}
