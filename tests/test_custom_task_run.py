@@ -76,13 +76,25 @@ class Chain:
                 **flags,
             )
         )
+        self._train(folder / "bert")
+        for precision, model in (("int8", "q8bert/best"), ("fp32", "teacher/best")):
+            export(
+                tiny.flags(
+                    model_dir=self.at(model),
+                    precision=precision,
+                    output_dir=self.at(precision),
+                    eval_data_dir=self.at("records"),
+                )
+            )
+
+    def _train(self, pretrained):
         records = {"train_data_dir": self.at("records"), "eval_data_dir": self.at("records")}
         finetune(
             tiny.flags(
                 **records,
                 **LOOP,
                 epoch_size=12,
-                load_pretrained_path=folder / "bert",
+                load_pretrained_path=pretrained,
                 output_dir=self.at("teacher"),
             )
         )
@@ -110,15 +122,6 @@ class Chain:
                 output_dir=self.at("q8bert"),
             )
         )
-        for precision, model in (("int8", "q8bert/best"), ("fp32", "teacher/best")):
-            export(
-                tiny.flags(
-                    model_dir=self.at(model),
-                    precision=precision,
-                    output_dir=self.at(precision),
-                    eval_data_dir=self.at("records"),
-                )
-            )
 
     def at(self, name):
         return self.folder / name

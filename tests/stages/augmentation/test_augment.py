@@ -10,66 +10,14 @@ import pytest
 from src.data.augmentation.words import STOP_WORDS, Word, find_words
 from src.data.text.examples import read_examples
 from src.errors import Interrupted, UserError
-from src.model.state_dict import weight_arrays
 from src.stages.augmentation import augment as stage
 from src.stages.augmentation.candidates import Candidates
 from src.tasks import TASKS
-from src.tools.augment import main
 from src.tools.prepare import main as prepare
-from src.weights.huggingface import write_directory
 from tests import tiny
+from tests.augment_task import rows_of, run, sst2, sst2_text, write_text
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
-# "bade" and "##na" write the word "badena": one of several pieces.
-PIECES = [*tiny.VOCABULARY, "##na", "##pe", "the", "not"]
-CONFIG = tiny.TINY.replace(vocab_size=len(PIECES), labels=())
-SOME = [
-    "Bade kina, not 12 badena!",
-    "the  LOTU's dekipe",
-    "mu3 kina badena",
-    "not the",
-    "kixi loyo muwe",
-    "loyo",
-]
-
-
-@pytest.fixture(scope="module")
-def mlm(tmp_path_factory):
-    """A random model with its head, as transformers would write it."""
-    folder = tmp_path_factory.mktemp("mlm")
-    vocabulary = tiny.write_vocabulary(folder / "vocabulary", PIECES)
-    config = {**CONFIG.to_json_dict(), "architectures": ["BertForMaskedLM"]}
-    write_directory(folder / "model", weight_arrays(tiny.random_masked_lm(CONFIG)), config, vocabulary)
-    return folder / "model"
-
-
-@pytest.fixture(scope="module")
-def headless(mlm):
-    """A model of the same vocabulary without the head: what a teacher's body is."""
-    arrays = tiny.random_arrays(CONFIG.replace(labels=("0", "1")), seed=4)
-    return tiny.write_model(mlm.parent / "headless", mlm, CONFIG.replace(labels=("0", "1")), arrays)
-
-
-def sst2_text(count=14, seed=0):
-    draw = np.random.default_rng(seed)
-    return SOME + [tiny.sentence(draw, "Deki", 5) for _ in range(count)]
-
-
-def write_text(folder, lines, name="train.tsv"):
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return folder
-
-
-def sst2(folder, texts=None):
-    texts = sst2_text() if texts is None else texts
-    rows = [f"{text}\t{number % 2}" for number, text in enumerate(texts)]
-    return write_text(folder, ["sentence\tlabel", *rows])
-
-
-def run(data, *flags, task="SST-2", name="train_aug.tsv", **values):
-    main([*tiny.flags(task_name=task, data_dir=data, **values), *map(str, flags)])
-    return data / name
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +26,6 @@ def done(tmp_path_factory, mlm):
     data = sst2(tmp_path_factory.mktemp("sst2"))
     run(data, mlm_model=mlm, copies=4)
     return data
-
-
-def rows_of(path, task="SST-2"):
-    return [tuple(line.split("\t")) for line in path.read_text().splitlines()]
 
 
 def test_the_original_comes_first_and_whole(done):
@@ -318,86 +262,6 @@ def test_bad_rows_are_left_out_and_max_rows_holds(tmp_path, headless, capsys):
     assert rows_of(made)[:3] == [("sentence", "label"), ("bade kina", "1"), ("loyo", "0")]
     assert {label for text, label in rows_of(made)[3:] if len(text.split()) == 2} == {"1"}
     assert "1 malformed rows are left out (the first: line 3" in capsys.readouterr().out
-
-
-def without_mask(mlm, folder):
-    return tiny.write_vocabulary(folder, [piece for piece in PIECES if piece != "[MASK]"])
-
-
-BAD = {
-    "no source": ({}, "no source of other words"),
-    "filter": ({"filter_with_teacher": 0.9, "glove_file": "g"}, "needs --load_teacher_ckpt_path"),
-    "suffix": ({"glove_file": "g", "output_file": "x.csv"}, "let its name end with .tsv"),
-    "input": ({"glove_file": "g", "output_file": "DATA/train.tsv"}, "is the input"),
-    "exists": ({"glove_file": "g", "output_file": "DATA/old.tsv"}, "old.tsv exists"),
-    "folder": ({"glove_file": "g", "output_file": "DATA/sub.tsv"}, "is a folder"),
-    "no place": ({"glove_file": "g", "output_file": "DATA/train.tsv/x/y.tsv"}, "train.tsv takes no files"),
-    "glove": ({"glove_file": "absent.txt"}, "absent.txt does not exist"),
-    "model": ({"mlm_model": "absent"}, "absent does not exist"),
-    "probability": ({"glove_file": "g", "probability": 1.5}, "between 0 and 1"),
-    "copies": ({"glove_file": "g", "copies": 0}, "above 0"),
-    "length": ({"glove_file": "g", "max_seq_length": 4}, "too short"),
-    "no data": ({"glove_file": "g", "data_dir": "nowhere"}, "nowhere does not exist"),
-}
-
-
-@pytest.mark.parametrize("values, complaint", BAD.values(), ids=BAD)
-def test_wrong_input_is_said_and_nothing_written(tmp_path, values, complaint):
-    data = sst2(tmp_path / "data")
-    (data / "old.tsv").write_text("kept")
-    (data / "sub.tsv").mkdir()
-    (data / "glove.txt").write_text("film 1 2\nshow 2 1\n")
-    values = {name: str(value).replace("DATA", str(data)) for name, value in values.items()}
-    if values.get("glove_file") == "g":
-        values["glove_file"] = str(data / "glove.txt")
-    with pytest.raises(UserError, match=complaint):
-        main(tiny.flags(**{"task_name": "SST-2", "data_dir": data, **values}))
-    assert sorted(os.listdir(data)) == ["glove.txt", "old.tsv", "sub.tsv", "train.tsv"]
-
-
-def test_a_data_folder_that_cannot_be_written(tmp_path, headless, monkeypatch):
-    monkeypatch.setattr(os, "access", lambda folder, mode: folder != tmp_path)
-    with pytest.raises(UserError, match=f"train_aug.tsv cannot be written, for {tmp_path} takes no files"):
-        run(sst2(tmp_path), load_teacher_ckpt_path=headless)
-
-
-def test_a_broken_glove_file_leaves_nothing(tmp_path):
-    data = sst2(tmp_path)
-    (tmp_path / "glove.txt").write_text("film 1 2\nshow 2\n")
-    with pytest.raises(UserError, match="glove.txt, line 2: 1 numbers after the word where 2 belong"):
-        run(data, glove_file=tmp_path / "glove.txt")
-    assert sorted(os.listdir(data)) == ["glove.txt", "train.tsv"]
-
-
-def test_a_broken_row_is_said_before_anything_is_made(tmp_path, mlm):
-    data = write_text(tmp_path, ["sentence\tlabel", "bade\t1", "kina\t7"])
-    with pytest.raises(UserError, match=r"train.tsv, line 3: label \"7\" is unknown"):
-        run(data, mlm_model=mlm)
-    assert os.listdir(data) == ["train.tsv"]
-
-
-def test_scores_cannot_be_filtered(tmp_path, headless):
-    data = write_text(tmp_path, ["index\tsentence1\tsentence2\tscore", "0\tbade\tkina\t2.5"])
-    with pytest.raises(UserError, match="STS-B has scores"):
-        run(data, task="STS-B", load_teacher_ckpt_path=headless, filter_with_teacher=0.5)
-    made = run(data, task="STS-B", load_teacher_ckpt_path=headless)
-    assert {row[3] for row in rows_of(made)[1:]} == {"2.5"} and len(rows_of(made)) > 10
-
-
-def test_a_vocabulary_without_mask_is_refused(tmp_path, mlm):
-    vocabulary = without_mask(mlm, tmp_path / "vocabulary")
-    config = {**CONFIG.to_json_dict(), "architectures": ["BertForMaskedLM"]}
-    write_directory(tmp_path / "model", weight_arrays(tiny.random_masked_lm(CONFIG)), config, vocabulary)
-    with pytest.raises(UserError, match=r"has no \[MASK\]"):
-        run(sst2(tmp_path / "data"), mlm_model=tmp_path / "model")
-
-
-def test_a_vocabulary_larger_than_the_model_is_refused(tmp_path, headless):
-    larger = tiny.write_vocabulary(tmp_path / "vocabulary", [*PIECES, "more"])
-    config = CONFIG.replace(labels=("0", "1"))
-    model = tiny.write_model(tmp_path / "model", larger, config, tiny.random_arrays(config))
-    with pytest.raises(UserError, match=f"has the id {len(PIECES)}, the model beside it {len(PIECES)} word"):
-        run(sst2(tmp_path / "data"), load_teacher_ckpt_path=model)
 
 
 @pytest.mark.reference

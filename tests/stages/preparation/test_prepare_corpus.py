@@ -135,20 +135,8 @@ def test_workers_and_parts_of_the_job_make_the_same_bytes(tmp_path, vocab, capsy
     main(command(vocab, text, tmp_path / "two", "--workers", 2, *flags))
     for part in (2, 0, 1):
         assert not (tmp_path / "parts" / "manifest.json").exists()
-        main(
-            command(
-                vocab,
-                text,
-                tmp_path / "parts",
-                *flags,
-                "--workers",
-                1,
-                "--shard_index",
-                part,
-                "--shard_count",
-                3,
-            )
-        )
+        share = ("--shard_index", part, "--shard_count", 3)
+        main(command(vocab, text, tmp_path / "parts", *flags, "--workers", 1, *share))
     assert contents(tmp_path / "one") == contents(tmp_path / "two") == contents(tmp_path / "parts")
     for other in ("two", "parts"):
         assert json.loads((tmp_path / other / "manifest.json").read_text()) == manifest
@@ -370,20 +358,8 @@ def test_wikitext(tmp_path):
     letters = sorted({letter for word in words for letter in word})
     pieces = [*tiny.SPECIAL, *sorted(words - set(letters))[::2], *letters, *(f"##{x}" for x in letters)]
     vocab = tiny.write_vocabulary(tmp_path / "vocab", pieces)
-    main(
-        [
-            "--input",
-            str(source),
-            "--vocab_file",
-            str(vocab),
-            "--output_dir",
-            str(tmp_path / "out"),
-            "--num_shards",
-            "4",
-            "--workers",
-            "2",
-        ]
-    )
+    paths = {"input": source, "vocab_file": vocab, "output_dir": tmp_path / "out"}
+    main(tiny.flags(**paths, num_shards=4, workers=2))
     table = read_records(tmp_path / "out")
     kept = [clean(line).strip("= ") if line.startswith(" =") else clean(line) for line in lines]
     assert tokens_of(table) == sum(load_tokenizer(vocab).encode(kept), [])
