@@ -19,7 +19,6 @@ from itertools import islice
 
 import numpy as np
 
-from src.config.augment_config import resolve
 from src.data.augmentation.glove import load_glove
 from src.data.augmentation.neighbors import WordTable, neighbors_in, unit_rows
 from src.data.augmentation.word_replacement import Recipe, augment_rows
@@ -30,6 +29,7 @@ from src.stages.augmentation.sources import AugmentResources
 from src.stages.augmentation.text import text_of
 from src.stages.model.device import setup_device
 from src.stages.model.masked_lm import WORDS
+from src.tools.augment import resolve
 
 
 class Published:

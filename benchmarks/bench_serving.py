@@ -7,9 +7,9 @@ other flags are those of python -m src.tools.benchmark; ratios are to the peer. 
 import argparse
 import os
 
-from src.config.benchmark_config import BenchmarkConfig
 from src.config.cli import parse
 from src.errors import run_main
+from src.tools.benchmark import BenchmarkConfig
 
 
 def main(argv=None):

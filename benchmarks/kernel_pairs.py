@@ -10,7 +10,8 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from src.config.bert_config import BertConfig, preset
-from src.config.train_config import DeviceConfig, TrainConfig
+from src.config.data_config import DeviceConfig
+from src.config.train_config import TrainConfig
 from src.distill.network import DistillNetwork
 from src.distill.objective import intermediate_rows
 from src.kernels.layers import bind_dropout

@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def graph_mode():
     """MindSpore in graph mode on the CPU, as the stages run it."""
-    from src.config.train_config import DeviceConfig
+    from src.config.data_config import DeviceConfig
     from src.train.device import set_up_device
 
     return set_up_device(DeviceConfig(device_target="CPU"))

@@ -13,7 +13,8 @@ import numpy as np
 from mindspore import nn, ops
 
 from src.config.bert_config import BertConfig
-from src.config.train_config import DeviceConfig, TrainConfig
+from src.config.data_config import DeviceConfig
+from src.config.train_config import TrainConfig
 from src.data.tokenization.tokenizer import load_tokenizer
 from src.errors import run_main
 from src.model.masked_lm import BertMaskedLM

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from src.config.rank_table import RankTableConfig, local_places
 from src.errors import UserError
+from src.tools.rank_table import RankTableConfig, local_places
 from tests import tiny
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from src.config.cli import parse
-from src.config.glue_table_config import GlueTableConfig
 from src.errors import UserError
 from src.stages.evaluation.glue_table import glue_table
 from src.tasks import TASKS
+from src.tools.glue_table import GlueTableConfig
 from tests import glue, tiny
 from tests.test_readme import PARSERS
 

@@ -2,7 +2,9 @@
 
 import dataclasses
 
-from .fields import NOT_NEGATIVE, flag
+from .fields import NOT_NEGATIVE, POSITIVE, flag
+
+FOLDER = "teacher_cache"  # beside the folder of a run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,3 +24,17 @@ class IntermediateConfig:
         "include counts padded positions in these losses, as the original did",
         ("exclude", "include"),
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class TeacherCacheConfig:
+    """What of a teacher's answers is kept for later epochs and runs, and where."""
+
+    teacher_cache: str = flag(
+        "auto",
+        "keep what the teacher says for later epochs, seeds and students: full, logits (phase 2 alone), off; "
+        "auto is full up to teacher_cache_limit_gb and a quarter of the free disk, else logits, else off",
+        ("auto", "off", "logits", "full"),
+    )
+    teacher_cache_dir: str = flag("", f"where caches are kept (default: {FOLDER} beside output_dir)")
+    teacher_cache_limit_gb: float = flag(10.0, "largest cache that is written, in GB", check=POSITIVE)

@@ -2,8 +2,8 @@
 
 import dataclasses
 
+from .data_config import RecordsConfig
 from .fields import flag, required_flag
-from .train_config import RecordsConfig
 
 
 @dataclasses.dataclass(frozen=True)

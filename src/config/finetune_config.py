@@ -4,10 +4,9 @@ import dataclasses
 
 from .cli import parse
 from .fields import NOT_NEGATIVE, flag, to_dict
-from .student_config import StudentConfig
+from .student_config import StudentConfig, TransferConfig
 from .task.from_records import task_for
 from .train_config import TrainConfig
-from .transfer_config import TransferConfig
 
 
 @dataclasses.dataclass(frozen=True)

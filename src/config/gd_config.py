@@ -4,10 +4,9 @@ import dataclasses
 
 from .bert_config import BertConfig
 from .cli import parse
-from .distill_config import IntermediateConfig
+from .distill_config import IntermediateConfig, TeacherCacheConfig
 from .fields import NOT_NEGATIVE, POSITIVE, flag
 from .student_config import StudentConfig
-from .teacher_cache_config import TeacherCacheConfig
 from .train_config import LoopConfig
 
 

@@ -5,10 +5,10 @@ import dataclasses
 from ..errors import UserError
 from .bert_config import BertConfig
 from .cli import parse
+from .distill_config import TeacherCacheConfig
 from .fields import DROPOUT, NOT_NEGATIVE, POSITIVE, SHARE, flag, to_dict
 from .quantization import BITS, Quantization
 from .task.from_records import task_for
-from .teacher_cache_config import TeacherCacheConfig
 from .train_config import TrainConfig
 
 NO_INIT = "none"

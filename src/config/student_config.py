@@ -8,6 +8,17 @@ from .fields import DROPOUT, NOT_NEGATIVE, POSITIVE, flag
 
 
 @dataclasses.dataclass(frozen=True)
+class TransferConfig:
+    """What becomes of the classifier of a model that was trained on another task."""
+
+    new_head: bool = flag(
+        False,
+        "a new classifier even where the given model's has labels of the same names; one with others is "
+        "replaced in any case",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class StudentConfig:
     """A preset and the fields that differ from it; 0 (or -1 for rates) keeps the preset's value."""
 

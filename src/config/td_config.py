@@ -4,13 +4,11 @@ import dataclasses
 
 from .bert_config import BertConfig, preset
 from .cli import parse
-from .distill_config import IntermediateConfig
+from .distill_config import IntermediateConfig, TeacherCacheConfig
 from .fields import NOT_NEGATIVE, POSITIVE, flag, to_dict
-from .student_config import StudentConfig
+from .student_config import StudentConfig, TransferConfig
 from .task.from_records import task_for
-from .teacher_cache_config import TeacherCacheConfig
 from .train_config import TrainConfig
-from .transfer_config import TransferConfig
 
 
 @dataclasses.dataclass(frozen=True)

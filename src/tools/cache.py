@@ -1,8 +1,20 @@
 """python -m src.tools.cache: shows the teacher caches of a folder and deletes them."""
 
+import dataclasses
+
 from ..config.cli import parse
-from ..config.teacher_cache_config import CacheConfig
+from ..config.distill_config import FOLDER
+from ..config.fields import flag
 from ..errors import run_main
+
+
+@dataclasses.dataclass(frozen=True)
+class CacheConfig:
+    """Show the teacher caches of a folder, or delete them."""
+
+    list: bool = flag(False, "show each cache: key, size, what it is of; what it does when told nothing")
+    delete: str = flag("", "the key of a cache to delete, or all")
+    teacher_cache_dir: str = flag(f"output/{FOLDER}", "the folder of the caches")
 
 
 def main(argv=None):

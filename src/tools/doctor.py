@@ -1,8 +1,18 @@
 """python -m src.tools.doctor: the machine, the versions and one tiny training step, for a bug report."""
 
+import dataclasses
+
 from ..config.cli import parse
-from ..config.doctor_config import DoctorConfig
+from ..config.data_config import DeviceConfig
+from ..config.fields import flag
 from ..errors import run_main
+
+
+@dataclasses.dataclass(frozen=True)
+class DoctorConfig(DeviceConfig):
+    """What this machine offers, to paste into a bug report."""
+
+    train_step: bool = flag(True, "also compile and time one tiny training step")
 
 
 def main(argv=None):

@@ -1,9 +1,18 @@
 """python -m src.tools.glue_table: teacher, student and int8 file of several tasks in one table."""
 
+import dataclasses
+
 from ..config.cli import parse
-from ..config.glue_table_config import GlueTableConfig
+from ..config.fields import flag
 from ..errors import run_main
 from ..stages.evaluation.glue_table import glue_table
+
+
+@dataclasses.dataclass(frozen=True)
+class GlueTableConfig:
+    """One table over tasks, from the evaluations that scripts/run_glue.sh left: teacher, student, int8."""
+
+    output_dir: str = flag("output/glue", "folder with a folder for each task; table.md and .json go there")
 
 
 def main(argv=None):

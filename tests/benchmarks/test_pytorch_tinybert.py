@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from src.config.train_config import DeviceConfig
+from src.config.data_config import DeviceConfig
 from src.distill.network import DistillNetwork
 from src.distill.objective import intermediate_rows, prediction_rows
 from src.model.bert import BertClassifier

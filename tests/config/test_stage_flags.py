@@ -4,17 +4,17 @@ import dataclasses
 
 import pytest
 
-from src.config.augment_config import AugmentConfig
 from src.config.bert_config import BertConfig
 from src.config.cli import parse
 from src.config.finetune_config import FinetuneConfig
 from src.config.finetune_config import resolve as resolve_finetune
-from src.config.prepare_config import PrepareConfig
 from src.config.q8bert_config import Q8BertConfig
 from src.config.q8bert_config import resolve as resolve_q8bert
 from src.config.td_config import STUDENT_NET, TEACHER_NET, TaskDistillConfig
 from src.config.td_config import resolve as resolve_distill
 from src.errors import UserError
+from src.tools.augment import AugmentConfig
+from src.tools.prepare import PrepareConfig
 
 # The model zoo's run_task_distill.py: flag -> default (here `auto` decides by device).
 MODEL_ZOO_FLAGS = {

@@ -9,7 +9,7 @@ import itertools
 
 import numpy as np
 
-from src.config.train_config import RecordsConfig
+from src.config.data_config import RecordsConfig
 from src.data import splits as tables
 from src.errors import run_main
 from src.infer.logits import collect_logits

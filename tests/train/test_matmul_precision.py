@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from run_finetune import main as finetune
-from src.config.train_config import DeviceConfig
+from src.config.data_config import DeviceConfig
 from src.errors import UserError, run_main
 from src.train import matmul_precision
 
@@ -22,7 +22,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 from src.config.bert_config import BertConfig
-from src.config.train_config import DeviceConfig
+from src.config.data_config import DeviceConfig
 from src.model.bert import BertEncoder
 from src.model.state_dict import named_parameters
 from src.stages.model.device import equip_device

@@ -7,7 +7,7 @@ from ...files import read_json
 from ...tasks import find_task, task_key
 from .custom import CustomTask
 
-MANIFEST_FILE, MANIFEST_KEY = "manifest.json", "custom_task"
+MANIFEST_FILE, MANIFEST_KEY = "manifest.json", "own_task"
 
 
 def task_for(known):

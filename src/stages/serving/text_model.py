@@ -1,6 +1,6 @@
 """A model folder opened to be asked about texts, whatever its answers are."""
 
-from ...config.train_config import DeviceConfig
+from ...config.data_config import DeviceConfig
 from ...data.splits import model_tokenizer
 from ...errors import UserError
 from ...infer.logits import collect_logits

@@ -10,8 +10,8 @@ import shlex
 import sys
 from pathlib import Path
 
+from ...config.distill_config import FOLDER
 from ...config.seeds_config import seeds_of
-from ...config.teacher_cache_config import FOLDER
 from ...errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError
 from ...files import (
     MARK,

@@ -6,7 +6,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from ...config.bert_config import BertConfig
-from ...config.teacher_cache_config import FOLDER
+from ...config.distill_config import FOLDER
 from ...distill.cached_teacher import CachedTeacher, TeacherForward
 from ...distill.network import TEACHER_FEATURES
 from ...distill.teacher_cache import Layout, TeacherCache, dataset_hash, hash_arrays

@@ -214,7 +214,7 @@ def test_many_labels_are_compared_at_once():
 
 def records(folder, own):
     folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text(json.dumps({"task": own.task_name, "custom_task": own.carried()}))
+    (folder / "manifest.json").write_text(json.dumps({"task": own.task_name, "own_task": own.carried()}))
     return folder
 
 

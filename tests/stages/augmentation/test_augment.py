@@ -142,10 +142,10 @@ def test_candidates_are_those_of_transformers(mlm):
     torch = pytest.importorskip("torch")
     from transformers import BertForMaskedLM, BertTokenizer
 
-    from src.config.augment_config import AugmentConfig
     from src.stages.augmentation.candidates import WordStats
     from src.stages.augmentation.sources import AugmentResources
     from src.stages.model.device import setup_device
+    from src.tools.augment import AugmentConfig
 
     config = AugmentConfig(task_name="SST-2", data_dir="", mlm_model=str(mlm), candidates=5)
     sources = AugmentResources(config, TASKS["SST-2"])

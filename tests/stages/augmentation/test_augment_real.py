@@ -55,11 +55,11 @@ def trained(tmp_path_factory):
 @needs_text
 def test_the_head_learns_from_context(trained):
     """On held-out text the word is among 15 predictions more often than among the 15 commonest words."""
-    from src.config.augment_config import AugmentConfig
     from src.stages.augmentation.candidates import WordStats
     from src.stages.augmentation.sources import AugmentResources
     from src.stages.model.device import setup_device
     from src.tasks import TASKS
+    from src.tools.augment import AugmentConfig
 
     model, losses, held_out = trained
     assert np.mean(losses[-100:]) < np.mean(losses[:20]) - 2

@@ -2,8 +2,8 @@
 
 import sys
 
-from src.config.doctor_config import DoctorConfig
 from src.stages.diagnostics.doctor import doctor
+from src.tools.doctor import DoctorConfig
 
 
 def test_the_report_ends_with_a_training_step(capsys):

@@ -7,7 +7,7 @@ import sys
 import mindspore as ms
 import numpy as np
 
-from src.config.train_config import DeviceConfig
+from src.config.data_config import DeviceConfig
 from src.model.bert import BertClassifier
 from src.model.layers import FLOAT_LAYERS
 from src.model.loading import load_strict

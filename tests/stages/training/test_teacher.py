@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from run_task_distill import main as distil
-from src.config.teacher_cache_config import TeacherCacheConfig
+from src.config.distill_config import TeacherCacheConfig
 from src.distill.network import TeacherOutputs
 from src.errors import UserError
 from src.stages.training.teacher import Teacher, cache_of
