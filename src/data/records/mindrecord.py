@@ -1,11 +1,11 @@
 """MindRecord files: a file and its index `<file>.db`, which may be moved together but not renamed."""
 
 import os
+import re
 import tempfile
 from pathlib import Path
 
 from ...errors import UserError
-from .framework_errors import reason
 
 READ_BATCH = 1024
 # Bytes. The framework's own 32 MB pages make a file of 50 MB out of six hundred short rows.
@@ -47,7 +47,7 @@ def columns(path):
     try:
         return sorted(ds.MindDataset(str(path), shuffle=False).get_col_names())
     except (RuntimeError, ValueError) as error:
-        raise UserError(f"{path} is no readable MindRecord file: {reason(error)}") from None
+        raise UserError(f"{path} is no readable MindRecord file: {error_summary(error)}") from None
 
 
 def batches(path, names):
@@ -56,6 +56,12 @@ def batches(path, names):
 
     rows = ds.MindDataset(str(path), columns_list=list(names), shuffle=False, num_parallel_workers=1)
     return rows.batch(READ_BATCH).create_dict_iterator(num_epochs=1, output_numpy=True)
+
+
+def error_summary(error):
+    """The informative line of a mindspore.dataset error, which comes with a page of stack and advice."""
+    found = re.search(r"ERROR\]\s*(\S[^\n]*)", str(error))
+    return (found.group(1) if found else str(error).split("\n")[0]).strip().rstrip(".")[:200]
 
 
 def _field(values):

@@ -8,7 +8,6 @@ from ...errors import UserError
 from ..dataset import TokenizedDataset
 from . import mindrecord as mindrecord_files
 from . import tfrecord as tfrecord_files
-from .framework_errors import reason
 
 LOG = logging.getLogger(__name__)
 FORMATS = {"tfrecord": tfrecord_files, "mindrecord": mindrecord_files}
@@ -34,7 +33,7 @@ def read_file(path, dataset_type, noted_rows=None):
     try:
         parts = [_compact(batch, path) for batch in form.batches(path, names)]
     except (RuntimeError, ValueError, TypeError) as error:
-        raise UserError(f"{path} cannot be read: {reason(error)}") from None
+        raise UserError(f"{path} cannot be read: {mindrecord_files.error_summary(error)}") from None
     _check_rows(path, sum(part.read for part in parts), {expected, noted_rows} - {None})
     table = TokenizedDataset.joined([part.table for part in parts])
     dropped = sum(part.read for part in parts) - table.rows

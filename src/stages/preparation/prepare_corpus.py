@@ -161,10 +161,10 @@ def _make(job, numbers, workers):
     progress = Progress(sum(map(job.size, numbers)))
     made = 0
     try:
-        for _ in make_shards(job, numbers, workers, progress.show):
+        for _ in make_shards(job, numbers, workers, progress.update):
             made += 1
     except KeyboardInterrupt:
-        progress.end()
+        progress.close()
         raise Interrupted(
             f"interrupted; {made} of {len(numbers)} shards were finished and are kept: "
             "the same command makes the others"
@@ -174,7 +174,7 @@ def _make(job, numbers, workers):
             f"{error.filename or job.output_dir}: {error.strerror or error}; the shards that are "
             "finished are kept: the same command makes the others"
         ) from None
-    progress.end()
+    progress.close()
     if made:
         print(
             f"{progress.total / 1e6:,.1f} MB of text in {progress.seconds:,.1f} s: "

@@ -1,4 +1,4 @@
-"""How far the making of a corpus is, as a log has it."""
+"""Progress lines of corpus preparation in a log."""
 
 from src.data.corpus.progress import Progress
 
@@ -21,6 +21,6 @@ def test_progress():
     progress = Progress(10_000_000, log, lambda: now[0])
     for second in range(0, 101, 10):
         now[0] = second
-        progress.show(second * 50_000)
+        progress.update(second * 50_000)
     said = "".join(log.lines).splitlines()
-    assert len(said) == 3 and said[0] == "1.5 of 10.0 MB of text (15%), 0.05 MB/s, 2 min 50 s left"
+    assert len(said) == 3 and said[0] == "1.50MB of 10.0MB of text (15%), 50.0kB/s, 02:50 left"

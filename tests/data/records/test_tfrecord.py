@@ -1,8 +1,8 @@
-"""tf.train.Example messages written by NumPy, read back by protobuf."""
+"""tf.train.Example messages read back by the classes of the tfrecord package."""
 
 import numpy as np
 
-from src.data.records.tfrecord_example import examples
+from src.data.records.tfrecord import examples
 
 
 def decoded(chunk):
