@@ -1,22 +1,14 @@
-"""python run_finetune.py: a pretrained BERT becomes the teacher of a task."""
+"""python run_finetune.py: fine-tune a pretrained BERT on a task; the result can serve as a teacher."""
 
-from src.config.finetune_config import resolve
-from src.config.seeds_config import over_seeds
+from collections.abc import Sequence
+
 from src.errors import run_main
+from src.tools.training import finetune
 
 
-def main(argv=None):
-    """Resolve the command line and run the stage, once or over several seeds."""
-    task, resolved = resolve(argv)
-    if over_seeds(resolved):
-        from src.stages.training.multi_seed import repeat
-
-        repeat("finetune", __file__, argv, task, resolved)
-        return
-    # MindSpore takes seconds to load: a wrong flag is answered before.
-    from src.stages.training.finetune import finetune
-
-    finetune(task, resolved)
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the stage; with --seeds, this script once for each seed."""
+    finetune.main(argv, start=[__file__])
 
 
 if __name__ == "__main__":

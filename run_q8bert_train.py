@@ -1,22 +1,14 @@
-"""python run_q8bert_train.py: a BERT or a task student is quantized, by training or by calibration alone."""
+"""python run_q8bert_train.py: quantize a BERT or a task student, by training or by calibration alone."""
 
-from src.config.q8bert_config import resolve
-from src.config.seeds_config import over_seeds
+from collections.abc import Sequence
+
 from src.errors import run_main
+from src.tools.training import q8bert_train
 
 
-def main(argv=None):
-    """Resolve the command line and run the stage, once or over several seeds."""
-    task, resolved = resolve(argv)
-    if over_seeds(resolved):
-        from src.stages.training.multi_seed import repeat
-
-        repeat("q8bert", __file__, argv, task, resolved)
-        return
-    # MindSpore takes seconds to load: a wrong flag is answered before.
-    from src.stages.training.q8bert import q8bert
-
-    q8bert(task, resolved)
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the stage; with --seeds, this script once for each seed."""
+    q8bert_train.main(argv, start=[__file__])
 
 
 if __name__ == "__main__":

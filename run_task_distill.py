@@ -1,22 +1,14 @@
-"""python run_task_distill.py: a fine-tuned teacher and a general student become a task student."""
+"""python run_task_distill.py: distill a fine-tuned teacher into a general student for one task."""
 
-from src.config.seeds_config import over_seeds
-from src.config.td_config import resolve
+from collections.abc import Sequence
+
 from src.errors import run_main
+from src.tools.training import task_distill
 
 
-def main(argv=None):
-    """Resolve the command line and run the stage, once or over several seeds."""
-    task, resolved = resolve(argv)
-    if over_seeds(resolved):
-        from src.stages.training.multi_seed import repeat
-
-        repeat("task_distill", __file__, argv, task, resolved)
-        return
-    # MindSpore takes seconds to load: a wrong flag is answered before.
-    from src.stages.training.task_distill import task_distill
-
-    task_distill(task, resolved)
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the stage; with --seeds, this script once for each seed."""
+    task_distill.main(argv, start=[__file__])
 
 
 if __name__ == "__main__":

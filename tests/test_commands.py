@@ -1,13 +1,15 @@
-"""python -m src: the list of commands."""
+"""python -m src, or bert-compression: the list of commands, running one by name, tab completion."""
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from src.__main__ import ROOT, commands, summary_of
+from src.__main__ import commands, summary_of
 
+ROOT = Path(__file__).resolve().parent.parent
 SOME = {"python run_finetune.py", "python run_task_distill.py", "python -m src.tools.prepare"}
 
 

@@ -9,6 +9,7 @@ import dataclasses
 import math
 import shutil
 
+from ..commands import complete
 from ..errors import UserError, did_you_mean
 from .fields import BOOLEAN
 
@@ -39,7 +40,9 @@ def parse(config_class, argv=None, settings=None, recipe=None, prog=None):
     known so far to the recipe's values (it may look at the task name).
     Raises UserError for an unknown flag or key, a bad value or a required flag that is missing.
     """
-    given = vars(_parser(config_class, prog).parse_args(argv))
+    parser = _parser(config_class, prog)
+    complete(parser, {field.name: _suggested(field) for field in dataclasses.fields(config_class)})
+    given = vars(parser.parse_args(argv))
     settings = dict(settings or {})
     fields = {field.name: field for field in dataclasses.fields(config_class)}
     _refuse_unknown(settings, fields, "config module")
@@ -82,6 +85,11 @@ def _checked(name, value, field, origin):
         listed = ", ".join(map(str, choices))
         raise UserError(f"--{name} {value} ({origin}) is not one of {listed}{did_you_mean(value, choices)}")
     return value
+
+
+def _suggested(field):
+    """The values that tab completion offers for a flag; None for those of another kind."""
+    return field.metadata.get("choices") or (("true", "false") if _kind(field) is bool else None)
 
 
 def _kind(field):

@@ -8,8 +8,10 @@ import os
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from ...commands import typed_again
 from ...config.distill_config import FOLDER
 from ...config.seeds_config import seeds_of
 from ...errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError
@@ -38,10 +40,10 @@ EXPLAINED = (EXIT_USER_ERROR, EXIT_INTERRUPTED)  # codes of a run that has said 
 
 @dataclasses.dataclass(frozen=True)
 class Repeated:
-    """A stage to be repeated: its name, the script that runs it, the command line, task and config."""
+    """A stage to repeat: its name, what starts it in Python, its command line, task and config."""
 
     stage: str
-    script: str
+    start: Sequence[str]
     arguments: list
     task: object
     config: object
@@ -70,17 +72,19 @@ class Repeated:
             # A teacher says the same whatever the seed: one cache, where a single run would have it.
             own["teacher_cache_dir"] = self.config.teacher_cache_dir or self.folder.parent / FOLDER
         flags = [f"--{name}={value}" for name, value in own.items()]
-        return [sys.executable, str(Path(self.script).resolve()), *self.arguments, *flags]
+        return [sys.executable, *self.start, *self.arguments, *flags]
 
 
-def repeat(stage, script, argv, task, resolved):
-    """Run `script` with the command line `argv` (None: this process's) once for each of --seeds.
+def repeat(stage, start, argv, task, resolved):
+    """Run a stage with the command line `argv` (None: this process's) once for each of --seeds.
+
+    `start` are the arguments of Python that start the stage: a script, or `-m` and a module.
 
     Prints a table and writes it to seeds.txt and seeds.json; returns what the latter holds. Raises UserError
     before anything runs for what is wrong here, SystemExit with the exit code of a run that failed.
     """
     config = resolved.config
-    repeated = Repeated(stage, script, list(sys.argv[1:] if argv is None else argv), task, config)
+    repeated = Repeated(stage, start, list(sys.argv[1:] if argv is None else argv), task, config)
     seeds, other = seeds_of(config.seeds), None
     if config.seeds_against:
         file = Path(config.seeds_against) / SEEDS_FILE
@@ -157,7 +161,7 @@ def _settle(folder, aside):
 
 def _run(repeated, seed):
     # What an interrupted run tells its user to type is this command, not its own.
-    typed = os.environ.get("RESUME_COMMAND") or shlex.join(["python", *sys.argv])
+    typed = os.environ.get("RESUME_COMMAND") or shlex.join(typed_again())
     code = run_to_end(repeated.command(seed), {**os.environ, "RESUME_COMMAND": typed})
     if code and code not in EXPLAINED:
         where = f"seed {seed} ended with exit code {code}; --resume goes on from its last checkpoint"

@@ -2,12 +2,12 @@
 
 import os
 import shlex
-import sys
 from functools import partial
 from pathlib import Path
 
 import mindspore as ms
 
+from ...commands import typed_again
 from ...config.fields import BOOLEAN, to_dict
 from ...files import check_output_dir, fresh_output_dir, read_json, write_json
 from ...metrics import best_of, short_name
@@ -131,7 +131,7 @@ def resume_command():
     """The command line that started this process (a launcher's too) with --resume, ready to be pasted."""
     kept, skip_value = [], False
     launcher = os.environ.get("RESUME_COMMAND")
-    for argument in shlex.split(launcher) if launcher else ["python", *sys.argv]:
+    for argument in shlex.split(launcher) if launcher else typed_again():
         if skip_value and argument.lower() in BOOLEAN:
             skip_value = False
             continue

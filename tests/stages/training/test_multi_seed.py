@@ -74,7 +74,7 @@ def stage(tmp_path, monkeypatch):
         argv = [*tiny.flags(**{**known, **values}), *more]
         task, resolved = resolve(argv)
         assert over_seeds(resolved)
-        return repeat("finetune", "stage.py", argv, task, resolved)
+        return repeat("finetune", ["stage.py"], argv, task, resolved)
 
     return run
 
@@ -158,7 +158,7 @@ sys.path.insert(0, {str(ROOT)!r})
 from src.config.finetune_config import resolve
 from src.errors import run_main
 from src.stages.training.multi_seed import repeat
-run_main(lambda: repeat("finetune", "stage.py", None, *resolve()))
+run_main(lambda: repeat("finetune", ["stage.py"], None, *resolve()))
 """)
     flags = tiny.flags(
         task_name="SST-2",

@@ -1,0 +1,23 @@
+"""bert-compression q8bert_train: quantize a BERT or a task student, by training or by calibration alone."""
+
+from collections.abc import Sequence
+
+from ...commands import PACKAGE
+from ...config.q8bert_config import resolve
+from ...config.seeds_config import over_seeds
+
+START = ("-m", PACKAGE, "q8bert_train")
+
+
+def main(argv: Sequence[str] | None = None, start: Sequence[str] = START) -> None:
+    """Run the stage; with --seeds, a process that Python starts with `start` for each seed."""
+    task, resolved = resolve(argv)
+    if over_seeds(resolved):
+        from ...stages.training.multi_seed import repeat
+
+        repeat("q8bert", start, argv, task, resolved)
+        return
+    # MindSpore takes seconds to load: a wrong flag is reported before.
+    from ...stages.training.q8bert import q8bert
+
+    q8bert(task, resolved)
