@@ -1,156 +1,76 @@
-"""Reads a pickle without running it.
+"""An unpickler that executes nothing from the file: globals come from an allow-list of stand-ins.
 
-A pickle is a program: pickle.load does what the file says, whatever that is. Here its opcodes are taken one
-by one by a small machine that builds tuples, lists and dictionaries and calls the functions it was handed.
+See "Restricting Globals" in https://docs.python.org/3/library/pickle.html.
 """
 
+import io
+import pickle
 import pickletools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
 
-CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-LITERALS = {
-    "BINUNICODE",
-    "SHORT_BINUNICODE",
-    "BINUNICODE8",
-    "BININT",
-    "BININT1",
-    "BININT2",
-    "LONG1",
-    "LONG4",
-    "BINFLOAT",
-    "SHORT_BINSTRING",
-    "BINSTRING",
-    "INT",
-    "LONG",
-    "UNICODE",
-}
-NO_EFFECT = {"PROTO", "FRAME"}
+MEMO_OPCODES = ("PUT", "BINPUT", "LONG_BINPUT")
+EXTENSION_OPCODES = ("EXT1", "EXT2", "EXT4")  # these bypass find_class
 
 
-class RestrictedUnpickler:
-    """Interprets the opcodes of one pickle.
+class StandIn:
+    """Replaces a callable global of a pickle: REDUCE calls `function`; BUILD is ignored.
 
-    `allowed` {(module, name): object} are the only globals; of these `functions` alone can be called;
-    `persistent` turns a persistent id (a tuple) into an object; `path` is named in errors.
+    BUILD sets attributes, so a pickle could modify a plain function or class.
     """
 
-    def __init__(self, allowed, functions, persistent, path):
-        self.allowed, self.functions, self.persistent, self.path = allowed, functions, persistent, path
-        self.stack, self.marks, self.memo = [], [], {}
+    __slots__ = ("_function",)
 
-    def run(self, program):
-        """The object that the pickle describes.
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
 
-        Raises UserError for a global or an opcode outside the list; LookupError, ValueError, TypeError or
-        AttributeError when the pickle is ill-formed.
-        """
-        for opcode, argument, _ in pickletools.genops(program):
-            name = opcode.name
-            if name == "STOP":
-                return self.stack[-1]
-            if name in CONSTANTS:
-                self.stack.append(CONSTANTS[name])
-            elif name in LITERALS:
-                self.stack.append(argument)
-            elif name not in NO_EFFECT:
-                self._operation(name)(argument)
-        raise ValueError("its pickle has no end")
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments)
 
-    def _operation(self, name):
-        operation = getattr(self, f"_op_{name.lower()}", None)
-        if operation is None:
-            raise UserError(f"{self.path}: its pickle uses {name}, which no state dict needs; not read")
-        return operation
+    def __setstate__(self, state: object) -> None:
+        pass
 
-    def _since_mark(self):
-        start = self.marks.pop()
-        items = self.stack[start:]
-        del self.stack[start:]
-        return items
 
-    def _op_global(self, argument):
-        module, name = argument.split(" ", 1)
-        self._push_global(module, name)
+class RestrictedUnpickler(pickle.Unpickler):
+    """Unpickler limited to the globals in `allowed` {(module, name): StandIn or immutable value}.
 
-    def _op_stack_global(self, _):
-        name, module = self.stack.pop(), self.stack.pop()
-        self._push_global(module, name)
+    `load_persistent` maps a persistent id to an object; `path` is the file named in errors. `load` raises
+    UserError for any other global, and what pickle.Unpickler raises for a malformed pickle.
+    """
 
-    def _push_global(self, module, name):
-        if (module, name) not in self.allowed:
+    def __init__(
+        self,
+        program: bytes,
+        allowed: Mapping[tuple[str, str], object],
+        load_persistent: Callable[[Any], object],
+        path: Path,
+    ) -> None:
+        _check_opcodes(program)
+        super().__init__(io.BytesIO(program))
+        self._allowed, self._load_persistent, self._path = allowed, load_persistent, path
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self._allowed:
             raise UserError(
-                f"{self.path}: its pickle names {module}.{name}, which is no part of a state "
-                "dict; not read, and nothing of it was run"
+                f"{self._path}: its pickle references {module}.{name}, which is not part of a state dict; "
+                "the file was not loaded and none of its code was run"
             )
-        self.stack.append(self.allowed[module, name])
+        return self._allowed[module, name]
 
-    def _op_binpersid(self, _):
-        self.stack.append(self.persistent(self.stack.pop()))
+    def persistent_load(self, pid: Any) -> object:
+        return self._load_persistent(pid)
 
-    def _op_reduce(self, _):
-        arguments, function = self.stack.pop(), self.stack.pop()
-        if not any(function is known for known in self.functions):
-            raise ValueError("a call of something that is no function")
-        self.stack.append(function(*arguments))
 
-    def _op_build(self, _):
-        # The attributes of an object (torch keeps version numbers in its OrderedDict): not needed.
-        self.stack.pop()
+def _check_opcodes(program: bytes) -> None:
+    """Reject opcodes that could allocate more memory than the pickle has bytes, or bypass the allow-list.
 
-    def _op_mark(self, _):
-        self.marks.append(len(self.stack))
-
-    def _op_tuple(self, _):
-        self.stack.append(tuple(self._since_mark()))
-
-    def _op_empty_tuple(self, _):
-        self.stack.append(())
-
-    def _op_tuple1(self, _):
-        self._tuple_of(1)
-
-    def _op_tuple2(self, _):
-        self._tuple_of(2)
-
-    def _op_tuple3(self, _):
-        self._tuple_of(3)
-
-    def _tuple_of(self, count):
-        items = tuple(self.stack[-count:])
-        del self.stack[-count:]
-        self.stack.append(items)
-
-    def _op_empty_list(self, _):
-        self.stack.append([])
-
-    def _op_append(self, _):
-        item = self.stack.pop()
-        self.stack[-1].append(item)
-
-    def _op_appends(self, _):
-        items = self._since_mark()
-        self.stack[-1].extend(items)
-
-    def _op_empty_dict(self, _):
-        self.stack.append({})
-
-    def _op_setitem(self, _):
-        value, key = self.stack.pop(), self.stack.pop()
-        self.stack[-1][key] = value
-
-    def _op_setitems(self, _):
-        items = self._since_mark()
-        self.stack[-1].update(zip(items[::2], items[1::2], strict=True))
-
-    def _op_memoize(self, _):
-        self.memo[len(self.memo)] = self.stack[-1]
-
-    def _op_binput(self, index):
-        self.memo[index] = self.stack[-1]
-
-    def _op_binget(self, index):
-        self.stack.append(self.memo[index])
-
-    _op_put = _op_long_binput = _op_binput
-    _op_get = _op_long_binget = _op_binget
+    pickle.Unpickler allocates its memo up to the largest index before it stores anything.
+    """
+    for opcode, argument, _ in pickletools.genops(program):
+        if opcode.name in EXTENSION_OPCODES:
+            raise ValueError(f"its pickle uses {opcode.name}")
+        if opcode.name in MEMO_OPCODES and argument > len(program):
+            raise ValueError(f"its pickle uses memo index {argument}")
