@@ -80,7 +80,7 @@ def test_the_student_comes_nearer_to_its_teacher(done):
 
 
 def test_ctrl_c_and_resuming_end_where_an_unbroken_run_ends(done, teacher, corpus, tmp_path, monkeypatch):
-    record = RunLogger.record
+    record = RunLogger.log_step
 
     def record_and_interrupt(logger, **values):
         record(logger, **values)
@@ -89,7 +89,7 @@ def test_ctrl_c_and_resuming_end_where_an_unbroken_run_ends(done, teacher, corpu
 
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr(RunLogger, "record", record_and_interrupt)
+        patch.setattr(RunLogger, "log_step", record_and_interrupt)
         with pytest.raises(Interrupted, match="at step 7 of general distillation, state saved"):
             main(arguments(teacher, corpus, out, save_checkpoint_step=4))
     main(arguments(teacher, corpus, out, save_checkpoint_step=4, resume="true"))

@@ -154,7 +154,7 @@ def test_ctrl_c_and_resuming_end_where_an_unbroken_run_ends(done, float_model, s
     """The ranges go on from the checkpoint; nothing is calibrated anew."""
     from src.train.logger import RunLogger
 
-    record, out = RunLogger.record, tmp_path / "out"
+    record, out = RunLogger.log_step, tmp_path / "out"
 
     def record_and_interrupt(logger, **values):
         record(logger, **values)
@@ -163,7 +163,7 @@ def test_ctrl_c_and_resuming_end_where_an_unbroken_run_ends(done, float_model, s
 
     flags = arguments(sst2, out, float_model, load_teacher_ckpt_path=float_model, **QUANTIZED)
     with monkeypatch.context() as patch:
-        patch.setattr(RunLogger, "record", record_and_interrupt)
+        patch.setattr(RunLogger, "log_step", record_and_interrupt)
         with pytest.raises(Interrupted, match="at step 6 of quantization-aware training, state saved"):
             main(flags)
     main([*flags, "--resume"])

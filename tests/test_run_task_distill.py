@@ -212,14 +212,14 @@ def test_ctrl_c_in_both_phases_ends_where_an_unbroken_run_ends(tmp_path, done, t
     """Interrupted in phase 1 and, resumed, in phase 2."""
     from src.train.logger import RunLogger
 
-    record, out, places = RunLogger.record, tmp_path / "out", [(1, 8), (2, 6)]
+    record, out, places = RunLogger.log_step, tmp_path / "out", [(1, 8), (2, 6)]
 
     def record_and_interrupt(logger, **values):
         record(logger, **values)
         if places and (values["phase"], values["step"]) == places[0]:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(RunLogger, "record", record_and_interrupt)
+    monkeypatch.setattr(RunLogger, "log_step", record_and_interrupt)
     flags = arguments(sst2, out, teacher, *WHOLE)
     while places:
         with pytest.raises(

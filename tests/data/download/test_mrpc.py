@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from tests.stages.test_download import below, fetch, refused, served  # noqa: F401  (a fixture: site)
+from tests.stages.preparation.test_download import below, fetch, refused, served  # noqa: F401  (a fixture: site)
 
 from src.data.download.catalog import DATA_SETS, Remote
 from src.data.text.examples import read_examples

@@ -57,9 +57,10 @@ def start_of(tmp_path, records, teacher, *more, **values):
 def networks(monkeypatch):
     """The networks of both phases, caught where their training would begin."""
     caught = []
-    for place in ("intermediate", "distillation"):
+    for place in ("layer_distill", "distillation"):
         monkeypatch.setattr(
-            f"src.stages.{place}.train_phase", lambda run, plan, network, *others: caught.append(network)
+            f"src.stages.training.{place}.train_phase",
+            lambda run, plan, network, *others: caught.append(network),
         )
     return caught
 

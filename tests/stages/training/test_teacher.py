@@ -160,7 +160,7 @@ def test_the_choice(monkeypatch, tmp_path):
 
     def chosen(steps=-1, **values):
         config = SimpleNamespace(train_steps=steps, **vars(TeacherCacheConfig(**values)))
-        logger = SimpleNamespace(log=said.append)
+        logger = SimpleNamespace(info=said.append)
         run = SimpleNamespace(config=config, logger=logger, loop=SimpleNamespace(agree=None))
         return teacher_cache._is_worth_it(run, plan, batches, cache)
 
