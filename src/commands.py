@@ -9,6 +9,11 @@ from pathlib import Path
 PROGRAM = "bert-compression"
 PACKAGE = __name__.rpartition(".")[0]
 IN_CHECKOUT = PACKAGE == "src"  # what the folder is called where it is not installed
+INSTALL_ALL = (  # for who lacks a package
+    "run pip install -r requirements.txt"
+    if IN_CHECKOUT
+    else f"install {PROGRAM} with its extra: pip install '.[train]' in the source folder"
+)
 STAGES = ("finetune", "general_distill", "q8bert_train", "task_distill")
 
 

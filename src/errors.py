@@ -5,6 +5,8 @@ import errno
 import os
 import sys
 
+from .commands import INSTALL_ALL, PACKAGE
+
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk full, quota used up, file larger than allowed
@@ -77,6 +79,8 @@ def run_main(main):
         sys.exit(_say(str(stop), EXIT_INTERRUPTED))
     except KeyboardInterrupt:
         sys.exit(_say("interrupted", EXIT_INTERRUPTED))
+    except ModuleNotFoundError as error:
+        sys.exit(_say(_not_installed(error), EXIT_USER_ERROR))
     except BrokenPipeError:
         # The reader of our output (head, less) went away: not an error of this program.
         sys.stdout = None
@@ -103,6 +107,13 @@ def _to_the_last_line(main):
         print(end="", flush=True)
         raise
     print(end="", flush=True)
+
+
+def _not_installed(error):
+    module = (error.name or PACKAGE).partition(".")[0]
+    if module == PACKAGE:
+        raise error
+    return f"error: {module} is not installed; {INSTALL_ALL}"
 
 
 def _say(message, code):

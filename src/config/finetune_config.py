@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from ..commands import command_line
 from .cli import parse
 from .fields import NOT_NEGATIVE, flag, to_dict
 from .student_config import StudentConfig, TransferConfig
@@ -29,7 +30,7 @@ SETTINGS = {}
 
 def resolve(argv=None):
     """The command line of run_finetune.py -> (TaskSpec, Resolved)."""
-    resolved = parse(FinetuneConfig, argv, SETTINGS, _recipe)
+    resolved = parse(FinetuneConfig, argv, SETTINGS, _recipe, prog=command_line("finetune"))
     return task_for(to_dict(resolved.config)), resolved
 
 

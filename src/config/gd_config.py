@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from ..commands import command_line
 from .bert_config import BertConfig
 from .cli import parse
 from .distill_config import IntermediateConfig, TeacherCacheConfig
@@ -39,4 +40,4 @@ TEACHER_NET = BertConfig()
 
 def resolve(argv=None):
     """The command line of run_general_distill.py -> Resolved."""
-    return parse(GeneralDistillConfig, argv, SETTINGS)
+    return parse(GeneralDistillConfig, argv, SETTINGS, prog=command_line("general_distill"))

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from ..commands import command_line
 from ..errors import UserError
 from .bert_config import BertConfig
 from .cli import parse
@@ -85,7 +86,7 @@ STUDENT_NET = BertConfig()
 
 def resolve(argv=None):
     """The command line of run_q8bert_train.py -> (TaskSpec, Resolved)."""
-    resolved = parse(Q8BertConfig, argv, SETTINGS)
+    resolved = parse(Q8BertConfig, argv, SETTINGS, prog=command_line("q8bert_train"))
     config, quantization = resolved.config, resolved.config.quantization
     if config.epoch_num == 0 and not quantization:
         raise UserError("--epoch_num 0 with --do_quant false: nothing to do")

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from ..commands import command_line
 from .bert_config import BertConfig, preset
 from .cli import parse
 from .distill_config import IntermediateConfig, TeacherCacheConfig
@@ -57,7 +58,7 @@ STUDENT_NET = preset("4L-384")
 
 def resolve(argv=None):
     """The command line of run_task_distill.py -> (TaskSpec, Resolved)."""
-    resolved = parse(TaskDistillConfig, argv, SETTINGS, _recipe)
+    resolved = parse(TaskDistillConfig, argv, SETTINGS, _recipe, prog=command_line("task_distill"))
     return task_for(to_dict(resolved.config)), resolved
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from ..commands import command_line
 from ..config.cli import parse
 from ..config.data_config import DeviceConfig
 from ..config.fields import ALL_OR_SOME, NOT_NEGATIVE, POSITIVE, SHARE, flag
@@ -68,7 +69,7 @@ class AugmentConfig(DeviceConfig):
 
 def resolve(argv=None):
     """The command line -> AugmentConfig; copies as the task's recipe says, where no flag does."""
-    return parse(AugmentConfig, argv, recipe=_recipe, prog="python -m src.tools.augment").config
+    return parse(AugmentConfig, argv, recipe=_recipe, prog=command_line("augment")).config
 
 
 def _recipe(known):

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 
+from ..commands import command_line
 from ..config.cli import parse
 from ..config.data_config import DeviceConfig
 from ..config.fields import NOT_NEGATIVE, POSITIVE, flag, required_flag
@@ -28,7 +29,7 @@ class BenchmarkConfig(DeviceConfig):
 
 def main(argv=None):
     """Measure as the command line says."""
-    config = parse(BenchmarkConfig, argv, prog="python -m src.tools.benchmark").config
+    config = parse(BenchmarkConfig, argv, prog=command_line("benchmark")).config
     # Read by MindSpore and by the kernels when they are loaded, which is now.
     os.environ["OMP_NUM_THREADS"] = str(config.threads or len(os.sched_getaffinity(0)))
     from ..stages.evaluation.benchmark import benchmark

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from ..commands import command_line
 from ..config.cli import parse
 from ..config.distill_config import FOLDER
 from ..config.fields import flag
@@ -19,7 +20,7 @@ class CacheConfig:
 
 def main(argv=None):
     """List or delete as the command line says."""
-    config = parse(CacheConfig, argv, prog="python -m src.tools.cache").config
+    config = parse(CacheConfig, argv, prog=command_line("cache")).config
     from ..stages.diagnostics.teacher_caches import manage_caches
 
     manage_caches(config)

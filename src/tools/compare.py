@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from ..commands import command_line
 from ..config.cli import parse
 from ..config.data_config import RecordsConfig
 from ..config.fields import POSITIVE, flag, required_flag
@@ -23,7 +24,7 @@ class CompareConfig(RecordsConfig):
 
 def main(argv=None):
     """Compare as the command line says."""
-    config = parse(CompareConfig, argv, prog="python -m src.tools.compare").config
+    config = parse(CompareConfig, argv, prog=command_line("compare")).config
     from ..stages.evaluation.compare import compare
 
     compare(config)

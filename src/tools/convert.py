@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from ..commands import command_line
 from ..config.cli import parse
 from ..config.fields import flag, required_flag
 from ..errors import run_main
@@ -33,7 +34,7 @@ class ConvertConfig:
 
 def main(argv=None):
     """Convert as the command line says."""
-    convert(parse(ConvertConfig, argv, prog="python -m src.tools.convert").config)
+    convert(parse(ConvertConfig, argv, prog=command_line("convert")).config)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from ..commands import command_line
 from ..config.cli import parse
 from ..config.data_config import DeviceConfig
 from ..config.fields import flag
@@ -17,7 +18,7 @@ class DoctorConfig(DeviceConfig):
 
 def main(argv=None):
     """Report as the command line says."""
-    config = parse(DoctorConfig, argv, prog="python -m src.tools.doctor").config
+    config = parse(DoctorConfig, argv, prog=command_line("doctor")).config
     from ..stages.diagnostics.doctor import doctor
 
     doctor(config)

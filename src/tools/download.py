@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from ..commands import command_line
 from ..config.cli import parse
 from ..config.fields import flag, required_flag
 from ..errors import run_main
@@ -25,7 +26,7 @@ class DownloadConfig:
 
 def main(argv=None):
     """Parse the command line and fetch."""
-    download(parse(DownloadConfig, argv, prog="python -m src.tools.download").config)
+    download(parse(DownloadConfig, argv, prog=command_line("download")).config)
 
 
 if __name__ == "__main__":

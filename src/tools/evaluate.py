@@ -3,6 +3,7 @@
 import sys
 from functools import partial
 
+from ..commands import command_line
 from ..config.cli import parse
 from ..config.evaluate_config import EvaluateConfig
 from ..errors import run_main
@@ -10,7 +11,7 @@ from ..errors import run_main
 
 def main(argv=None):
     """Parse the command line and evaluate."""
-    config = parse(EvaluateConfig, argv, prog="python -m src.tools.evaluate").config
+    config = parse(EvaluateConfig, argv, prog=command_line("evaluate")).config
     from ..stages.evaluation.evaluate import evaluate
 
     # Remarks, such as which label an unnamed output was taken for, leave the JSON line alone.

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from ..commands import command_line
 from ..config.cli import parse
 from ..config.data_config import FormatConfig
 from ..config.fields import POSITIVE, flag, required_flag
@@ -38,7 +39,7 @@ class ExportConfig(FormatConfig):
 
 def main(argv=None):
     """Export as the command line says."""
-    config = parse(ExportConfig, argv, prog="python -m src.tools.export").config
+    config = parse(ExportConfig, argv, prog=command_line("export")).config
     from ..stages.serving.export import export
 
     export(config)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from ..commands import command_line
 from ..config.cli import parse
 from ..config.fields import flag
 from ..errors import run_main
@@ -17,7 +18,7 @@ class GlueTableConfig:
 
 def main(argv=None):
     """Parse the command line and print the table."""
-    glue_table(parse(GlueTableConfig, argv, prog="python -m src.tools.glue_table").config)
+    glue_table(parse(GlueTableConfig, argv, prog=command_line("glue_table")).config)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from ..commands import command_line
 from ..config.cli import parse
 from ..config.data_config import DeviceConfig
 from ..config.fields import NOT_NEGATIVE, POSITIVE, flag, required_flag
@@ -38,7 +39,7 @@ class PredictConfig(DeviceConfig):
 
 def main(argv=None):
     """Answer the texts that the command line names."""
-    config = parse(PredictConfig, argv, prog="python -m src.tools.predict").config
+    config = parse(PredictConfig, argv, prog=command_line("predict")).config
     from ..stages.serving.predict import predict
 
     predict(config)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from ..commands import command_line
 from ..config.cli import parse
 from ..config.data_config import RecordsOutputConfig
 from ..config.fields import ALL_OR_SOME, flag
@@ -42,7 +43,7 @@ class PrepareConfig(RecordsOutputConfig, CustomTask):
 
 def main(argv=None):
     """Parse the command line and prepare the records."""
-    prepare(parse(PrepareConfig, argv, prog="python -m src.tools.prepare"))
+    prepare(parse(PrepareConfig, argv, prog=command_line("prepare")))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from ..commands import command_line
 from ..config.cli import parse
 from ..config.data_config import RecordsOutputConfig
 from ..config.fields import NOT_NEGATIVE, POSITIVE, SHARE, flag, required_flag
@@ -52,7 +53,7 @@ class PrepareCorpusConfig(RecordsOutputConfig):
 
 def main(argv=None):
     """Parse the command line and prepare the records."""
-    prepare_corpus(parse(PrepareCorpusConfig, argv, prog="python -m src.tools.prepare_corpus").config)
+    prepare_corpus(parse(PrepareCorpusConfig, argv, prog=command_line("prepare_corpus")).config)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import dataclasses
 from collections import Counter
 
+from ..commands import command_line
 from ..config.cli import parse
 from ..config.fields import POSITIVE, flag, required_flag
 from ..errors import UserError, run_main
@@ -82,7 +83,7 @@ def _refuse_doubles(path, what, values):
 
 def main(argv=None):
     """One line a process: rank_id device_id."""
-    config = parse(RankTableConfig, argv, prog="python -m src.tools.rank_table").config
+    config = parse(RankTableConfig, argv, prog=command_line("rank_table")).config
     for place in local_places(config):
         print(place.rank_id, place.device_id)
 
