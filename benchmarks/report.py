@@ -104,7 +104,7 @@ def main(argv=None):
     """Join the rows of several JSON files in one table and plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", help="what the benchmarks wrote by --json")
-    parser.add_argument("--plot", required_flag=True, help="the picture to write")
+    parser.add_argument("--plot", required=True, help="the picture to write")
     flags = parser.parse_args(argv)
     rows = [row for file in flags.files for row in read_json(file)["rows"]]
     print_rows(rows)
