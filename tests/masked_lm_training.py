@@ -116,9 +116,9 @@ def sentences(path):
 def main(argv=None):
     """Train on the lines of a text and write the model."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model_dir", required_flag=True)
-    parser.add_argument("--text", required_flag=True)
-    parser.add_argument("--output_dir", required_flag=True)
+    parser.add_argument("--model_dir", required=True)
+    parser.add_argument("--text", required=True)
+    parser.add_argument("--output_dir", required=True)
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--layers", type=int, default=0, help="keep only the first layers of the model")
     flags = parser.parse_args(argv)
