@@ -1,121 +1,126 @@
-"""Errors that a user can mend: one sentence on stderr, exit code 2, no traceback."""
+"""User errors: one sentence on stderr and exit code 2, without a traceback."""
 
 import difflib
 import errno
 import os
 import sys
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from .commands import INSTALL_ALL, PACKAGE
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk full, quota used up, file larger than allowed
-SHOWN = 5  # weights named in a message; the rest are counted
-FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, quota exceeded, file size limit
+PERMISSION_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+SHOWN_NAMES = 5
+
+Shape = tuple[int, ...]
 
 
 class UserError(Exception):
-    """Something outside the program is wrong: the message says what, where, and what to do about it."""
+    """A problem that the user can fix: the message says what is wrong, where, and what to do."""
 
 
 class Interrupted(Exception):
-    """A stage stopped on Ctrl+C after it had saved its state; the message says how to go on."""
+    """A stage stopped on Ctrl+C after saving its state; the message says how to resume."""
 
 
-def is_no_room(error):
-    """Whether an exception says that a file could not grow; libraries in Rust tell it in their text."""
+def is_disk_full(error: Exception) -> bool:
+    """Whether an exception means that a file could not grow; Rust libraries put the errno into the text."""
     if isinstance(error, OSError):
-        return error.errno in NO_ROOM
-    return any(f"(os error {number})" in str(error) for number in NO_ROOM)
+        return error.errno in DISK_FULL
+    return any(f"(os error {number})" in str(error) for number in DISK_FULL)
 
 
-def did_you_mean(name, known):
-    """`; did you mean "x"?` for the nearest of `known`, or an empty string when nothing is near."""
+def did_you_mean(name: object, known: Iterable[object]) -> str:
+    """`; did you mean "x"?` for the closest of `known`, or an empty string when none is close."""
     by_key = {str(k).lower(): str(k) for k in known}
-    near = difflib.get_close_matches(str(name).lower(), by_key, n=1, cutoff=0.5)
-    return f'; did you mean "{by_key[near[0]]}"?' if near else ""
+    close = difflib.get_close_matches(str(name).lower(), by_key, n=1, cutoff=0.5)
+    return f'; did you mean "{by_key[close[0]]}"?' if close else ""
 
 
-def listed(names, shown):
-    """The first `shown` names with commas between; how many more there are is said."""
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
+def join_names(names: Sequence[str], limit: int) -> str:
+    """The first `limit` names separated by commas, and how many more there are."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
 
 
-def describe_mismatch(offered, expected):
-    """What keeps weights `offered` {name: shape} from being those `expected`, in words; empty where nothing.
+def describe_mismatch(actual: Mapping[str, Shape], expected: Mapping[str, Shape]) -> str:
+    """How the weights `actual` {name: shape} differ from those `expected`; empty when they match.
 
-    The missing names, the unexpected ones (with the nearest missing one) and those of another shape.
+    Lists missing names, unexpected names (with the closest missing one) and wrong shapes.
     """
-    missing = sorted(set(expected) - set(offered))
-    unexpected = sorted(set(offered) - set(expected))
-    misshapen = [
-        f"{name} {offered[name]} instead of {shape}"
+    missing = sorted(set(expected) - set(actual))
+    unexpected = sorted(set(actual) - set(expected))
+    wrong_shapes = [
+        f"{name} {actual[name]} instead of {shape}"
         for name, shape in sorted(expected.items())
-        if name in offered and offered[name] != shape
+        if name in actual and actual[name] != shape
     ]
-    near = did_you_mean(unexpected[0], missing) if unexpected else ""
-    told = (
+    suggestion = did_you_mean(unexpected[0], missing) if unexpected else ""
+    differences: Collection[tuple[list[str], str, str]] = (
         (missing, "weights are missing", ""),
-        (unexpected, "are unexpected", near),
-        (misshapen, "have another shape", ""),
+        (unexpected, "are unexpected", suggestion),
+        (wrong_shapes, "have another shape", ""),
     )
     return "; ".join(
-        f"{len(names)} {what} ({listed(names, SHOWN)}{more})" for names, what, more in told if names
+        f"{len(names)} {what} ({join_names(names, SHOWN_NAMES)}{suggestion})"
+        for names, what, suggestion in differences
+        if names
     )
 
 
-def run_main(main):
+def run_main(main: Callable[[], object]) -> None:
     """Call `main()` as the whole program and turn its outcome into an exit code (0, 2 or 130)."""
-    # MindSpore reads its log level when it is loaded; its warnings speak of graphs, not to users.
+    # MindSpore reads its log level on import; its warnings are about graphs and do not help users.
     os.environ.setdefault("GLOG_v", "3")
-    # OpenMP too reads its wish once: threads that wait busily take the processor from those that work.
+    # OpenMP also reads its setting once: busy-waiting threads take cores from working ones.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        _to_the_last_line(main)
+        _run_and_flush(main)
     except UserError as error:
-        sys.exit(_say(f"error: {error}", EXIT_USER_ERROR))
+        sys.exit(_print_error(f"error: {error}", EXIT_USER_ERROR))
     except Interrupted as stop:
-        sys.exit(_say(str(stop), EXIT_INTERRUPTED))
+        sys.exit(_print_error(str(stop), EXIT_INTERRUPTED))
     except KeyboardInterrupt:
-        sys.exit(_say("interrupted", EXIT_INTERRUPTED))
+        sys.exit(_print_error("interrupted", EXIT_INTERRUPTED))
     except ModuleNotFoundError as error:
-        sys.exit(_say(_not_installed(error), EXIT_USER_ERROR))
+        sys.exit(_print_error(_not_installed(error), EXIT_USER_ERROR))
     except BrokenPipeError:
-        # The reader of our output (head, less) went away: not an error of this program.
+        # The reader of the output (head, less) has exited: not an error of this program.
         sys.stdout = None
         sys.exit(EXIT_INTERRUPTED)
     except UnicodeEncodeError as error:
         if error.encoding.lower().replace("-", "") == "utf8":
             raise
         text = ascii(error.object[error.start : error.end])
-        where = f"cannot be written as {error.encoding}; set PYTHONIOENCODING=utf-8"
-        sys.exit(_say(f"error: {text} {where}", EXIT_USER_ERROR))
+        reason = f"cannot be written as {error.encoding}; set PYTHONIOENCODING=utf-8"
+        sys.exit(_print_error(f"error: {text} {reason}", EXIT_USER_ERROR))
     except OSError as error:
-        if not is_no_room(error) and error.errno not in FORBIDDEN:
+        if not is_disk_full(error) and error.errno not in PERMISSION_DENIED:
             raise
-        what = "no room on the disk" if is_no_room(error) else "no right to read or write"
-        place = f" for {error.filename}" if error.filename else ""
-        sys.exit(_say(f"error: {what}{place} ({error.strerror})", EXIT_USER_ERROR))
+        problem = "no space left on the disk" if is_disk_full(error) else "permission denied"
+        target = f" for {error.filename}" if error.filename else ""
+        sys.exit(_print_error(f"error: {problem}{target} ({error.strerror})", EXIT_USER_ERROR))
 
 
-def _to_the_last_line(main):
-    """Call `main` and bring out what it printed: at the exit of Python it is too late for an error."""
+def _run_and_flush(main: Callable[[], object]) -> None:
+    """Call `main` and flush its output while errors can still be reported."""
     try:
         main()
-    except SystemExit:  # of --help
+    except SystemExit:  # from --help
         print(end="", flush=True)
         raise
     print(end="", flush=True)
 
 
-def _not_installed(error):
+def _not_installed(error: ModuleNotFoundError) -> str:
     module = (error.name or PACKAGE).partition(".")[0]
     if module == PACKAGE:
         raise error
     return f"error: {module} is not installed; {INSTALL_ALL}"
 
 
-def _say(message, code):
+def _print_error(message: str, code: int) -> int:
     print(message, file=sys.stderr, flush=True)
     return code

@@ -61,9 +61,9 @@ def refused(main, flags, capsys):
 @pytest.mark.parametrize(
     "number, words",
     [
-        (13, "no right to read or write for rows.tsv"),
-        (30, "no right to read or write for rows.tsv"),
-        (28, "no room on the disk for rows.tsv"),
+        (13, "permission denied for rows.tsv"),
+        (30, "permission denied for rows.tsv"),
+        (28, "no space left on the disk for rows.tsv"),
     ],
 )
 def test_what_the_system_forbids_is_a_sentence(number, words, tmp_path, monkeypatch, capsys):

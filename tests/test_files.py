@@ -8,7 +8,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from src.errors import UserError
-from src.files import MARK, atomic_directory, fresh_output_dir, marked, output_directory, read_json
+from src.files import atomic_directory, read_json
+from src.output_dir import MARKER, atomic_output_dir, fresh_output_dir, marker_patterns
 
 WRITTEN = ("best/file", "log.txt", "link/file")
 
@@ -34,12 +35,12 @@ def test_a_linked_output_folder_is_emptied(tmp_path):
     kept, link = filled(tmp_path / "disk"), tmp_path / "output"
     link.symlink_to(tmp_path / "disk")
     assert fresh_output_dir(link, overwrite=True) == link
-    assert link.is_symlink() and names_in(link) == [MARK] and kept.read_text() == "x"
+    assert link.is_symlink() and names_in(link) == [MARKER] and kept.read_text() == "x"
 
 
 def test_a_mounted_folder_is_not_replaced(tmp_path, monkeypatch):
     monkeypatch.setattr(os.path, "ismount", lambda path: path == tmp_path)
-    with pytest.raises(UserError, match="is a disk of its own"), atomic_directory(tmp_path):
+    with pytest.raises(UserError, match="is a mount point"), atomic_directory(tmp_path):
         pytest.fail("all the work was done first")
     assert not list(tmp_path.iterdir())
 
@@ -48,7 +49,7 @@ def test_a_user_without_a_home(tmp_path, monkeypatch):
     """As in a container that runs under a number: Path.home() raises."""
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
     kept = filled(tmp_path / "output")
-    assert names_in(fresh_output_dir(tmp_path / "output", overwrite=True)) == [MARK] and kept.is_file()
+    assert names_in(fresh_output_dir(tmp_path / "output", overwrite=True)) == [MARKER] and kept.is_file()
 
 
 @pytest.mark.parametrize("name", ["notes", "best/notes", "best/deeper/file", "log.txt/file"])
@@ -58,7 +59,7 @@ def test_a_foreign_file_saves_the_whole_folder(tmp_path, name):
     foreign = tmp_path / "output" / name
     foreign.parent.mkdir(exist_ok=True)
     foreign.write_text("x")
-    with pytest.raises(UserError, match="which no run of this program wrote, so nothing in it is deleted"):
+    with pytest.raises(UserError, match="which this program did not write, so nothing in it is deleted"):
         fresh_output_dir(tmp_path / "output", overwrite=True)
     assert foreign.is_file() and (tmp_path / "output" / "best" / "file").is_file()
 
@@ -76,7 +77,7 @@ def test_what_a_killed_run_leaves_is_ours(tmp_path, left):
     (fresh_output_dir(tmp_path / "output", written=WRITTEN) / left).parent.mkdir(exist_ok=True)
     (tmp_path / "output" / left).write_text("x")
     fresh_output_dir(tmp_path / "output", overwrite=True)
-    assert {MARK} <= set(names_in(tmp_path / "output")) <= {MARK, "..bert_compression.json.abcd_123.part"}
+    assert {MARKER} <= set(names_in(tmp_path / "output")) <= {MARKER, "..bert_compression.json.abcd_123.part"}
 
 
 BROKEN = [
@@ -94,17 +95,19 @@ BROKEN = [
 def test_a_broken_mark_is_none(tmp_path, text):
     filled(tmp_path / "output")
     (tmp_path / "x").write_text("x")
-    (tmp_path / "output" / MARK).write_text(text)
-    with pytest.raises(UserError, match="output bears no mark .* so nothing in it is deleted; give another"):
+    (tmp_path / "output" / MARKER).write_text(text)
+    with pytest.raises(
+        UserError, match="output has no marker file .* so nothing in it is deleted; give another"
+    ):
         fresh_output_dir(tmp_path / "output", overwrite=True)
-    assert names_in(tmp_path / "output") == [MARK, "best", "link", "log.txt"] and (tmp_path / "x").is_file()
+    assert names_in(tmp_path / "output") == [MARKER, "best", "link", "log.txt"] and (tmp_path / "x").is_file()
 
 
 def test_a_linked_mark_is_none(tmp_path):
     filled(tmp_path / "output")
-    (tmp_path / "output" / MARK).rename(tmp_path / "mark")
-    (tmp_path / "output" / MARK).symlink_to(tmp_path / "mark")
-    with pytest.raises(UserError, match="bears no mark"):
+    (tmp_path / "output" / MARKER).rename(tmp_path / "mark")
+    (tmp_path / "output" / MARKER).symlink_to(tmp_path / "mark")
+    with pytest.raises(UserError, match="has no marker file"):
         fresh_output_dir(tmp_path / "output", overwrite=True)
     assert (tmp_path / "output" / "log.txt").is_file()
 
@@ -112,19 +115,19 @@ def test_a_linked_mark_is_none(tmp_path):
 def test_a_folder_is_replaced_as_a_whole_and_where_a_link_leads(tmp_path):
     filled(tmp_path / "disk")
     (tmp_path / "output").symlink_to(tmp_path / "disk")
-    with output_directory(tmp_path / "output", overwrite=True, written=["new"]) as folder:
+    with atomic_output_dir(tmp_path / "output", overwrite=True, written=["new"]) as folder:
         (folder / "new").write_text("x")
         assert (tmp_path / "disk" / "log.txt").is_file()
-    assert names_in(tmp_path / "disk") == [MARK, "new"] and marked(tmp_path / "output") == ["new"]
+    assert names_in(tmp_path / "disk") == [MARKER, "new"] and marker_patterns(tmp_path / "output") == ["new"]
     assert names_in(tmp_path) == ["disk", "output", "outside"] and (tmp_path / "output").is_symlink()
 
 
 def test_what_others_put_there_meanwhile_is_not_replaced(tmp_path):
     filled(tmp_path / "output")
-    with pytest.raises(UserError, match="output holds mine, which no run of this program wrote"):
-        with output_directory(tmp_path / "output", overwrite=True, written=["new"]):
+    with pytest.raises(UserError, match="output contains mine, which this program did not write"):
+        with atomic_output_dir(tmp_path / "output", overwrite=True, written=["new"]):
             (tmp_path / "output" / "mine").write_text("x")
-    assert names_in(tmp_path / "output") == [MARK, "best", "link", "log.txt", "mine"]
+    assert names_in(tmp_path / "output") == [MARKER, "best", "link", "log.txt", "mine"]
     assert names_in(tmp_path) == ["output", "outside"]
 
 
@@ -141,7 +144,7 @@ def test_a_full_disk_leaves_the_earlier_folder(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))  # bytes a file may have
     try:
-        with pytest.raises(UserError, match="best could not be written, there is no room on the disk"):
+        with pytest.raises(UserError, match="best could not be written: no space left on the disk"):
             with atomic_directory(tmp_path / "best") as folder:
                 save_file({"weight": np.zeros(30_000, np.float32)}, str(folder / "model.safetensors"))
     finally:

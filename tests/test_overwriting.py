@@ -11,7 +11,7 @@ from run_general_distill import main as general_distill
 from run_q8bert_train import main as q8bert
 from run_task_distill import main as task_distill
 from src.errors import run_main
-from src.files import MARK
+from src.output_dir import MARKER
 from src.tools.benchmark import main as benchmark
 from src.tools.compare import main as compare
 from src.tools.convert import main as convert
@@ -123,10 +123,10 @@ def test_what_the_command_made_is_replaced(name, commands, tmp_path, capsys):
     (out / "notes").mkdir()
     (out / "notes" / "mine").write_text("kept")
     before = state(out)
-    assert "out holds notes, which no run of this program wrote" in refusal(command, out, capsys)
+    assert "out contains notes, which this program did not write" in refusal(command, out, capsys)
     assert state(out) == before
     (out / "notes" / "mine").rename(tmp_path / "mine")
     (out / "notes").rmdir()
     command(out, overwrite_output_dir="true")
-    assert (out / MARK).is_file() and all((out / path).is_file() for path in made)
+    assert (out / MARKER).is_file() and all((out / path).is_file() for path in made)
     assert {path.name for path in tmp_path.iterdir()} <= {"out", "mine"}

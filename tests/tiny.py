@@ -11,7 +11,7 @@ import numpy as np
 
 from src.config.bert_config import BertConfig
 from src.data.tokenization.tokenizer import load_tokenizer
-from src.files import MARK, first_foreign, marked
+from src.output_dir import MARKER, first_foreign, marker_patterns
 from src.tools.prepare import main as prepare_main
 from src.weights.huggingface import expected_shapes, write_directory
 
@@ -44,7 +44,7 @@ WORDS = [
 VOCABULARY = SPECIAL + WORDS  # 100 pieces
 MARKS = {"0": "bade", "1": "deki"}
 # What a training run on a task leaves in its output folder.
-LEFT = {MARK, "best", "last", "checkpoints", "events", "log.txt", "losses.jsonl", "losses.png",
+LEFT = {MARKER, "best", "last", "checkpoints", "events", "log.txt", "losses.jsonl", "losses.png",
         "run_config.json"}  # fmt: skip
 TINY = BertConfig(
     vocab_size=len(VOCABULARY),
@@ -78,7 +78,7 @@ def assert_same_weights(one, other):
 
 def assert_overwritable(folder):
     """A later run may replace a folder: its mark names all that is in it."""
-    assert first_foreign(folder, [*marked(folder), MARK]) is None
+    assert first_foreign(folder, [*marker_patterns(folder), MARKER]) is None
 
 
 def flags(**values):

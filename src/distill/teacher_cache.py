@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from ..files import delete_written, first_foreign, read_json, write_json
+from ..files import read_json, write_json
+from ..output_dir import delete_matching, first_foreign
 
 VERSION = 1
 MANIFEST, ROWS, SUMS, LOCK = "manifest.json", "rows.bin", "sums.bin", "lock"
@@ -217,7 +218,7 @@ class CacheWriter:
         facts = {"version": VERSION, "facts": cache.facts, "notes": cache.notes, "rows": len(cache.ends)}
         write_json(cache.part / MANIFEST, {**facts, "bytes": cache.bytes, "sums": zlib.crc32(sums)})
         if cache.folder.is_dir():  # it was torn
-            delete_written(cache.folder, WRITTEN)
+            delete_matching(cache.folder, WRITTEN)
         (cache.part / LOCK).unlink()
         os.replace(cache.part, cache.folder)
         os.close(self._lock)
@@ -228,7 +229,7 @@ class CacheWriter:
             os.close(handle)
         if self.leads:
             with contextlib.suppress(OSError):
-                delete_written(self.cache.part, WRITTEN)
+                delete_matching(self.cache.part, WRITTEN)
                 self.cache.part.rmdir()
             os.close(self._lock)
 

@@ -7,7 +7,7 @@ A distillation checkpoint may hold the teacher (`teacher.`) beside the student (
 
 import re
 
-from ..errors import UserError, did_you_mean, listed
+from ..errors import UserError, did_you_mean, join_names
 
 PARTS = ("student", "teacher")
 WRAPPERS = re.compile(r"^(?:(?:network|teacher|student|bert|tinybert)\.)+")
@@ -156,7 +156,7 @@ def _unknown_names(unknown, source):
     ]
     return (
         f"{source}: {len(unknown)} names are not of the model zoo's BERT, TinyBERT or Q8BERT: "
-        f"{listed(unknown, 5)}{did_you_mean(unknown[0], known)}"
+        f"{join_names(unknown, 5)}{did_you_mean(unknown[0], known)}"
     )
 
 

@@ -52,7 +52,7 @@ class StorageSpec(NamedTuple):
 
     kind: str
     key: str
-    count: int
+    numel: int
 
 
 class TensorSpec(NamedTuple):
@@ -136,21 +136,21 @@ def _tensor_specs(top: object, path: Path) -> dict[str, TensorSpec]:
 def _read_storage(archive: zipfile.ZipFile, root: str, storage: StorageSpec) -> np.ndarray:
     dtype = np.dtype(STORAGE_TYPES[storage.kind])
     data = _read_stored(archive, f"{root}data/{storage.key}")
-    if len(data) < storage.count * dtype.itemsize:
-        raise ValueError(f"storage {storage.key} has {len(data)} bytes for {storage.count} numbers")
-    return np.frombuffer(data, dtype, storage.count)
+    if len(data) < storage.numel * dtype.itemsize:
+        raise ValueError(f"storage {storage.key} has {len(data)} bytes for {storage.numel} numbers")
+    return np.frombuffer(data, dtype, storage.numel)
 
 
 def _read_tensor(spec: TensorSpec, read_storage: Callable[[StorageSpec], np.ndarray]) -> np.ndarray:
     """A copy of the strided view that `spec` describes."""
     storage, offset, size, stride = spec
     # as_strided does not check bounds.
-    numbers = (storage.count, offset, *size, *stride)
+    numbers = (storage.numel, offset, *size, *stride)
     if any(type(number) is not int or number < 0 for number in numbers) or len(size) != len(stride):
         raise ValueError("a tensor has invalid sizes or strides")
     count = math.prod(size)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if count and (last >= storage.count or count > storage.count):
+    if count and (last >= storage.numel or count > storage.numel):
         raise ValueError(f"a tensor of shape {size} lies outside its storage")
     block = read_storage(storage)
     steps = [step * block.itemsize for step in stride]

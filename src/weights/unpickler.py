@@ -72,5 +72,5 @@ def _check_opcodes(program: bytes) -> None:
     for opcode, argument, _ in pickletools.genops(program):
         if opcode.name in EXTENSION_OPCODES:
             raise ValueError(f"its pickle uses {opcode.name}")
-        if opcode.name in MEMO_OPCODES and argument > len(program):
+        if opcode.name in MEMO_OPCODES and int(argument or 0) > len(program):
             raise ValueError(f"its pickle uses memo index {argument}")

@@ -118,7 +118,7 @@ def test_a_full_disk_costs_no_earlier_checkpoint(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))  # bytes a file may have
     try:
-        with pytest.raises(UserError, match="step_40.safetensors could not be written, there is no room"):
+        with pytest.raises(UserError, match="step_40.safetensors could not be written: no space left"):
             checkpoints.save(step, {"phase": 1, "step": 40})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

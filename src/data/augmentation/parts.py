@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import UserError
-from ...files import atomic_path, delete_written, first_foreign, read_json, write_json
+from ...files import atomic_path, read_json, write_json
+from ...output_dir import delete_matching, first_foreign
 
 JOB_FILE = "job.json"
 WRITTEN = (JOB_FILE, "part-*.txt", "part-*.npz")
@@ -53,7 +54,7 @@ class Parts:
         """Keep a part: its lines of text, the hashes of its rows and its counts {name: int}."""
         if not self.begun:
             if self.folder.is_dir():
-                delete_written(self.folder, WRITTEN)
+                delete_matching(self.folder, WRITTEN)
             write_json(self.folder / JOB_FILE, self.job)
             self.begun = True
         with atomic_path(self._note(number)) as path, open(path, "wb") as file:
@@ -79,7 +80,7 @@ class Parts:
                 for number in range(count):
                     with open(self._lines(number), "rb") as part:
                         shutil.copyfileobj(part, file)
-        delete_written(self.folder, WRITTEN)
+        delete_matching(self.folder, WRITTEN)
         with contextlib.suppress(OSError):  # somebody has put another file there meanwhile
             self.folder.rmdir()
 

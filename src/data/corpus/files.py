@@ -8,7 +8,7 @@ from codecs import BOM_UTF8
 from pathlib import Path
 
 from ...errors import UserError
-from ...files import listed_paths
+from ...files import split_paths
 
 FORMS = ("plain", "wikiextractor", "json", "wikitext")
 HEAD = 1 << 16
@@ -42,7 +42,7 @@ def find_corpus_files(source, form="auto"):
     Raises UserError when there is none, or when one is compressed.
     """
     paths = {}
-    for item in [str(source)] if Path(source).exists() else listed_paths(source):
+    for item in [str(source)] if Path(source).exists() else split_paths(source):
         paths.update(_matching(item))
     files = [
         CorpusFile(path, name, _form(path, form), path.stat().st_size)

@@ -8,8 +8,8 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from ...errors import is_no_room
-from ...files import add_to_mark
+from ...errors import is_disk_full
+from ...output_dir import add_to_marker
 from .fetch import check_room, refuse
 
 
@@ -28,7 +28,7 @@ def unpack(archive, files, folder):
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         refuse(archive, f"{archive.name} is not a whole zip archive ({error})")
     except OSError as error:
-        if error.filename or is_no_room(error):
+        if error.filename or is_disk_full(error):
             raise
         # A place in the archive that is none; what the disk refuses has a name.
         refuse(archive, f"{archive.name} is not a whole zip archive ({error.strerror or error})")
@@ -59,6 +59,6 @@ def _extract(source, members, folder, beside):
         for name, member in members.items():
             with source.open(member) as packed, open(Path(place) / name, "wb") as file:
                 shutil.copyfileobj(packed, file)
-        add_to_mark(folder, members)
+        add_to_marker(folder, members)
         for name in members:
             os.replace(Path(place) / name, folder / name)

@@ -1,7 +1,8 @@
 """MRPC's three files made of Microsoft's two, as GLUE makes them: GLUE may not hand out the rows itself."""
 
 from ...errors import UserError
-from ...files import add_to_mark, write_text
+from ...files import write_text
+from ...output_dir import add_to_marker
 
 HEADER = ("Quality", "#1 ID", "#2 ID", "#1 String", "#2 String")
 SHARE = 10  # without GLUE's list one row in so many becomes a dev row
@@ -29,7 +30,7 @@ def write_mrpc(train, test, dev_ids, folder, wanted):
         for name, (header, lines) in splits.items()
     }
     _check_kept(texts, folder, wanted)
-    add_to_mark(folder, wanted)
+    add_to_marker(folder, wanted)
     for name in wanted:
         write_text(folder / name, texts[name])
 

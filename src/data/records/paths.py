@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ...config.task.from_records import MANIFEST_FILE
 from ...errors import UserError
-from ...files import listed_paths
+from ...files import split_paths
 from . import mindrecord as mindrecord_files
 from . import tfrecord as tfrecord_files
 
@@ -40,7 +40,7 @@ def record_files(paths, dataset_type, split=None):
     folder whose files are named after no split at all is taken whole. Raises UserError when nothing is found.
     """
     found = []
-    for path in map(Path, listed_paths(paths)):
+    for path in map(Path, split_paths(paths)):
         if path.is_dir():
             found += _in_folder(path, dataset_type, split)
         elif path.is_file():

@@ -5,12 +5,12 @@ import math
 from itertools import islice
 from pathlib import Path
 
-from ...errors import UserError, listed
+from ...errors import UserError, join_names
 from ...tasks import for_mode
 from .tabular import COMMA, OBJECTS, BadRow, numbered_rows
 
 SUFFIXES = (".tsv", COMMA, *OBJECTS)
-SHOWN = 20  # labels listed in a complaint; the rest are counted
+SHOWN = 20  # labels join_names in a complaint; the rest are counted
 LARGEST_SCORE = 3.4e38  # records hold scores as float32
 
 
@@ -162,7 +162,8 @@ def _check_class(task, label):
     # A task whose labels are still to be found takes any.
     if task.labels and label not in task.labels:
         raise BadRow(
-            f'label "{label[:40]}" is unknown to {task.name}, whose labels are {listed(task.labels, SHOWN)}'
+            f'label "{label[:40]}" is unknown to {task.name}, whose labels are '
+            f"{join_names(task.labels, SHOWN)}"
         )
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from ...distill.teacher_cache import KEY_LETTERS, LOCK, MANIFEST, WRITTEN, locked
 from ...errors import UserError, did_you_mean
-from ...files import delete_written, first_foreign, read_json
+from ...files import read_json
+from ...output_dir import delete_matching, first_foreign
 
 NAME = re.compile(rf"^\.?([0-9a-f]{{{KEY_LETTERS}}})(\.part)?$")
 
@@ -88,6 +89,6 @@ def delete_caches(root, found, wish):
     for folder in chosen:
         # The manifest goes first: what is half deleted is no cache.
         (folder / MANIFEST).unlink(missing_ok=True)
-        delete_written(folder, WRITTEN)
+        delete_matching(folder, WRITTEN)
         folder.rmdir()
     print(f"deleted {len(chosen)} caches, {freed / 1e9:.3g} GB freed")

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import UserError
-from ...files import check_output_dir, fresh_output_dir, read_json, write_json, write_text
+from ...files import read_json, write_json, write_text
 from ...infer.latency import interleaved_milliseconds
 from ...machine import describe_machine
+from ...output_dir import check_output_dir, fresh_output_dir
 from ..markdown import aligned
 from ..model.inference import load_for_inference
 from ..model.named_models import named_models

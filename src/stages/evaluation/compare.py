@@ -6,10 +6,11 @@ from pathlib import Path
 from ...config.fields import to_dict
 from ...config.task.from_records import task_for
 from ...data import splits as tables
-from ...files import check_output_dir, fresh_output_dir, write_json, write_text
+from ...files import write_json, write_text
 from ...infer.latency import milliseconds_a_sentence
 from ...infer.logits import collect_logits
 from ...metrics import best_of, share_of
+from ...output_dir import check_output_dir, fresh_output_dir
 from ...train.loss_plot import LOG_FILE, plot_losses, read_log
 from ...weights.huggingface import weight_count
 from ..markdown import aligned

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ...config.fields import to_dict
 from ...config.task.from_records import task_for
-from ...files import check_folder, write_json
+from ...files import write_json
 from ...infer.logits import collect_logits
+from ...output_dir import check_folder
 from ...train.throughput import ThroughputMeter
 from ..model.inference import load_for_inference
 from . import submission

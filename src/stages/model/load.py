@@ -6,7 +6,7 @@ from pathlib import Path
 from ...config.bert_config import BertConfig
 from ...config.quantization import is_range
 from ...config.student_config import RATES, with_rates
-from ...errors import UserError, listed
+from ...errors import UserError, join_names
 from ...model.bert import BertClassifier, BertEncoder
 from ...model.loading import load_strict
 from ...weights.huggingface import drop_projection, drop_unused_pooler, infer_labels, tokenizer_files
@@ -14,7 +14,7 @@ from ...weights.reader import read_weights
 from .quantization import align_ranges, check_ranges, layers_for
 
 HEAD = "classifier."
-SHOWN = 6  # names listed in a remark; the rest are counted
+SHOWN = 6  # names join_names in a remark; the rest are counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ def read_model(path, log, zoo_config=None, part=None):
 
 def _say_set_aside(names, source, log):
     if names:
-        log(f"{source}: set aside {listed(sorted(names), SHOWN)}")
+        log(f"{source}: set aside {join_names(sorted(names), SHOWN)}")
 
 
 def classifier_from(files, task, device, log, fresh_head=False, **changes):

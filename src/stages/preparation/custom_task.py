@@ -6,7 +6,7 @@ from ...config.task.custom import FIELDS, custom_task
 from ...config.task.from_records import MANIFEST_KEY
 from ...data.custom_task import check_suffix, counts_of, read_own
 from ...data.processors import read_rows
-from ...errors import UserError, listed
+from ...errors import UserError, join_names
 
 # Flags that GLUE's tasks have too.
 SHARED = ("task_name", "train_file", "max_seq_length")
@@ -83,10 +83,10 @@ class CustomData:
             )
         for split, counts in self.counts.items():
             counted = [f"{name} {n:,}" for name, n in counts.items()]
-            lines.append(f"labels of {split}: {listed(counted, SHOWN)}")
+            lines.append(f"labels of {split}: {join_names(counted, SHOWN)}")
             absent = [name for name, n in counts.items() if not n]
             if absent:
-                lines.append(f"note: {split} has no row of {listed(absent, SHOWN)}")
+                lines.append(f"note: {split} has no row of {join_names(absent, SHOWN)}")
         return [*lines, *self._overlap()]
 
     def _overlap(self):

@@ -7,8 +7,9 @@ from ...data.download.archive import unpack
 from ...data.download.catalog import choose_data_sets
 from ...data.download.fetch import Unavailable, address, fetch
 from ...data.download.mrpc import write_mrpc
-from ...errors import UserError, is_no_room
-from ...files import add_to_mark, atomic_path, marked
+from ...errors import UserError, is_disk_full
+from ...files import atomic_path
+from ...output_dir import add_to_marker, marker_patterns
 
 PARTS = ".download"  # archives and what has come of them, below data_dir
 
@@ -45,7 +46,7 @@ def _named(data_dir):
     try:
         yield
     except OSError as error:
-        if is_no_room(error):
+        if is_disk_full(error):
             raise
         raise UserError(
             f"{error.filename2 or error.filename or data_dir} cannot be written: "
@@ -59,7 +60,7 @@ def _provide(data_set, config, data_dir):
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file where a folder belongs; give another data_dir")
     wanted = [name for name in data_set.files if config.overwrite or not (folder / name).is_file()]
-    ours = marked(folder) or ()
+    ours = marker_patterns(folder) or ()
     foreign = next((name for name in wanted if (folder / name).is_file() and name not in ours), None)
     if foreign:
         raise UserError(
@@ -84,7 +85,7 @@ def _from_zip(data_set, wanted, folder, parts, mirror):
 
 def _plain(data_set, wanted, folder, parts, mirror):
     path = fetch(data_set.remotes[0], parts, mirror)
-    add_to_mark(folder, wanted)
+    add_to_marker(folder, wanted)
     with atomic_path(folder / wanted[0]) as temporary:
         temporary.write_bytes(path.read_bytes())
     return [path]

@@ -12,7 +12,8 @@ from ...data.text.examples import find_file
 from ...data.tokenization.tokenizer import WRITTEN as TOKENIZER_FILES
 from ...data.tokenization.tokenizer import load_tokenizer
 from ...errors import UserError
-from ...files import output_directory, write_json
+from ...files import write_json
+from ...output_dir import atomic_output_dir
 from ...tasks import find_task
 from ..markdown import aligned
 from .custom_task import CustomData, own_task_of
@@ -42,7 +43,7 @@ def prepare(resolved):
     data = CustomData(config, own) if own else TaskFolder(config)
     tokenizer = load_tokenizer(config.vocab_file, BOOLEAN.get(config.do_lower_case))
     inputs = [config.vocab_file, config.train_file, *data.inputs]
-    with output_directory(config.output_dir, config.overwrite_output_dir, inputs, WRITTEN) as folder:
+    with atomic_output_dir(config.output_dir, config.overwrite_output_dir, inputs, WRITTEN) as folder:
         manifest = _write_all(config, data, tokenizer, folder)
     print(_summary(manifest, config.output_dir))
     for line in data.remarks:

@@ -24,7 +24,8 @@ from ...data.tokenization.features import check_length
 from ...data.tokenization.tokenizer import WRITTEN as TOKENIZER_FILES
 from ...data.tokenization.tokenizer import load_tokenizer
 from ...errors import Interrupted, UserError
-from ...files import fresh_output_dir, read_json, write_json, write_mark
+from ...files import read_json, write_json
+from ...output_dir import fresh_output_dir, write_marker
 from ...train.throughput import throughput_line
 from .prepare import check_unknown
 
@@ -153,7 +154,7 @@ def _open_output(config, job):
         inputs = [config.vocab_file, *(file.path for file in job.files)]
         fresh_output_dir(job.output_dir, config.overwrite_output_dir, inputs, WRITTEN)
     else:
-        write_mark(job.output_dir, WRITTEN)
+        write_marker(job.output_dir, WRITTEN)
     write_json(job_file, wanted)
 
 

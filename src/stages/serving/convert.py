@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ...config.bert_config import BertConfig
 from ...errors import UserError
-from ...files import check_output_dir, output_directory
+from ...output_dir import atomic_output_dir, check_output_dir
 from ...weights import huggingface
 from ...weights.reader import read_weights
 
@@ -27,7 +27,7 @@ def convert(config):
         huggingface.refuse_what_transformers_lacks(bert, weights.source)
         arrays, values = huggingface.drop_projection(arrays), huggingface.plain_config(bert)
         arrays = _without_ranges(arrays, bert)
-    with output_directory(
+    with atomic_output_dir(
         config.output_dir, config.overwrite_output_dir, (config.input,), huggingface.MODEL_FILES
     ) as folder:
         huggingface.write_weights(folder / WEIGHT_FILE[config.to], arrays)

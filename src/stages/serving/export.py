@@ -7,7 +7,6 @@ from ...config.quantization import Quantization
 from ...data import splits as tables
 from ...data.dataloader import SortedDataLoader
 from ...errors import UserError
-from ...files import check_output_dir, output_directory
 from ...infer.mindir import write_mindir
 from ...infer.onnx.bert import bert_model
 from ...infer.onnx.calibration import measure_ranges
@@ -16,6 +15,7 @@ from ...infer.onnx.session import count_products
 from ...infer.predictor import LogitsCell
 from ...model.bert import BertClassifier
 from ...model.loading import load_strict
+from ...output_dir import atomic_output_dir, check_output_dir
 from ...weights.huggingface import MODEL_FILES, drop_projection, without_ranges, write_beside
 from ..model import load
 from ..model.inference import EXPORT, FILES, NOT_FLOAT32, check_supported, exported_as, task_of
@@ -41,7 +41,7 @@ def export(config):
     tables.model_tokenizer(files)
     files = PRECISIONS[config.precision](files, config)
     kind = {"format": config.format, "precision": config.precision}
-    with output_directory(config.output_dir, config.overwrite_output_dir, inputs, MODEL_FILES) as folder:
+    with atomic_output_dir(config.output_dir, config.overwrite_output_dir, inputs, MODEL_FILES) as folder:
         write_beside(folder, {**files.config.to_json_dict(), EXPORT: kind}, files.tokenizer_dir)
         file = folder / FILES[config.format]
         WRITERS[config.format](file, files)

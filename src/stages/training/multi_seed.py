@@ -15,23 +15,15 @@ from ...commands import typed_again
 from ...config.distill_config import FOLDER
 from ...config.seeds_config import seeds_of
 from ...errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError
-from ...files import (
-    MARK,
-    check_output_dir,
-    delete_marked,
-    fresh_output_dir,
-    is_unused,
-    read_json,
-    write_json,
-    write_text,
-)
+from ...files import read_json, write_json, write_text
+from ...output_dir import MARKER, check_output_dir, delete_owned, fresh_output_dir, is_unused
 from .child import run_to_end
 from .run_folder import CONFIG_FILE, FREE_ON_RESUME, check_same_config, inputs_of
 from .run_folder import WRITTEN as RUN_FILES
 from .seed_summary import SPEEDS, check_comparable, paired, read_summary, summary, written
 
 SEEDS_FILE, TABLE_FILE = "seeds.json", "seeds.txt"
-WRITTEN = (SEEDS_FILE, TABLE_FILE, *(f"seed_[0-9]*/{file}" for file in (MARK, *RUN_FILES)))
+WRITTEN = (SEEDS_FILE, TABLE_FILE, *(f"seed_[0-9]*/{file}" for file in (MARKER, *RUN_FILES)))
 THROUGHPUT = re.compile(r"^throughput: ([\d.]+) examples/s, (\d+) real tokens/s", re.MULTILINE)
 # Flags that each run gets from here.
 OF_A_RUN = ("seed", "seeds", "seeds_against", "output_dir", *FREE_ON_RESUME)
@@ -152,11 +144,11 @@ def _settle(folder, aside):
     # A run that is refused writes nothing: then all is to be as before.
     refused = is_unused(folder)
     if refused:
-        delete_marked(folder)
+        delete_owned(folder)
     if aside and refused:
         aside.rename(folder)
     elif aside:
-        delete_marked(aside)
+        delete_owned(aside)
 
 
 def _run(repeated, seed):

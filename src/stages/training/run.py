@@ -9,9 +9,10 @@ import mindspore as ms
 
 from ...commands import typed_again
 from ...config.fields import BOOLEAN, to_dict
-from ...files import check_output_dir, fresh_output_dir, read_json, write_json
+from ...files import read_json, write_json
 from ...metrics import best_of, short_name
 from ...model.state_dict import weight_arrays
+from ...output_dir import check_output_dir, fresh_output_dir
 from ...train.checkpoint import Checkpoints
 from ...train.distributed import all_reduce_sum, any_rank, join_ranks
 from ...train.logger import RunLogger

@@ -3,11 +3,11 @@
 import dataclasses
 
 import pytest
-from tests.stages.preparation.test_download import below, fetch, refused, served  # noqa: F401  (a fixture: site)
 
 from src.data.download.catalog import DATA_SETS, Remote
 from src.data.text.examples import read_examples
 from src.tasks import TASKS
+from tests.stages.preparation.test_download import below, fetch, refused, served  # noqa: F401  (a fixture: site)
 
 HEADER = "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\r\n"
 MICROSOFT = {

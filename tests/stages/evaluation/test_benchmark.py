@@ -112,7 +112,7 @@ WRONG = {
 
 def test_what_is_measured_is_never_deleted(tmp_path, vocabulary):
     model = tiny.write_model(tmp_path / "out" / "best", vocabulary)
-    with pytest.raises(UserError, match="holds .*best, which this run reads"):
+    with pytest.raises(UserError, match="contains .*best, which this run reads"):
         main([*flags(tmp_path / "out", f"a={model}"), "--overwrite_output_dir"])
     assert (model / "model.safetensors").is_file()
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from src.errors import UserError
-from src.files import fresh_output_dir
 from src.metrics import share_of
+from src.output_dir import fresh_output_dir
 from src.stages.evaluation.compare import render
 from src.stages.model.named_models import named_models
 from src.tasks import find_task
@@ -59,7 +59,7 @@ def test_what_is_compared_is_never_deleted(tmp_path, vocabulary, sst2):
     model = tiny.write_model(tmp_path / "out" / "best", vocabulary)
     out = tmp_path / "out"
     flags = tiny.flags(task_name="SST-2", models=f"a={model}", eval_data_dir=sst2, output_dir=out)
-    with pytest.raises(UserError, match="holds .*best, which this run reads"):
+    with pytest.raises(UserError, match="contains .*best, which this run reads"):
         main([*flags, "--overwrite_output_dir"])
     # Nor is an older table, where the new one cannot be made.
     fresh_output_dir(tmp_path / "old", written=["table.md"])

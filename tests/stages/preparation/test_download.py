@@ -16,7 +16,7 @@ from src.data.download import fetch as download_fetch
 from src.data.download.catalog import DATA_SETS, Remote, choose_data_sets
 from src.data.text.examples import read_examples
 from src.errors import UserError, run_main
-from src.files import MARK
+from src.output_dir import MARKER
 from src.tasks import TASKS
 from src.tools.download import main
 from tests import glue
@@ -130,7 +130,7 @@ def refused(site, capsys, tasks="SST-2", *flags):
 
 def below(folder):
     return sorted(
-        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != MARK
+        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != MARKER
     )
 
 

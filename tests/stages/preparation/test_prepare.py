@@ -221,7 +221,7 @@ def test_a_run_that_fails_leaves_the_records_of_the_last_one(tmp_path, vocab):
 def test_the_input_is_never_overwritten(tmp_path, vocab):
     text = "sentence\tlabel\nthe film\t1\n"
     data = write_task(tmp_path / "out", train=text, dev=text)
-    with pytest.raises(UserError, match="out holds .*out, which this run reads"):
+    with pytest.raises(UserError, match="out contains .*out, which this run reads"):
         prepare(tmp_path, vocab, "--task_name", "SST-2", "--data_dir", data, "--overwrite_output_dir")
     assert (data / "train.tsv").read_text() == text
 

@@ -10,8 +10,8 @@ import pytest
 
 from src.config.quantization import Quantization
 from src.errors import UserError
-from src.files import MARK
 from src.infer.onnx.session import OnnxModel
+from src.output_dir import MARKER
 from src.stages.model import device as kernels
 from src.stages.serving import verify as export_check
 from src.stages.serving.verify import Comparison
@@ -45,7 +45,7 @@ def run(model, out, *flags):
 
 def test_onnx_in_float(tmp_path, model, sst2, capsys):
     values = run(model, tmp_path / "out", f"--eval_data_dir={sst2}")
-    assert sorted(os.listdir(tmp_path / "out")) == sorted([MARK, "config.json", "model.onnx", *TOKENIZER])
+    assert sorted(os.listdir(tmp_path / "out")) == sorted([MARKER, "config.json", "model.onnx", *TOKENIZER])
     assert values["export"] == {"format": "onnx", "precision": "fp32"}
     assert values["id2label"] == {"0": "0", "1": "1"} and "quantization" not in values
     lines = capsys.readouterr().out
@@ -55,7 +55,7 @@ def test_onnx_in_float(tmp_path, model, sst2, capsys):
 
 def test_mindir(tmp_path, model, capsys):
     values = run(model, tmp_path / "out", "--format=mindir")
-    assert sorted(os.listdir(tmp_path / "out")) == sorted([MARK, "config.json", "model.mindir", *TOKENIZER])
+    assert sorted(os.listdir(tmp_path / "out")) == sorted([MARKER, "config.json", "model.mindir", *TOKENIZER])
     assert values["export"] == {"format": "mindir", "precision": "fp32"}
     assert "over 32 rows" in capsys.readouterr().out
 
@@ -163,7 +163,7 @@ def test_wrong_flags(tmp_path, model, flags, complaint):
 def test_records_below_the_output_are_not_deleted(tmp_path, model, flag):
     records = tmp_path / "out" / "records"
     records.mkdir(parents=True)
-    with pytest.raises(UserError, match="out holds .*records, which this run reads"):
+    with pytest.raises(UserError, match="out contains .*records, which this run reads"):
         run(model, tmp_path / "out", flag.format(records), "--precision=int8", "--overwrite_output_dir")
     assert records.is_dir()
 
@@ -210,5 +210,5 @@ def test_folders_that_cannot_be_exported(tmp_path, vocabulary):
     run(tiny.write_model(tmp_path / "good", vocabulary), tmp_path / "exported")
     with pytest.raises(UserError, match="is an exported folder"):
         run(tmp_path / "exported", tmp_path / "out")
-    with pytest.raises(UserError, match="holds .*, which this run reads"):
+    with pytest.raises(UserError, match="contains .*, which this run reads"):
         run(relative, tmp_path)

@@ -22,7 +22,7 @@ from run_task_distill import main as task_distill
 from src.config.finetune_config import resolve
 from src.config.seeds_config import over_seeds
 from src.errors import UserError
-from src.files import MARK
+from src.output_dir import MARKER
 from src.stages.training.multi_seed import repeat
 from src.stages.training.seed_summary import paired, summary
 from src.tasks import find_task
@@ -139,11 +139,16 @@ def test_overwriting_waits_until_a_run_was_accepted(stage):
     assert Path("out.before/mine").is_file() and Path("out/seed_2/best").is_dir()
     shutil.rmtree("out.before")
     Path("out/seed_2/best/mine").write_text("x")
-    with pytest.raises(UserError, match="out holds seed_2/best/mine, which no run of this program wrote"):
+    with pytest.raises(UserError, match="out contains seed_2/best/mine, which this program did not write"):
         stage("1", "--overwrite_output_dir=true")
     Path("out/seed_2/best/mine").unlink()
     stage("1", "--overwrite_output_dir=true")
-    assert sorted(path.name for path in Path("out").iterdir()) == [MARK, "seed_1", "seeds.json", "seeds.txt"]
+    assert sorted(path.name for path in Path("out").iterdir()) == [
+        MARKER,
+        "seed_1",
+        "seeds.json",
+        "seeds.txt",
+    ]
     assert not Path("out.before").exists()
     with pytest.raises(SystemExit):
         stage("1", output_dir="new", train_data_dir="refused")
