@@ -43,3 +43,48 @@ def test_a_reader_that_went_away(command):
             text=True,
         )
     assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_a_command_by_name():
+    for name in ("rank_table", "rank-table"):
+        shown = src(name, "--help")
+        assert shown.returncode == 0 and shown.stdout.startswith("usage: python -m src.tools.rank_table ")
+    unknown = src("rank_tabel")
+    assert unknown.returncode == 2 and unknown.stdout == ""
+    sentence = 'unknown command "rank_tabel"; did you mean "rank_table"? (python -m src lists the commands)'
+    assert unknown.stderr == f"error: {sentence}\n"
+
+
+def test_a_stage_by_name():
+    shown = src("task_distill", "--help")
+    assert shown.returncode == 0 and shown.stdout.startswith("usage: python run_task_distill.py ")
+    wrong = src("task_distill", "--task_name", "SST-3")
+    assert wrong.returncode == 2 and wrong.stderr.startswith('error: task_name "SST-3" is not one of ')
+
+
+@pytest.mark.parametrize(
+    "line, expected",
+    [
+        ("prep", {"prepare", "prepare_corpus"}),
+        ("predict --model", {"--model_dir"}),
+        ("predict --format ", {"tsv", "json"}),
+        ("q8bert-train --do_quant t", {"true"}),
+        ("predict --model_dir src/to", {"src/tools/"}),
+        ("fintune --model", set()),
+    ],
+)
+def test_tab_completion(line, expected, tmp_path):
+    """As the hook of argcomplete asks: the line and the place of the cursor are in the environment."""
+    line = f"bert-compression {line}"
+    asked = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_IFS": " "}
+    file = tmp_path / "completions"
+    file.touch()
+    done = src(**asked, _ARGCOMPLETE_SUPPRESS_SPACE="1", _ARGCOMPLETE_STDOUT_FILENAME=str(file))
+    assert done.stdout == "" and set(file.read_text().split()) == expected
+
+
+def src(*arguments, **environment):
+    command = [sys.executable, "-m", "src", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True
+    )

@@ -37,10 +37,12 @@ ACTIONS = {
     "system",
 }
 
+MAX_FILES = 15  # of Python in a folder below src
 MAX_FILE, MAX_ENTRANCE, MAX_FUNCTION, MAX_PARAMETERS, MAX_COLUMNS = 400, 120, 60, 7, 110
 
 ENTRANCES = sorted(ROOT.glob("run_*.py")) + sorted((ROOT / "src" / "tools").rglob("*.py"))
 SOURCES = sorted((ROOT / "src").rglob("*.py")) + sorted(ROOT.glob("run_*.py"))
+PACKAGES = sorted({path.parent for path in (ROOT / "src").rglob("*.py")})
 TESTS = sorted((ROOT / "tests").rglob("*.py")) + sorted((ROOT / "benchmarks").rglob("*.py"))
 SHELL = sorted((ROOT / "scripts").glob("*.sh")) + [ROOT / ".ci" / "run"]
 TEXTS = [path for path in ROOT.glob("*") if path.suffix in {".md", ".txt", ".toml"}] + sorted(
@@ -92,15 +94,34 @@ def may_import(place):
     return ENTRANCE_MAY_IMPORT
 
 
+def own_places(path):
+    """The floor modules, rooms and other places of src/ that a file imports."""
+    return {module.split(".")[1] for module in imported_modules(path) if module.startswith("src.")}
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_imports_follow_the_star(path):
-    own = {module.split(".")[1] for module in imported_modules(path) if module.startswith("src.")}
+    own = own_places(path)
     assert own <= may_import(place_of(path)), "rooms are handed what they need: wire them in src/stages"
     outside = {module.split(".")[0] for module in imported_modules(path)}
     assert not outside & REFERENCES_ONLY, "torch and transformers are references of the tests"
     assert not any(name.startswith(("run_", "tests")) for name in outside), "nothing imports an entrance"
     if place_of(path) in WITHOUT_MINDSPORE:
         assert "mindspore" not in outside, "the floor imports without mindspore"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_only_stages_import_several_rooms(path):
+    place = place_of(path)
+    if place != "stages":
+        assert ((own_places(path) | {place}) & ROOMS) <= {place}, "wire rooms together in src/stages"
+
+
+@pytest.mark.parametrize("folder", PACKAGES, ids=name_of)
+def test_packages(folder):
+    files = list(folder.glob("*.py"))
+    assert (folder / "__init__.py").is_file(), "a package needs an __init__.py"
+    assert len(files) <= MAX_FILES, f"{len(files)} Python files: make sub-packages"
 
 
 def is_inert(node):
