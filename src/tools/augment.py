@@ -7,7 +7,6 @@ from ..config.cli import parse
 from ..config.data_config import DeviceConfig
 from ..config.fields import ALL_OR_SOME, NOT_NEGATIVE, POSITIVE, SHARE, flag
 from ..errors import run_main
-from ..stages.augmentation.augment import augment
 from ..tasks import TASKS, find_task
 
 
@@ -79,7 +78,10 @@ def _recipe(known):
 
 def main(argv=None):
     """Parse the command line and write the augmented file."""
-    augment(resolve(argv))
+    config = resolve(argv)
+    from ..stages.augmentation.augment import augment
+
+    augment(config)
 
 
 if __name__ == "__main__":

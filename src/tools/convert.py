@@ -6,7 +6,6 @@ from ..commands import command_line
 from ..config.cli import parse
 from ..config.fields import flag, required_flag
 from ..errors import run_main
-from ..stages.serving.convert import convert
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +33,10 @@ class ConvertConfig:
 
 def main(argv=None):
     """Convert as the command line says."""
-    convert(parse(ConvertConfig, argv, prog=command_line("convert")).config)
+    config = parse(ConvertConfig, argv, prog=command_line("convert")).config
+    from ..stages.serving.convert import convert
+
+    convert(config)
 
 
 if __name__ == "__main__":

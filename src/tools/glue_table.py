@@ -6,7 +6,6 @@ from ..commands import command_line
 from ..config.cli import parse
 from ..config.fields import flag
 from ..errors import run_main
-from ..stages.evaluation.glue_table import glue_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +17,10 @@ class GlueTableConfig:
 
 def main(argv=None):
     """Parse the command line and print the table."""
-    glue_table(parse(GlueTableConfig, argv, prog=command_line("glue_table")).config)
+    config = parse(GlueTableConfig, argv, prog=command_line("glue_table")).config
+    from ..stages.evaluation.glue_table import glue_table
+
+    glue_table(config)
 
 
 if __name__ == "__main__":

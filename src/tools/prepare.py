@@ -8,7 +8,6 @@ from ..config.data_config import RecordsOutputConfig
 from ..config.fields import ALL_OR_SOME, flag
 from ..config.task.custom import CustomTask
 from ..errors import run_main
-from ..stages.preparation.prepare import prepare
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +42,10 @@ class PrepareConfig(RecordsOutputConfig, CustomTask):
 
 def main(argv=None):
     """Parse the command line and prepare the records."""
-    prepare(parse(PrepareConfig, argv, prog=command_line("prepare")))
+    resolved = parse(PrepareConfig, argv, prog=command_line("prepare"))
+    from ..stages.preparation.prepare import prepare
+
+    prepare(resolved)
 
 
 if __name__ == "__main__":

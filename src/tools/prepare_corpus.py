@@ -7,7 +7,6 @@ from ..config.cli import parse
 from ..config.data_config import RecordsOutputConfig
 from ..config.fields import NOT_NEGATIVE, POSITIVE, SHARE, flag, required_flag
 from ..errors import run_main
-from ..stages.preparation.prepare_corpus import prepare_corpus
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +52,10 @@ class PrepareCorpusConfig(RecordsOutputConfig):
 
 def main(argv=None):
     """Parse the command line and prepare the records."""
-    prepare_corpus(parse(PrepareCorpusConfig, argv, prog=command_line("prepare_corpus")).config)
+    config = parse(PrepareCorpusConfig, argv, prog=command_line("prepare_corpus")).config
+    from ..stages.preparation.prepare_corpus import prepare_corpus
+
+    prepare_corpus(config)
 
 
 if __name__ == "__main__":
