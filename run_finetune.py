@@ -1,4 +1,4 @@
-"""python run_finetune.py: fine-tune a pretrained BERT on a task; the result can serve as a teacher."""
+"""python run_finetune.py: fine-tune a pretrained BERT, or train a student on labels alone."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""python run_q8bert_train.py: quantize a BERT or a task student, by training or by calibration alone."""
+"""python run_q8bert_train.py: quantize to 8 bits, by training or by calibration alone."""
 
 from collections.abc import Sequence
 

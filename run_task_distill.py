@@ -1,4 +1,4 @@
-"""python run_task_distill.py: distill a fine-tuned teacher into a general student for one task."""
+"""python run_task_distill.py: distill a teacher into a task student in two phases, or evaluate only."""
 
 from collections.abc import Sequence
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from src.__main__ import commands as listed_commands
+from src.commands import command_line
 from src.config.cli import parse
 from src.tasks import TASKS
 
@@ -196,6 +197,10 @@ def shell_commands(page):
     """The python and bash commands of a page's bash blocks, as lists of words."""
     lines = "\n".join(blocks(page, "bash")).replace("\\\n", " ").splitlines()
     words = [shlex.split(line, comments=True) for line in lines]
+    words = [
+        [*command_line(line[1]).split(), *line[2:]] if line[:1] == ["bert-compression"] else line
+        for line in words
+    ]
     return [line for line in words if line and line[0] in ("python", "bash")]
 
 

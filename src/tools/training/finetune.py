@@ -1,4 +1,4 @@
-"""bert-compression finetune: fine-tune a pretrained BERT on a task; the result can serve as a teacher."""
+"""bert-compression finetune: fine-tune a pretrained BERT, or train a student on labels alone."""
 
 from collections.abc import Sequence
 

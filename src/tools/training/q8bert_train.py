@@ -1,4 +1,4 @@
-"""bert-compression q8bert_train: quantize a BERT or a task student, by training or by calibration alone."""
+"""bert-compression q8bert_train: quantize to 8 bits, by training or by calibration alone."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""bert-compression task_distill: distill a fine-tuned teacher into a general student for one task."""
+"""bert-compression task_distill: distill a teacher into a task student in two phases, or evaluate only."""
 
 from collections.abc import Sequence
 
