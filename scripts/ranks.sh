@@ -4,7 +4,7 @@
 readonly GRACE=10  # seconds after which a process that waits for a dead one is killed
 readonly SHOWN=15  # lines of a failed process's log
 # Where the workers of a dynamic cluster meet; it holds no device, trains nothing and ends with them.
-SCHEDULER="import mindspore; mindspore.set_context(device_target='%s'); "
+SCHEDULER="import mindspore; mindspore.set_device('%s'); "
 SCHEDULER+="mindspore.communication.init()"
 export SCHEDULER
 

@@ -29,9 +29,9 @@ def pytest_collection_modifyitems(items):
 def graph_mode():
     """MindSpore in graph mode on the CPU, as the stages run it."""
     from src.config.data_config import DeviceConfig
-    from src.train.device import set_up_device
+    from src.train.device import select_device
 
-    return set_up_device(DeviceConfig(device_target="CPU"))
+    return select_device(DeviceConfig(device_target="CPU"))
 
 
 @pytest.fixture(scope="session")

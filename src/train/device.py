@@ -2,38 +2,41 @@
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import mindspore as ms
 
+from ..config.data_config import DeviceConfig
+from ..config.train_config import LoopConfig
 from ..errors import UserError
 
 LOG = logging.getLogger(__name__)
-TARGETS = ("Ascend", "GPU", "CPU")  # in the order in which `auto` looks for them
+TARGETS = ("Ascend", "GPU", "CPU")  # the order in which `auto` looks for them
 DEVICE_FILES = {"Ascend": "davinci[0-9]*", "GPU": "nvidia[0-9]*"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Device:
-    """What `auto` came to: the target, the type of the weights and of the matrix products."""
+    """Device target, type of the hidden states (dtype) and of the matrix products (compute_type)."""
 
     target: str
     dtype: str
     compute_type: str
 
 
-def set_up_device(config):
-    """Choose and set the device, graph mode and types that a DeviceConfig asks for.
+def select_device(config: DeviceConfig) -> Device:
+    """Set MindSpore's device and graph mode and resolve the types of a DeviceConfig.
 
-    Raises UserError when the device asked for is not there.
+    Raises UserError if the requested device is not available.
     """
-    found = [target for target in TARGETS if _is_there(target)]
+    found = [target for target in TARGETS if _is_available(target)]
     target = found[0] if config.device_target == "auto" else config.device_target
     if target not in found:
         raise UserError(
-            f"--device_target {target}: this MindSpore finds no such device here (it finds "
-            f"{', '.join(found)})"
+            f"--device_target {target}: MindSpore finds no such device here (it finds {', '.join(found)})"
         )
+    # MindSpore 2.10 documents no other way to run every cell as a graph; ms.jit takes cell by cell.
     ms.set_context(mode=ms.GRAPH_MODE)
     ms.set_device(target, config.device_id if target != "CPU" else 0)
     compute = config.compute_type
@@ -42,21 +45,24 @@ def set_up_device(config):
     return Device(target, "float32" if config.dtype == "auto" else config.dtype, compute)
 
 
-def _is_there(target):
-    # The framework is asked only where the driver made a device file: else it prints loader errors.
-    if target != "CPU" and not list(Path("/dev").glob(DEVICE_FILES[target])):
+def _is_available(target: str) -> bool:
+    # Without the driver's device file MindSpore would print loader errors.
+    if target == "CPU":
+        return True
+    if not list(Path("/dev").glob(DEVICE_FILES[target])):
         return False
+    backend = ms.device_context.gpu if target == "GPU" else ms.device_context.ascend
     try:
-        return target == "CPU" or ms.hal.is_available(target)
+        return backend.is_available()
     except (ValueError, RuntimeError):
         return False
 
 
-def sink_steps(config, device, lengths):
-    """Steps handed to the device at a time: data_sink_steps where data is sunk, 0 where it is fed by step.
+def sink_steps(config: LoopConfig, device: Device, lengths: Sequence[int]) -> int:
+    """Steps of one stretch of dataset sink mode; 0 feeds the data step by step.
 
-    `lengths` are the static lengths of the batches; a device queue holds one shape. Raises UserError when
-    enable_data_sink true asks for what cannot be.
+    `lengths` are the static lengths of the batches; a device queue holds one shape. Raises UserError for
+    enable_data_sink true with several lengths.
     """
     if config.enable_data_sink == "true" and device.target == "CPU":
         LOG.warning("enable_data_sink true has no effect on a CPU: it has no device queue")

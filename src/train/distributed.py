@@ -1,15 +1,17 @@
-"""Data parallelism: every rank trains on its own rows, gradients are averaged over all ranks.
+"""Data parallelism: each rank trains on its own rows, gradients are averaged over all ranks.
 
-The launchers start the processes; here one finds out which it is. MindSpore's data-parallel context and
-gradient reducer are used in this module alone.
+The launchers start the processes; each process finds its rank here. Collective operators are used in this
+module alone.
 """
 
 import dataclasses
+from collections.abc import Callable, Sequence
 
 import mindspore as ms
-from mindspore import nn, ops
+from mindspore import Parameter, Tensor, nn, ops
 from mindspore.communication import get_group_size, get_rank, init
 
+from ..config.train_config import LoopConfig
 from ..errors import UserError
 
 START = "start the run with a launcher, scripts/run_distributed_*.sh"
@@ -17,22 +19,22 @@ START = "start the run with a launcher, scripts/run_distributed_*.sh"
 
 @dataclasses.dataclass(frozen=True)
 class Ranks:
-    """This process's place among the processes of a run. Rank 0 alone writes files."""
+    """This process's rank and the number of processes. Rank 0 alone writes files."""
 
     rank: int = 0
     size: int = 1
 
     @property
-    def writes(self):
+    def is_main(self) -> bool:
         """True for the one process that writes the log, checkpoints and models."""
         return self.rank == 0
 
 
-def join_ranks(config):
-    """Join the process group that the launcher made, when `config.distribute` is on.
+def join_ranks(config: LoopConfig) -> Ranks:
+    """Join the launcher's process group if `config.distribute` is on.
 
-    Rank and size come from the group, never from device_id. Raises UserError when there is no group, or
-    another number of processes than `config.device_num` (where that is given).
+    Rank and size come from the group, never from device_id. Raises UserError if there is no group, or if its
+    size differs from `config.device_num` (where given).
     """
     if not config.distribute:
         if config.device_num > 1:
@@ -46,55 +48,68 @@ def join_ranks(config):
     ranks = Ranks(get_rank(), get_group_size())
     if config.device_num not in (0, ranks.size):
         raise UserError(f"--device_num is {config.device_num}, but {ranks.size} processes were started")
-    ms.set_auto_parallel_context(
-        parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True, device_num=ranks.size
-    )
     return ranks
 
 
-def gradient_reducer(parameters, ranks):
-    """The cell that averages gradients over the ranks, or None for a single process."""
+def gradient_reducer(parameters: Sequence[Parameter], ranks: Ranks) -> nn.Cell | None:
+    """The cell that averages gradients over the ranks; None for a single process."""
     if ranks.size == 1:
         return None
     return nn.DistributedGradReducer(parameters, mean=True, degree=ranks.size)
 
 
-def any_rank(ranks):
-    """A function from this rank's wish (a bool) to all ranks' decision: true when any of them wishes.
+def any_rank(ranks: Ranks) -> Callable[[bool], bool] | None:
+    """A function that is true on every rank if its argument is true on any; None for a single process.
 
-    Every rank has to call it at the same step. None for a single process, which asks nobody.
+    Every rank has to call it at the same step.
     """
     if ranks.size == 1:
         return None
     total = ops.AllReduce()
-    return lambda wish: bool(total(ms.Tensor([float(wish)], ms.float32)).asnumpy()[0])
+    return lambda flag: bool(total(Tensor([float(flag)], ms.float32)).asnumpy()[0])
 
 
-def all_reduce_sum(ranks):
-    """A function from this rank's numbers to the sums of all ranks', in float32; every rank has to call it.
+def all_reduce_sum(ranks: Ranks) -> Callable[[Sequence[float]], list[float]] | None:
+    """A function from this rank's numbers to their sums over the ranks, in float32; None for one process.
 
-    None for a single process.
+    Every rank has to call it.
     """
     if ranks.size == 1:
         return None
     total = ops.AllReduce()
-    return lambda numbers: total(ms.Tensor(numbers, ms.float32)).asnumpy().tolist()
+    return lambda numbers: total(Tensor(numbers, ms.float32)).asnumpy().tolist()
+
+
+class AllRanks(nn.Cell):
+    """Logical AND over the ranks. Construct: flag (bool scalar) -> bool scalar."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = ops.AllReduce()  # the sum is the only reduction on a CPU
+
+    def construct(self, flag: Tensor) -> Tensor:
+        return (self.total(1.0 - flag.astype(ms.float32).reshape(1)) == 0).reshape(())
+
+
+def all_ranks(ranks: Ranks) -> AllRanks | None:
+    """AllRanks, or None for a single process."""
+    return None if ranks.size == 1 else AllRanks()
 
 
 class AllReduceMax(nn.Cell):
-    """The largest of the ranks' numbers. Construct: x [1] -> [1], not finite where one of them is not."""
+    """The maximum over the ranks. Construct: x [1] -> [1], not finite where one rank's x is not."""
 
-    def __init__(self, ranks):
+    def __init__(self, ranks: Ranks) -> None:
         super().__init__()
-        self.own_place = ms.Tensor([float(rank == ranks.rank) for rank in range(ranks.size)], ms.float32)
-        self.total = ops.AllReduce()  # the sum is the only reduction on a CPU
+        self.one_hot = Tensor([float(rank == ranks.rank) for rank in range(ranks.size)], ms.float32)
+        self.total = ops.AllReduce()
 
-    def construct(self, x):
-        numbers = self.total(x * self.own_place)
-        # The maximum alone passes over NaN; a difference with itself is zero for numbers only.
+    def construct(self, x: Tensor) -> Tensor:
+        numbers = self.total(x * self.one_hot)
+        # ReduceMax ignores NaN; the difference x - x is zero for finite numbers only.
         return ops.ReduceMax(keep_dims=True)(numbers) + (numbers - numbers).sum()
 
 
-def all_reduce_max(ranks):
-    """A AllReduceMax, or None for a single process."""
+def all_reduce_max(ranks: Ranks) -> AllReduceMax | None:
+    """AllReduceMax, or None for a single process."""
     return None if ranks.size == 1 else AllReduceMax(ranks)

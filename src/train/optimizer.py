@@ -1,74 +1,99 @@
-"""AdamWeightDecay and its learning rate, a number for each step."""
+"""AdamWeightDecay and its learning rate schedule."""
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Parameter, Tensor, nn, ops
+
+from ..config.train_config import TrainConfig
 
 BETA1, BETA2 = 0.9, 0.999
 NO_DECAY = ("bias", "norm.weight", "norm.bias")
 
 
-def polynomial_schedule(total_steps, peak, end, power, warmup_ratio):
-    """Learning rate of each step: a linear rise over the warm-up, then a polynomial decay (as BERT's own).
+def polynomial_schedule(
+    total_steps: int, peak: float, end: float, power: float, warmup_ratio: float
+) -> np.ndarray:
+    """Learning rate of each step: linear warm-up, then polynomial decay, as in BERT.
 
-    Returns float32 [total_steps]; step t of W warm-up steps gets peak * t / W counted from 1 so that no step
-    is lost.
+    Returns float32 [total_steps]. Warm-up step t of W has the rate peak * t / W, counted from 1, so that no
+    step has a rate of zero.
     """
     warmup = math.ceil(total_steps * warmup_ratio) if warmup_ratio > 0 else 0
     steps = np.arange(total_steps, dtype=np.float64)
     rise = peak * (steps + 1) / max(warmup, 1)
     progress = np.clip((steps - warmup) / max(total_steps - warmup, 1), 0.0, 1.0)
-    fall = (peak - end) * (1.0 - progress) ** power + end
-    return np.where(steps < warmup, rise, fall).astype(np.float32)
+    decay = (peak - end) * (1.0 - progress) ** power + end
+    return np.where(steps < warmup, rise, decay).astype(np.float32)
 
 
-def bias_corrected(schedule):
-    """The schedule with which Adam without bias correction steps as Adam does (Kingma & Ba 2015, section 2).
+def bias_corrected(schedule: np.ndarray) -> np.ndarray:
+    """Fold Adam's bias correction (Kingma & Ba 2015, section 2) into a learning rate schedule.
 
-    nn.AdamWeightDecay, like BERT's own optimizer, leaves the correction out: its first hundreds of steps are
-    up to three times too long, and short fine-tuning can fail by it (Mosbach et al. 2021; Zhang et al. 2021).
-    Step t is multiplied by sqrt(1 - beta2^t) / (1 - beta1^t).
+    AdamWeightDecay omits the correction, as BERT's own optimizer does: the first few hundred steps are up to
+    three times too long, which can make short fine-tuning fail (Mosbach et al. 2021; Zhang et al. 2021).
+    The rate of step t is multiplied by sqrt(1 - beta2^t) / (1 - beta1^t).
     """
     step = np.arange(1, len(schedule) + 1, dtype=np.float64)
     return (schedule * np.sqrt(1.0 - BETA2**step) / (1.0 - BETA1**step)).astype(np.float32)
 
 
-class InPlaceAdamWeightDecay(nn.AdamWeightDecay):
-    """nn.AdamWeightDecay, its state under the same names, whose update is one operator over all parameters.
+class AdamWeightDecay(nn.Optimizer):
+    """Adam with decoupled weight decay and without bias correction (Devlin et al. 2019).
 
-    `operator` takes parameters, first and second moments, gradients, then learning rate, factor of the
-    gradients, (beta1, beta2, eps) and the weight decays, and writes the first three.
+    The numbers and the state (moments1, moments2, global_step) are those of nn.AdamWeightDecay, which is
+    deprecated. `fused` updates all parameters with one in-place operator, called with the parameters, first
+    and second moments, gradients, learning rate, gradient factor, (beta1, beta2, eps) and the weight decays.
+    None: MindSpore's operator, one call for each parameter.
+
+    Construct: gradients (a tuple), factor (scalar multiplied into the gradients) -> tuple to depend on.
     """
 
-    def __init__(self, groups, learning_rate, eps, operator):
-        super().__init__(groups, learning_rate, BETA1, BETA2, eps)
-        self.operator = operator
-        self.constants = Tensor(np.array([BETA1, BETA2, eps], np.float32))
+    def __init__(
+        self, groups: list[dict], learning_rate: list[float], eps: float, fused: Callable | None = None
+    ) -> None:
+        super().__init__(learning_rate, groups)
+        self.moments1 = self._parameters.clone(prefix="adam_m", init="zeros")
+        self.moments2 = self._parameters.clone(prefix="adam_v", init="zeros")
+        self.is_fused = fused is not None
+        self.operator = fused or ops.AdamWeightDecay()
+        constants = [np.array([value], np.float32) for value in (BETA1, BETA2, eps)]
+        self.beta1, self.beta2, self.eps = map(Tensor, constants)
+        self.constants = Tensor(np.concatenate(constants))
         self.decays = Tensor(np.array([float(decay) for decay in self.weight_decay], np.float32))
 
-    def update(self, gradients, factor):
-        """One step by `gradients` * `factor` (a scalar): what unscales and clips them costs nothing here."""
+    def construct(self, gradients: tuple[Tensor, ...], factor: Tensor) -> tuple[Tensor, ...]:
         rate = self.get_lr()
         self.assignadd(self.global_step, self.global_step_increase_tensor)
-        written = (*self._parameters, *self.moments1, *self.moments2)
-        return self.operator(*written, *gradients, rate, factor, self.constants, self.decays)
+        if self.is_fused:
+            state = (*self._parameters, *self.moments1, *self.moments2)
+            return (self.operator(*state, *gradients, rate, factor, self.constants, self.decays),)
+        updated: tuple[Tensor, ...] = ()
+        for i in range(self.param_length):
+            weight, m, v = self._parameters[i], self.moments1[i], self.moments2[i]
+            slope = (gradients[i] * factor).astype(weight.dtype)
+            hyper = (rate, self.beta1, self.beta2, self.eps, self.weight_decay[i])
+            updated = updated + (self.operator(weight, m, v, *hyper, slope)[0],)
+        return updated
 
 
-def adam_weight_decay(parameters, schedule, config, operator=None):
-    """AdamWeightDecay over `parameters`, without decay on LayerNorm and bias. `schedule` as above.
+def adam_weight_decay(
+    parameters: Sequence[Parameter],
+    schedule: Sequence[float],
+    config: TrainConfig,
+    fused: Callable[[int], Callable] | None = None,
+) -> AdamWeightDecay:
+    """AdamWeightDecay over `parameters`, without decay of LayerNorm and bias, at the rates of `schedule`.
 
-    `operator` is a constructor (number of parameters) of what InPlaceAdamWeightDecay computes with; without
-    one it is the framework's optimizer.
+    `fused` constructs the operator of the fused update from the number of parameters.
     """
     plain = [p for p in parameters if p.name.endswith(NO_DECAY)]
     decayed = [p for p in parameters if not p.name.endswith(NO_DECAY)]
-    groups = [
+    groups: list[dict] = [
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": plain, "weight_decay": 0.0},
         {"order_params": list(parameters)},
     ]
     rates = [float(rate) for rate in schedule]
-    if operator:
-        return InPlaceAdamWeightDecay(groups, rates, config.eps, operator(len(parameters)))
-    return nn.AdamWeightDecay(groups, learning_rate=rates, beta1=BETA1, beta2=BETA2, eps=config.eps)
+    return AdamWeightDecay(groups, rates, config.eps, fused(len(parameters)) if fused else None)

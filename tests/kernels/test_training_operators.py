@@ -134,7 +134,7 @@ def test_what_is_too_small_becomes_zero(library):
     for moment, value in zip(optimizer.moments1, (tiny, small), strict=False):
         moment.set_data(Tensor(np.full(moment.shape, value, np.float32)))
     no_gradients = tuple(ops.zeros_like(p) for p in network.trainable_params())
-    optimizer.update(no_gradients, Tensor(np.float32(1.0)))
+    optimizer.construct(no_gradients, Tensor(np.float32(1.0)))
     first, second = (moment.asnumpy() for moment in optimizer.moments1[:2])
     assert not first.any()
     np.testing.assert_allclose(second, 0.9 * small, rtol=1e-6)

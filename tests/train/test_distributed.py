@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_a_single_process_needs_no_group():
     _, resolved = resolve(["--task_name", "SST-2"])
     assert join_ranks(resolved.config) == Ranks(0, 1)
-    assert gradient_reducer((), Ranks(0, 1)) is None and Ranks(0, 1).writes and not Ranks(1, 2).writes
+    assert gradient_reducer((), Ranks(0, 1)) is None and Ranks(0, 1).is_main and not Ranks(1, 2).is_main
 
 
 def free_port():

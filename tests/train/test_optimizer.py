@@ -1,12 +1,15 @@
 """Learning rates, a number a step, and what is decayed."""
 
 import math
+from functools import partial
 
+import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Parameter, Tensor
+from mindspore import Parameter, Tensor, nn, ops
 
 from src.config.train_config import TrainConfig
+from src.kernels import operators
 from src.train.optimizer import adam_weight_decay, bias_corrected, polynomial_schedule
 
 
@@ -66,3 +69,71 @@ def test_bias_correction_gives_adams_own_step():
         m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
         expected = rate * (m / (1 - 0.9**t)) / np.sqrt(v / (1 - 0.999**t))
         np.testing.assert_allclose(schedule[t - 1] * m / np.sqrt(v), expected, rtol=1e-6)
+
+
+STEPS, RATE, EPS, DECAY = 20, 0.01, 1e-6, 0.05
+SHAPES = {"layer.weight": (17, 33), "layer.bias": (33,), "norm.weight": (5,)}
+
+
+def draw(seed):
+    rng = np.random.default_rng(seed)
+    return [rng.standard_normal(shape).astype(np.float32) for shape in SHAPES.values()]
+
+
+def make_parameters():
+    return [Parameter(Tensor(value), name=name) for name, value in zip(SHAPES, draw(0), strict=True)]
+
+
+def own_optimizer(fused=None):
+    config = TrainConfig(weight_decay=DECAY, eps=EPS)
+    return adam_weight_decay(make_parameters(), [RATE] * STEPS, config, fused)
+
+
+def framework_optimizer():
+    parameters = make_parameters()
+    groups = [
+        {"params": parameters[:1], "weight_decay": DECAY},
+        {"params": parameters[1:], "weight_decay": 0.0},
+        {"order_params": parameters},
+    ]
+    return nn.AdamWeightDecay(groups, [RATE] * STEPS, 0.9, 0.999, EPS)
+
+
+def run_steps(optimizer, takes_factor=True):
+    """{name: state after STEPS steps} by gradients of which each is multiplied by 0.5."""
+    for step in range(STEPS):
+        gradients = tuple(map(Tensor, draw(1 + step)))
+        if takes_factor:
+            optimizer(gradients, Tensor(0.5, ms.float32))
+        else:
+            optimizer(tuple(ops.mul(gradient, 0.5) for gradient in gradients))
+    return {name: parameter.asnumpy() for name, parameter in optimizer.parameters_and_names()}
+
+
+def test_bit_equal_to_the_optimizer_of_the_framework(graph_mode):
+    """nn.AdamWeightDecay is deprecated; its numbers and the names of its state stay."""
+    own, framework = run_steps(own_optimizer()), run_steps(framework_optimizer(), takes_factor=False)
+    assert list(own) == list(framework) and int(own["global_step"][0]) == STEPS
+    for name, value in framework.items():
+        np.testing.assert_array_equal(own[name], value, err_msg=name)
+
+
+@pytest.mark.parametrize("is_fused", [False, True])
+def test_twenty_steps_by_hand(graph_mode, request, is_fused):
+    """Devlin et al. 2019 in NumPy: no bias correction, decoupled decay, none on bias and LayerNorm."""
+    fused = partial(operators.adam_weight_decay, request.getfixturevalue("library")) if is_fused else None
+    own = run_steps(own_optimizer(fused))
+    beta1, beta2 = map(float, np.array([0.9, 0.999], np.float32))
+    weights = [value.astype(np.float64) for value in draw(0)]
+    m, v = [np.zeros_like(w) for w in weights], [np.zeros_like(w) for w in weights]
+    for step in range(STEPS):
+        for i, gradient in enumerate(draw(1 + step)):
+            gradient = 0.5 * gradient.astype(np.float64)
+            m[i] = beta1 * m[i] + (1 - beta1) * gradient
+            v[i] = beta2 * v[i] + (1 - beta2) * gradient**2
+            decay = DECAY * weights[i] if i == 0 else 0.0
+            weights[i] = weights[i] - RATE * (m[i] / (np.sqrt(v[i]) + EPS) + decay)
+    for i, name in enumerate(SHAPES):
+        for prefix, expected in (("", weights[i]), ("adam_m.", m[i]), ("adam_v.", v[i])):
+            actual = own[prefix + name]
+            np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6, err_msg=prefix + name)

@@ -3,11 +3,11 @@
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Parameter, Tensor, nn
+from mindspore import Parameter, Tensor, nn, ops
 
 from src.config.train_config import TrainConfig
 from src.train.optimizer import adam_weight_decay
-from src.train.train_step import MAX_SCALE, LossScale, TrainStep
+from src.train.train_step import MAX_SCALE, AllFinite, LossScale, TrainStep
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
 WEIGHT = np.array([[1.0, -2.0], [0.5, 3.0]], np.float32)
@@ -28,11 +28,12 @@ class Quadratic(nn.Cell):
         return loss, ms.ops.stack((loss, loss * 0.5))
 
 
-def make(clip_norm=0.0, scale=1024.0, window=50, rate=RATE):
+def build_step(clip_norm=0.0, scale=1024.0, window=50, factor=2.0, all_finite=None):
     network = Quadratic()
     config = TrainConfig(weight_decay=DECAY, eps=EPS)
-    optimizer = adam_weight_decay(network.trainable_params(), [rate] * 30, config)
-    return TrainStep(network, optimizer, LossScale(scale, 2.0, window), clip_norm)
+    optimizer = adam_weight_decay(network.trainable_params(), [RATE] * 30, config)
+    loss_scale = LossScale(scale, factor, window)
+    return TrainStep(network, optimizer, loss_scale, clip_norm, all_finite=all_finite)
 
 
 class Adam:
@@ -65,7 +66,7 @@ def state(step):
 
 @pytest.mark.parametrize("clip_norm", [0.0, 1.0])
 def test_five_steps(clip_norm):
-    step, adam = make(clip_norm), Adam()
+    step, adam = build_step(clip_norm), Adam()
     for slope in slopes(5):
         value = (adam.values["weight"] * slope).sum() + (adam.values["bias"] ** 2).sum()
         loss, parts, overflow, scale = step(Tensor(slope))
@@ -78,7 +79,7 @@ def test_five_steps(clip_norm):
 
 
 def test_the_loss_scale_changes_no_update():
-    one, other = make(1.0, scale=1.0), make(1.0, scale=2.0**20)
+    one, other = build_step(1.0, scale=1.0), build_step(1.0, scale=2.0**20)
     for slope in slopes(3):
         one(Tensor(slope))
         other(Tensor(slope))
@@ -87,7 +88,7 @@ def test_the_loss_scale_changes_no_update():
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
 def test_an_overflow_updates_nothing(bad):
-    step = make(1.0)
+    step = build_step(1.0)
     good, wrong = slopes(1)[0], slopes(1)[0]
     wrong[0, 1] = bad
     step(Tensor(good))
@@ -121,19 +122,59 @@ def scales(step, pattern):
 
 
 def test_growth_after_the_window():
-    step = make(window=3, scale=8.0)
+    step = build_step(window=3, scale=8.0)
     assert scales(step, "gggggg") == [8, 8, 16, 16, 16, 32]
     # An overflow halves it and begins the window anew.
     assert scales(step, "ggxggg") == [32, 32, 16, 16, 16, 32]
     assert int(step.loss_scale.skipped.asnumpy()) == 1
 
 
+def test_a_fractional_scale_factor():
+    step = build_step(window=2, scale=8.0, factor=1.5)
+    assert scales(step, "ggxx") == pytest.approx([8, 12, 8, 8 / 1.5])
+
+
 def test_floor_and_ceiling_of_the_scale():
-    step = make(window=1, scale=MAX_SCALE / 2)
+    step = build_step(window=1, scale=MAX_SCALE / 2)
     assert scales(step, "ggg") == [MAX_SCALE] * 3
     step.loss_scale.scale.set_data(Tensor(2.0, ms.float32))
     assert scales(step, "xxx") == [1, 1, 1]
     assert int(step.loss_scale.skipped.asnumpy()) == 3
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_all_finite_gradients(bad):
+    """The device's own check, which a CPU run does not need, detects the same overflows."""
+    step, plain = build_step(1.0, all_finite=AllFinite()), build_step(1.0)
+    for slope in (slopes(1)[0], np.full((2, 2), bad, np.float32), slopes(1)[0]):
+        results = [cell(Tensor(slope)) for cell in (step, plain)]
+        assert results[0][2].asnumpy() == results[1][2].asnumpy()
+    assert int(step.loss_scale.skipped.asnumpy()) == 1
+    for name, value in state(plain).items():
+        np.testing.assert_array_equal(state(step)[name], value, err_msg=name)
+
+
+class Never(nn.Cell):
+    """A device that reports an overflow at every step."""
+
+    def construct(self, gradients):
+        return ops.isfinite(gradients[0]).all() & False
+
+
+def test_an_overflow_that_only_the_device_reports():
+    step = build_step(all_finite=Never())
+    assert bool(step(Tensor(slopes(1)[0]))[2].asnumpy())
+    np.testing.assert_array_equal(step.network.weight.asnumpy(), WEIGHT)
+
+
+class GradientDescent(nn.Optimizer):
+    """weight -= gradient * factor."""
+
+    def construct(self, gradients, factor):
+        updated = ()
+        for i in range(self.param_length):
+            updated = updated + (ops.assign_sub(self.parameters[i], gradients[i] * factor),)
+        return updated
 
 
 class Doubled(nn.Cell):
@@ -148,7 +189,7 @@ class Doubled(nn.Cell):
 
 def test_gradients_are_reduced_before_they_are_clipped():
     network = Quadratic()
-    optimizer = nn.SGD(network.trainable_params(), learning_rate=1.0)
+    optimizer = GradientDescent(1.0, network.trainable_params())
     step = TrainStep(network, optimizer, LossScale(4.0, 2.0, 50), 0.0, Doubled())
     step(Tensor(np.ones((2, 2), np.float32)))
     np.testing.assert_allclose(network.weight.asnumpy(), WEIGHT - 2.0)

@@ -10,7 +10,7 @@ from ...kernels import operators
 from ...kernels.build import KernelsUnavailable, check_loads, library
 from ...model.layers import FLOAT_LAYERS, LayerNorm, Layers, ResidualNorm
 from ...quant.quantizers import PLAIN, Operators
-from ...train.device import Device, set_up_device
+from ...train.device import Device, select_device
 from ...train.matmul_precision import set_matmul_precision
 
 
@@ -35,7 +35,7 @@ def setup_device(config, log):
 
     Why there are no kernels, where they were asked for, is said aloud.
     """
-    device = set_up_device(config)
+    device = select_device(config)
     set_matmul_precision(config, device.target)
     built = choose_library(config, device, log)
     return DeviceSetup(**vars(device), **(kernel_parts(built) if built else {}))

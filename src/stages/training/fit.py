@@ -8,11 +8,11 @@ from ...errors import UserError
 from ...kernels.layers import bind_dropout
 from ...train.checkpoint import restore
 from ...train.device import sink_steps
-from ...train.distributed import gradient_reducer
+from ...train.distributed import all_ranks, gradient_reducer
 from ...train.optimizer import adam_weight_decay, bias_corrected, polynomial_schedule
 from ...train.profiler import StepProfile
 from ...train.throughput import step_flops
-from ...train.train_step import LossScale, TrainStep
+from ...train.train_step import AllFinite, LossScale, TrainStep
 from ...train.trainer import TrainPhase, phase_steps
 
 
@@ -87,7 +87,9 @@ def train_step(network, schedule, config, device, seed, ranks):
     optimizer = adam_weight_decay(network.trainable_params(), schedule, config, device.optimizer)
     scale = LossScale(config.loss_scale_value, config.scale_factor, config.scale_window)
     reducer = gradient_reducer(optimizer.parameters, ranks)
-    step = TrainStep(network, optimizer, scale, config.clip_norm, reducer, device.squared_norm)
+    all_finite = None if device.target == "CPU" else AllFinite(all_ranks(ranks))
+    norm = device.squared_norm
+    step = TrainStep(network, optimizer, scale, config.clip_norm, reducer, norm, all_finite)
     # The step of the masks is the optimizer's own, which a checkpoint keeps.
     bind_dropout(network, optimizer.global_step, seed)
     network.set_train(True)
@@ -104,7 +106,7 @@ def _schedule(config, total, peak):
 def _profile(run, plan, left):
     if not run.config.profile:
         return None
-    tables = run.output_dir / "profile" / f"phase{plan.number}" if run.ranks.writes else None
+    tables = run.output_dir / "profile" / f"phase{plan.number}" if run.ranks.is_main else None
     return StepProfile(run.config.profile, left, tables, run.logger.info)
 
 

@@ -46,7 +46,7 @@ class Run:
         self.ranks = join_ranks(self.config)
         self.logger.info(f"{title} on {self.device.target}, compute_type {self.device.compute_type}")
         self.logger.info(resolved.table())
-        self.checkpoints = Checkpoints(self.output_dir, self.config.max_ckpt_num, self.ranks.writes)
+        self.checkpoints = Checkpoints(self.output_dir, self.config.max_ckpt_num, self.ranks.is_main)
         # (position, path) of the checkpoint that a resumed run goes on from
         self.reached = self.checkpoints.last() if self.resumed else None
         agree = any_rank(self.ranks)
@@ -57,7 +57,7 @@ class Run:
 
     def open(self):
         """Make the output folder and begin its log: called when all inputs are read and fit."""
-        if not self.ranks.writes:
+        if not self.ranks.is_main:
             return
         if not self.resumed:
             overwrite, inputs = self.config.overwrite_output_dir, inputs_of(self.config)
@@ -105,7 +105,7 @@ class Run:
 
         `extra` {name: array} are weights to go with it (the hidden projection of a general student).
         """
-        if not self.ranks.writes:
+        if not self.ranks.is_main:
             return
         write_directory(
             self.output_dir / name,
@@ -124,7 +124,7 @@ class Run:
                 self.logger.info(f"{name} model: {self.output_dir / name}")
         self.logger.close()
         log = self.output_dir / LOG_FILE
-        if self.ranks.writes and log.is_file():
+        if self.ranks.is_main and log.is_file():
             plot_losses({"": read_log(log)}, self.output_dir / "losses.png")
 
 

@@ -63,7 +63,7 @@ def attach_teacher(run, plan, batches, rows, teacher, layer_map=()):
     answering = TeacherForward(teacher.network, features, layer_map).set_train(False)
     operations = partial(forward_flops, teacher.config, layers=depth_of(features, layer_map))
     answering = run.meter.graph(answering, "teacher", operations)
-    return None, CachedTeacher(answering, cache, _agreed(run), run.ranks.writes, run.logger.info, aside)
+    return None, CachedTeacher(answering, cache, _agreed(run), run.ranks.is_main, run.logger.info, aside)
 
 
 def cache_of(run, table, features, teacher, layer_map):
@@ -96,7 +96,7 @@ def cache_of(run, table, features, teacher, layer_map):
 def _agreed(run):
     """Rank 0's wish as all ranks' decision: what a disk holds may look otherwise a moment later."""
     agree = run.loop.agree
-    return bool if agree is None else lambda wish: agree(run.ranks.writes and bool(wish))
+    return bool if agree is None else lambda wish: agree(run.ranks.is_main and bool(wish))
 
 
 def _is_worth_it(run, plan, batches, cache):

@@ -18,7 +18,7 @@ from src.stages.serving.verify import Comparison
 from src.tools.compare import main as compare
 from src.tools.evaluate import main as evaluate
 from src.tools.export import main
-from src.train.device import set_up_device
+from src.train.device import select_device
 from tests import tiny
 
 TOKENIZER = ["tokenizer.json", "tokenizer_config.json", "vocab.txt"]
@@ -172,11 +172,11 @@ def test_a_file_is_compared_with_the_model_in_float32(tmp_path, model, monkeypat
     """Elsewhere than on a CPU auto would be float16, which differs from any file by more than rounding."""
 
     def as_elsewhere(config):
-        device = set_up_device(config)
+        device = select_device(config)
         changes = {"compute_type": "float16"} if config.compute_type == "auto" else {}
         return dataclasses.replace(device, **changes)
 
-    monkeypatch.setattr(kernels, "set_up_device", as_elsewhere)
+    monkeypatch.setattr(kernels, "select_device", as_elsewhere)
     run(model, tmp_path / "out")
 
 
