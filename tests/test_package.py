@@ -45,8 +45,8 @@ def wheel(tmp_path_factory):
     for file in [*(ROOT / name for name in BUILT_FROM), *ROOT.glob("requirements*.txt")]:
         shutil.copy(file, folder)
     shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
-    built = run(*pip, "wheel", ".", "--no-deps", "--no-build-isolation", "-w", "dist", cwd=folder)
+    build = ("wheel", ".", "--no-deps", "--no-build-isolation", "-w", "dist")
+    built = run(sys.executable, "-m", "pip", *build, cwd=folder)
     assert built.returncode == 0, built.stderr
     (file,) = (folder / "dist").iterdir()
     return file
@@ -56,12 +56,11 @@ def wheel(tmp_path_factory):
 def environment(wheel, tmp_path_factory):
     """(python, what the wheel added to site-packages, what it added to bin) of a fresh environment."""
     folder = tmp_path_factory.mktemp("environment") / "venv"
-    assert run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder.parent).returncode == 0
+    assert run(sys.executable, "-m", "venv", folder, cwd=folder.parent).returncode == 0
     (packages,) = folder.glob("lib/python*/site-packages")
     before = listing(packages), listing(folder / "bin")
     python = folder / "bin" / "python"
-    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", python)
-    installed = run(*pip, "install", "--no-deps", "--no-index", wheel, cwd=folder)
+    installed = run(python, "-m", "pip", "install", "--no-deps", "--no-index", wheel, cwd=folder)
     assert installed.returncode == 0, installed.stderr
     added = [listing(packages) - before[0], listing(folder / "bin") - before[1]]
     for requirement in requirements("requirements-serve.txt"):
