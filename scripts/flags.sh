@@ -1,34 +1,29 @@
-# Sourced by the run_*.sh scripts: the variables at a script's top become flags of the same names.
+# Sourced by the run_*.sh scripts: every NAME=VALUE line above their `source` line becomes a flag.
 # shellcheck shell=bash
+set -euo pipefail
 
-# Whether the arguments give a flag, by name and value or as NAME=VALUE; the value, of several the last, is
-# left in `value`.
-# shellcheck disable=SC2034  # value is the caller's
-given() {  # NAME ARGUMENTS...
-    local flag=--$1 found=1
-    shift
-    while (($#)); do
-        case $1 in
-            "$flag") value=${2:-} found=0 ;;
-            "$flag="*) value=${1#*=} found=0 ;;
+positional=()       # flags of the script's positional arguments
+arguments=("$@")    # flags and switches on the command line
+
+# Returns true if the command line has --NAME VALUE or --NAME=VALUE; sets `value` to the last one.
+given() {  # NAME
+    local i found=1
+    for ((i = 0; i < ${#arguments[@]}; i++)); do
+        case ${arguments[i]} in
+            "--$1") value=${arguments[i + 1]:-} found=0 ;;
+            "--$1="*) value=${arguments[i]#*=} found=0 ;;
         esac
-        shift
     done
     return "$found"
 }
 
-# Fills the array `flags` with every NAME=VALUE that begins a line of FILE above its `set` line,
-# except for those that the further arguments give themselves.
-collect_flags() {  # FILE ARGUMENTS...
-    local file=$1 name
-    shift
-    flags=()
-    while read -r name; do
-        given "$name" "$@" || flags+=("--$name" "${!name}")
-    done < <(sed -n -e '/^set /q' -e 's/^\([a-z][a-z0-9_]*\)=.*/\1/p' "$file")
+is_false() {  # NAME
+    local value=${!1}
+    given "$1" || true
+    [[ ${value,,} =~ ^(false|no|off|0)$ ]]
 }
 
-# Variables that this run does not need may stay "<unset>".
+# Defaults that this run does not need may remain "<unset>".
 not_needed() {  # NAMES...
     local name
     for name in "$@"; do
@@ -36,11 +31,11 @@ not_needed() {  # NAMES...
     done
 }
 
-# Gives the first arguments of a script the names it asks for; the others are left in the array `rest`.
-take_arguments() {  # "NAME NAME ..." ARGUMENTS...
-    local name wanted=$1
+# Names the leading arguments: upper case sets a variable, lower case the flag of that name.
+take_arguments() {  # NAMES...
+    local name wanted="$*"
     local -a switches=()
-    shift
+    set -- "${arguments[@]}"
     while [[ ${1:-} == --background || ${1:-} == --dry_run ]]; do
         switches+=("$1")
         shift
@@ -51,13 +46,20 @@ take_arguments() {  # "NAME NAME ..." ARGUMENTS...
                 "${name^^}" "$0" "${wanted^^}" >&2
             exit 2
         fi
-        printf -v "$name" '%s' "$1"
+        if [[ $name == "${name^^}" ]]; then printf -v "$name" '%s' "$1"; else positional+=("--$name" "$1"); fi
         shift
     done
-    rest=("${switches[@]}" "$@")
+    arguments=("${switches[@]}" "$@")
 }
 
-# Hands over to launch.sh, in which an unset variable is an error that names this script's line.
-launch() {  # ARGUMENTS...
-    LAUNCHED_FROM=$0 exec bash "$(dirname "${BASH_SOURCE[0]}")/launch.sh" "$@"
+# Runs launch.sh with the positional flags, the defaults and the command line.
+launch() {  # WAY SCRIPT FLAGS...
+    local name
+    local -a defaults=()
+    while read -r name; do
+        given "$name" || defaults+=("--$name" "${!name}")
+    done < <(sed -n -e '/^source /q' -e 's/^\([a-z][a-z0-9_]*\)=.*/\1/p' "$0")
+    # LAUNCHED_FROM: the error for an unset default names the line to edit.
+    LAUNCHED_FROM=$0 exec bash "$(dirname "${BASH_SOURCE[0]}")/launch.sh" \
+        "$@" "${positional[@]}" "${defaults[@]}" "${arguments[@]}"
 }

@@ -1,7 +1,7 @@
-# Sourced by launch.sh and run_glue.sh, which set root: how they end, and the Python they start.
+# Sourced by launch.sh and run_glue.sh, which set root: error exit and choice of interpreter.
 # shellcheck shell=bash
 
-# Both are read before Python could set them.
+# Both must be set before Python starts.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive} GLOG_v=${GLOG_v:-3}
 
 die() {

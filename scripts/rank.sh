@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
-# One rank of mpirun: bash scripts/rank.sh TARGET COMMAND... Logs to LOG<rank>/log.txt; rank 0 is shown too.
-# Ctrl+C comes as SIGUSR2, which mpirun passes on to all that runs here; at SIGINT it kills before a state
-# is saved.
+# One rank of mpirun: bash scripts/rank.sh TARGET COMMAND... Logs to LOG<rank>/log.txt; rank 0 also to stdout.
+# Ctrl+C arrives as SIGUSR2, which mpirun forwards to all processes; on SIGINT it would kill them unsaved.
 set -euo pipefail
 
 target=$1 rank=${OMPI_COMM_WORLD_RANK:?} meeting=${SCHEDULER:?} scheduler=""
 shift
 
-# On a CPU mpirun only starts the processes: they meet at a scheduler, which knows nothing of mpirun.
+# On a CPU mpirun only starts the processes; they meet at a scheduler that runs without mpirun's variables.
 join_cluster() {  # INTERPRETER
     export MS_WORKER_NUM=$OMPI_COMM_WORLD_SIZE MS_SCHED_HOST=127.0.0.1 MS_NODE_ID=$rank
     if ((rank == 0)); then
@@ -21,7 +20,7 @@ join_cluster() {  # INTERPRETER
     export MS_ROLE=MS_WORKER
 }
 
-# Waits for a process to its end, whatever signals come meanwhile.
+# Waits for a process to end, across signals.
 await() {  # PID
     local status=0
     while kill -0 "$1" 2>/dev/null; do
@@ -43,7 +42,7 @@ if [[ $target == CPU ]]; then
 else
     set -- "$@" --device_id "${OMPI_COMM_WORLD_LOCAL_RANK:?}"
 fi
-trap : USR2 TERM  # the job's to answer
+trap : USR2 TERM  # handled by the job
 "$@" &
 job=$!
 status=0

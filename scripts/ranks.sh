@@ -1,16 +1,16 @@
-# Sourced by launch.sh: the processes of a distributed run, planned, printed, started and watched.
-# shellcheck shell=bash disable=SC2154  # root, command and the like are launch.sh's
+# Sourced by launch.sh: plans, prints, starts and monitors the processes of a distributed run.
+# shellcheck shell=bash disable=SC2154  # root, command etc. are set by launch.sh
 
-readonly GRACE=10  # seconds after which a process that waits for a dead one is killed
-readonly SHOWN=15  # lines of a failed process's log
-# Where the workers of a dynamic cluster meet; it holds no device, trains nothing and ends with them.
+readonly GRACE=10  # seconds before a process waiting for a dead one is killed
+readonly SHOWN=15  # lines shown of a failed process's log
+# Scheduler of a dynamic cluster; it uses no device, trains nothing and exits with the workers.
 SCHEDULER="import mindspore; mindspore.set_device('%s'); "
 SCHEDULER+="mindspore.communication.init()"
 export SCHEDULER
 
-folders=()  # where each job logs; LOG<rank> for those that train
-jobs=()     # its command line, quoted
-notes=()    # what print_jobs adds
+folders=()  # log folder of each job; LOG<rank> for workers
+jobs=()     # command line of each job, quoted
+notes=()    # additional lines of print_jobs
 
 add_job() {  # FOLDER COMMAND...
     folders+=("$1")
@@ -26,7 +26,7 @@ print_jobs() {
     ((!${#notes[@]})) || printf '%s\n' "${notes[@]}"
 }
 
-# Ascend with a rank table: one process a device of this server.
+# Ascend with a rank table: one process per device of this server.
 plan_rank_table() {  # DEVICE_NUM HCCL.json
     local number=$1 table rank device places
     local -a bound
@@ -40,7 +40,7 @@ plan_rank_table() {  # DEVICE_NUM HCCL.json
     done <<<"$places"
 }
 
-# Fills `bound` with the taskset of one of several processes, where there are cores for each.
+# Sets `bound` to the taskset command of one process, if there are cores for each.
 bind_cores() {  # PROCESSES NUMBER
     local cores=$((${CORES:-$(nproc)} / $1))
     bound=()
@@ -50,7 +50,7 @@ bind_cores() {  # PROCESSES NUMBER
 }
 
 # MindSpore's dynamic cluster: a scheduler and its workers, with the variables that msrun sets. msrun itself
-# kills the workers on Ctrl+C, before they could save their state, and then returns 0.
+# kills the workers on Ctrl+C before they can save their state, and then returns 0.
 plan_cluster() {  # TARGET PROCESSES
     local target=$1 number=$2 rank
     local -a meeting bound=() device=()
@@ -69,7 +69,7 @@ plan_cluster() {  # TARGET PROCESSES
     done
 }
 
-# mpirun starts all ranks; rank.sh tells each of them who it is.
+# mpirun starts all ranks; rank.sh sets up each of them.
 plan_mpirun() {  # TARGET PROCESSES
     local target=$1 number=$2 rank
     local -a start=(env -u MS_ROLE -u RANK_TABLE_FILE "RANK_SIZE=$number")
@@ -85,7 +85,7 @@ plan_mpirun() {  # TARGET PROCESSES
     done
 }
 
-# What rank.sh adds to the command of a rank: GPUs are taken in order, a CPU is one device.
+# Flags added by rank.sh: GPUs are assigned in order, a CPU is one device.
 rank_flags() {  # TARGET LOCAL_RANK
     if [[ $1 == CPU ]]; then echo "--device_id 0"; else echo "--device_id $2"; fi
 }
@@ -103,16 +103,16 @@ meeting_port() {
     echo "$port"
 }
 
-# Starts the jobs and waits for all of them. The first that fails ends the others; its last lines are shown
-# and its code is returned. Ctrl+C is passed on to all: they agree on a step, and the first saves the state.
+# Starts the jobs and waits for all of them. If one fails, the others are stopped, its last lines are shown
+# and its exit code is returned. Ctrl+C is forwarded to all: they stop at the same step, and rank 0 saves.
 run_jobs() {
     local i ended status result=0 failed=""
     declare -gA running=()
     interrupted=false
-    exec {stderr}>&2 2>/dev/null  # bash would tell of every job that a signal ends
-    set -m  # each job in a process group of its own, so that Ctrl+C comes through the trap, and once
+    exec {stderr}>&2 2>/dev/null  # bash would report every job killed by a signal
+    set -m  # own process group per job, so that Ctrl+C arrives once, through the trap
     trap 'interrupt "${!running[@]}"' INT TERM
-    trap 'signal_jobs KILL "${!running[@]}"' EXIT  # nothing outlives the launcher, whatever ends it
+    trap 'signal_jobs KILL "${!running[@]}"' EXIT  # nothing outlives the launcher, however it ends
     for i in "${!jobs[@]}"; do
         mkdir -p "${folders[i]}"
         : >"${folders[i]}/log.txt"
@@ -123,7 +123,7 @@ run_jobs() {
     while ((${#running[@]})); do
         ended="" status=0
         wait -n -p ended "${!running[@]}" || status=$?
-        [[ -n ${ended:-} ]] || continue  # a trap broke the wait off
+        [[ -n ${ended:-} ]] || continue  # interrupted by a trap
         i=${running[$ended]}
         unset "running[$ended]"
         if ((status && !result)); then
@@ -157,7 +157,7 @@ signal_jobs() {  # SIGNAL PIDS...
     done
 }
 
-# One process is dead: the others wait for it in vain.
+# One process is dead: the others would wait forever.
 end_jobs() {  # PIDS...
     (($#)) || return 0
     signal_jobs TERM "$@"
@@ -167,13 +167,13 @@ end_jobs() {  # PIDS...
 
 show_first_rank() {
     local first=LOG0
-    [[ ${folders[0]} != mpirun ]] || first=mpirun  # it passes the first rank's lines on, and adds its own
+    [[ ${folders[0]} != mpirun ]] || first=mpirun  # it forwards rank 0's output and adds its own
     tail -n +1 -f "$first/log.txt" 2>/dev/null &
     shower=$!
 }
 
 hide_first_rank() {
-    sleep 0.3  # tail looks once in a while
+    sleep 0.3  # tail polls
     kill "$shower" 2>/dev/null || true
     wait "$shower" 2>/dev/null || true
 }

@@ -1,24 +1,23 @@
 #!/usr/bin/env bash
-# GLUE, or a part of it. For each task: records, teacher, student, the student in 8-bit integers, and the
-# evaluation of the three; at the end one table.
+# Runs GLUE tasks through the pipeline: records, teacher, student, the student's int8 file, and the evaluation
+# of all three; prints one table at the end.
 #
 #   bash scripts/run_glue.sh --pretrained models/minilm
-#     --tasks SST-2,RTE        which, in this order (default: all nine)
-#     --data_dir DIR           holds a folder for each task, as download leaves them (default: data)
-#     --pretrained DIR         where the teachers start: a BERT in Hugging Face's layout
-#     --general_student DIR    where the students start (default: fresh weights)
+#     --tasks SST-2,RTE        tasks to run, in this order (default: all nine)
+#     --data_dir DIR           contains a folder per task, as written by download (default: data)
+#     --pretrained DIR         initial weights of the teachers: a BERT in Hugging Face's layout
+#     --general_student DIR    initial weights of the students (default: random)
 #     --output_dir DIR         DIR/TASK/records, teacher, student, int8, evaluation and log.txt; the table is
 #                              DIR/table.md (default: output/glue)
-#     --int8 export|q8bert     measure the ranges on training rows (default), or train with rounding first
-#     --submission MODEL       teacher, student or int8: GLUE's submission files, in DIR/submission
-#     --prepare "FLAGS"        further flags of a stage, without blanks inside of a value; they win over the
-#                              task's recipe. So do --finetune, --distill, --q8bert, --export, --evaluate
-#     --dry_run                print the commands, start nothing
-#   PYTHON=...                 another interpreter than the project's .venv
+#     --int8 export|q8bert     calibrate on training rows (default), or run quantization-aware training first
+#     --submission MODEL       write GLUE's submission files of teacher, student or int8 to DIR/submission
+#     --prepare "FLAGS"        additional flags of a stage, without spaces inside values; they override the
+#                              recipe. Likewise --finetune, --distill, --q8bert, --export, --evaluate
+#     --dry_run                print the commands without running them
+#   PYTHON=...                 interpreter (default: the project's .venv, else python3)
 #
-# Epochs and learning rates are those of each task's recipe (src/tasks.py). Called again, it skips what has
-# ended and goes on with what was interrupted. A task that fails does not keep the others back; the exit code
-# is 1 then.
+# Epochs and learning rates are those of each task's recipe (src/tasks.py). Rerunning skips completed stages
+# and resumes interrupted ones. A task that fails does not stop the others; the exit code is then 1.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -35,8 +34,8 @@ output_dir=output/glue
 int8="export"
 submission=""
 dry_run=false
-declare -A further=()  # stage -> its further flags
-names=()               # tasks to do, as src/tasks.py writes them
+declare -A extra_flags=()  # stage -> its additional flags
+names=()                   # tasks to run, as spelled in src/tasks.py
 failed=()
 
 usage() {
@@ -47,7 +46,7 @@ read_arguments() {
     while (($#)); do
         case $1 in
             --dry_run) dry_run=true ;;
-            --resume) ;;  # what happens anyway; an interrupted stage tells its user to type it
+            --resume) ;;  # the default; accepted because interrupted stages print it
             -h | --help) usage; exit ;;
             --tasks | --data_dir | --pretrained | --general_student | --output_dir | --int8 | --submission)
                 [[ $# -ge 2 ]] || die "$1 needs a value"
@@ -56,7 +55,7 @@ read_arguments() {
                 ;;
             --prepare | --finetune | --distill | --q8bert | --export | --evaluate)
                 [[ $# -ge 2 ]] || die "$1 needs a value: the flags of that stage, in quotes"
-                further[${1#--}]=$2
+                extra_flags[${1#--}]=$2
                 shift
                 ;;
             *) die "unknown flag $1 (--help lists the flags)" ;;
@@ -70,7 +69,7 @@ read_arguments() {
     $dry_run || check_folders
 }
 
-# Fills `names`: the tasks as they are written in src/tasks.py, whatever case and hyphens they were given in.
+# Sets `names`: the tasks as spelled in src/tasks.py, ignoring case, hyphens and underscores.
 read_tasks() {
     local given name found
     for given in ${tasks//,/ }; do
@@ -90,7 +89,7 @@ key_of() {  # NAME
 }
 
 check_folders() {
-    [[ $pretrained != "<unset>" ]] || die "--pretrained is needed, the folder of a BERT to start from"
+    [[ $pretrained != "<unset>" ]] || die "--pretrained is required: the folder of a pretrained BERT"
     [[ -d $pretrained ]] || die "--pretrained $pretrained is not a folder"
     [[ -z $general_student || -d $general_student ]] ||
         die "--general_student $general_student is not a folder"
@@ -98,7 +97,7 @@ check_folders() {
     [[ -z $submission ]] || check_tests
 }
 
-# A submission answers the test files; without them it would fail when all the rest is done.
+# Submissions need the test files; without them the run would only fail at the end.
 check_tests() {
     local name
     for name in "${names[@]}"; do
@@ -107,60 +106,60 @@ check_tests() {
     done
 }
 
-# Runs one stage of the task, unless it has ended before; its last words are added: --output_dir FOLDER.
+# Runs one stage of the task with --output_dir FOLDER, unless it is already complete.
 stage() {  # NAME FOLDER COMMAND...
-    local name=$1 folder=$2 mark=$place/.$1.done wanted status=0
+    local name=$1 folder=$2 mark=$place/.$1.done line status=0
     local -a words
-    read -ra words <<<"${further[${name%%_*}]:-}"
+    read -ra words <<<"${extra_flags[${name%%_*}]:-}"
     local -a job=("${@:3}" "${words[@]}" --output_dir "$folder")
-    printf -v wanted '%q ' "${job[@]}"
-    wanted=${wanted% }
+    printf -v line '%q ' "${job[@]}"
+    line=${line% }
     if $dry_run; then
-        printf '%s\n' "${wanted//\\<unset\\>/<unset>}"
+        printf '%s\n' "${line//\\<unset\\>/<unset>}"
         return
     fi
-    if ! $renewed && [[ -d $folder && -f $mark ]]; then
-        if [[ $(<"$mark") == "$wanted" ]]; then
+    if ! $rerun && [[ -d $folder && -f $mark ]]; then
+        if [[ $(<"$mark") == "$line" ]]; then
             passed+=("$mark")
-            printf '== %s, %s: done before, skipped\n' "$task" "$name"
+            printf '== %s, %s: already complete, skipped\n' "$task" "$name"
             return
         elif [[ $name != evaluate_* ]]; then
-            printf 'error: %s, %s has ended before with other flags (%s); delete %s, or give another %s\n' \
+            printf 'error: %s, %s is complete with other flags (%s); delete %s, or pass another %s\n' \
                 "$task" "$name" "$mark" "$folder" --output_dir >&2
             return 2
         fi
     fi
-    goes_on "$name" "$folder" || return
-    forget_what_follows
-    printf '\n== %s, %s\n$ %s\n' "$task" "$name" "$wanted ${again[*]}" | tee -a "$place/log.txt"
-    trap : INT  # Ctrl+C is the stage's to answer: it saves its state and exits 130
+    prepare_rerun "$name" "$folder" || return
+    invalidate_later_stages
+    printf '\n== %s, %s\n$ %s\n' "$task" "$name" "$line ${again[*]}" | tee -a "$place/log.txt"
+    trap : INT  # Ctrl+C is handled by the stage: it saves its state and exits 130
     "${job[@]}" "${again[@]}" 2>&1 | tee -ia "$place/log.txt" || status=$?
     trap - INT
     ((status != 130)) || exit 130
     ((status == 0)) || return "$status"
-    renewed=true
+    rerun=true
     passed+=("$mark")
-    printf '%s\n' "$wanted" >"$mark"
+    printf '%s\n' "$line" >"$mark"
 }
 
-# What rests on a stage that is about to run has not ended any more.
-forget_what_follows() {
+# Stages that depend on the one about to run have to run again.
+invalidate_later_stages() {
     local mark
     for mark in "$place"/.*.done; do
         [[ " ${passed[*]} " == *" $mark "* ]] || rm -f "$mark"
     done
 }
 
-# Fills `again`: what a stage needs whose folder an earlier call has begun. A folder that no call has begun, a
-# teacher of your own say, is not deleted.
-goes_on() {  # NAME FOLDER
+# Sets `again` to the flags for a folder that an earlier call wrote. A folder not written by this script, such
+# as your own teacher, is not deleted.
+prepare_rerun() {  # NAME FOLDER
     local name=$1 folder=$2
     again=()
     [[ $name != evaluate_* && -d $folder ]] || return 0
-    if ! $renewed && compgen -G "$folder/checkpoints/*.safetensors" >/dev/null; then
+    if ! $rerun && compgen -G "$folder/checkpoints/*.safetensors" >/dev/null; then
         again=(--resume)
     elif [[ -n $(ls -A "$folder") ]] && ! grep -qsxF "== $task, $name" "$place/log.txt"; then
-        printf 'error: %s, %s would delete %s, which this script has not made; move it, or give %s\n' \
+        printf 'error: %s, %s would delete %s, which this script did not write; move it, or pass %s\n' \
             "$task" "$name" "$folder" --output_dir >&2
         return 2
     else
@@ -173,7 +172,7 @@ run_task() {
     local -a data=(--data_dir "$data_dir/$task") labels
     [[ $task != sample ]] || data=()
     labels=(--task_name "$task" --train_data_dir "$records" --eval_data_dir "$records")
-    # A few rows of QQP's own file are broken; the table of prepare counts what is left out.
+    # QQP's own file has a few malformed rows; the table of prepare counts those skipped.
     stage prepare "$records" "$python" -m src.tools.prepare --task_name "$task" "${data[@]}" \
         --vocab_file "$pretrained" --on_bad_row skip || return
     stage finetune "$place/teacher" "$python" -u "$root/run_finetune.py" "${labels[@]}" \
@@ -186,7 +185,7 @@ run_task() {
     done
 }
 
-# The student as a file of 8-bit integers.
+# The student's int8 file.
 make_int8() {  # RECORDS
     local -a from=(--model_dir "$place/student/best" --calibration_data "$1")
     if [[ $int8 == q8bert ]]; then
@@ -199,35 +198,35 @@ make_int8() {  # RECORDS
 }
 
 evaluate_model() {  # teacher|student|int8 RECORDS
-    local -a answers=()
+    local -a predictions=()
     local folder=$place/$1
     [[ $1 == int8 ]] || folder+=/best
-    [[ $1 != "$submission" ]] || answers=(--write_predictions "$output_dir/submission")
+    [[ $1 != "$submission" ]] || predictions=(--write_predictions "$output_dir/submission")
     stage "evaluate_$1" "$place/evaluation/$1" "$python" -m src.tools.evaluate --model_dir "$folder" \
-        --task_name "$task" --eval_data_dir "$2" "${answers[@]}"
+        --task_name "$task" --eval_data_dir "$2" "${predictions[@]}"
 }
 
 main() {
-    local python task place renewed
+    local python task place rerun
     local -a again=() passed=()
     read_arguments "$@"
     python=$(find_interpreter)
     RESUME_COMMAND="bash $(printf '%q' "${BASH_SOURCE[0]}") $(printf '%q ' "$@")"
     export RESUME_COMMAND PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
     for task in "${names[@]}"; do
-        place=$output_dir/$task renewed=false passed=()
+        place=$output_dir/$task rerun=false passed=()
         $dry_run || mkdir -p "$place"
         run_task || failed+=("$task")
     done
     if ((${#failed[@]} < ${#names[@]})); then
         $dry_run || echo
-        stage_of_all "$python" -m src.tools.glue_table --output_dir "$output_dir"
+        run_or_print "$python" -m src.tools.glue_table --output_dir "$output_dir"
     fi
     ((${#failed[@]} == 0)) || printf 'failed: %s; see log.txt in their folders\n' "${failed[*]}" >&2
     ((${#failed[@]} == 0)) || exit 1
 }
 
-stage_of_all() {  # COMMAND...
+run_or_print() {  # COMMAND...
     if $dry_run; then
         printf '%q ' "$@"
         echo

@@ -1,4 +1,4 @@
-"""Several processes by launch.sh: what each is given, how they end together, what Ctrl+C does."""
+"""Distributed runs of launch.sh: commands of each process, failure of a rank, Ctrl+C."""
 
 import json
 import os
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAUNCH = ROOT / "scripts/launch.sh"
 PYTHON = sys.executable
 
-# A rank that tells its place; it ends with the code that FAIL_<rank> gives, or at a signal as a run would.
+# A fake rank: prints its environment, exits with the code in FAIL_<rank>, or on a signal as a run would.
 JOB = """
 import os, signal, sys, time
 def save(number, frame):
@@ -75,7 +75,7 @@ def launched(tmp_path):
     return run
 
 
-def test_what_eight_ascend_processes_are_given(launched):
+def test_commands_of_eight_ascend_processes(launched):
     shown = launched(
         "8",
         "1",
@@ -103,7 +103,7 @@ def test_what_eight_ascend_processes_are_given(launched):
         assert line.count("--data_dir") == 1
 
 
-def test_what_eight_gpu_processes_are_given(launched):
+def test_commands_of_eight_gpu_processes(launched):
     shown = launched(
         "8",
         "3",
@@ -128,7 +128,7 @@ def test_what_eight_gpu_processes_are_given(launched):
     assert shown[1:] == expected
 
 
-def test_what_the_processes_of_a_cluster_are_given(launched):
+def test_commands_of_a_cluster(launched):
     shown = launched(
         "2",
         "job.py",
@@ -153,18 +153,18 @@ def test_what_the_processes_of_a_cluster_are_given(launched):
     assert "taskset" not in newer and "OMP_NUM_THREADS" not in newer
 
 
-def test_a_busy_port_is_passed_over(launched):
+def test_a_busy_port_is_skipped(launched):
     with socket.socket() as taken:
         try:
             taken.bind(("127.0.0.1", 8118))
             taken.listen()
         except OSError:
-            pass  # somebody else has it: busy all the same
+            pass  # in use by another process: busy all the same
         shown = launched("cpu", "2", "job.py", "--dry_run").stdout
     assert "MS_SCHED_PORT=81" in shown and "MS_SCHED_PORT=8118" not in shown
 
 
-def test_ranks_log_to_folders_of_their_own_and_the_first_is_shown(launched):
+def test_each_rank_has_its_own_log_and_the_first_is_shown(launched):
     done = launched("ascend", "2", "two.json", "job.py", "--name", "two words", BIND_CORES="false")
     assert done.returncode == 0, done.stderr
     words = "--name two words --distribute true --device_num 2 --device_target Ascend --device_id"
@@ -174,10 +174,10 @@ def test_ranks_log_to_folders_of_their_own_and_the_first_is_shown(launched):
     assert done.stdout == (launched.folder / "LOG0/log.txt").read_text()
 
 
-def test_one_rank_that_dies_ends_all(launched):
-    begun = time.monotonic()
+def test_a_failing_rank_stops_all(launched):
+    started_at = time.monotonic()
     done = launched("ascend", "2", "two.json", "job.py", FAIL_1="7", SECONDS_TO_RUN="50", BIND_CORES="false")
-    assert done.returncode == 7 and time.monotonic() - begun < 30
+    assert done.returncode == 7 and time.monotonic() - started_at < 30
     assert "LOG1 ended with exit code 7, and the run with it; the last lines of LOG1/log.txt:" in done.stderr
     assert done.stderr.rstrip().endswith("something broke")
 
@@ -207,7 +207,8 @@ def wait_for_text(path, text, seconds=60):
         if path.exists() and text in path.read_text():
             return
         time.sleep(0.05)
-    raise AssertionError(f"{text!r} never came in {path}: {path.read_text() if path.exists() else 'absent'}")
+    found = path.read_text() if path.exists() else "absent"
+    raise AssertionError(f"{text!r} did not appear in {path}: {found}")
 
 
 @pytest.mark.parametrize("script, arguments, complaint", [
@@ -216,7 +217,7 @@ def wait_for_text(path, text, seconds=60):
     ("run_distributed_gd_ascend.sh", ["2", "1", "two.json"], "load_teacher_ckpt_path is unset: edit line "),
     ("launch.sh", ["ascend", "8", "two.json", "job.py"], "two.json lists 2 devices, the run is for 8"),
 ])  # fmt: skip
-def test_a_wrong_call_starts_nothing(launched, script, arguments, complaint):
+def test_a_usage_error_starts_nothing(launched, script, arguments, complaint):
     refused = launched(*arguments, script=script)
     assert refused.returncode == 2 and complaint in refused.stderr and refused.stderr.count("\n") == 1
     assert not list(launched.folder.glob("LOG*"))
@@ -229,7 +230,7 @@ def test_a_wrong_call_starts_nothing(launched, script, arguments, complaint):
     ({7: ("10.0.0.2", 7, "192.1.2.7", 7)}, "has 2 servers (10.0.0.1, 10.0.0.2); say which one this is"),
     ({7: ("10.0.0.1", "seven", "192.1.2.7", 7)}, "is not a rank table of version 1.0 (ValueError"),
 ])  # fmt: skip
-def test_a_wrong_rank_table_is_one_sentence(tmp_path, changed, complaint):
+def test_an_invalid_rank_table_is_one_sentence(tmp_path, changed, complaint):
     devices = eight()
     for place, device in changed.items():
         devices[place] = device
@@ -239,7 +240,7 @@ def test_a_wrong_rank_table_is_one_sentence(tmp_path, changed, complaint):
     assert complaint in str(refused.value)
 
 
-def test_a_rank_table_that_is_not_complete(tmp_path):
+def test_an_incomplete_rank_table(tmp_path):
     (tmp_path / "hccl.json").write_text(json.dumps(table(*eight(), status="initializing")))
     with pytest.raises(UserError, match="status is 'initializing'"):
         local_places(RankTableConfig(str(tmp_path / "hccl.json"), 8))
@@ -248,7 +249,7 @@ def test_a_rank_table_that_is_not_complete(tmp_path):
         local_places(RankTableConfig(str(tmp_path / "hccl.json"), 8))
 
 
-def test_a_table_of_two_servers_gives_the_local_ranks(tmp_path):
+def test_local_ranks_of_a_two_server_table(tmp_path):
     devices = [(f"10.0.0.{1 + rank // 2}", rank % 2, f"192.1.2.{rank}", rank) for rank in range(4)]
     (tmp_path / "hccl.json").write_text(json.dumps(table(*devices)))
     found = local_places(RankTableConfig(str(tmp_path / "hccl.json"), 4, "10.0.0.2"))
@@ -292,23 +293,25 @@ def start(folder, way, output, *flags):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["cpu", "gpu"])
-def test_two_real_ranks_stop_together_and_go_on(tmp_path, way):
+def test_two_real_ranks_stop_together_and_resume(tmp_path, way):
     if way == "gpu" and not shutil.which("mpirun"):
         pytest.skip("mpirun is not installed")
     write_task(tmp_path)
     flags = ["--epoch_size", "40", "--logging_step", "10"]
-    whole = start(tmp_path, way, "whole", *flags)
-    printed, _ = whole.communicate(timeout=300)
-    assert whole.returncode == 0, printed
+    reference = start(tmp_path, way, "reference", *flags)
+    printed, _ = reference.communicate(timeout=300)
+    assert reference.returncode == 0, printed
     shutil.rmtree(tmp_path / "LOG0")
-    broken = start(tmp_path, way, "broken", *flags)
+    interrupted = start(tmp_path, way, "interrupted", *flags)
     wait_for_text(tmp_path / "LOG0/log.txt", "step: 30,", 300)
-    os.kill(broken.pid, signal.SIGINT)
-    printed, _ = broken.communicate(timeout=120)
-    assert broken.returncode == 130 and "state saved" in printed, printed
-    resumed = start(tmp_path, way, "broken", *flags, "--resume")
+    os.kill(interrupted.pid, signal.SIGINT)
+    printed, _ = interrupted.communicate(timeout=120)
+    assert interrupted.returncode == 130 and "state saved" in printed, printed
+    resumed = start(tmp_path, way, "interrupted", *flags, "--resume")
     printed, _ = resumed.communicate(timeout=300)
     assert resumed.returncode == 0 and "resumed from" in printed, printed
-    one, two = (load_file(tmp_path / name / "last/model.safetensors") for name in ("whole", "broken"))
+    one, two = (
+        load_file(tmp_path / name / "last/model.safetensors") for name in ("reference", "interrupted")
+    )
     for name in one:
         np.testing.assert_array_equal(one[name], two[name], err_msg=name)

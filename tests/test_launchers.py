@@ -1,4 +1,4 @@
-"""scripts/launch.sh and what stands on it: exit codes, logs, interrupts, unset variables."""
+"""scripts/launch.sh and the scripts that call it: exit codes, logs, interrupts, unset defaults."""
 
 import dataclasses
 import os
@@ -57,21 +57,21 @@ def wait_for(path):
     return path.read_text()
 
 
-def test_the_exit_code_passes_through_tee(launch):
+def test_exit_code_passes_through_tee(launch):
     done = launch("standalone", "job.py", "0", "7", "two words")
     assert done.returncode == 7
     assert done.stdout == (launch.folder / "log.txt").read_text() == "arguments ['0', '7', 'two words']\n"
 
 
-def test_background_returns_at_once_and_leaves_the_exit_code(launch):
-    begun = time.monotonic()
+def test_background_returns_immediately_and_writes_the_exit_code(launch):
+    started_at = time.monotonic()
     started = launch("standalone", "--background", "job.py", "3", "7")
-    assert started.returncode == 0 and time.monotonic() - begun < 2.5
+    assert started.returncode == 0 and time.monotonic() - started_at < 2.5
     assert "log.txt" in started.stdout and re.search(r"pid \d+", started.stdout)
     assert wait_for(launch.folder / "log.txt.exit_code") == "7\n"
 
 
-def test_background_job_hears_an_interrupt(launch):
+def test_background_job_receives_an_interrupt(launch):
     started = launch("standalone", "job.py", "30", "0", "--background")
     while not (launch.folder / "log.txt").read_text():
         time.sleep(0.05)
@@ -80,7 +80,7 @@ def test_background_job_hears_an_interrupt(launch):
     assert "saved" in (launch.folder / "log.txt").read_text()
 
 
-def test_foreground_interrupt_lets_the_job_save(launch):
+def test_foreground_job_saves_on_interrupt(launch):
     process = subprocess.Popen(
         ["bash", SCRIPTS / "launch.sh", "standalone", "job.py", "30", "0"],
         cwd=launch.folder,
@@ -113,7 +113,7 @@ def test_dry_run_starts_nothing_and_quotes(launch):
         (["ascend", "8", "hccl.json", "job.py"], "no such rank table: hccl.json"),
     ],
 )
-def test_a_wrong_call_is_one_sentence(launch, arguments, complaint):
+def test_a_usage_error_is_one_sentence(launch, arguments, complaint):
     refused = launch(*arguments)
     assert refused.returncode == 2 and complaint in refused.stderr
 
@@ -131,19 +131,19 @@ def test_task_distillation_names_the_line_to_edit(launch):
 
 
 @pytest.mark.parametrize("word", ["false", "False", "0"])
-def test_evaluation_alone_needs_no_teacher(launch, word):
+def test_evaluation_only_needs_no_teacher(launch, word):
     shown = launch("--dry_run", "--do_train", word, script="run_standalone_td.sh").stdout
     assert "--load_teacher_ckpt_path ''" in shown and "--eval_data_dir <unset>" in shown
 
 
-# Tools behind a launcher
+# Launchers of tools
 
 
 TOOLS = {"run_prepare.sh": "prepare", "run_prepare_corpus.sh": "prepare_corpus", "run_augment.sh": "augment"}
 
 
 @pytest.mark.parametrize("script", TOOLS)
-def test_the_variables_of_a_tools_launcher_are_its_flags(launch, script):
+def test_defaults_of_a_tool_launcher_are_flags(launch, script):
     shown = launch("--dry_run", script=script, PYTHONPATH="")
     assert shown.returncode == 0, shown.stderr
     before, _, arguments = shown.stdout.strip().partition(f" -u -m src.tools.{TOOLS[script]} ")
@@ -162,23 +162,23 @@ def test_the_variables_of_a_tools_launcher_are_its_flags(launch, script):
 
 
 @pytest.mark.parametrize("script", ["run_prepare.sh", "run_augment.sh"])
-def test_a_task_of_ones_own_needs_no_name(launch, script):
+def test_a_custom_task_needs_no_name(launch, script):
     shown = launch("--dry_run", "--task_file", "own.yaml", script=script).stdout
     assert "--task_name ''" in shown and "--data_dir ''" in shown and "--task_file own.yaml" in shown
 
 
-def test_a_flag_inside_of_a_value_is_none(launch):
+def test_a_flag_inside_a_value_is_not_a_flag(launch):
     arguments = ("--dry_run", "--vocab_file", "my --task_file v", "--output_dir", "my --on_bad_row x")
     shown = launch(*arguments, script="run_prepare.sh").stdout
     assert "--task_name <unset>" in shown and "--on_bad_row error" in shown
 
 
-def test_a_log_in_a_folder_that_is_yet_to_be_made(launch):
+def test_the_log_folder_is_created(launch):
     done = launch("standalone", "job.py", "0", "0", LOG="logs/today/log.txt")
     assert done.returncode == 0 and (launch.folder / "logs/today/log.txt").read_text() == done.stdout
 
 
-def test_the_command_that_resumes_has_the_launcher_s_place_quoted(launch):
+def test_the_resume_command_quotes_the_path_of_the_launcher(launch):
     project = launch.folder / "my project"
     shutil.copytree(SCRIPTS, project / "scripts")
     (launch.folder / "job.py").write_text("import os; print(os.environ['RESUME_COMMAND'])")
@@ -187,7 +187,7 @@ def test_the_command_that_resumes_has_the_launcher_s_place_quoted(launch):
     assert shlex.split(done.stdout) == [str(word) for word in command], done.stderr
 
 
-def test_a_tool_runs_where_its_launcher_was_started(launch, vocabulary):
+def test_a_tool_runs_in_the_current_folder(launch, vocabulary):
     for name in ("train", "dev"):
         (launch.folder / f"{name}.tsv").write_text("sentence\tlabel\nbaba deki\t1\nbade\t0\n")
     flags = ["--task_name", "SST-2", "--data_dir", ".", "--vocab_file", str(vocabulary)]

@@ -1,4 +1,4 @@
-"""scripts/quickstart.sh: what it refuses and, among the slow tests, the whole of it on a slice."""
+"""scripts/quickstart.sh: usage errors and, as a slow test, a full run on a slice."""
 
 import json
 import subprocess
@@ -21,16 +21,16 @@ def quickstart(*arguments):
         (["--task_name", "SST-2"], "needs --data_dir"),
         (["--data_dir", "/nowhere/at/all"], "is not a folder"),
         (["--teacher_dir", "/nowhere/at/all"], "is not a folder"),
-        (["--work_dir", SCRIPT.parent], "holds files of another origin"),
+        (["--work_dir", SCRIPT.parent], "contains files not written by quickstart.sh"),
     ],
 )
-def test_a_wrong_call_is_one_sentence(arguments, complaint):
+def test_a_usage_error_is_one_sentence(arguments, complaint):
     refused = quickstart(*arguments)
     assert refused.returncode == 2 and complaint in refused.stderr and refused.stderr.count("\n") == 1
 
 
 @pytest.mark.slow
-def test_the_whole_job_on_a_slice(tmp_path):
+def test_full_run_on_a_slice(tmp_path):
     done = quickstart("--smoke", "--work_dir", tmp_path / "work")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     rows = json.loads((tmp_path / "work" / "compare" / "compare.json").read_text())

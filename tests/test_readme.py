@@ -55,7 +55,7 @@ FURTHER = {
     "--evaluate": "python -m src.tools.evaluate",
 }
 LAUNCHED = re.compile(
-    r"""^launch \w+ (?:"\$\w+" )*(run_\w+\.py|-m src\.tools\.\w+|"\$script")""", re.MULTILINE
+    r"""^launch \w+ (?:"\$\w+" )*(run_\w+\.py|-m src\.tools\.\w+|"\$SCRIPT")""", re.MULTILINE
 )
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
@@ -237,10 +237,10 @@ def check_script(script, arguments):
     text = (ROOT / script).read_text(encoding="utf-8")
     launched = LAUNCHED.search(text)
     if launched:
-        named = re.search(r'take_arguments "([^"]+)"', text)
+        named = re.search(r"^take_arguments (.+)$", text.replace("\\\n", ""), re.MULTILINE)
         values = dict(zip(named[1].split() if named else (), arguments, strict=False))
         arguments = arguments[len(values) :]
-        config_class, resolve = PARSERS[f"python {values.get('script', launched[1])}"]
+        config_class, resolve = PARSERS[f"python {values.get('SCRIPT', launched[1])}"]
         passed = [word for word in arguments if word not in ("--background", "--dry_run")]
         resolve(with_task(config_class, passed))
         return

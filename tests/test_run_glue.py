@@ -1,4 +1,4 @@
-"""scripts/run_glue.sh: order, skipping, going on, failing; its table; slow: the whole of it."""
+"""scripts/run_glue.sh: order, skipping, resuming, failing; its table; slow: a full run."""
 
 import json
 import os
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "scripts" / "run_glue.sh"
 STAGES = ["prepare", "finetune", "task_distill", "export", "evaluate", "evaluate", "evaluate"]
 
-# Stands in for the interpreter: notes what was asked of it, fills the output folder, fails where told to.
+# Fake interpreter: records its arguments, fills the output folder, fails on demand.
 INTERPRETER = """#!/usr/bin/env bash
 printf '%s\\n' "$*" >>calls
 while (($#)) && [[ $1 != --output_dir ]]; do words+=" $1"; shift; done
@@ -37,7 +37,7 @@ mkdir -p "$2/checkpoints"
 
 @pytest.fixture
 def glue_script(tmp_path):
-    """A function that runs the script in an empty folder, with a stand-in for the interpreter."""
+    """A function that runs the script in an empty folder with a fake interpreter."""
     interpreter = tmp_path / "interpreter"
     interpreter.write_text(INTERPRETER)
     interpreter.chmod(0o755)
@@ -81,23 +81,23 @@ def test_each_stage_of_each_task_and_one_table(glue_script):
     assert "== SST-2, distill" in (glue_script.folder / "output/glue/SST-2/log.txt").read_text()
 
 
-def test_what_has_ended_is_skipped_aloud(glue_script):
+def test_completed_stages_are_skipped_and_logged(glue_script):
     assert glue_script(*GIVEN, "--tasks", "RTE").returncode == 0
     again = glue_script(*GIVEN, "--tasks", "RTE")
     assert list(map(kind, again.calls)) == ["glue_table"]
-    assert len(re.findall(r"^== RTE, \w+: done before, skipped$", again.stdout, re.M)) == 7
+    assert len(re.findall(r"^== RTE, \w+: already complete, skipped$", again.stdout, re.M)) == 7
 
 
-def test_a_task_that_fails_does_not_keep_the_others_back(glue_script):
-    broken = glue_script(*GIVEN, "--tasks", "RTE,WNLI", FAIL="run_task_distill.py --task_name RTE", CODE="2")
-    assert broken.returncode == 1 and "failed: RTE; see log.txt" in broken.stderr
-    assert list(map(kind, broken.calls)) == [*STAGES[:3], *STAGES, "glue_table"]
+def test_a_failing_task_does_not_stop_the_others(glue_script):
+    failed = glue_script(*GIVEN, "--tasks", "RTE,WNLI", FAIL="run_task_distill.py --task_name RTE", CODE="2")
+    assert failed.returncode == 1 and "failed: RTE; see log.txt" in failed.stderr
+    assert list(map(kind, failed.calls)) == [*STAGES[:3], *STAGES, "glue_table"]
     assert "this stage fails" in (glue_script.folder / "output/glue/RTE/log.txt").read_text()
-    mended = glue_script(*GIVEN, "--tasks", "RTE,WNLI")
-    assert mended.returncode == 0 and list(map(kind, mended.calls)) == [*STAGES[2:], "glue_table"]
+    fixed = glue_script(*GIVEN, "--tasks", "RTE,WNLI")
+    assert fixed.returncode == 0 and list(map(kind, fixed.calls)) == [*STAGES[2:], "glue_table"]
 
 
-def test_an_interrupted_stage_ends_all_and_is_resumed(glue_script):
+def test_an_interrupted_stage_stops_the_run_and_is_resumed(glue_script):
     student = glue_script.folder / "output/glue/RTE/student/checkpoints"
     stopped = glue_script(*GIVEN, "--tasks", "RTE,WNLI", FAIL="run_task_distill", CODE="130")
     assert stopped.returncode == 130 and list(map(kind, stopped.calls)) == STAGES[:3]
@@ -107,7 +107,7 @@ def test_an_interrupted_stage_ends_all_and_is_resumed(glue_script):
     assert resumed.calls[0].endswith("--output_dir output/glue/RTE/student --resume")
 
 
-def test_what_rests_on_a_new_teacher_is_made_anew(glue_script):
+def test_stages_after_a_new_teacher_run_again(glue_script):
     glue_script(*GIVEN, "--tasks", "RTE")
     subprocess.run(["rm", "-r", glue_script.folder / "output/glue/RTE/teacher"], check=True)
     renewed = glue_script(*GIVEN, "--tasks", "RTE")
@@ -116,15 +116,15 @@ def test_what_rests_on_a_new_teacher_is_made_anew(glue_script):
     assert renewed.calls[1].endswith("/student --overwrite_output_dir")
 
 
-def test_what_rested_on_the_old_teacher_is_not_taken_after_a_failure(glue_script):
+def test_results_of_the_old_teacher_are_not_reused_after_a_failure(glue_script):
     glue_script(*GIVEN, "--tasks", "RTE")
     subprocess.run(["rm", "-r", glue_script.folder / "output/glue/RTE/teacher"], check=True)
     assert glue_script(*GIVEN, "--tasks", "RTE", FAIL="run_finetune", CODE="1").returncode == 1
-    mended = glue_script(*GIVEN, "--tasks", "RTE")
-    assert list(map(kind, mended.calls)) == [*STAGES[1:], "glue_table"]
+    fixed = glue_script(*GIVEN, "--tasks", "RTE")
+    assert list(map(kind, fixed.calls)) == [*STAGES[1:], "glue_table"]
 
 
-def test_a_folder_that_the_script_has_not_made_is_not_deleted(glue_script):
+def test_a_foreign_folder_is_not_deleted(glue_script):
     own = glue_script.folder / "output/glue/RTE/teacher/best/config.json"
     own.parent.mkdir(parents=True)
     own.write_text("kept")
@@ -133,11 +133,11 @@ def test_a_folder_that_the_script_has_not_made_is_not_deleted(glue_script):
     assert "error: RTE, finetune would delete output/glue/RTE/teacher, which this script" in refused.stderr
 
 
-def test_other_flags_than_those_of_an_ended_stage(glue_script):
+def test_changed_flags_of_a_completed_stage_are_refused(glue_script):
     glue_script(*GIVEN, "--tasks", "RTE")
     refused = glue_script(*GIVEN, "--tasks", "RTE", "--finetune", "--seed 3")
     assert refused.returncode == 1 and not refused.calls
-    assert "error: RTE, finetune has ended before with other flags" in refused.stderr
+    assert "error: RTE, finetune is complete with other flags" in refused.stderr
     (glue_script.folder / "data/RTE").mkdir()
     (glue_script.folder / "data/RTE/test.tsv").touch()
     other = glue_script(*GIVEN, "--tasks", "RTE", "--submission", "student")
@@ -152,7 +152,7 @@ def test_quantization_aware_training_on_demand(glue_script):
 
 
 @pytest.mark.parametrize("way", ["export", "q8bert"])
-def test_a_dry_run_prints_commands_that_their_stages_take(glue_script, way):
+def test_dry_run_prints_commands_that_parse(glue_script, way):
     shown = glue_script("--dry_run", "--int8", way, "--submission", "int8")
     assert shown.returncode == 0 and not shown.calls
     assert not (glue_script.folder / "output").exists()
@@ -167,7 +167,7 @@ def test_a_dry_run_prints_commands_that_their_stages_take(glue_script, way):
 @pytest.mark.parametrize(
     "arguments, complaint",
     [
-        ([], "--pretrained is needed"),
+        ([], "--pretrained is required"),
         (["--pretrained", "absent"], "--pretrained absent is not a folder"),
         ([*GIVEN, "--data_dir", "absent"], "--data_dir absent is not a folder"),
         ([*GIVEN, "--general_student", "absent"], "--general_student absent is not a folder"),
@@ -181,7 +181,7 @@ def test_a_dry_run_prints_commands_that_their_stages_take(glue_script, way):
         (["--task", "RTE"], "unknown flag --task"),
     ],
 )
-def test_a_wrong_call_is_one_sentence(glue_script, arguments, complaint):
+def test_a_usage_error_is_one_sentence(glue_script, arguments, complaint):
     refused = glue_script(*arguments)
     assert refused.returncode == 2 and complaint in refused.stderr and refused.stderr.count("\n") == 1
     assert not refused.calls and not (glue_script.folder / "output").exists()
@@ -236,7 +236,7 @@ def test_the_table(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("teacher", [0.0, -0.05])
-def test_a_teacher_at_zero_or_below_has_no_share(tmp_path, teacher):
+def test_no_retention_for_a_teacher_at_or_below_zero(tmp_path, teacher):
     results(
         tmp_path,
         "CoLA",
@@ -247,14 +247,14 @@ def test_a_teacher_at_zero_or_below_has_no_share(tmp_path, teacher):
     assert row["student"] == 0.1 and row["student_kept"] is None
 
 
-def test_no_results_at_all(tmp_path):
+def test_no_results(tmp_path):
     with pytest.raises(UserError, match="holds no evaluation"):
         glue_table(parse(GlueTableConfig, ["--output_dir", str(tmp_path)]).config)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
-def test_two_tasks_in_earnest(tmp_path, vocabulary):
+def test_two_tasks_end_to_end(tmp_path, vocabulary):
     for name in ("MNLI", "STS-B"):
         glue.write_task(tmp_path / "data" / name, TASKS[name])
     config = tiny.TINY.replace(labels=(), num_hidden_layers=1)
@@ -288,4 +288,4 @@ def test_two_tasks_in_earnest(tmp_path, vocabulary):
     submitted = {path.name for path in (tmp_path / "output/glue/submission").iterdir()}
     assert submitted == {"MNLI-m.tsv", "MNLI-mm.tsv", "AX.tsv", "STS-B.tsv"}
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
-    assert again.returncode == 0 and again.stdout.count("done before, skipped") == 14
+    assert again.returncode == 0 and again.stdout.count("already complete, skipped") == 14
