@@ -1,17 +1,21 @@
-"""python -m benchmarks.bench_epoch: epochs of TinyBERT's two phases over SST-2 against PyTorch.
+"""python -m benchmarks.bench_epoch: epochs of TinyBERT's two phases over SST-2, compared with PyTorch.
 
-The peer pads each row to 64 tokens and asks the teacher in every step, as the original does; beside it stands
-`easy`, PyTorch with the batches sorted by length and products in bfloat16. This project runs as its defaults
-make it. A slice of the rows is trained on; what a step of each length took is scaled by the number of such
-batches in the whole. Each side has a process of its own and all take turns; docs/performance.md says more.
+The peer pads each row to 64 tokens and runs the teacher in every step, as in the original; `easy` is PyTorch
+with batches sorted by length and bfloat16 matmuls. This project runs with its defaults. Only a slice of the
+rows is trained on: the step time of each length is multiplied by the number of such batches in the full data.
+Each peer has its own process and they take turns; see docs/performance.md.
 """
 
-from benchmarks.comparison import BATCH, DROPOUT, EASY, ORIGINAL, against_pytorch, parser_of
-from benchmarks.report import absent_row, publish, row_of
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.comparison import BATCH, DROPOUT, EASY, ORIGINAL, against_pytorch, make_parser
+from benchmarks.report import publish, row_of, unavailable_row
 from src.errors import run_main
 
 PRODUCT, TORCH = ("first", "later", "phase2"), ("phase1", "phase2")
-# Row -> (precision, our task, that of PyTorch).
+# Row -> (precision, task of this project, task of PyTorch).
 ROWS = {
     "epoch_first_fp32": ("fp32", "first", "phase1"),
     "epoch_later_fp32": ("fp32", "later", "phase1"),
@@ -20,18 +24,20 @@ ROWS = {
 }
 
 
-def main(argv=None):
-    """Measure and print; --json and --plot write the figures."""
-    flags = flags_of(__doc__, argv)
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure and print; --json and --plot write the results."""
+    flags = parse_flags(__doc__, argv)
     measured = measure(flags)
     publish([_row(name, measured) for name in ROWS], flags, **measured)
 
 
-def flags_of(text, argv, *more):
-    """The flags of a benchmark of epochs; `more` are (name, settings) of its own."""
-    parser = parser_of(text)
-    parser.add_argument("--easy", default="autocast", choices=EASY, help="the easy way that stands beside")
-    for name, settings in more:
+def parse_flags(
+    description: str, argv: Sequence[str] | None, *extra: tuple[str, dict[str, Any]]
+) -> argparse.Namespace:
+    """Parse the flags of an epoch benchmark; `extra` are additional (name, add_argument settings)."""
+    parser = make_parser(description)
+    parser.add_argument("--easy", default="autocast", choices=EASY, help="PyTorch variant to run as `easy`")
+    for name, settings in extra:
         parser.add_argument(name, **settings)
     flags = parser.parse_args(argv)
     flags.rounds = flags.rounds or (2 if flags.quick else 3)
@@ -39,8 +45,8 @@ def flags_of(text, argv, *more):
     return flags
 
 
-def measure(flags):
-    """{seconds: {peer: {task: seconds of an epoch of each round}}, compile, memory, absent: {peer: ...}}."""
+def measure(flags: argparse.Namespace) -> dict[str, dict]:
+    """Return {seconds: {peer: {task: epoch seconds by round}}, compile, memory, absent: {peer: ...}}."""
     with against_pytorch(flags, [flags.easy], True, DROPOUT, {}) as peers:
         peers.prepare([1, 2])
         steps = {ORIGINAL: 2 if flags.quick else 4, flags.easy: 5 if flags.quick else 10}
@@ -48,27 +54,27 @@ def measure(flags):
         order[1:1] = [("fp32", "first"), ("fp32", "later")]
         order[4:4] = [("bf16", "first"), ("bf16", "later")]
         order += [(name, task) for task in PRODUCT[2:] for name in ("fp32", "bf16")]
-        seconds = {name: {} for name, _ in order}
+        seconds: dict[str, dict[str, list[float | None]]] = {name: {} for name, _ in order}
         for _ in range(flags.rounds):
             for name, task in order:
-                found = peers.seconds(name, task, steps.get(name, 0))
-                seconds[name].setdefault(task, []).append(found)
+                timed = peers.epoch_seconds(name, task, steps.get(name, 0))
+                seconds[name].setdefault(task, []).append(timed)
         seconds["easy"] = seconds.pop(flags.easy)
         names = (ORIGINAL, "fp32", "bf16")
         return {
             "seconds": seconds,
-            "compile": {name: peers.compiling(name) for name in names},
+            "compile": {name: peers.compile_seconds(name) for name in names},
             "memory": {name: peers.memory(name) for name in names},
-            "absent": peers.absent,
+            "absent": peers.unavailable,
         }
 
 
-def _row(name, measured):
-    precision, ours, theirs = ROWS[name]
+def _row(name: str, measured: dict[str, dict]) -> dict[str, Any]:
+    precision, task, torch_task = ROWS[name]
     if precision in measured["absent"]:
-        return absent_row(name, measured["absent"][precision])
+        return unavailable_row(name, measured["absent"][precision])
     seconds, memory = measured["seconds"], measured["memory"]
-    columns = (seconds[precision][ours], seconds[ORIGINAL][theirs], seconds["easy"][theirs])
+    columns = (seconds[precision][task], seconds[ORIGINAL][torch_task], seconds["easy"][torch_task])
     return row_of(name, *columns, (memory[precision], memory[ORIGINAL]))
 
 

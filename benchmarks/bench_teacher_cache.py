@@ -1,36 +1,37 @@
-"""python -m benchmarks.bench_teacher_cache: phase-1 epochs with the teacher cache against those without.
+"""python -m benchmarks.bench_teacher_cache: phase-1 epochs with the teacher cache and without.
 
-The peer is this project with `--teacher_cache off`: the teacher is in every step. Rows, turns and scaling are
-those of bench_epoch, with all defaults.
+The peer is this project with `--teacher_cache off`, which runs the teacher in every step. Rows, turns and
+scaling are those of bench_epoch, with all defaults.
 """
 
 import statistics
+from collections.abc import Sequence
 
-from benchmarks.comparison import BATCH, Comparison, parser_of
+from benchmarks.comparison import BATCH, Comparison, make_parser
 from src.errors import run_main
 from src.files import write_json
 
 ROWS = ("teacher_cache_first_epoch", "teacher_cache_later_epochs")
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print; --json also writes {"rows": [{"name", "ratio", "low", "high"}]}."""
-    flags = parser_of(__doc__, plot=False).parse_args(argv)
+    flags = make_parser(__doc__, plot=False).parse_args(argv)
     flags.rounds = flags.rounds or (2 if flags.quick else 3)
     flags.rows = flags.rows or (15 if flags.quick else 50) * BATCH
     with Comparison(flags) as peers:
         peers.add_product("cached", td_phase2_epoch_size=0)
-        peers.add_product("asking", td_phase2_epoch_size=0, teacher_cache="off")
+        peers.add_product("uncached", td_phase2_epoch_size=0, teacher_cache="off")
         peers.prepare([1])
-        order = [("cached", "first"), ("asking", "step"), ("cached", "later")]
-        rounds = [[peers.seconds(name, task) for name, task in order] for _ in range(flags.rounds)]
+        order = [("cached", "first"), ("uncached", "step"), ("cached", "later")]
+        rounds = [[peers.epoch_seconds(name, task) for name, task in order] for _ in range(flags.rounds)]
     rows = []
-    for name, place in zip(ROWS, (0, 2), strict=True):
-        ratios = [times[place] / times[1] for times in rounds]
-        seconds = statistics.median(times[place] for times in rounds)
+    for name, index in zip(ROWS, (0, 2), strict=True):
+        ratios = [times[index] / times[1] for times in rounds]
+        seconds = statistics.median(times[index] for times in rounds)
         row = {"name": name, "ratio": statistics.median(ratios), "low": min(ratios), "high": max(ratios)}
         spread = f"({row['low']:.3f} to {row['high']:.3f})"
-        print(f"{name:<28}{row['ratio']:6.3f}  {spread:<18}{seconds:9.1f} s an epoch", flush=True)
+        print(f"{name:<28}{row['ratio']:6.3f}  {spread:<18}{seconds:9.1f} s per epoch", flush=True)
         rows.append(row)
     if flags.json:
         write_json(flags.json, {"rows": rows})

@@ -1,14 +1,17 @@
-"""The things that bench_kernels times, each made with kernels and with plain operators.
+"""Computations timed by bench_kernels, each built with C++ kernels and with plain operators.
 
 Letters: B batch, S length, H hidden, N heads, R rows (B * S).
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from benchmarks.comparison import NO_DROPOUT
 from src.config.bert_config import BertConfig, preset
 from src.config.data_config import DeviceConfig
 from src.config.train_config import TrainConfig
@@ -17,42 +20,46 @@ from src.distill.objective import intermediate_rows
 from src.kernels.layers import bind_dropout
 from src.model.attention import SelfAttention
 from src.model.bert import BertClassifier
-from src.model.layers import Dense
-from src.quant.quantizers import Symmetric
-from src.stages.model.device import setup_device
+from src.model.layers import Dense, Layers
+from src.quant.quantizers import Operators, Symmetric
+from src.stages.model.device import DeviceSetup, setup_device
 from src.stages.training.fit import freeze
 from src.train.optimizer import adam_weight_decay, polynomial_schedule
 from src.train.train_step import LossScale, SquaredNorm, TrainStep
 
-NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 LABELS = {"labels": ("0", "1")}
 
 
-def normal(*shape):
+Calls = tuple[Callable[[], object], ...]  # one per version: with kernels, with plain operators
+CellOrOperator = Callable[..., Any]
+
+
+def normal(*shape: int) -> Tensor:
+    """Draw a float32 tensor from the standard normal distribution, with a fixed seed."""
     return Tensor(np.random.default_rng(0).standard_normal(shape).astype(np.float32))
 
 
 class Gradient(nn.Cell):
-    """Outputs of a cell, and the gradients of its inputs, touched so that none is left out."""
+    """Sum of a cell's outputs with all gradients, so that no part of the graph is optimized away."""
 
-    def __init__(self, cell, places):
+    def __init__(self, cell: CellOrOperator, positions: int | tuple[int, ...]) -> None:
         super().__init__()
         self.total = Total(cell)
         weights = list(self.total.trainable_params())
-        self.gradient = ms.value_and_grad(self.total, places, weights or None)
+        self.gradient = ms.value_and_grad(self.total, positions, weights or None)
 
-    def construct(self, *inputs):
+    def construct(self, *inputs: Tensor) -> tuple[Any, ...]:
         return self.gradient(*inputs)
 
 
 class Total(nn.Cell):
-    """The sum of a cell's outputs."""
+    """Sum of a cell's outputs."""
 
-    def __init__(self, cell):
+    def __init__(self, cell: CellOrOperator) -> None:
         super().__init__()
         self.cell = cell
 
-    def construct(self, *inputs):
+    def construct(self, *inputs: Tensor) -> Tensor:
         outputs = self.cell(*inputs)
         if not isinstance(outputs, tuple):
             outputs = (outputs,)
@@ -63,56 +70,56 @@ class Total(nn.Cell):
 
 
 class Attend(nn.Cell):
-    """Self-attention of rows without padding."""
+    """Self-attention over rows without padding."""
 
-    def __init__(self, config, layers, rows, length):
+    def __init__(self, config: BertConfig, layers: Layers, rows: int, length: int) -> None:
         super().__init__()
         self.attention = SelfAttention(config, layers)
         self.mask_bias = Tensor(np.zeros((rows, 1, 1, length), np.float32))
         self.shape = (rows, length)
 
-    def construct(self, hidden):
+    def construct(self, hidden: Tensor) -> Tensor:
         return self.attention(hidden, self.mask_bias, self.shape)
 
 
-class Rounded(nn.Cell):
-    """A tensor on an 8-bit grid of its own largest magnitude."""
+class FakeQuantized(nn.Cell):
+    """Symmetric 8-bit fake quantization, clipped at the tensor's absolute maximum."""
 
-    def __init__(self, operators):
+    def __init__(self, operators: Operators) -> None:
         super().__init__()
         self.quantizer = Symmetric(8, operators=operators)
 
-    def construct(self, x):
+    def construct(self, x: Tensor) -> Tensor:
         return self.quantizer(x, self.quantizer.measure(x))
 
 
-class Compare(nn.Cell):
-    """A loss as a cell."""
+class TeacherLoss(nn.Cell):
+    """A distillation loss as a cell."""
 
-    def __init__(self, loss, mask):
+    def __init__(self, loss: CellOrOperator, mask: Tensor) -> None:
         super().__init__()
         self.loss, self.mask = loss, mask
 
-    def construct(self, student, teacher):
+    def construct(self, student: Tensor, teacher: Tensor) -> Tensor:
         return self.loss(student, ops.stop_gradient(teacher), self.mask)
 
 
-class Parts:
-    """What can be timed at one size."""
+class KernelPairs:
+    """All timed computations at one size: `teacher` {BertConfig field: value}, `rows` of `length` tokens."""
 
-    def __init__(self, teacher, rows, length):
+    def __init__(self, teacher: Mapping[str, Any], rows: int, length: int) -> None:
         self.teacher = BertConfig(**teacher, **LABELS, **NO_DROPOUT)
         self.rows, self.length = rows, length
-        self.devices = [setup_device(DeviceConfig(kernels=kind), print) for kind in ("auto", "off")]
+        self.devices = [setup_device(DeviceConfig(kernels=mode), print) for mode in ("auto", "off")]
 
-    def operators(self):
-        """{name: function that makes the calls}: forward alone, and forward with gradients."""
+    def operators(self) -> dict[str, Callable[[], Calls]]:
+        """Return {name: factory of the calls}: forward only, and forward with gradients."""
         tokens, config = self.rows * self.length, self.teacher
         width, inner, heads = config.hidden_size, config.intermediate_size, config.num_attention_heads
         mask = Tensor(np.ones((self.rows, self.length), np.float32))
-        square = (self.rows, heads, self.length, self.length)
+        scores = (self.rows, heads, self.length, self.length)
         hidden, vector = normal(tokens, width), normal(width)
-        made = {
+        computations: dict[str, tuple[Callable[[DeviceSetup], CellOrOperator], tuple[Tensor, ...]]] = {
             "bias and GELU": (
                 lambda d: d.layers.activations["gelu"](),
                 (normal(tokens, inner), normal(inner)),
@@ -125,42 +132,44 @@ class Parts:
                 lambda d: Attend(config, d.layers, self.rows, self.length),
                 (hidden,),
             ),
-            "fake quantization": (lambda d: Rounded(d.quantizers), (normal(tokens, inner),)),
-            "loss of hidden states": (lambda d: Compare(self._loss(d, 0), mask), (hidden, hidden + 1)),
+            "fake quantization": (lambda d: FakeQuantized(d.quantizers), (normal(tokens, inner),)),
+            "loss of hidden states": (lambda d: TeacherLoss(self._loss(d, 0), mask), (hidden, hidden + 1)),
             "loss of attention scores": (
-                lambda d: Compare(self._loss(d, 1), mask),
-                (normal(*square), normal(*square) + 1),
+                lambda d: TeacherLoss(self._loss(d, 1), mask),
+                (normal(*scores), normal(*scores) + 1),
             ),
         }
-        named = {}
-        for name, (constructor, inputs) in made.items():
-            named[name] = partial(self._calls, constructor, inputs, gradient=False)
-            named[f"{name}, with gradients"] = partial(self._calls, constructor, inputs, gradient=True)
+        factories: dict[str, Callable[[], Calls]] = {}
+        for name, (constructor, inputs) in computations.items():
+            factories[name] = partial(self._calls, constructor, inputs, gradient=False)
+            factories[f"{name}, with gradients"] = partial(self._calls, constructor, inputs, gradient=True)
         weights = [normal(30522, 312), *(normal(1200, 312) for _ in range(12))]
         norm = partial(self._calls, lambda d: d.squared_norm or SquaredNorm(), weights, gradient=False)
-        named["squared norm of 14 million numbers"] = norm
-        return named
+        factories["squared norm of 14 million numbers"] = norm
+        return factories
 
-    def steps(self, dropout):
-        """Calls of a whole step of phase 1, 3L-312 student; the update is part of it."""
+    def steps(self, dropout: float) -> Calls:
+        """Return the calls of a complete phase-1 train step with a 3L-312 student, update included."""
         batch, steps = self._batch(), [self._step(device, dropout) for device in self.devices]
         return tuple(lambda step=step: step(*batch)[0].asnumpy() for step in steps)
 
-    def _loss(self, device, place):
-        row = intermediate_rows(1.0, 1.0, 1.0, **device.losses)[1 + place]
+    def _loss(self, device: DeviceSetup, index: int) -> CellOrOperator:
+        row = intermediate_rows(1.0, 1.0, 1.0, **device.losses)[1 + index]
         return row.loss
 
-    def _calls(self, constructor, inputs, gradient):
+    def _calls(
+        self, constructor: Callable[[DeviceSetup], CellOrOperator], inputs: Sequence[Tensor], gradient: bool
+    ) -> Calls:
         cells = []
         for device in self.devices:
             cell = constructor(device)
             if isinstance(cell, nn.Cell):
                 cell.set_train(gradient)
-            places = tuple(range(len(inputs))) if len(inputs) > 1 else 0
-            cells.append(Gradient(cell, places) if gradient else Whole(cell))
-        return tuple(lambda cell=cell: _first(cell(*inputs)) for cell in cells)
+            positions = tuple(range(len(inputs))) if len(inputs) > 1 else 0
+            cells.append(Gradient(cell, positions) if gradient else Forward(cell))
+        return tuple(lambda cell=cell: _wait(cell(*inputs)) for cell in cells)
 
-    def _step(self, device, dropout):
+    def _step(self, device: DeviceSetup, dropout: float) -> TrainStep:
         rates = {name: dropout for name in NO_DROPOUT}
         config = preset("3L-312", **LABELS, **rates)
         student = BertClassifier(config, device.layers)
@@ -176,30 +185,30 @@ class Parts:
         scale = LossScale(65536.0, 2.0, 50)
         return TrainStep(network, optimizer, scale, 1.0, squared_norm=device.squared_norm)
 
-    def _batch(self):
+    def _batch(self) -> tuple[Tensor, ...]:
         shape = (self.rows, self.length)
-        draw = np.random.default_rng(0)
-        lengths = draw.integers(self.length // 2, self.length + 1, self.rows)
+        rng = np.random.default_rng(0)
+        lengths = rng.integers(self.length // 2, self.length + 1, self.rows)
         mask = (np.arange(self.length) < lengths[:, None]).astype(np.int32)
-        ids = draw.integers(1000, 20_000, shape).astype(np.int32) * mask
+        ids = rng.integers(1000, 20_000, shape).astype(np.int32) * mask
         labels, weights = np.zeros(self.rows, np.int32), np.ones(self.rows, np.float32)
         columns = (ids, np.zeros_like(ids), mask, labels, weights)
         return tuple(map(Tensor, columns))
 
 
-class Whole(nn.Cell):
-    """A cell or an operator as a network of its own."""
+class Forward(nn.Cell):
+    """Wraps a cell or an operator as a network."""
 
-    def __init__(self, cell):
+    def __init__(self, cell: CellOrOperator) -> None:
         super().__init__()
         self.cell = cell
 
-    def construct(self, *inputs):
+    def construct(self, *inputs: Tensor) -> Any:
         return self.cell(*inputs)
 
 
-def _first(value):
-    # Reading one output waits for the whole graph.
+def _wait(value: Any) -> np.ndarray:
+    # Reading one output waits until the whole graph has run.
     while isinstance(value, (tuple, list)):
         value = value[0]
     return value.asnumpy()

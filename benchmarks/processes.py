@@ -1,7 +1,7 @@
-"""Subjects in processes of their own, which take turns: each keeps its models, and works only when asked.
+"""Runs benchmark subjects in separate processes: models stay loaded and compute only when called.
 
-A request is a line of JSON on the process's standard input, {"call", **arguments}; the answer is a line on
-its standard output. All else that it prints goes to its log.
+A request is a line of JSON on the subprocess's standard input, {"call", **arguments}; the response is a line
+of JSON on its standard output. Everything else that it prints goes to its log file.
 """
 
 import importlib
@@ -10,23 +10,32 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from src.errors import UserError
 
 SAMPLED_EVERY = 0.05  # seconds
-# What a subject computes with is its own choice, whatever the shell says.
-CHOSEN = ("OMP_", "KMP_", "GOMP_", "MKL_", "ONEDNN_", "DNNL_", "ATEN_")
-OWN_REFUSAL = "refused"
+# Subjects choose their own threading settings: variables with these prefixes are not inherited.
+NOT_INHERITED = ("OMP_", "KMP_", "GOMP_", "MKL_", "ONEDNN_", "DNNL_", "ATEN_")
+ERROR = "error"
 
 
 class Peer:
-    """A process with one subject: `module:Class` made with `options`, under its own `environment`."""
+    """A subprocess with one subject: `module:Class`, constructed from `options`, with extra `environment`."""
 
-    def __init__(self, name, subject, options, environment, folder):
+    def __init__(
+        self,
+        name: str,
+        subject: str,
+        options: Mapping[str, Any],
+        environment: Mapping[str, str],
+        folder: str | Path,
+    ) -> None:
         self.name, self.memory = name, 0.0
         self.log = Path(folder) / f"{name}.log"
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(CHOSEN)}
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(NOT_INHERITED)}
         command = [sys.executable, "-m", "benchmarks.processes", subject, json.dumps(options)]
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
@@ -35,75 +44,75 @@ class Peer:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env={**kept, **environment},
+                env={**inherited, **environment},
             )
 
-    def send(self, call, **arguments):
-        """Have a method of the subject called; what it returns comes by `receive`."""
+    def send(self, call: str, **arguments: Any) -> None:
+        """Request a call of one of the subject's methods; `receive` returns its result."""
         print(json.dumps({"call": call, **arguments}), file=self.process.stdin, flush=True)
 
-    def receive(self):
-        """The answer {name: value}. Raises UserError for what the subject refuses or dies of."""
-        line = self.process.stdout.readline()
+    def receive(self) -> dict[str, Any]:
+        """Return the response {name: value}. Raises UserError if the subject did or its process died."""
+        line = self.process.stdout.readline() if self.process.stdout else ""
         if not line:
             raise UserError(f"{self.name} died ({last_line(self.log.read_text(errors='replace'))})")
-        answer = json.loads(line)
-        self.memory = max(self.memory, answer.pop("memory"))
-        if OWN_REFUSAL in answer:
-            raise UserError(answer[OWN_REFUSAL])
-        return answer
+        response = json.loads(line)
+        self.memory = max(self.memory, response.pop("memory"))
+        if ERROR in response:
+            raise UserError(response[ERROR])
+        return response
 
-    def ask(self, call, **arguments):
-        """`send` and `receive`."""
+    def request(self, call: str, **arguments: Any) -> dict[str, Any]:
+        """Call `send`, then `receive`."""
         self.send(call, **arguments)
         return self.receive()
 
-    def close(self):
-        """End the process."""
+    def close(self) -> None:
+        """Terminate the subprocess."""
         self.process.terminate()
         self.process.communicate()
 
 
-def last_line(text):
-    """The last line of what a process said."""
+def last_line(text: str) -> str:
+    """Return the last line of a process's output."""
     return (text.strip().splitlines() or ["no message"])[-1]
 
 
 class AnonymousMemory(threading.Thread):
-    """Keeps the largest resident memory of this process that belongs to no file, in GB."""
+    """Samples the peak anonymous resident memory (RssAnon) of this process, in GB."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(daemon=True)
-        self.peak, self._ended = 0.0, threading.Event()
+        self.peak, self._stopped = 0.0, threading.Event()
 
-    def run(self):
-        while not self._ended.wait(SAMPLED_EVERY):
+    def run(self) -> None:
+        while not self._stopped.wait(SAMPLED_EVERY):
             self.sample()
 
-    def sample(self):
-        """Look now; returns the peak."""
+    def sample(self) -> float:
+        """Take a sample now; returns the peak."""
         with open("/proc/self/status") as lines:
             kilobytes = next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
         self.peak = max(self.peak, kilobytes * 1024 / 1e9)
         return self.peak
 
 
-def serve(subject, options):
-    """Answer requests until the input ends."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what frameworks print
+def serve(subject: str, options: Mapping[str, Any]) -> None:
+    """Serve requests from standard input until it is closed."""
+    responses = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # output of the frameworks goes to the log
     memory = AnonymousMemory()
     memory.start()
     module, name = subject.split(":")
-    made = None
+    instance = None
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            made = made or getattr(importlib.import_module(module), name)(**options)
-            answer = getattr(made, request.pop("call"))(**request)
-        except UserError as refusal:
-            answer = {OWN_REFUSAL: str(refusal)}
-        print(json.dumps({**answer, "memory": memory.sample()}), file=answers, flush=True)
+            instance = instance or getattr(importlib.import_module(module), name)(**options)
+            response = getattr(instance, request.pop("call"))(**request)
+        except UserError as error:
+            response = {ERROR: str(error)}
+        print(json.dumps({**response, "memory": memory.sample()}), file=responses, flush=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import time
 import mindspore as ms
 import numpy as np
 
-from benchmarks.sst2_lengths import MAX_SEQ_LENGTH, slice_of, whole_table
+from benchmarks.sst2_lengths import MAX_SEQ_LENGTH, full_dataset, slice_of
 from src.config import td_config
 from src.data.dataloader import BucketDataLoader
 from src.distill.cached_teacher import CachedTeacher
@@ -66,7 +66,7 @@ class Product:
         task, resolved = td_config.resolve([f"--{name}={value}" for name, value in flags.items()])
         self.run_of_stage = Run("task_distill", task, resolved)
         log = self.run_of_stage.logger.info
-        whole = whole_table(data_dir)
+        whole = full_dataset(data_dir)
         files = load.read_model(teacher, log)
         distillation = Distillation(self.run_of_stage, files, None, [(data_dir, whole)] * 2)
         self.whole, part = distillation.batches, slice_of(whole, rows)

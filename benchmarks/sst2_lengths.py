@@ -1,4 +1,4 @@
-"""Rows as long as those of SST-2, so that what depends on lengths is measured without the data."""
+"""Random rows with the length distribution of SST-2, for timings that depend on lengths but need no data."""
 
 import numpy as np
 
@@ -7,8 +7,8 @@ from src.data.dataset import TokenizedDataset
 
 MAX_SEQ_LENGTH = 64
 VOCABULARY = 30522
-# How many of SST-2's 67,349 training sentences have n tokens, n from 0 to 64, [CLS] and [SEP] included:
-# GLUE's train.tsv (Wang et al. 2018; Socher et al. 2013) in the pieces of bert-base-uncased, cut at 64.
+# Number of SST-2's 67,349 training sentences with n tokens, n from 0 to 64, [CLS] and [SEP] included:
+# GLUE's train.tsv (Wang et al. 2018; Socher et al. 2013), tokenized by bert-base-uncased, truncated to 64.
 COUNTS = (
     0, 0, 0, 1978, 5323, 6064, 5345, 4749, 4155, 3713, 3267, 2947, 2650, 2413, 2138, 1950, 1777, 1661, 1515,
     1373, 1285, 1132, 1106, 1046, 909, 820, 806, 733, 692, 628, 538, 491, 442, 448, 400, 337, 304, 286, 242,
@@ -16,22 +16,22 @@ COUNTS = (
 )  # fmt: skip
 
 
-def whole_table(records=""):
-    """All training rows of the folder `records` that prepare wrote; without one random tokens of COUNTS."""
+def full_dataset(records: str = "") -> TokenizedDataset:
+    """Read all training rows from the folder `records`; without one, draw random tokens by COUNTS."""
     if records:
-        from src.data.splits import read_split  # brings MindSpore, which PyTorch's process does without
+        from src.data.splits import read_split  # imports MindSpore, which PyTorch's process does not need
 
         return read_split(TaskDistillConfig(seq_length=MAX_SEQ_LENGTH), records, "train")
-    draw = np.random.default_rng(0)
-    lengths = draw.permutation(np.repeat(np.arange(len(COUNTS)), COUNTS))
-    tokens = draw.integers(1000, VOCABULARY, lengths.sum())
-    labels = draw.integers(0, 2, len(lengths))
+    rng = np.random.default_rng(0)
+    lengths = rng.permutation(np.repeat(np.arange(len(COUNTS)), COUNTS))
+    tokens = rng.integers(1000, VOCABULARY, lengths.sum())
+    labels = rng.integers(0, 2, len(lengths))
     return TokenizedDataset.from_flat(tokens, np.zeros_like(tokens), lengths, labels, MAX_SEQ_LENGTH)
 
 
-def slice_of(table, rows):
-    """`rows` rows of a table, taken evenly from its shortest to its longest."""
-    order = np.argsort(table.lengths, kind="stable")
-    places = ((np.arange(rows) + 0.5) * table.rows / rows).astype(np.int64)
-    # In a random order again: what reads row after row must not meet them sorted.
-    return table.take(np.random.default_rng(0).permutation(order[places]))
+def slice_of(dataset: TokenizedDataset, rows: int) -> TokenizedDataset:
+    """Take `rows` rows of a dataset, evenly spaced from its shortest to its longest."""
+    order = np.argsort(dataset.lengths, kind="stable")
+    indices = ((np.arange(rows) + 0.5) * dataset.rows / rows).astype(np.int64)
+    # Shuffle: sequential readers should not see rows sorted by length.
+    return dataset.take(np.random.default_rng(0).permutation(order[indices]))

@@ -1,4 +1,7 @@
-"""A subject of the benchmarks that always takes as long: nothing is computed."""
+"""A benchmark subject that computes nothing and reports constant step times."""
+
+from collections.abc import Sequence
+from typing import Any
 
 from src.errors import UserError
 
@@ -6,20 +9,20 @@ SECONDS = {"step": 0.9, "first": 0.3, "later": 0.09, "phase2": 0.08, "phase1": 1
 
 
 class Steady:
-    """A side of a comparison, whichever its options are of: bf16 is refused."""
+    """Stands in for both Product and PyTorch; rejects bf16."""
 
-    def __init__(self, **options):
-        own = options.get("flags", {})
-        if own.get("matmul_precision") == "bf16":
+    def __init__(self, **options: Any) -> None:
+        flags = options.get("flags", {})
+        if flags.get("matmul_precision") == "bf16":
             raise UserError("this processor has no bf16")
-        self.seconds = SECONDS if own else {"phase1": 1.0, "phase2": 0.8}
-        self.faster = 2 if options.get("fused") else 1
+        self.seconds = SECONDS if flags else {"phase1": 1.0, "phase2": 0.8}
+        self.speedup = 2 if options.get("fused") else 1
 
-    def prepare(self, phases, warm_up):
-        """Nothing to do."""
-        described = f"{phases}, {warm_up} steps"
-        return {"counts": {"64": 2}, "compile": {"phase 1, 64": 0.26}, "described": described}
+    def prepare(self, phases: Sequence[int], warm_up: int) -> dict[str, Any]:
+        """Report two batches of length 64."""
+        description = f"{phases}, {warm_up} steps"
+        return {"counts": {"64": 2}, "compile": {"phase 1, 64": 0.26}, "description": description}
 
-    def run(self, task, steps):
-        """`steps` steps, or ten."""
-        return {"steps": [["64", self.seconds[task] / self.faster]] * (steps or 10), "rest": 0.0}
+    def run(self, task: str, steps: int) -> dict[str, Any]:
+        """Report `steps` steps, or ten if 0."""
+        return {"steps": [["64", self.seconds[task] / self.speedup]] * (steps or 10), "rest": 0.0}

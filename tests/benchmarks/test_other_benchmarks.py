@@ -1,4 +1,4 @@
-"""The benchmarks that compare no training: that they run, and what they write."""
+"""The benchmarks of kernels and serving run and write their results."""
 
 import json
 
@@ -25,7 +25,7 @@ def test_serving_against_pytorch(tmp_path, capsys):
     from benchmarks import bench_serving
 
     models = ["--models", "small=random:3L-312", "--peer", "3L-312", "--output_dir", str(tmp_path / "out")]
-    little = ["--lengths", "8", "--repeats", "2", "--batches", "1", "--threads", "1"]
-    bench_serving.main(models + little)
+    small = ["--lengths", "8", "--repeats", "2", "--batches", "1", "--threads", "1"]
+    bench_serving.main(models + small)
     table = capsys.readouterr().out
     assert "torch 3L-312" in table and "small" in table

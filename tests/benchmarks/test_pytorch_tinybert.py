@@ -1,4 +1,4 @@
-"""The PyTorch reference of the benchmarks has the losses of this project: same weights, same batch."""
+"""The PyTorch reference of the benchmarks computes the same losses: same weights, same batch."""
 
 import numpy as np
 import pytest
@@ -23,11 +23,11 @@ TEMPERATURE = 2.0
 
 @pytest.fixture(scope="module")
 def arrays():
-    """Weights of teacher, student and projection, in their Hugging Face names."""
-    draw = np.random.default_rng(2)
-    fit = {"weight": draw.standard_normal((32, 16)), "bias": draw.standard_normal(32)}
-    fit = {name: (0.2 * array).astype(np.float32) for name, array in fit.items()}
-    return random_arrays(TINY, 0), random_arrays(STUDENT, 1), fit
+    """Weights of teacher, student and projection, by Hugging Face names."""
+    rng = np.random.default_rng(2)
+    projection = {"weight": rng.standard_normal((32, 16)), "bias": rng.standard_normal(32)}
+    projection = {name: (0.2 * array).astype(np.float32) for name, array in projection.items()}
+    return random_arrays(TINY, 0), random_arrays(STUDENT, 1), projection
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +42,12 @@ def reference(arrays, tmp_path_factory):
         write_directory(folder, weights, config)
         networks.append(load_bert(str(folder)))
     network = TinyBert(*networks, LAYER_MAP)
-    network.fit.load_state_dict({name: torch.from_numpy(array) for name, array in arrays[2].items()})
+    network.projection.load_state_dict({name: torch.from_numpy(array) for name, array in arrays[2].items()})
     return network
 
 
-def ours(arrays, phase, batch):
-    """The parts of this project's loss."""
+def loss_parts(arrays, phase, batch):
+    """Loss parts of this project."""
     layers = setup_device(DeviceConfig(device_target="CPU", kernels="off"), print).layers
     networks = []
     for config, weights in zip((TINY, STUDENT), arrays, strict=False):
@@ -67,34 +67,34 @@ def ours(arrays, phase, batch):
     return network.set_train(False)(*map(Tensor, columns))[1].asnumpy()
 
 
-def theirs(network, losses, batch, **more):
-    """The parts of the reference's loss."""
+def reference_parts(network, losses, batch, **options):
+    """Loss parts of the PyTorch reference."""
     import torch
 
     network.eval()
-    return [part.item() for part in losses([torch.from_numpy(c.astype(np.int64)) for c in batch], **more)]
+    return [part.item() for part in losses([torch.from_numpy(c.astype(np.int64)) for c in batch], **options)]
 
 
 @pytest.mark.parametrize("padded", [False, True])
-def test_phase_1(arrays, reference, padded):
+def test_losses_of_phase_1(arrays, reference, padded):
     batch = token_batch()
     if not padded:
         batch = batch[0] + 5 * (1 - batch[2]), batch[1], np.ones_like(batch[2])
-    expected = theirs(reference, reference.intermediate, batch)
-    found = ours(arrays, 1, batch)
+    expected = reference_parts(reference, reference.intermediate, batch)
+    actual = loss_parts(arrays, 1, batch)
     assert min(expected) > 0.01
-    # Scores of padded keys are zeros there, as in the authors' code, and numbers here.
+    # The reference sets the scores of padded keys to zero, as the authors' code does; this project does not.
     compared = slice(2 if padded else 3)
-    assert found[compared] == pytest.approx(expected[compared], rel=1e-4)
+    assert actual[compared] == pytest.approx(expected[compared], rel=1e-4)
 
 
-def test_phase_2(arrays, reference):
+def test_losses_of_phase_2(arrays, reference):
     batch = token_batch()
-    expected = theirs(reference, reference.prediction, batch, temperature=TEMPERATURE)
-    assert ours(arrays, 2, batch) == pytest.approx(expected, rel=1e-4)
+    expected = reference_parts(reference, reference.prediction, batch, temperature=TEMPERATURE)
+    assert loss_parts(arrays, 2, batch) == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_step_learns_with_dropout_in_the_student_alone(reference):
+def test_step_updates_student_and_projection_only(reference):
     import torch
 
     from benchmarks.pytorch_tinybert import Trainer
@@ -107,4 +107,5 @@ def test_a_step_learns_with_dropout_in_the_student_alone(reference):
     losses = [trainer.step(batch) for _ in range(8)]
     assert losses[-1] < losses[0]
     after = reference.state_dict()
-    assert {name.split(".")[0] for name in after if (after[name] != before[name]).any()} == {"student", "fit"}
+    updated = {name.split(".")[0] for name in after if (after[name] != before[name]).any()}
+    assert updated == {"student", "projection"}
