@@ -1,12 +1,12 @@
-"""python -m benchmarks.bench_augment: rows a second of augmentation, in batches against one word at a time.
+"""python -m benchmarks.bench_augment: throughput of augmentation, in batches and one word at a time.
 
-Three ways over the same rows, with the same model, draws and candidates (which is checked):
-  batches     what src.tools.augment does
-  one         one sentence, one masked word, one word's neighbours at a time
-  published   as one, and as TinyBERT's script: the model in PyTorch, predictions at every token of the
-              sentence; those of a word, and its similarities with the whole table, sorted in full
-Each way is run --repeats times, in turn, after its graphs are built; medians are printed, of the time that
-passed and of the processor's time, which other jobs of the machine disturb less.
+Three methods process the same rows with the same model and random draws, and their copies are compared:
+  batches     as in src.tools.augment
+  one         one sentence, one masked word and one word's neighbors at a time
+  published   as `one`, and as in TinyBERT's script: the model in PyTorch with predictions at every token of
+              the sentence, all predictions for a word and all its similarities sorted
+The methods run in turn, --repeats times each, after their graphs are compiled. Prints medians of wall-clock
+time and of processor time, which is less affected by other jobs on the machine.
 """
 
 import argparse
@@ -15,191 +15,214 @@ import dataclasses
 import json
 import statistics
 import time
+from collections.abc import Callable, Sequence
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
 from src.data.augmentation.glove import load_glove
+from src.data.augmentation.masked_contexts import Context
 from src.data.augmentation.neighbors import WordTable, neighbors_in, unit_rows
 from src.data.augmentation.word_replacement import Recipe, augment_rows
+from src.data.augmentation.words import Word
 from src.errors import UserError, run_main
+from src.infer.masked_lm import MaskedLMPredictor
 from src.stages.augmentation.augment import PART_ROWS
 from src.stages.augmentation.candidates import Candidates, WordStats
 from src.stages.augmentation.sources import AugmentResources
 from src.stages.augmentation.text import text_of
 from src.stages.model.device import setup_device
 from src.stages.model.masked_lm import WORDS
-from src.tools.augment import resolve
+from src.tools.augment import AugmentConfig, resolve
+
+FindNeighbors = Callable[[Word], dict[str, tuple[str, ...]]]
 
 
-class Published:
-    """BertForMaskedLM of transformers, called as MaskedLMPredictor calls ours, one at a time."""
+class PublishedPredictor:
+    """transformers' BertForMaskedLM behind MaskedLMPredictor's interface, one context at a time.
 
-    def __init__(self, model, refused, count):
+    Never predicts the ids `excluded`; returns the `count` most probable ones.
+    """
+
+    def __init__(self, model: str, excluded: np.ndarray, count: int) -> None:
         from transformers import BertForMaskedLM
 
         self.network = BertForMaskedLM.from_pretrained(model).eval()
-        self.refused, self.count = refused, count
+        self.excluded, self.count = excluded, count
 
-    def __call__(self, contexts):
-        return np.concatenate([self._ask(*context) for context in contexts])
+    def __call__(self, contexts: Sequence[Context]) -> np.ndarray:
+        return np.concatenate([self._predict(*context) for context in contexts])
 
-    def _ask(self, ids, first, place):
+    def _predict(self, ids: Sequence[int], first_length: int, position: int) -> np.ndarray:
         import torch
 
         with torch.no_grad():
-            types = torch.tensor([[0] * first + [1] * (len(ids) - first)])
-            row = self.network(torch.tensor([ids]), token_type_ids=types).logits[0, place]
-            row[self.refused] = -torch.inf
-            return torch.argsort(row, descending=True, stable=True)[None, : self.count].numpy()
+            types = torch.tensor([[0] * first_length + [1] * (len(ids) - first_length)])
+            logits = self.network(torch.tensor([ids]), token_type_ids=types).logits[0, position]
+            logits[self.excluded] = -torch.inf
+            return torch.argsort(logits, descending=True, stable=True)[None, : self.count].numpy()
 
 
 class OneByOne(Candidates):
-    """Candidates that are asked for a single word each time; nothing is kept from one to the next."""
+    """Candidates computed for a single word at a time, without a cache."""
 
-    def __init__(self, whole, masked_words, neighbor):
-        super().__init__(whole.pieces, masked_words, {}, whole.count)
-        self.neighbor = neighbor
+    def __init__(
+        self,
+        batched: Candidates,
+        predictor: MaskedLMPredictor | PublishedPredictor,
+        find_neighbors: FindNeighbors,
+    ) -> None:
+        super().__init__(batched.pieces, predictor, {}, batched.count)
+        self.find_neighbors = find_neighbors
 
-    def __call__(self, wanted):
-        return [[self._single(text, word) for word in words] for text, words in wanted]
+    def __call__(self, texts: Sequence[tuple[str, Sequence[Word]]]) -> list[list[Sequence[str]]]:
+        return [[self._candidates(text, word) for word in words] for text, words in texts]
 
-    def _single(self, text, word):
+    def _candidates(self, text: str, word: Word) -> Sequence[str]:
         ((context,),) = self.pieces.contexts([(text, [word])])
         if context is None:
-            return self.neighbor(word).get(word.key, ())
+            return self.find_neighbors(word).get(word.key, ())
         return self._others(word, self.masked_words([context])[0])
 
 
-def sorted_in_full(table, count):
-    """The neighbours of one word by the whole list of similarities."""
-    count = min(count, len(table.words) - 1)  # without the word itself, whose similarity is taken out
+def full_sort(table: WordTable, count: int) -> FindNeighbors:
+    """Return a function that finds the neighbors of one word by sorting its similarities to all words."""
+    count = min(count, len(table.words) - 1)  # the word itself is excluded
 
-    def neighbor(word):
-        own = table.place.get(word.key)
-        if own is None:
+    def find_neighbors(word: Word) -> dict[str, tuple[str, ...]]:
+        row = table.place.get(word.key)
+        if row is None:
             return {}
-        similar = table.vectors @ table.vectors[own]
-        similar[own] = -np.inf
-        return {word.key: tuple(table.words[place] for place in np.argsort(-similar, kind="stable")[:count])}
+        similarities = table.vectors @ table.vectors[row]
+        similarities[row] = -np.inf
+        order = np.argsort(-similarities, kind="stable")[:count]
+        return {word.key: tuple(table.words[index] for index in order)}
 
-    return neighbor
+    return find_neighbors
 
 
 @dataclasses.dataclass(frozen=True)
-class Work:
-    """What every way gets: rows [(number, values)] with texts in `columns`, the draws' Recipe, the models."""
+class Inputs:
+    """Inputs of every method: rows [(number, values)], the columns with texts, random draws and models."""
 
-    rows: list
-    columns: list
+    rows: list[tuple[int, list[str]]]
+    columns: list[int]
     recipe: Recipe
-    whole: Candidates
+    batched: Candidates
     table: WordTable
     model: str
 
 
-def main(argv=None):
-    """Measure and print; --json also writes the figures. Further flags are those of src.tools.augment."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure and print; --json also writes the results. All other flags are those of src.tools.augment."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=PART_ROWS, help="rows of the task's file")
-    parser.add_argument("--repeats", type=int, default=3, help="timed runs of each way")
-    parser.add_argument("--json", default="", help="file for the figures")
-    own, others = parser.parse_known_args(argv)
-    work = read(resolve(others), own.rows)
-    found = measure(work, ways_of(work), own.repeats)
-    if own.json:
-        with open(own.json, "w", encoding="utf-8") as file:
-            json.dump(found, file, indent=2)
+    parser.add_argument("--rows", type=int, default=PART_ROWS, help="number of rows of the task's file")
+    parser.add_argument("--repeats", type=int, default=3, help="timed runs of each method")
+    parser.add_argument("--json", default="", help="output file for the results")
+    flags, augment_flags = parser.parse_known_args(argv)
+    inputs = read_inputs(resolve(augment_flags), flags.rows)
+    results = measure(inputs, methods(inputs), flags.repeats)
+    if flags.json:
+        with open(flags.json, "w", encoding="utf-8") as file:
+            json.dump(results, file, indent=2)
 
 
-def read(config, count):
-    """The Work of the first `count` rows."""
+def read_inputs(config: AugmentConfig, count: int) -> Inputs:
+    """Read the first `count` rows and the models that `config` names."""
     text = text_of(config)
-    sources = AugmentResources(config, text.task)
-    if not sources.predicts:
-        raise UserError("the benchmark needs --mlm_model with a masked language modelling head")
+    resources = AugmentResources(config, text.task)
+    if not resources.predicts:
+        raise UserError("the benchmark needs --mlm_model with a masked language modeling head")
     rows = [(number, values) for number, (values, _) in enumerate(islice(text.all_rows(), count))]
-    survey, everything = WordStats(sources.pieces), WordStats(sources.pieces)
-    survey.add([each for _, values in rows for each in text.texts(values)])
-    # Padded to the lengths that a run over the whole file would have graphs for.
-    everything.add([each for values, _ in text.all_rows() for each in text.texts(values)])
-    survey.lengths = everything.lengths
-    whole = sources.candidates(survey, setup_device(config, print), config.data_dir)
+    stats, full_stats = WordStats(resources.pieces), WordStats(resources.pieces)
+    stats.add([column for _, values in rows for column in text.texts(values)])
+    # Pad to the lengths that a run over the complete file compiles graphs for.
+    full_stats.add([column for values, _ in text.all_rows() for column in text.texts(values)])
+    stats.lengths = full_stats.lengths
+    batched = resources.candidates(stats, setup_device(config, print), config.data_dir)
     if config.glove_file:
         table = load_glove(config.glove_file, config.data_dir)
     else:
-        table = words_of_several_pieces(sources, survey)
+        table = multi_piece_words(resources, stats)
     recipe = Recipe(config.copies, config.probability, config.seed)
-    return Work(rows, text.columns, recipe, whole, table, config.mlm_model)
+    return Inputs(rows, text.columns, recipe, batched, table, config.mlm_model)
 
 
-def words_of_several_pieces(sources, survey):
-    """The table that neighbours_by_pieces searches for these words."""
-    tokenizer, embeddings = sources.pieces.tokenizer, sources.embedded.arrays[WORDS]
-    encoded = zip(survey.words, tokenizer.encode(list(survey.words.values())), strict=True)
+def multi_piece_words(resources: AugmentResources, stats: WordStats) -> WordTable:
+    """Build the table that neighbors_by_pieces searches for words of several pieces."""
+    tokenizer, embeddings = resources.pieces.tokenizer, resources.embedded.arrays[WORDS]
+    encoded = zip(stats.words, tokenizer.encode(list(stats.words.values())), strict=True)
     means = {key: embeddings[ids].mean(axis=0) for key, ids in encoded if tokenizer.unk_id not in ids}
     return WordTable(list(means), unit_rows(np.stack(list(means.values()))))
 
 
-def ways_of(work):
-    """{name: function that makes the Candidates of that way}; what the function does is part of its time."""
-    asked, count = work.whole.masked_words, work.whole.count
-    alone, theirs = copy.copy(asked), Published(work.model, asked.refused, asked.count)
-    alone.batch_size = 1
+def methods(inputs: Inputs) -> dict[str, Callable[[], Candidates]]:
+    """Return {name: factory of the method's Candidates}; the time of the factory counts too."""
+    predictor, count = inputs.batched.masked_words, inputs.batched.count
+    single = copy.copy(predictor)
+    single.batch_size = 1
+    published = PublishedPredictor(inputs.model, predictor.refused, predictor.count)
 
-    def batches():
-        neighbors = neighbors_in(work.table, list(work.whole.neighbors), count)
-        return Candidates(work.whole.pieces, asked, neighbors, count)
+    def batches() -> Candidates:
+        neighbors = neighbors_in(inputs.table, list(inputs.batched.neighbors), count)
+        return Candidates(inputs.batched.pieces, predictor, neighbors, count)
 
-    def one():
-        return OneByOne(work.whole, alone, lambda w: neighbors_in(work.table, [w.key], count))
+    def one() -> Candidates:
+        return OneByOne(inputs.batched, single, lambda word: neighbors_in(inputs.table, [word.key], count))
 
-    def published():
-        return OneByOne(work.whole, theirs, sorted_in_full(work.table, count))
+    def as_published() -> Candidates:
+        return OneByOne(inputs.batched, published, full_sort(inputs.table, count))
 
-    return {"batches": batches, "one": one, "published": published}
+    return {"batches": batches, "one": one, "published": as_published}
 
 
-def measure(work, ways, repeats):
-    """Run every way in turn; prints and returns {way: figures}, as `report` names them."""
-    times, made = {name: [] for name in ways}, {}
-    for way in ways.values():
-        # The graph of each length, and the processor awake.
-        for size in work.whole.masked_words.buckets * 3:
-            way().masked_words([((1,) * size, size, 1)])
+def measure(
+    inputs: Inputs, factories: dict[str, Callable[[], Candidates]], repeats: int
+) -> dict[str, dict[str, float]]:
+    """Run the methods in turn; prints and returns {method: results}, as `report` names them."""
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in factories}
+    copies: dict[str, list] = {}
+    for factory in factories.values():
+        # Compile the graph of each length; further calls warm up the processor.
+        for length in inputs.batched.masked_words.buckets * 3:
+            factory().masked_words([((1,) * length, length, 1)])
     for _ in range(repeats):
-        for name, way in ways.items():
-            begun = time.perf_counter(), time.process_time()
-            made[name] = augment_rows(work.rows, work.columns, work.recipe, way())
-            times[name].append((time.perf_counter() - begun[0], time.process_time() - begun[1]))
+        for name, factory in factories.items():
+            wall, processor = time.perf_counter(), time.process_time()
+            copies[name] = augment_rows(inputs.rows, inputs.columns, inputs.recipe, factory())
+            times[name].append((time.perf_counter() - wall, time.process_time() - processor))
     medians = {
-        name: [statistics.median(column) for column in zip(*rows, strict=True)]
-        for name, rows in times.items()
+        name: [statistics.median(column) for column in zip(*runs, strict=True)]
+        for name, runs in times.items()
     }
-    return {name: report(name, made, medians[name], medians["batches"]) for name in ways}
+    return {name: report(name, copies, medians[name], medians["batches"]) for name in factories}
 
 
-def report(name, made, taken, fastest):
-    """Print and return what one way came to; `taken`, `fastest`: (seconds, seconds of the processor)."""
-    seconds, ratios = taken[0], [own / best for own, best in zip(taken, fastest, strict=True)]
-    copies = [len(each) for each in made[name]]
-    same = [one == other for one, other in zip(made[name], made["batches"], strict=True)]
-    found = {
+def report(
+    name: str, copies: dict[str, list], times: Sequence[float], batched_times: Sequence[float]
+) -> dict[str, Any]:
+    """Print and return the results of one method; times are (wall-clock, processor) seconds."""
+    seconds, processor_seconds = times
+    ratio, processor_ratio = (own / batched for own, batched in zip(times, batched_times, strict=True))
+    counts = [len(row) for row in copies[name]]
+    same = [row == batched for row, batched in zip(copies[name], copies["batches"], strict=True)]
+    results = {
         "seconds": seconds,
-        "processor_seconds": taken[1],
-        "rows_a_second": len(copies) / seconds,
-        "copies_a_second": sum(copies) / seconds,
-        "ratio": ratios[0],
-        "processor_ratio": ratios[1],
+        "processor_seconds": processor_seconds,
+        "rows_a_second": len(counts) / seconds,
+        "copies_a_second": sum(counts) / seconds,
+        "ratio": ratio,
+        "processor_ratio": processor_ratio,
         "rows_with_the_same_copies": sum(same) / len(same),
     }
     print(
-        f"{name:<10} {found['rows_a_second']:8.1f} rows a second, {found['copies_a_second']:9.1f} copies a "
-        f"second; {ratios[0]:6.2f} times the time of batches, {ratios[1]:6.2f} times the processor's; the "
-        f"same copies of {found['rows_with_the_same_copies']:.1%} of {len(copies)} rows",
+        f"{name:<10} {results['rows_a_second']:8.1f} rows/s, {results['copies_a_second']:9.1f} copies/s; "
+        f"{ratio:6.2f} times the time of batches, {processor_ratio:6.2f} times its processor time; "
+        f"same copies in {results['rows_with_the_same_copies']:.1%} of {len(counts)} rows",
         flush=True,
     )
-    return found
+    return results
 
 
 if __name__ == "__main__":

@@ -41,9 +41,9 @@ def _row(precision: str, measured: dict[str, dict]) -> dict[str, Any]:
     seconds, memory = measured["seconds"], measured["memory"]
     compile_seconds = measured["compile"][precision]
     ours = [compile_seconds + training for training in total(seconds[precision], OURS)]
-    torch = [total(seconds[peer], EPOCHS) for peer in (ORIGINAL, "easy")]
+    original, easy = (total(seconds[peer], EPOCHS) for peer in (ORIGINAL, "easy"))
     print(f"{name}: includes {compile_seconds:.1f} s of compilation")
-    return row_of(name, ours, *torch, (memory[precision], memory[ORIGINAL]))
+    return row_of(name, ours, original, easy, (memory[precision], memory[ORIGINAL]))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ scaling are those of bench_epoch, with all defaults.
 
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 from benchmarks.comparison import BATCH, Comparison, make_parser
 from src.errors import run_main
@@ -24,7 +25,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         peers.add_product("uncached", td_phase2_epoch_size=0, teacher_cache="off")
         peers.prepare([1])
         order = [("cached", "first"), ("uncached", "step"), ("cached", "later")]
-        rounds = [[peers.epoch_seconds(name, task) for name, task in order] for _ in range(flags.rounds)]
+        rounds: list[list[Any]] = [
+            [peers.epoch_seconds(name, task) for name, task in order] for _ in range(flags.rounds)
+        ]
     rows = []
     for name, index in zip(ROWS, (0, 2), strict=True):
         ratios = [times[index] / times[1] for times in rounds]

@@ -19,7 +19,7 @@ from src.machine import describe_machine
 ORIGINAL = "original"
 WARM_UP, QUICK_WARM_UP = 7, 3  # untimed steps of each graph
 STUDENT, BATCH, DROPOUT = "4L-312", 32, 0.1
-NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+NO_DROPOUT: dict[str, Any] = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 # Speedups available to a PyTorch user in a line or two: bfloat16 matmuls, fused Adam, torch.compile.
 PLAIN = {"precision": "fp32", "compiled": False, "fused": False}
 EASY = {

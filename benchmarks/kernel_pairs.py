@@ -27,7 +27,7 @@ from src.stages.training.fit import freeze
 from src.train.optimizer import adam_weight_decay, polynomial_schedule
 from src.train.train_step import LossScale, SquaredNorm, TrainStep
 
-LABELS = {"labels": ("0", "1")}
+LABELS: dict[str, Any] = {"labels": ("0", "1")}
 
 
 Calls = tuple[Callable[[], object], ...]  # one per version: with kernels, with plain operators

@@ -1,7 +1,7 @@
 """The PyTorch side of the comparison, a subject for processes.Peer: steps of TinyBERT's two phases."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,12 +43,11 @@ class PyTorch:
         student_model = load_bert(BertConfig.from_dict(sizes), **rates)
         network = TinyBert(load_bert(teacher), student_model, self._layer_map(teacher, sizes))
         if options["compiled"]:
-            network.teacher, network.student = (
-                torch.compile(model, dynamic=self.sort_by_length)
-                for model in (network.teacher, network.student)
-            )
+            for name in ("teacher", "student"):
+                model = torch.compile(getattr(network, name), dynamic=self.sort_by_length)
+                setattr(network, name, model)
         fused = {"fused": True} if options["fused"] else {}
-        phases = {"phase1": network.intermediate, "phase2": network.prediction}
+        phases: dict[str, Callable[..., Any]] = {"phase1": network.intermediate, "phase2": network.prediction}
         if options["precision"] == "autocast":
             phases = {name: torch.autocast("cpu", torch.bfloat16)(losses) for name, losses in phases.items()}
         self.trainers = {name: Trainer(network, losses, **fused) for name, losses in phases.items()}
