@@ -93,7 +93,7 @@ class Product:
         return {
             "counts": dict(zip(map(str, found), map(int, counts), strict=True)),
             "compile": self.compiling,
-            "described": f"lengths {', '.join(map(str, found))}, {seconds:.1f} s of compiling",
+            "description": f"lengths {', '.join(map(str, found))}, {seconds:.1f} s of compilation",
         }
 
     def _warm(self, phase):
