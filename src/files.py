@@ -147,3 +147,9 @@ def sha256(path: str | Path) -> str:
 def split_paths(text: str | Path) -> list[str]:
     """The paths in a comma-separated list; empty entries, as after a trailing comma, are dropped."""
     return [part.strip() for part in str(text).split(",") if part.strip()]
+
+
+def relative_path(path: str | Path) -> str:
+    """`path` as shown in log lines: relative if it is below the working folder."""
+    path, here = Path(path), Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

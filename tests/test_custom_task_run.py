@@ -231,7 +231,7 @@ def test_another_name_is_refused(chain, capsys):
                 tiny.flags(model_dir=chain.at("int8"), eval_data_dir=chain.at("records"), task_name="SST-2")
             )
         )
-    assert stop.value.code == 2 and "which are of own; leave it out" in capsys.readouterr().err
+    assert stop.value.code == 2 and "which are of own; remove it" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from src.errors import UserError
-from src.tools.rank_table import RankTableConfig, local_places
+from src.tools.rank_table import RankTableConfig, local_devices
 from tests import tiny
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -215,7 +215,7 @@ def wait_for_text(path, text, seconds=60):
     ("run_distributed_gd_ascend.sh", ["8", "1"], "HCCL is missing; usage: bash "),
     ("run_distributed_gd_gpu.sh", ["--dry_run", "8"], "EPOCH_SIZE is missing"),
     ("run_distributed_gd_ascend.sh", ["2", "1", "two.json"], "load_teacher_ckpt_path is unset: edit line "),
-    ("launch.sh", ["ascend", "8", "two.json", "job.py"], "two.json lists 2 devices, the run is for 8"),
+    ("launch.sh", ["ascend", "8", "two.json", "job.py"], "two.json lists 2 devices, but the run is for 8"),
 ])  # fmt: skip
 def test_a_usage_error_starts_nothing(launched, script, arguments, complaint):
     refused = launched(*arguments, script=script)
@@ -224,10 +224,10 @@ def test_a_usage_error_starts_nothing(launched, script, arguments, complaint):
 
 
 @pytest.mark.parametrize("changed, complaint", [
-    ({0: ("10.0.0.1", 0, "192.1.2.1", 0)}, "device_ip 192.1.2.1 is there twice"),
-    ({0: ("10.0.0.1", 1, "192.1.2.0", 0)}, "device_id of one server 1 is there twice"),
-    ({7: ("10.0.0.1", 7, "192.1.2.7", 8)}, "rank_id has to count from 0 to 7"),
-    ({7: ("10.0.0.2", 7, "192.1.2.7", 7)}, "has 2 servers (10.0.0.1, 10.0.0.2); say which one this is"),
+    ({0: ("10.0.0.1", 0, "192.1.2.1", 0)}, "duplicate device_ip 192.1.2.1"),
+    ({0: ("10.0.0.1", 1, "192.1.2.0", 0)}, "duplicate device_id 1 of server 10.0.0.1"),
+    ({7: ("10.0.0.1", 7, "192.1.2.7", 8)}, "rank_id must count from 0 to 7"),
+    ({7: ("10.0.0.2", 7, "192.1.2.7", 7)}, "has 2 servers (10.0.0.1, 10.0.0.2); set SERVER_ID to this one"),
     ({7: ("10.0.0.1", "seven", "192.1.2.7", 7)}, "is not a rank table of version 1.0 (ValueError"),
 ])  # fmt: skip
 def test_an_invalid_rank_table_is_one_sentence(tmp_path, changed, complaint):
@@ -236,26 +236,26 @@ def test_an_invalid_rank_table_is_one_sentence(tmp_path, changed, complaint):
         devices[place] = device
     (tmp_path / "hccl.json").write_text(json.dumps(table(*devices)))
     with pytest.raises(UserError) as refused:
-        local_places(RankTableConfig(str(tmp_path / "hccl.json"), 8))
+        local_devices(RankTableConfig(str(tmp_path / "hccl.json"), 8))
     assert complaint in str(refused.value)
 
 
 def test_an_incomplete_rank_table(tmp_path):
     (tmp_path / "hccl.json").write_text(json.dumps(table(*eight(), status="initializing")))
     with pytest.raises(UserError, match="status is 'initializing'"):
-        local_places(RankTableConfig(str(tmp_path / "hccl.json"), 8))
+        local_devices(RankTableConfig(str(tmp_path / "hccl.json"), 8))
     (tmp_path / "hccl.json").write_text("[]")
     with pytest.raises(UserError, match="is not a rank table"):
-        local_places(RankTableConfig(str(tmp_path / "hccl.json"), 8))
+        local_devices(RankTableConfig(str(tmp_path / "hccl.json"), 8))
 
 
 def test_local_ranks_of_a_two_server_table(tmp_path):
     devices = [(f"10.0.0.{1 + rank // 2}", rank % 2, f"192.1.2.{rank}", rank) for rank in range(4)]
     (tmp_path / "hccl.json").write_text(json.dumps(table(*devices)))
-    found = local_places(RankTableConfig(str(tmp_path / "hccl.json"), 4, "10.0.0.2"))
-    assert [(place.rank_id, place.device_id) for place in found] == [(2, 0), (3, 1)]
+    found = local_devices(RankTableConfig(str(tmp_path / "hccl.json"), 4, "10.0.0.2"))
+    assert [(device.rank_id, device.device_id) for device in found] == [(2, 0), (3, 1)]
     with pytest.raises(UserError, match="has no server 10.0.0.9"):
-        local_places(RankTableConfig(str(tmp_path / "hccl.json"), 4, "10.0.0.9"))
+        local_devices(RankTableConfig(str(tmp_path / "hccl.json"), 4, "10.0.0.9"))
 
 
 def write_task(folder):

@@ -1,177 +1,214 @@
-"""The command line of every stage and tool, made from its config class.
+"""The command line of every stage and tool, generated from its config class.
 
 A value comes from the command line, else from the config module (`settings`), else from the task's recipe,
-else from the default in the config class; where each one came from is kept and can be printed.
+else from the default in the config class; the origin of each value is recorded.
 """
+
+from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
 import shutil
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from ..commands import complete
 from ..errors import UserError, did_you_mean
-from .fields import BOOLEAN
+from ..files import relative_path, split_paths
+from .fields import BOOLEAN, GROUPS, TYPE_NAMES, check_value, field_type
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    Config = TypeVar("Config", bound=DataclassInstance)
+else:
+    Config = TypeVar("Config")
+
+Field = dataclasses.Field[Any]
 
 ORIGINS = ("command line", "config module", "recipe", "default")
-KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", tuple: "a list"}
+PATHS = {"_dir": "DIR", "_path": "DIR", "_file": "FILE"}  # suffix of a field's name -> metavar
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 @dataclasses.dataclass(frozen=True)
-class Resolved:
+class Resolved(Generic[Config]):
     """A config instance and, for each of its fields, which of `ORIGINS` gave the value."""
 
-    config: object
-    origins: dict
+    config: Config
+    origins: dict[str, str]
 
-    def table(self):
-        """The resolved values as lines `name  value  (origin)`."""
-        names = [field.name for field in dataclasses.fields(self.config)]
-        width = max(map(len, names))
+    def table(self, verbose: bool = False) -> str:
+        """Lines `name  value  (origin)` of the values that differ from the defaults; `verbose`: of all."""
+        values = {
+            field.name: _display(field.name, getattr(self.config, field.name))
+            for field in dataclasses.fields(self.config)
+            if verbose or getattr(self.config, field.name) != field.default
+        }
+        width = max(map(len, values), default=0)
         return "\n".join(
-            f"  {name:<{width}}  {getattr(self.config, name)!s:<12} ({self.origins[name]})" for name in names
+            f"  {name:<{width}}  {value:<12} ({self.origins[name]})" for name, value in values.items()
         )
 
 
-def parse(config_class, argv=None, settings=None, recipe=None, prog=None):
+def _display(name: str, value: object) -> str:
+    if isinstance(value, str) and name.endswith(tuple(PATHS)):
+        return ",".join(map(relative_path, split_paths(value)))
+    return str(value)
+
+
+def parse(
+    config_class: type[Config],
+    argv: Sequence[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    recipe: Callable[[dict[str, Any]], Mapping[str, Any]] | None = None,
+    prog: str = "",
+) -> Resolved[Config]:
     """Resolve a config class against the command line.
 
-    Parameters: `settings` the user's own values from a config module; `recipe` a function from the values
-    known so far to the recipe's values (it may look at the task name).
-    Raises UserError for an unknown flag or key, a bad value or a required flag that is missing.
+    Parameters: `settings` the user's own values from a config module; `recipe` maps the values known so far
+    (the task name among them) to the recipe's values; `prog` the command as typed, for --help.
+    Raises UserError for an unknown flag or key, an invalid value or a missing required flag.
     """
-    parser = _parser(config_class, prog)
-    complete(parser, {field.name: _suggested(field) for field in dataclasses.fields(config_class)})
-    given = vars(parser.parse_args(argv))
-    settings = dict(settings or {})
     fields = {field.name: field for field in dataclasses.fields(config_class)}
-    _refuse_unknown(settings, fields, "config module")
-    recipe_values = {
-        k: v for k, v in (recipe({**settings, **given}) if recipe else {}).items() if k in fields
-    }
+    parser = _parser(config_class, prog)
+    complete(parser, {name: suggested for name in fields if (suggested := _suggestions(fields[name]))})
+    given = _parsed(parser, argv)
+    settings = dict(settings or {})
+    for name in settings:
+        if name not in fields:
+            raise UserError(f'unknown key "{name}" in the config module{did_you_mean(name, fields)}')
+    recipe_values = recipe({**settings, **given}) if recipe else {}
     values, origins = {}, {}
     for name, field in fields.items():
-        for origin, source in zip(ORIGINS, (given, settings, recipe_values), strict=False):
-            if name in source:
-                values[name], origins[name] = source[name], origin
-                break
-        else:
-            values[name], origins[name] = field.default, "default"
-        values[name] = _checked(name, values[name], field, origins[name])
+        sources = zip(ORIGINS, (given, settings, recipe_values, {name: field.default}), strict=True)
+        origin, source = next((origin, source) for origin, source in sources if name in source)
+        values[name], origins[name] = _checked(field, source[name], origin), origin
     return Resolved(config_class(**values), origins)
 
 
-def _refuse_unknown(settings, fields, where):
-    for name in settings:
-        if name not in fields:
-            raise UserError(f'unknown key "{name}" in the {where}{did_you_mean(name, fields)}')
-
-
-def _checked(name, value, field, origin):
-    """The value in its field's type: a config module may say 1 for 1.0, and a list for a tuple."""
-    choices, check = field.metadata.get("choices"), field.metadata.get("check")
-    if field.metadata.get("required") and not value:  # "" is what an unset variable of a shell gives
-        raise UserError(f"--{name} is required: {field.metadata['help']}")
-    kind = _kind(field)
+def _checked(field: Field, value: Any, origin: str) -> Any:
+    """The validated value in its field's type; a config module may give 1 for 1.0 and a list for a tuple."""
+    if field.metadata.get("required") and not value:  # an unset shell variable gives ""
+        raise UserError(f"--{field.name} is required: {field.metadata['help']}")
+    kind = field_type(field)
     if (type(value), kind) in ((int, float), (list, tuple)):
         value = kind(value)
-    if type(value) is not kind:
-        raise UserError(f"--{name} {value!r} ({origin}) has to be {KINDS[kind]}")
-    if check and not check[1](value):
-        raise UserError(f"--{name} {value} ({origin}) has to be {check[0]}")
-    if kind is float and not math.isfinite(value):
-        raise UserError(f"--{name} {value} ({origin}) has to be a finite number")
-    if choices and value not in choices:
-        listed = ", ".join(map(str, choices))
-        raise UserError(f"--{name} {value} ({origin}) is not one of {listed}{did_you_mean(value, choices)}")
+    check_value(field, value, f"--{field.name}", f" ({origin})")
     return value
 
 
-def _suggested(field):
-    """The values that tab completion offers for a flag; None for those of another kind."""
-    return field.metadata.get("choices") or (("true", "false") if _kind(field) is bool else None)
-
-
-def _kind(field):
-    return str if field.metadata.get("required") else type(field.default)
+def _suggestions(field: Field) -> Sequence[str]:
+    """The values that tab completion offers for a flag; none for numbers and paths."""
+    return field.metadata.get("choices") or (("true", "false") if field_type(field) is bool else ())
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse whose complaints are UserErrors with the nearest flag."""
+    """argparse that raises UserErrors, with the nearest flag."""
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (--help lists the flags)")
 
-    def parse_args(self, args=None, namespace=None):
-        known, unknown = self.parse_known_args(args, namespace)
-        if unknown:
-            flag = unknown[0].split("=")[0]
-            raise UserError(
-                f"unknown flag {flag}{did_you_mean(flag, self._option_string_actions)} "
-                "(--help lists the flags)"
-            )
-        return known
+
+def _parsed(parser: _Parser, argv: Sequence[str] | None) -> dict[str, Any]:
+    known, unknown = parser.parse_known_args(argv)
+    if unknown:
+        flag = unknown[0].split("=")[0]
+        parser.error(f"unknown flag {flag}{did_you_mean(flag, parser._option_string_actions)}")
+    return vars(known)
 
 
-def _parser(config_class, prog):
-    description = (config_class.__doc__ or "").strip()
+def _parser(config_class: type[DataclassInstance], prog: str) -> _Parser:
     width = max(80, shutil.get_terminal_size().columns - 2)
+    fields = sorted(dataclasses.fields(config_class), key=lambda field: _order(config_class, field))
     parser = _Parser(
-        prog=prog,
-        description=description,
+        usage=_usage(prog, fields, width),
+        description=(config_class.__doc__ or "").strip(),
         allow_abbrev=False,
-        add_help=True,
         argument_default=argparse.SUPPRESS,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=width),
     )
-    for field in dataclasses.fields(config_class):
-        _add_flag(parser, field)
+    headings: dict[str, argparse._ActionsContainer] = {GROUPS[0]: parser}
+    for field in fields:
+        group = _group(config_class, field)
+        if group not in headings:
+            headings[group] = parser.add_argument_group(group)
+        _add_flag(headings[group], field)
     return parser
 
 
-def _add_flag(parser, field):
-    meta = field.metadata
-    flags = [f"--{field.name}"] + ([f"--{meta['alias']}"] if meta.get("alias") else [])
-    kind = _kind(field)
-    shown = "required" if meta.get("required") else f"default: {_show(field.default)}"
-    choices = f" [{' | '.join(map(str, meta['choices']))}]" if meta.get("choices") else ""
-    text = f"{meta['help']}{choices} ({shown})".replace("%", "%%")
+def _group(config_class: type, field: Field) -> str:
+    """The heading of a field in --help: its own, else GROUP of the class that declared it first."""
+    declared = [base for base in config_class.__mro__ if field.name in vars(base).get("__annotations__", {})]
+    return field.metadata.get("group") or vars(declared[-1]).get("GROUP", GROUPS[0])
+
+
+def _order(config_class: type, field: Field) -> tuple[int, bool]:
+    """Sort key: by heading, and within it the flags of the usage line first."""
+    return GROUPS.index(_group(config_class, field)), not field.metadata.get("main")
+
+
+def _usage(prog: str, fields: Iterable[Field], width: int) -> str:
+    flags = [f"--{field.name}{NO_BREAK}{_metavar(field)}" for field in fields if field.metadata.get("main")]
+    text = textwrap.fill(
+        " ".join([f"usage: {prog}".replace(" ", NO_BREAK), *flags, "[options]"]),
+        width,
+        subsequent_indent=" " * 11,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return text.replace(NO_BREAK, " ").removeprefix("usage: ").replace("%", "%%")
+
+
+def _add_flag(parser: argparse._ActionsContainer, field: Field) -> None:
+    meta, kind = field.metadata, field_type(field)
+    flags = [f"--{name}" for name in (field.name, meta.get("alias")) if name]
+    choices = f" [{' | '.join(filter(None, meta['choices']))}]" if meta.get("choices") else ""
+    default = " (required)" if meta.get("required") else _default(field.default)
+    more: dict[str, Any] = {"type": _reader(kind, meta.get("choices"))}
     if kind is bool:
-        parser.add_argument(
-            *flags, dest=field.name, nargs="?", const=True, type=_boolean, help=text, metavar="true|false"
-        )
+        more = {"type": _boolean, "nargs": "?", "const": True}
     elif kind is tuple:
-        parser.add_argument(*flags, dest=field.name, nargs="+", help=text, metavar="TEXT")
-    else:
-        parser.add_argument(
-            *flags,
-            dest=field.name,
-            type=_reader(kind, meta.get("choices")),
-            help=text,
-            metavar=kind.__name__.upper(),
-        )
+        more = {"nargs": "+"}
+    parser.add_argument(
+        *flags,
+        dest=field.name,
+        metavar=_metavar(field),
+        help=f"{meta['help']}{choices}{default}".replace("%", "%%"),
+        **more,
+    )
 
 
-def _show(value):
-    if isinstance(value, bool):
-        return str(value).lower()
-    return {"": '""', (): "none"}.get(value, value)
+def _metavar(field: Field) -> str:
+    kind = field_type(field)
+    if kind is str:
+        return next((metavar for suffix, metavar in PATHS.items() if field.name.endswith(suffix)), "STR")
+    if kind is bool:
+        return "true|false"
+    return "TEXT" if kind is tuple else kind.__name__.upper()
 
 
-def _boolean(text):
+def _default(value: object) -> str:
+    if value in ("", ()):  # an empty text speaks for itself, or the help text says what it means
+        return ""
+    return f" (default: {str(value).lower() if isinstance(value, bool) else value})"
+
+
+def _boolean(text: str) -> bool:
     if text.lower() not in BOOLEAN:
         raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
     return BOOLEAN[text.lower()]
 
 
-def _reader(kind, choices):
-    def read(text):
+def _reader(kind: type, choices: Sequence[Any] | None) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
         if choices:
-            # Choices are matched without regard to case: the model zoo's scripts write both "CPU" and "cpu".
-            return {str(c).lower(): c for c in choices}.get(text.lower(), text)
+            # Choices ignore case: the model zoo's scripts write both "CPU" and "cpu".
+            return {str(choice).lower(): choice for choice in choices}.get(text.lower(), text)
         try:
             return kind(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not {KINDS[kind]}") from None
+            raise argparse.ArgumentTypeError(f"{text!r} is not {TYPE_NAMES[kind]}") from None
 
     return read

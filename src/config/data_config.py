@@ -1,6 +1,7 @@
-"""The values that stages and tools share: device, records to read, records to write."""
+"""Flags that stages and tools share: device, records to read, records to write."""
 
 import dataclasses
+from typing import ClassVar
 
 from .fields import NOT_NEGATIVE, POSITIVE, flag, required_flag
 
@@ -10,67 +11,75 @@ DTYPES = ("auto", "float32", "float16")
 
 @dataclasses.dataclass(frozen=True)
 class DeviceConfig:
-    """Where and in which precision to compute."""
+    """Device and precision."""
+
+    GROUP: ClassVar[str] = "hardware"
 
     device_target: str = flag(
-        "auto", "device; auto takes the best that is there", ("auto", "CPU", "GPU", "Ascend")
+        "auto", "device type; auto: the best one available", ("auto", "CPU", "GPU", "Ascend")
     )
-    device_id: int = flag(0, "which of the machine's devices", check=NOT_NEGATIVE)
-    dtype: str = flag("auto", "type of the hidden states; auto is float32", DTYPES)
+    device_id: int = flag(0, "device index", check=NOT_NEGATIVE)
+    dtype: str = flag("auto", "data type of the hidden states; auto: float32", DTYPES)
     compute_type: str = flag(
-        "auto", "type of the matrix products; auto is float32 on CPU, float16 elsewhere", DTYPES
+        "auto", "data type of matrix multiplications; auto: float32 on CPU, float16 elsewhere", DTYPES
     )
     kernels: str = flag(
         "auto",
-        "auto computes with C++ kernels on a CPU, built with g++ at first use; off with plain operators",
+        "auto: C++ kernels on CPU, compiled with g++ on first use; off: MindSpore operators",
         ("auto", "off"),
     )
     matmul_precision: str = flag(
         "fp32",
-        "bf16 rounds the inputs of matrix products on a CPU that has bf16 instructions",
+        "bf16: round the inputs of matrix multiplications, on CPUs with bf16 instructions",
         ("fp32", "bf16"),
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class FormatConfig(DeviceConfig):
-    """How records are read and batched."""
+    """Format and batching of records."""
+
+    GROUP: ClassVar[str] = "data"
 
     schema_dir: str = flag(
-        "", "schema.json of the records; checked against them (default: the one beside them)"
+        "", "schema.json to check the records against (default: the one next to the records)"
     )
-    dataset_type: str = flag("tfrecord", "format of the records", DATASET_TYPES)
+    dataset_type: str = flag("tfrecord", "record format", DATASET_TYPES)
     seq_length: int = flag(
-        0, "longest row taken; longer records stop the run (0: the model's positions)", check=NOT_NEGATIVE
+        0,
+        "maximum sequence length; longer records are an error (0: the model's maximum)",
+        check=NOT_NEGATIVE,
     )
     length_buckets: str = flag(
         "auto",
-        "auto pads each batch to one of at most five lengths, off to the records' own",
+        "auto: pad each batch to one of up to five lengths; off: to the length of the records",
         ("auto", "off"),
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class RecordsConfig(FormatConfig):
-    """Which task to evaluate, on which records."""
+    """Task and evaluation records."""
 
-    task_name: str = flag(
-        "", "GLUE task, or sample for the built-in one (empty: a task of your own, as its records say)"
+    GROUP: ClassVar[str] = "data"
+
+    task_name: str = flag("", "GLUE task, or sample for the built-in one (empty: the records' custom task)")
+    eval_data_dir: str = flag(
+        "", "evaluation records: a file, a comma-separated list, or a folder written by prepare"
     )
-    eval_data_dir: str = flag("", "evaluation records: a file, a comma list or a folder that prepare wrote")
-    eval_batch_size: int = flag(32, "rows a batch in evaluation", check=POSITIVE)
+    eval_batch_size: int = flag(32, "evaluation batch size", check=POSITIVE)
 
 
 @dataclasses.dataclass(frozen=True)
 class RecordsOutputConfig:
-    """How text is tokenized, and where its records go."""
+    """Tokenization and destination of records."""
 
-    vocab_file: str = required_flag("vocab.txt, tokenizer.json or the model folder that holds one")
+    vocab_file: str = required_flag("vocab.txt, tokenizer.json, or a model folder that contains one")
     do_lower_case: str = flag(
-        "auto", "lower the case; auto: as the files beside the vocabulary say", ("auto", "true", "false")
+        "auto", "lowercase the text; auto: as the tokenizer files specify", ("auto", "true", "false")
     )
     output_dir: str = required_flag(
-        "folder for the records, schema.json, manifest.json and the tokenizer files"
+        "output folder for records, schema.json, manifest.json and tokenizer files"
     )
-    overwrite_output_dir: bool = flag(False, "delete what an earlier run wrote to output_dir")
-    dataset_type: str = flag("tfrecord", "format of the record files", DATASET_TYPES)
+    overwrite_output_dir: bool = flag(False, "delete files that an earlier run wrote to output_dir")
+    dataset_type: str = flag("tfrecord", "record format", DATASET_TYPES)

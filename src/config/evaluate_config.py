@@ -1,4 +1,4 @@
-"""Flags of `python -m src.tools.evaluate`."""
+"""Flags of `python -m src.tools.evaluate`, which task distillation shares."""
 
 import dataclasses
 
@@ -8,15 +8,16 @@ from .fields import flag, required_flag
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig(RecordsConfig):
-    """Evaluate a model folder on every row of a task's evaluation records; prints one JSON line."""
+    """Evaluate a model folder on all evaluation records of a task and print one JSON line."""
 
     model_dir: str = required_flag(
-        "model folder (best/ or last/ of a run, or any Hugging Face folder with a head)"
+        "model folder: best/ or last/ of a run, or a Hugging Face BERT with a classification head",
+        group="model",
     )
     eval_data_dir: str = required_flag(
-        "evaluation records: a file, a comma list or a folder that prepare wrote"
+        "evaluation records: a file, a comma-separated list, or a folder written by prepare"
     )
-    output_dir: str = flag("", "where eval_results.json goes (default: model_dir)")
+    output_dir: str = flag("", "folder for eval_results.json (default: model_dir)")
     write_predictions: str = flag(
-        "", "folder for GLUE's submission files, one for each test file of the records (empty: none)"
+        "", "folder for GLUE submission files, one per test file of the records (empty: none)"
     )

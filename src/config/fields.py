@@ -1,6 +1,19 @@
-"""How a config field is declared: its default and its sentence of help stand in one place."""
+"""Config fields: the default, help text, valid values and --help heading of a flag in one place."""
+
+from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T")
+Check = tuple[str, Callable[[Any], bool]]
 
 BOOLEAN = {
     "true": True,
@@ -12,36 +25,94 @@ BOOLEAN = {
     "no": False,
     "off": False,
 }
+TYPE_NAMES = {
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    str: "a string",
+    tuple: "a list",
+}
+# Headings of --help in their order; "options" holds what a tool alone has.
+GROUPS = (
+    "options",
+    "model",
+    "data",
+    "optimization",
+    "distillation",
+    "quantization",
+    "checkpoints",
+    "hardware",
+)
 
-# What a number has to be: the words of the complaint, and the test (which NaN never passes).
-POSITIVE = ("above 0", lambda value: value > 0)
-NOT_NEGATIVE = ("0 or more", lambda value: value >= 0)
-SHARE = ("between 0 and 1", lambda value: 0 <= value <= 1)
-DROPOUT = ("from 0 to below 1, or -1", lambda value: 0 <= value < 1 or value == -1)
-ALL_OR_SOME = ("above 0, or -1", lambda value: value > 0 or value == -1)
-ALL_OR_UP_TO = ("0 or more, or -1", lambda value: value >= -1)
-GROWING = ("above 1", lambda value: value > 1)
-# The framework hands it to NumPy, which takes 32 bits.
-SEED = ("from 0 to 4294967295", lambda value: 0 <= value < 2**32)
-# Where the dynamic loss scale is kept; in float32 nothing overflows, and it would grow without end.
-LOSS_SCALE = ("from 1 to 16777216", lambda value: 1 <= value <= 2**24)
+# Valid ranges: the wording of the error message and the predicate, which NaN never satisfies.
+POSITIVE: Check = ("above 0", lambda value: value > 0)
+NOT_NEGATIVE: Check = ("0 or more", lambda value: value >= 0)
+SHARE: Check = ("between 0 and 1", lambda value: 0 <= value <= 1)
+DROPOUT: Check = ("from 0 to below 1, or -1", lambda value: 0 <= value < 1 or value == -1)
+ALL_OR_SOME: Check = ("above 0, or -1", lambda value: value > 0 or value == -1)
+ALL_OR_UP_TO: Check = ("0 or more, or -1", lambda value: value >= -1)
+GROWING: Check = ("above 1", lambda value: value > 1)
+# MindSpore passes the seed to NumPy, which takes 32 bits.
+SEED: Check = ("from 0 to 4294967295", lambda value: 0 <= value < 2**32)
+# Bounds of the dynamic loss scale: without a ceiling it would grow forever in float32.
+LOSS_SCALE: Check = ("from 1 to 16777216", lambda value: 1 <= value <= 2**24)
 
 
-def flag(default, text, choices=None, alias=None, check=None):
+def flag(
+    default: T,
+    text: str,
+    choices: Sequence[Any] | None = None,
+    alias: str | None = None,
+    check: Check | None = None,
+    group: str | None = None,
+    main: bool = False,
+) -> T:
     """A dataclass field that is also a command-line flag of the same name.
 
-    `default` is the value used when nobody says otherwise, `text` the sentence shown by --help, `choices`
-    the values allowed, `alias` a second name of the flag, `check` what a number has to be (POSITIVE ...).
+    `text` is its --help text, `choices` the allowed values, `alias` a second name of the flag, `check` the
+    valid range (POSITIVE ...), `group` its heading in --help (default: GROUP of its class); `main` flags
+    appear in the usage line.
     """
-    metadata = {"help": text, "choices": choices, "alias": alias, "check": check}
+    metadata = {
+        "help": text,
+        "choices": choices,
+        "alias": alias,
+        "check": check,
+        "group": group,
+        "main": main,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def required_flag(text):
-    """A field of text that has no default: the command line has to give it."""
-    return dataclasses.field(default=None, metadata={"help": text, "required": True})
+def required_flag(text: str, group: str | None = None) -> Any:
+    """A string field without a default, which has to be given on the command line."""
+    return dataclasses.field(
+        default=None, metadata={"help": text, "required": True, "group": group, "main": True}
+    )
 
 
-def to_dict(config):
+def field_type(field: dataclasses.Field[Any]) -> type:
+    """The type of a field's values; annotations may be strings."""
+    return str if field.metadata.get("required") else type(field.default)
+
+
+def check_value(field: dataclasses.Field[Any], value: object, name: str, origin: str = "") -> None:
+    """Raise UserError if `value` has the wrong type, is out of range or is not one of the choices.
+
+    The message is `<name> <value><origin> must be ...`.
+    """
+    kind, choices, check = field_type(field), field.metadata.get("choices"), field.metadata.get("check")
+    if type(value) is not kind:
+        raise UserError(f"{name} {value!r}{origin} must be {TYPE_NAMES[kind]}")
+    if check and not check[1](value):
+        raise UserError(f"{name} {value}{origin} must be {check[0]}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{name} {value}{origin} must be a finite number")
+    if choices and value not in choices:
+        listed = ", ".join(map(str, choices))
+        raise UserError(f"{name} {value}{origin} is not one of {listed}{did_you_mean(value, choices)}")
+
+
+def to_dict(config: DataclassInstance) -> dict[str, Any]:
     """The config as plain JSON types."""
     return {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}

@@ -1,9 +1,12 @@
 """Fine-tuning: a pretrained BERT becomes the teacher of a task. SETTINGS is yours to edit."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from ..commands import command_line
-from .cli import parse
+from ..tasks import TaskSpec
+from .cli import Resolved, parse
 from .fields import NOT_NEGATIVE, flag, to_dict
 from .student_config import StudentConfig, TransferConfig
 from .task.from_records import task_for
@@ -12,27 +15,32 @@ from .train_config import TrainConfig
 
 @dataclasses.dataclass(frozen=True)
 class FinetuneConfig(TransferConfig, StudentConfig, TrainConfig):
-    """run_finetune.py: a pretrained directory and records -> a fine-tuned directory."""
+    """Fine-tune a pretrained BERT on the records of a task."""
 
-    load_pretrained_path: str = flag("", "pretrained directory or weight file; empty with --init fresh")
+    GROUP: ClassVar[str] = "model"
+
+    load_pretrained_path: str = flag(
+        "", "pretrained model folder or weight file; empty with --init fresh", main=True
+    )
     init: str = flag(
         "pretrained",
-        "fresh trains the architecture of --student_preset on labels alone",
+        "fresh: train the architecture of --student_preset from random weights, on labels only",
         ("pretrained", "fresh"),
     )
-    vocab_dir: str = flag("", "tokenizer files for --init fresh (default: those beside the records)")
-    epoch_size: int = flag(3, "passes over the training rows", check=NOT_NEGATIVE)
+    vocab_dir: str = flag("", "tokenizer files for --init fresh (default: those next to the records)")
+    epoch_size: int = flag(3, "number of epochs", check=NOT_NEGATIVE, group="optimization")
 
 
-# Your own values: they beat a task's recipe, lose to the command line. Example: SETTINGS = {"batch_size": 64}
-SETTINGS = {}
+# Your own values: they override a task's recipe; the command line overrides them.
+# Example: SETTINGS = {"batch_size": 64}
+SETTINGS: dict[str, Any] = {}
 
 
-def resolve(argv=None):
-    """The command line of run_finetune.py -> (TaskSpec, Resolved)."""
+def resolve(argv: Sequence[str] | None = None) -> tuple[TaskSpec, Resolved[FinetuneConfig]]:
+    """The task and the config of a run_finetune.py command line."""
     resolved = parse(FinetuneConfig, argv, SETTINGS, _recipe, prog=command_line("finetune"))
     return task_for(to_dict(resolved.config)), resolved
 
 
-def _recipe(known):
+def _recipe(known: dict[str, Any]) -> Mapping[str, Any]:
     return task_for(known).recipe["finetune"]

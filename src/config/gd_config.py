@@ -1,10 +1,12 @@
 """General distillation (TinyBERT's first stage). SETTINGS and the teacher's network are yours to edit."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from ..commands import command_line
 from .bert_config import BertConfig
-from .cli import parse
+from .cli import Resolved, parse
 from .distill_config import IntermediateConfig, TeacherCacheConfig
 from .fields import NOT_NEGATIVE, POSITIVE, flag
 from .student_config import StudentConfig
@@ -13,31 +15,36 @@ from .train_config import LoopConfig
 
 @dataclasses.dataclass(frozen=True)
 class GeneralDistillConfig(IntermediateConfig, TeacherCacheConfig, StudentConfig, LoopConfig):
-    """run_general_distill.py: a pretrained teacher and raw text as records -> a general student."""
+    """Distill a pretrained teacher into a general student, on records of raw text."""
+
+    GROUP: ClassVar[str] = "model"
 
     load_teacher_ckpt_path: str = flag(
-        "", "pretrained teacher: a directory, or a .ckpt described by TEACHER_NET"
+        "", "pretrained teacher: a model folder, or a .ckpt described by TEACHER_NET", main=True
     )
     data_dir: str = flag(
-        "", "records of raw text: a file, a comma list or a folder that prepare_corpus wrote"
+        "",
+        "records of raw text: a file, a comma-separated list, or a folder written by prepare_corpus",
+        group="data",
+        main=True,
     )
-    output_dir: str = flag("", "where results go (default: output/general_distill)", alias="save_ckpt_path")
-    epoch_size: int = flag(1, "passes over the records", check=NOT_NEGATIVE)
+    output_dir: str = flag("", "output folder (default: output/general_distill)", alias="save_ckpt_path")
+    epoch_size: int = flag(1, "number of epochs", check=NOT_NEGATIVE, group="optimization")
     save_ckpt_step: int = flag(
         1000,
-        "steps between resume checkpoints; one at each epoch's end too",
+        "steps between checkpoints; one is also written after each epoch",
         alias="save_checkpoint_step",
         check=POSITIVE,
     )
 
 
-# Your own values: they lose to the command line alone. Example: SETTINGS = {"batch_size": 64}
-SETTINGS = {}
+# Your own values: the command line overrides them. Example: SETTINGS = {"batch_size": 64}
+SETTINGS: dict[str, Any] = {}
 
-# The teacher's network when it is a .ckpt file, which holds no config of its own (directories do).
+# The teacher's network if it is a .ckpt file, which has no config of its own (model folders do).
 TEACHER_NET = BertConfig()
 
 
-def resolve(argv=None):
-    """The command line of run_general_distill.py -> Resolved."""
+def resolve(argv: Sequence[str] | None = None) -> Resolved[GeneralDistillConfig]:
+    """The config of a run_general_distill.py command line."""
     return parse(GeneralDistillConfig, argv, SETTINGS, prog=command_line("general_distill"))

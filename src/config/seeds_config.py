@@ -1,55 +1,59 @@
-"""Flags of a stage that is repeated over seeds, and what may not stand beside them."""
+"""Flags of a stage that is repeated over several random seeds, and the flags they exclude."""
 
 import dataclasses
+from typing import ClassVar
 
 from ..errors import UserError
-from .fields import SEED, flag
+from .cli import Resolved
+from .fields import SEED, Check, flag
 
 
-def seeds_of(text):
-    """The seeds in `1,2,3`, as numbers. Raises ValueError where they are not different ones of SEED."""
+def seeds_of(text: str) -> list[int]:
+    """The seeds in `1,2,3`. Raises ValueError for a repeated or an invalid one."""
     seeds = [int(word) for word in text.split(",")] if text else []
     if len(set(seeds)) < len(seeds) or not all(map(SEED[1], seeds)):
         raise ValueError(text)
     return seeds
 
 
-def _are_seeds(text):
+def _are_seeds(text: str) -> bool:
     try:
         return seeds_of(text) is not None
     except ValueError:
         return False
 
 
-SEEDS = ("different whole numbers with commas between, such as 1,2,3", _are_seeds)
+SEEDS: Check = ("different integers separated by commas, such as 1,2,3", _are_seeds)
 
 
 @dataclasses.dataclass(frozen=True)
 class SeedsConfig:
-    """Whether the stage is repeated, over which seeds, and what it is compared with."""
+    """Seeds to repeat the stage over, and the results to compare with."""
+
+    GROUP: ClassVar[str] = "optimization"
 
     seeds: str = flag(
-        "", "run once for each of these seeds (1,2,3) and print mean and spread of the metric", check=SEEDS
+        "", "run once per seed (1,2,3) and report mean and standard deviation of the metric", check=SEEDS
     )
     seeds_against: str = flag(
-        "", "with seeds: folder of another run over the same seeds, for the paired differences to it"
+        "", "output folder of another run over the same seeds, for paired differences (with --seeds)"
     )
 
 
-def over_seeds(resolved):
-    """Whether a Resolved config asks for several runs. Raises UserError for a contradiction."""
+def over_seeds(resolved: Resolved) -> bool:
+    """Whether a Resolved config specifies several seeds. Raises UserError for a contradiction."""
     config = resolved.config
     if not config.seeds:
         if config.seeds_against:
-            raise UserError(
-                f"--seeds_against {config.seeds_against} needs --seeds, the seeds to compare over"
-            )
+            raise UserError(f"--seeds_against {config.seeds_against} requires --seeds")
         return False
     if resolved.origins["seed"] == "command line":
-        raise UserError(f"--seed {config.seed} and --seeds {config.seeds} contradict each other; give one")
+        raise UserError(f"--seed {config.seed} and --seeds {config.seeds} are mutually exclusive")
     if config.distribute:
-        raise UserError("--seeds starts one process a run; start the launcher once for each --seed instead")
+        raise UserError(
+            "--seeds starts one process per seed; in distributed training run the launcher once per --seed"
+        )
     off = [name for name in ("do_train", "do_eval") if not getattr(config, name, True)]
     if off:
-        raise UserError(f"--seeds compares trained models by their evaluation: leave --{off[0]} true")
+        raise UserError(f"--seeds compares trained models by their evaluation; leave --{off[0]} true")
     return True

@@ -1,10 +1,13 @@
 """Task distillation (TinyBERT's second stage). SETTINGS and the two networks are yours to edit."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from ..commands import command_line
+from ..tasks import TaskSpec
 from .bert_config import BertConfig, preset
-from .cli import parse
+from .cli import Resolved, parse
 from .distill_config import IntermediateConfig, TeacherCacheConfig
 from .fields import NOT_NEGATIVE, POSITIVE, flag, to_dict
 from .student_config import StudentConfig, TransferConfig
@@ -14,53 +17,71 @@ from .train_config import TrainConfig
 
 @dataclasses.dataclass(frozen=True)
 class TaskDistillConfig(IntermediateConfig, TeacherCacheConfig, TransferConfig, StudentConfig, TrainConfig):
-    """run_task_distill.py: a fine-tuned teacher and a general student -> a task student, in two phases."""
+    """Distill a fine-tuned teacher into a task student: intermediate layers, then the prediction layer."""
 
-    do_train: bool = flag(True, "distil")
+    GROUP: ClassVar[str] = "optimization"
+
+    do_train: bool = flag(True, "train the student")
     do_eval: bool = flag(
-        True, "evaluate after each epoch; alone (do_train false): evaluate load_td1_ckpt_path"
+        True, "evaluate after each epoch; with do_train false, evaluate load_td1_ckpt_path only"
     )
     td_phase1_epoch_size: int = flag(10, "epochs of intermediate-layer distillation", check=NOT_NEGATIVE)
     td_phase2_epoch_size: int = flag(3, "epochs of prediction-layer distillation", check=NOT_NEGATIVE)
     phase2_learning_rate: float = flag(3e-5, "peak learning rate of phase 2", check=POSITIVE)
+    phase1_eval: bool = flag(False, "evaluate in phase 1 too, where the classifier is untrained")
     augmented_data_dir: str = flag(
-        "", "records of augmented rows: phase 1 trains on them, and not on train_data_dir"
+        "", "augmented training records, used instead of train_data_dir in phase 1", group="data"
     )
-    phase2_augmented: bool = flag(True, "phase 2 too trains on augmented_data_dir")
+    phase2_augmented: bool = flag(True, "use augmented_data_dir in phase 2 too", group="data")
     load_teacher_ckpt_path: str = flag(
-        "", "fine-tuned teacher: a directory, or a .ckpt described by TEACHER_NET"
+        "",
+        "fine-tuned teacher: a model folder, or a .ckpt described by TEACHER_NET",
+        group="model",
+        main=True,
     )
     load_gd_ckpt_path: str = flag(
-        "", "general student: a directory, or a .ckpt described by STUDENT_NET; empty: a fresh student"
+        "",
+        "general student: a model folder, or a .ckpt described by STUDENT_NET (empty: random weights)",
+        group="model",
+        main=True,
     )
-    load_td1_ckpt_path: str = flag("", "student after phase 1: with do_train it skips phase 1")
-    carry_projection: bool = flag(True, "go on with the hidden projection of the general student")
+    load_td1_ckpt_path: str = flag(
+        "", "student after phase 1; with do_train true, phase 1 is skipped", group="model"
+    )
     student_init: str = flag(
         "general",
-        "teacher_layers copies the mapped teacher layers (equal widths)",
+        "teacher_layers: copy the mapped teacher layers (equal hidden sizes)",
         ("general", "teacher_layers"),
+        group="model",
     )
-    temperature: float = flag(1.0, "T of the soft cross-entropy", check=POSITIVE)
+    carry_projection: bool = flag(
+        True, "keep the hidden projection of the general student", group="distillation"
+    )
+    temperature: float = flag(
+        1.0, "temperature of the soft cross-entropy", check=POSITIVE, group="distillation"
+    )
     label_weight: float = flag(
-        0.0, "weight of the label loss in phase 2, beside the teacher's", check=NOT_NEGATIVE
+        0.0, "weight of the label loss in phase 2", check=NOT_NEGATIVE, group="distillation"
     )
-    regression_target: str = flag("teacher", "what phase 2 of a regression fits", ("teacher", "label"))
-    phase1_eval: bool = flag(False, "evaluate during phase 1 too (its head is not trained yet)")
+    regression_target: str = flag(
+        "teacher", "target of phase 2 in a regression", ("teacher", "label"), group="distillation"
+    )
 
 
-# Your own values: they beat a task's recipe, lose to the command line; say SETTINGS = {"temperature": 2.0}
-SETTINGS = {}
+# Your own values: they override a task's recipe; the command line overrides them.
+# Example: SETTINGS = {"temperature": 2.0}
+SETTINGS: dict[str, Any] = {}
 
-# The networks in .ckpt files, which hold no config of their own (directories do).
+# The networks of .ckpt files, which have no config of their own (model folders do).
 TEACHER_NET = BertConfig()
 STUDENT_NET = preset("4L-384")
 
 
-def resolve(argv=None):
-    """The command line of run_task_distill.py -> (TaskSpec, Resolved)."""
+def resolve(argv: Sequence[str] | None = None) -> tuple[TaskSpec, Resolved[TaskDistillConfig]]:
+    """The task and the config of a run_task_distill.py command line."""
     resolved = parse(TaskDistillConfig, argv, SETTINGS, _recipe, prog=command_line("task_distill"))
     return task_for(to_dict(resolved.config)), resolved
 
 
-def _recipe(known):
+def _recipe(known: dict[str, Any]) -> Mapping[str, Any]:
     return task_for(known).recipe["task_distill"]

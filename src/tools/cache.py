@@ -1,6 +1,7 @@
-"""python -m src.tools.cache: shows the teacher caches of a folder and deletes them."""
+"""python -m src.tools.cache: list or delete cached teacher outputs."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from ..commands import command_line
 from ..config.cli import parse
@@ -11,15 +12,15 @@ from ..errors import run_main
 
 @dataclasses.dataclass(frozen=True)
 class CacheConfig:
-    """Show the teacher caches of a folder, or delete them."""
+    """List or delete cached teacher outputs."""
 
-    list: bool = flag(False, "show each cache: key, size, what it is of; what it does when told nothing")
-    delete: str = flag("", "the key of a cache to delete, or all")
-    teacher_cache_dir: str = flag(f"output/{FOLDER}", "the folder of the caches")
+    list: bool = flag(False, "list key, size and contents of each cache (the default action)")
+    delete: str = flag("", "key of a cache to delete, or all")
+    teacher_cache_dir: str = flag(f"output/{FOLDER}", "folder of the caches")
 
 
-def main(argv=None):
-    """List or delete as the command line says."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """List or delete caches."""
     config = parse(CacheConfig, argv, prog=command_line("cache")).config
     from ..stages.diagnostics.teacher_caches import manage_caches
 

@@ -1,6 +1,7 @@
-"""python -m src.tools.compare: several models on the same records: quality, size and speed in one table."""
+"""python -m src.tools.compare: compare quality, size and speed of several models on the same records."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from ..commands import command_line
 from ..config.cli import parse
@@ -11,19 +12,19 @@ from ..errors import run_main
 
 @dataclasses.dataclass(frozen=True)
 class CompareConfig(RecordsConfig):
-    """Several models on the same records: quality, size and speed in one table, losses in one plot."""
+    """Compare quality, size and speed of several models on the same records: a table and a loss plot."""
 
-    models: str = required_flag("model folders by name, the reference first: teacher=DIR,student=DIR")
+    models: str = required_flag("named model folders, the baseline first: teacher=DIR,student=DIR")
     eval_data_dir: str = required_flag(
-        "evaluation records: a file, a comma list or a folder that prepare wrote"
+        "evaluation records: a file, a comma-separated list, or a folder written by prepare"
     )
-    output_dir: str = flag("output/compare", "where compare.json, table.md and losses.png go")
-    timed_sentences: int = flag(200, "sentences timed, one at a time", check=POSITIVE)
-    overwrite_output_dir: bool = flag(False, "delete what an earlier run wrote to output_dir")
+    output_dir: str = flag("output/compare", "folder for compare.json, table.md and losses.png")
+    timed_sentences: int = flag(200, "sentences timed one at a time", check=POSITIVE)
+    overwrite_output_dir: bool = flag(False, "delete files that an earlier run wrote to output_dir")
 
 
-def main(argv=None):
-    """Compare as the command line says."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Compare the models."""
     config = parse(CompareConfig, argv, prog=command_line("compare")).config
     from ..stages.evaluation.compare import compare
 

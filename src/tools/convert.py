@@ -1,6 +1,7 @@
-"""python -m src.tools.convert: weights of any known kind -> a model folder."""
+"""python -m src.tools.convert: convert weights between PyTorch, TensorFlow, Hugging Face and MindSpore."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from ..commands import command_line
 from ..config.cli import parse
@@ -10,29 +11,29 @@ from ..errors import run_main
 
 @dataclasses.dataclass(frozen=True)
 class ConvertConfig:
-    """Read a model of any known kind; write it as a folder of this project, of Hugging Face, or a .ckpt."""
+    """Convert weights of any supported format to a model folder of this project, Hugging Face or a .ckpt."""
 
     input: str = required_flag(
         "model folder or weight file (.safetensors, pytorch_model.bin, .ckpt, TensorFlow)"
     )
-    output_dir: str = required_flag("folder to write")
+    output_dir: str = required_flag("output folder")
     to: str = flag(
         "project",
-        "project: Hugging Face's layout and what only this project knows; hf: just "
-        "what transformers opens; ckpt: a MindSpore checkpoint with the same names",
+        "output format. project: Hugging Face layout plus this project's own weights; hf: only what "
+        "transformers loads; ckpt: a MindSpore checkpoint with the same names",
         choices=("project", "hf", "ckpt"),
     )
-    config_file: str = flag("", "config.json to use instead of the one beside the weights")
+    config_file: str = flag("", "config.json to use instead of the one next to the weights")
     part: str = flag(
         "",
-        "which model of a distillation checkpoint to take: student or teacher",
+        "model to extract from a distillation checkpoint: student or teacher",
         choices=("", "student", "teacher"),
     )
-    overwrite_output_dir: bool = flag(False, "delete what an earlier run wrote to output_dir")
+    overwrite_output_dir: bool = flag(False, "delete files that an earlier run wrote to output_dir")
 
 
-def main(argv=None):
-    """Convert as the command line says."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Convert the weights."""
     config = parse(ConvertConfig, argv, prog=command_line("convert")).config
     from ..stages.serving.convert import convert
 

@@ -1,6 +1,7 @@
-"""python -m src.tools.doctor: the machine, the versions and one tiny training step, for a bug report."""
+"""python -m src.tools.doctor: report hardware, versions and one small training step, for bug reports."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from ..commands import command_line
 from ..config.cli import parse
@@ -11,13 +12,13 @@ from ..errors import run_main
 
 @dataclasses.dataclass(frozen=True)
 class DoctorConfig(DeviceConfig):
-    """What this machine offers, to paste into a bug report."""
+    """Report hardware, versions and one small training step, to paste into a bug report."""
 
-    train_step: bool = flag(True, "also compile and time one tiny training step")
+    train_step: bool = flag(True, "also compile and time a small training step")
 
 
-def main(argv=None):
-    """Report as the command line says."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the report."""
     config = parse(DoctorConfig, argv, prog=command_line("doctor")).config
     from ..stages.diagnostics.doctor import doctor
 

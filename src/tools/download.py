@@ -1,32 +1,33 @@
-"""python -m src.tools.download: GLUE's tasks, its diagnostic set, SNLI and GloVe, from their owners."""
+"""python -m src.tools.download: download GLUE, its diagnostic set, SNLI and GloVe from their publishers."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from ..commands import command_line
 from ..config.cli import parse
 from ..config.fields import flag, required_flag
 from ..errors import run_main
-from ..stages.preparation.download import download
 
 
 @dataclasses.dataclass(frozen=True)
 class DownloadConfig:
-    """Fetch the data of tasks from their owners, into the folders that `prepare` and `augment` read."""
+    """Download data sets from their publishers, into the folders that prepare and augment read."""
 
     tasks: str = required_flag(
-        "comma list of CoLA, SST-2, MRPC, STS-B, QQP, MNLI, QNLI, RTE, WNLI, diagnostic, SNLI, GloVe; glue: "
-        "the first ten; all"
+        "comma-separated list of CoLA, SST-2, MRPC, STS-B, QQP, MNLI, QNLI, RTE, WNLI, diagnostic, SNLI, "
+        "GloVe; glue: the first ten; all"
     )
-    data_dir: str = flag("data", "folder in which each of them gets its own")
-    mirror: str = flag(
-        "", "another place of the same files: http(s)://HOST/FOLDER, in which they have their owners' names"
-    )
-    overwrite: bool = flag(False, "fetch and replace files that an earlier download has written")
+    data_dir: str = flag("data", "folder for the data sets, one subfolder each")
+    mirror: str = flag("", "mirror with the original file names: http(s)://HOST/FOLDER")
+    overwrite: bool = flag(False, "download again and replace the files of an earlier download")
 
 
-def main(argv=None):
-    """Parse the command line and fetch."""
-    download(parse(DownloadConfig, argv, prog=command_line("download")).config)
+def main(argv: Sequence[str] | None = None) -> None:
+    """Download the data sets."""
+    config = parse(DownloadConfig, argv, prog=command_line("download")).config
+    from ..stages.preparation.download import download
+
+    download(config)
 
 
 if __name__ == "__main__":

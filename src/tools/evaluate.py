@@ -1,6 +1,7 @@
-"""python -m src.tools.evaluate: a model folder and a task's records -> a JSON line and eval_results.json."""
+"""python -m src.tools.evaluate: evaluate a model folder on a task's records; write eval_results.json."""
 
 import sys
+from collections.abc import Sequence
 from functools import partial
 
 from ..commands import command_line
@@ -9,12 +10,12 @@ from ..config.evaluate_config import EvaluateConfig
 from ..errors import run_main
 
 
-def main(argv=None):
-    """Parse the command line and evaluate."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Evaluate the model."""
     config = parse(EvaluateConfig, argv, prog=command_line("evaluate")).config
     from ..stages.evaluation.evaluate import evaluate
 
-    # Remarks, such as which label an unnamed output was taken for, leave the JSON line alone.
+    # stdout is for the JSON line; remarks, such as the label assigned to an unnamed output, go to stderr.
     evaluate(config, log=partial(print, file=sys.stderr))
 
 

@@ -1,6 +1,7 @@
-"""python -m src.tools.export: a model folder -> model.onnx (fp32, int8) or model.mindir, checked first."""
+"""python -m src.tools.export: export a model folder to ONNX (fp32, int8) or MindIR, and verify the file."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from ..commands import command_line
 from ..config.cli import parse
@@ -11,34 +12,39 @@ from ..errors import run_main
 
 @dataclasses.dataclass(frozen=True)
 class ExportConfig(FormatConfig):
-    """Write a model as one file for serving, in a folder that holds all it needs and nothing else."""
+    """Export a model to a single file for serving, in a self-contained folder."""
 
     model_dir: str = required_flag(
-        "model folder (best/ or last/ of a run, or any Hugging Face folder with a head)"
+        "model folder: best/ or last/ of a run, or a Hugging Face BERT with a classification head"
     )
-    output_dir: str = required_flag("folder to write")
+    output_dir: str = required_flag("output folder")
     format: str = flag(
-        "onnx", "onnx: for ONNX Runtime and its like; mindir: MindSpore's own, fp32 only", ("onnx", "mindir")
+        "onnx", "onnx: for ONNX Runtime; mindir: MindSpore's format, fp32 only", ("onnx", "mindir")
     )
-    precision: str = flag(
-        "fp32",
-        "int8 keeps embeddings and dense layers as integers, which a runtime multiplies as such",
-        ("fp32", "int8"),
-    )
+    precision: str = flag("fp32", "int8: integer weights and matrix multiplications", ("fp32", "int8"))
+    overwrite_output_dir: bool = flag(False, "delete files that an earlier run wrote to output_dir")
     calibration_data: str = flag(
-        "", "records on which the input ranges of a float model are measured (int8; a folder's train split)"
+        "",
+        "records for calibrating activation ranges of a float model, int8 only (the train split of a folder)",
+        group="quantization",
     )
-    calibration_rows: int = flag(512, "rows of calibration_data to take, a fixed sample", check=POSITIVE)
-    per_channel: bool = flag(False, "with calibration_data: a weight range for each output of a layer")
+    calibration_rows: int = flag(
+        512,
+        "rows of calibration_data to use, a fixed random sample",
+        check=POSITIVE,
+        group="quantization",
+    )
+    per_channel: bool = flag(False, "per-channel weight ranges, with calibration_data", group="quantization")
     eval_data_dir: str = flag(
-        "", "records on which file and model are compared (a folder's dev split; default: random rows)"
+        "",
+        "records for verifying the file against the model (the dev split of a folder; default: random rows)",
+        group="data",
     )
-    compare_rows: int = flag(1000, "rows of eval_data_dir to compare, from the first", check=POSITIVE)
-    overwrite_output_dir: bool = flag(False, "delete what an earlier run wrote to output_dir")
+    compare_rows: int = flag(1000, "leading rows of eval_data_dir to compare", check=POSITIVE, group="data")
 
 
-def main(argv=None):
-    """Export as the command line says."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Export the model."""
     config = parse(ExportConfig, argv, prog=command_line("export")).config
     from ..stages.serving.export import export
 

@@ -1,6 +1,7 @@
-"""python -m src.tools.glue_table: teacher, student and int8 file of several tasks in one table."""
+"""python -m src.tools.glue_table: tabulate teacher, student and int8 results of several tasks."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from ..commands import command_line
 from ..config.cli import parse
@@ -10,13 +11,13 @@ from ..errors import run_main
 
 @dataclasses.dataclass(frozen=True)
 class GlueTableConfig:
-    """One table over tasks, from the evaluations that scripts/run_glue.sh left: teacher, student, int8."""
+    """Summarize the results of scripts/run_glue.sh in one table: teacher, student and int8 file."""
 
-    output_dir: str = flag("output/glue", "folder with a folder for each task; table.md and .json go there")
+    output_dir: str = flag("output/glue", "folder with one subfolder per task; table.md and .json go there")
 
 
-def main(argv=None):
-    """Parse the command line and print the table."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the table."""
     config = parse(GlueTableConfig, argv, prog=command_line("glue_table")).config
     from ..stages.evaluation.glue_table import glue_table
 

@@ -1,6 +1,7 @@
-"""python -m src.tools.prepare: text files of a task -> record files."""
+"""python -m src.tools.prepare: convert text files of a task to record files."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from ..commands import command_line
 from ..config.cli import parse
@@ -12,36 +13,37 @@ from ..errors import run_main
 
 @dataclasses.dataclass(frozen=True)
 class PrepareConfig(RecordsOutputConfig, CustomTask):
-    """Turn the text files of a task into TFRecord or MindRecord files that every stage reads.
+    """Convert the text files of a task to TFRecord or MindRecord files that every stage reads.
 
-    A task of your own is described by flags (--train_file, --text_columns, --label_column ...) or by a
+    A custom task is described by flags (--train_file, --text_columns, --label_column ...), or by a
     --task_file whose keys are those flags.
     """
 
     task_name: str = flag(
         "",
-        "GLUE task, sample for the built-in task that needs no data of yours, or the name of a task of your "
-        "own (default: that of task_file or train_file)",
+        "GLUE task, sample for the built-in task, which needs no data, or the name of a custom task "
+        "(default: the name of task_file or train_file)",
+        main=True,
     )
     train_file: str = flag(
         "",
-        "the training rows of a task of your own; else another file for the training rows, such as an "
+        "training rows of a custom task; otherwise a replacement for the task's training file, such as an "
         "augmented one",
     )
-    task_file: str = flag("", "YAML or JSON file that describes a task of your own; flags win over it")
+    task_file: str = flag("", "YAML or JSON description of a custom task; flags override it", group="data")
     data_dir: str = flag(
         "",
-        "folder with train.tsv, dev.tsv (MNLI: dev_matched.tsv, dev_mismatched.tsv) "
-        "and, where you have it, test.tsv; .csv and .jsonl are read too",
+        "folder with train.tsv, dev.tsv (MNLI: dev_matched.tsv, dev_mismatched.tsv) and, optionally, "
+        "test.tsv; .csv and .jsonl are supported too",
+        group="data",
+        main=True,
     )
-    on_bad_row: str = flag(
-        "error", "a malformed row stops the run, or is left out and listed", choices=("error", "skip")
-    )
-    max_rows: int = flag(-1, "read only the first rows of each file; -1: all", check=ALL_OR_SOME)
+    on_bad_row: str = flag("error", "malformed rows: error, or skip and list them", ("error", "skip"))
+    max_rows: int = flag(-1, "read only the first N rows of each file (-1: all)", check=ALL_OR_SOME)
 
 
-def main(argv=None):
-    """Parse the command line and prepare the records."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write the records."""
     resolved = parse(PrepareConfig, argv, prog=command_line("prepare"))
     from ..stages.preparation.prepare import prepare
 

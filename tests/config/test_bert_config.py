@@ -106,21 +106,24 @@ def test_more_than_ten_labels_keep_their_order(tmp_path):
             'position_embedding_type "relative_key" is not supported',
         ),
         ({"hidden_size": 770}, "hidden_size 770 is not a multiple of num_attention_heads 12"),
-        ({"hidden_act": "swish"}, 'hidden_act "swish" is not known'),
-        ({"head_activation": "tanh"}, 'head_activation "tanh" is not known'),
-        ({"architectures": ["BertForMultipleChoice"]}, "is of a BertForMultipleChoice, whose head"),
+        ({"hidden_act": "swish"}, 'hidden_act "swish" is unknown'),
+        ({"head_activation": "tanh"}, 'head_activation "tanh" is unknown'),
+        (
+            {"architectures": ["BertForMultipleChoice"]},
+            "describes a BertForMultipleChoice, which is not supported",
+        ),
         ({"is_decoder": True}, "is_decoder is true; only encoders"),
-        ({"num_attention_heads": 0}, "num_attention_heads 0 has to be a whole number above 0"),
-        ({"num_hidden_layers": -1}, "num_hidden_layers -1 has to be a whole number"),
-        ({"hidden_size": "768"}, 'hidden_size "768" has to be a whole number'),
-        ({"layer_norm_eps": "1e-12"}, 'layer_norm_eps "1e-12" has to be a number'),
-        ({"layer_norm_eps": float("nan")}, "layer_norm_eps NaN has to be a number, 0 or more"),
-        ({"initializer_range": -1}, "initializer_range -1 has to be a number, 0 or more"),
+        ({"num_attention_heads": 0}, "num_attention_heads 0 must be an integer above 0"),
+        ({"num_hidden_layers": -1}, "num_hidden_layers -1 must be an integer"),
+        ({"hidden_size": "768"}, 'hidden_size "768" must be an integer'),
+        ({"layer_norm_eps": "1e-12"}, 'layer_norm_eps "1e-12" must be a number'),
+        ({"layer_norm_eps": float("nan")}, "layer_norm_eps NaN must be a number, 0 or more"),
+        ({"initializer_range": -1}, "initializer_range -1 must be a number, 0 or more"),
         ({"vocab_size": None}, "key vocab_size is missing"),
         ({"architectures": 5}, "architectures 5 is not a list of names"),
-        ({"use_relative_positions": 1}, "use_relative_positions 1 has to be true or false"),
-        ({**CLASSIFIER, "id2label": {"a": "b"}}, "id2label is not a table of numbers and names"),
-        ({**CLASSIFIER, "id2label": ["a"]}, "id2label is not a table of numbers and names"),
+        ({"use_relative_positions": 1}, "use_relative_positions 1 must be true or false"),
+        ({**CLASSIFIER, "id2label": {"a": "b"}}, "id2label is not an object of indices and names"),
+        ({**CLASSIFIER, "id2label": ["a"]}, "id2label is not an object of indices and names"),
     ],
 )
 def test_what_is_refused(tmp_path, change, complaint):
@@ -134,7 +137,7 @@ def test_labels_may_be_numbers(tmp_path):
 
 
 def test_another_json(tmp_path):
-    with pytest.raises(UserError, match="not a BERT config, a table of keys belongs there"):
+    with pytest.raises(UserError, match="not a BERT config, expected a JSON object"):
         BertConfig.from_json(write(tmp_path / "config.json", []))
     with pytest.raises(UserError, match="not a BERT config, key hidden_size is missing; did you mean"):
         BertConfig.from_json(write(tmp_path / "config.json", {"vocab_size": 3, "hidden_sizes": 8}))
@@ -147,7 +150,7 @@ def test_another_json(tmp_path):
 
 def test_presets():
     assert {"4L-312", "6L-768", "4L-384", "3L-312"} <= set(PRESETS)
-    with pytest.raises(UserError, match='student_preset "4L-321" is not known; did you mean "4L-312"'):
+    with pytest.raises(UserError, match='student_preset "4L-321" is unknown; did you mean "4L-312"'):
         preset("4L-321")
 
 

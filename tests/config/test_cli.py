@@ -59,7 +59,7 @@ def test_neither_true_nor_false():
 def test_numbers():
     config = read("--rows", "-1", "--rate", "1e-3").config
     assert (config.rows, config.rate) == (-1, 1e-3)
-    with pytest.raises(UserError, match="--rows.*'3.5' is not a whole number"):
+    with pytest.raises(UserError, match="--rows.*'3.5' is not an integer"):
         read("--rows", "3.5")
     with pytest.raises(UserError, match="--rate.*'fast' is not a number"):
         read("--rate", "fast")
@@ -69,9 +69,9 @@ def test_numbers():
 
 @pytest.mark.parametrize("rate", ["0", "-1", "nan"])
 def test_a_number_out_of_its_range(rate):
-    with pytest.raises(UserError, match=r"--rate \S+ \(command line\) has to be above 0"):
+    with pytest.raises(UserError, match=r"--rate \S+ \(command line\) must be above 0"):
         read("--rate", rate)
-    with pytest.raises(UserError, match=r"--rate 0.0 \(config module\) has to be above 0"):
+    with pytest.raises(UserError, match=r"--rate 0.0 \(config module\) must be above 0"):
         read(settings={"rate": 0})
 
 
@@ -121,8 +121,24 @@ def test_origins():
         "device": "default",
         "words": "default",
     }
-    lines = resolved.table().splitlines()
+    lines = resolved.table(verbose=True).splitlines()
     assert lines[2].split() == ["rate", "0.2", "(config", "module)"] and len(lines) == 7
+
+
+def test_the_table_lists_what_differs_from_the_defaults(tmp_path, monkeypatch):
+    resolved = read("--rows", "10", settings={"rate": 2}, recipe=lambda known: {"do_train": True})
+    assert [line.split()[:2] for line in resolved.table().splitlines()] == [["name", "x"], ["rate", "2.0"]]
+
+    @dataclasses.dataclass(frozen=True)
+    class Paths:
+        """A stage that reads files."""
+
+        data_dir: str = flag("", "records")
+
+    monkeypatch.chdir(tmp_path)
+    assert not parse(Paths, []).table()
+    resolved = parse(Paths, ["--data_dir", f"{tmp_path}/a,/b"])
+    assert resolved.table().split() == ["data_dir", "a,/b", "(command", "line)"]
 
 
 def test_the_recipe_sees_what_is_known():
@@ -139,17 +155,17 @@ def test_wrong_keys_and_values_of_the_config_module():
 
 
 @pytest.mark.parametrize("settings, words", [
-    ({"rows": "32"}, "--rows '32' .* a whole number"),
-    ({"rows": 1.5}, "--rows 1.5 .* a whole number"),
-    ({"rows": True}, "--rows True .* a whole number"),
+    ({"rows": "32"}, "--rows '32' .* an integer"),
+    ({"rows": 1.5}, "--rows 1.5 .* an integer"),
+    ({"rows": True}, "--rows True .* an integer"),
     ({"rate": "1e-4"}, "--rate '1e-4' .* a number"),
     ({"do_train": "false"}, "--do_train 'false' .* true or false"),
-    ({"device": None}, "--device None .* a text"),
+    ({"device": None}, "--device None .* a string"),
     ({"words": "a b"}, "--words 'a b' .* a list"),
 ])  # fmt: skip
 def test_a_value_of_another_kind_in_the_config_module(settings, words):
     """Python would take the text "false" for true."""
-    with pytest.raises(UserError, match=words.replace(".*", r"\(config module\) has to be")):
+    with pytest.raises(UserError, match=words.replace(".*", r"\(config module\) must be")):
         read(settings=settings)
 
 
@@ -161,7 +177,7 @@ def test_kinds_that_stand_for_another():
 
 @pytest.mark.parametrize("value", ["inf", "1e999"])
 def test_an_infinite_number(value):
-    with pytest.raises(UserError, match=r"--rate inf \(command line\) has to be a finite number"):
+    with pytest.raises(UserError, match=r"--rate inf \(command line\) must be a finite number"):
         read("--rate", value)
 
 

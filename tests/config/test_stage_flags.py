@@ -1,13 +1,16 @@
 """Every flag and parameter of the systems this project replaces exists under its name, with its default."""
 
 import dataclasses
+import re
 
 import pytest
 
 from src.config.bert_config import BertConfig
 from src.config.cli import parse
+from src.config.fields import GROUPS
 from src.config.finetune_config import FinetuneConfig
 from src.config.finetune_config import resolve as resolve_finetune
+from src.config.gd_config import resolve as resolve_general
 from src.config.q8bert_config import Q8BertConfig
 from src.config.q8bert_config import resolve as resolve_q8bert
 from src.config.td_config import STUDENT_NET, TEACHER_NET, TaskDistillConfig
@@ -143,6 +146,29 @@ def test_help_of_task_distillation(capsys):
     assert {f"--{name}" for name in (*MODEL_ZOO_FLAGS, *MODEL_ZOO_OPTIONS, *NET_FLAGS, *OURS)} <= flags
 
 
+@pytest.mark.parametrize("resolve", [resolve_finetune, resolve_general, resolve_distill, resolve_q8bert])
+def test_help_is_grouped_under_headings(resolve, capsys):
+    """A usage line of one or two lines, then the flags under headings, each flag once."""
+    text = shown_by_help(resolve, capsys)
+    usage, _, rest = text.partition("\n\n")
+    assert usage.startswith("usage: python run_") and usage.endswith("[options]")
+    assert len(usage.splitlines()) <= 2
+    headings = [line[:-1] for line in rest.splitlines() if re.fullmatch(r"[a-z]+:", line)]
+    assert headings == [name for name in GROUPS if name in headings]
+    assert {"model", "data", "optimization", "checkpoints", "hardware"} <= set(headings)
+    assert ("distillation" in headings) == (resolve is not resolve_finetune)
+    listed = re.findall(r"^  (--\w+)", rest, re.MULTILINE)
+    assert len(listed) == len(set(listed)) > 40
+
+
+def test_the_usage_of_task_distillation(capsys):
+    usage = " ".join(shown_by_help(resolve_distill, capsys).partition("\n\n")[0].split())
+    assert usage == (
+        "usage: python run_task_distill.py --load_teacher_ckpt_path DIR --load_gd_ckpt_path DIR "
+        "--train_data_dir DIR [options]"
+    )
+
+
 def test_help_of_fine_tuning(capsys):
     text = shown_by_help(resolve_finetune, capsys)
     shared = set(MODEL_ZOO_FLAGS) & set(defaults(FinetuneConfig))
@@ -203,12 +229,12 @@ def test_a_misspelt_task():
     ("--loss_scale_value=0.5", "from 1 to 16777216"),
 ])  # fmt: skip
 def test_numbers_that_mean_nothing(flag, words):
-    with pytest.raises(UserError, match=f"{flag.replace('=', ' ')} .* has to be {words}"):
+    with pytest.raises(UserError, match=f"{flag.replace('=', ' ')} .* must be {words}"):
         resolve_finetune(["--task_name", "SST-2", flag])
 
 
 @pytest.mark.parametrize("tool", [AugmentConfig, PrepareConfig])
 def test_the_first_rows_of_a_file(tool):
     needed = [f"--{f.name}=x" for f in dataclasses.fields(tool) if f.metadata.get("required")]
-    with pytest.raises(UserError, match="--max_rows -7 .* has to be above 0, or -1"):
+    with pytest.raises(UserError, match="--max_rows -7 .* must be above 0, or -1"):
         parse(tool, [*needed, "--max_rows", "-7"])

@@ -117,7 +117,7 @@ BAD = {
     "no label column": ("body,stars\nx,a\n", {}, "rows.csv: the header lacks label"),
     "empty label": ("body,label\nx,a\ny,\n", {}, "rows.csv, line 3: the label in column label is empty"),
     "empty text": ("body,label\n ,a\n", {}, "line 2: the text in column body is empty"),
-    "one label": (rows_of("aaaa"), {}, "rows.csv, column label: there is only the label a; two or more"),
+    "one label": (rows_of("aaaa"), {}, "rows.csv, column label: only the label a found; at least two"),
     "single row": (rows_of("aabbac"), {}, 'line 7: the only row of label "c" cannot be trained on'),
     "scores as labels": (rows_of(["1.5", "1.7", "2"]), {}, "dev_file; or is it a score .--output_mode reg"),
     "many labels": (rows_of([*MANY, "z"]), {"labels": MANY}, "are 0, 1, .* 19 and 10 more"),
@@ -126,8 +126,8 @@ BAD = {
     "label twice": (rows_of(["a|b", "b|b"]), {"output_mode": "multi_label"}, 'line 3: "b|b" names a'),
     "empty part": (rows_of(["a|b", "b|"]), {"output_mode": "multi_label"}, "line 3: the label in column"),
     "too few": (rows_of(["1"]), {"output_mode": "regression"}, "rows.csv: 1 rows are too few to split"),
-    "broken label": (rows_of(['"a\nb"', "c"] * 2), {}, r"label: the label 'a\\nb' holds a tab or a line"),
-    "no labels": (rows_of(["", ""]), {"output_mode": "multi_label"}, "column label: there is no label; two"),
+    "broken label": (rows_of(['"a\nb"', "c"] * 2), {}, r"label: label 'a\\nb' contains a tab or a line"),
+    "no labels": (rows_of(["", ""]), {"output_mode": "multi_label"}, "column label: no label found; at least two"),
 }
 
 
@@ -153,7 +153,7 @@ def test_bad_other_files(tmp_path):
         with pytest.raises(UserError, match="line 1: label is a list of something else than texts"):
             lines = f'{{"body": "x", "label": ["a", {odd}]}}\n'
             read(tmp_path, lines, "rows.jsonl", output_mode="multi_label")
-    with pytest.raises(UserError, match="rows.txt, column tag: there is only the label O"):
+    with pytest.raises(UserError, match="rows.txt, column tag: only the label O found"):
         read(tmp_path, "a O\n\nb O\n", "rows.txt", output_mode="token_classification", text_columns=())
 
 

@@ -120,7 +120,7 @@ def test_results_go_beside_the_model_by_default(vocabulary, sst2, tmp_path, caps
         ({"task_name": "RTE"}, "has no head for RTE"),
         ({"eval_data_dir": "none"}, "none does not exist"),
         ({"model_dir": "none"}, "none does not exist; give a model folder or a weight file"),
-        ({"eval_batch_size": 0}, "--eval_batch_size 0 .command line. has to be above 0"),
+        ({"eval_batch_size": 0}, "--eval_batch_size 0 .command line. must be above 0"),
         ({"output_dir": __file__}, "output_dir .*test_predictor.py is a file"),
     ],
     ids=lambda value: str(value)[:30],

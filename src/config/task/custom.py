@@ -1,22 +1,26 @@
-"""A task of your own: its description in a task file or in flags of prepare.
+"""A custom task: its description in a task file, or in flags of prepare.
 
 Each key of a task file is the flag of the same name.
 """
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
 from ...errors import UserError
 from ...tasks import PAIR_LENGTH, SINGLE_LENGTH, TASKS, TaskSpec
-from ..fields import NOT_NEGATIVE, flag
+from ..fields import NOT_NEGATIVE, Check, flag
 from .file import TaskFile, read_task_file
-from .validation import CHECKS, METRICS_OF, complaint_of_labels
+from .validation import CHECKS, METRICS_OF, label_error
 
-# What the columns of a CoNLL file, which have no names, are called.
+# Column names of a CoNLL file, which has no header.
 WORD, TAG = ("word",), "tag"
-PART = ("above 0 and below 1", lambda value: 0 < value < 1)
-# What a manifest carries; the rest is of use to prepare alone.
-CARRIED = (
+PART: Check = ("above 0 and below 1", lambda value: 0 < value < 1)
+# Fields stored in the manifest of the records; only prepare needs the others.
+MANIFEST_FIELDS = (
     "task_name",
     "text_columns",
     "label_column",
@@ -30,55 +34,57 @@ CARRIED = (
 
 @dataclasses.dataclass(frozen=True)
 class CustomTask:
-    """A task of your own, as a task file and flags describe it."""
+    """A custom task, as described by a task file and flags."""
 
-    task_name: str = flag("", "the task's name (default: that of the task file, else of train_file)")
-    train_file: str = flag("", "file with the training rows: .tsv, .csv or .jsonl; CoNLL for tags")
-    dev_file: str = flag("", "file with the evaluation rows (default: a share of train_file is split off)")
-    test_file: str = flag("", "file with further rows, with or without labels")
-    text_columns: tuple = flag((), "names of the one or two columns of text")
-    label_column: str = flag("label", "name of the column of the label, or of the score")
+    GROUP: ClassVar[str] = "data"
+
+    task_name: str = flag("", "task name (default: the name of the task file, else of train_file)")
+    train_file: str = flag("", "training rows: .tsv, .csv or .jsonl; CoNLL for token classification")
+    dev_file: str = flag("", "evaluation rows (default: split off train_file)")
+    test_file: str = flag("", "test rows, with or without labels")
+    text_columns: tuple[str, ...] = flag((), "names of the one or two text columns")
+    label_column: str = flag("label", "name of the label (or score) column")
     output_mode: str = flag(
         "classification",
-        "what a row is given: one label, any number of labels, a score, or a tag for each word (CoNLL files)",
+        "task type: single-label, multi-label, regression, or token classification (CoNLL files)",
         tuple(METRICS_OF),
     )
-    labels: tuple = flag((), "the labels in the model's order (default: those of train_file, sorted)")
-    label_separator: str = flag("|", "what stands between the labels of one row in multi_label")
+    labels: tuple[str, ...] = flag((), "labels in index order (default: those of train_file, sorted)")
+    label_separator: str = flag("|", "separator between the labels of a multi_label row")
     best_metric: str = flag(
-        "", "the metric that chooses the best model (default: accuracy, f1_micro, pearson or entity_f1)"
+        "", "metric that selects the best model (default: accuracy, f1_micro, pearson or entity_f1)"
     )
     max_seq_length: int = flag(
         0,
-        "tokens a row, with [CLS] and [SEP]; 0: the task's own (64; pairs and tags 128)",
+        "maximum sequence length, with [CLS] and [SEP] (0: the task's; 64, or 128 for pairs and tags)",
         check=NOT_NEGATIVE,
     )
-    dev_share: float = flag(0.1, "share of train_file split off where no dev_file is given", check=PART)
-    split_seed: int = flag(1, "of that split", check=NOT_NEGATIVE)
+    dev_share: float = flag(0.1, "fraction of train_file to split off without a dev_file", check=PART)
+    split_seed: int = flag(1, "random seed of that split", check=NOT_NEGATIVE)
 
     @property
-    def makes_dev(self):
+    def makes_dev(self) -> bool:
         """Whether the evaluation rows are split off the training rows."""
         return not self.dev_file
 
     @property
-    def by_word(self):
-        """Whether each word has a tag, and the files are in CoNLL's form."""
+    def by_word(self) -> bool:
+        """Whether each word has a tag, and the files are in CoNLL format."""
         return self.output_mode == "token_classification"
 
-    def with_labels(self, labels):
-        """A copy whose labels are known. Raises UserError where they do not suit the task."""
-        complaint = complaint_of_labels(self, labels)
-        if complaint:
-            raise UserError(f"{self.train_file}, column {self.spec().label_column}: {complaint}")
+    def with_labels(self, labels: Sequence[str]) -> CustomTask:
+        """A copy with these labels. Raises UserError if they do not fit the task."""
+        error = label_error(self, labels)
+        if error:
+            raise UserError(f"{self.train_file}, column {self.spec().label_column}: {error}")
         if self.best_metric == "f1" and len(labels) != 2:
             raise UserError(
-                f"best_metric f1 is of two labels, and {self.task_name} has {len(labels)}; take f1_macro"
+                f"best_metric f1 requires two labels, but {self.task_name} has {len(labels)}; use f1_macro"
             )
         return dataclasses.replace(self, labels=tuple(labels))
 
-    def spec(self):
-        """The TaskSpec of this task; its recipe is SST-2's."""
+    def spec(self) -> TaskSpec:
+        """The TaskSpec of this task, with SST-2's recipe."""
         best = self.best_metric or METRICS_OF[self.output_mode][0]
         long = self.by_word or len(self.text_columns) > 1
         return TaskSpec(
@@ -94,28 +100,28 @@ class CustomTask:
             recipe=TASKS["SST-2"].recipe,
         )
 
-    def _metrics(self, best):
+    def _metrics(self, best: str) -> tuple[str, ...]:
         metrics = METRICS_OF[self.output_mode]
         if self.output_mode == "classification":
             metrics = metrics[:1] if len(self.labels) == 2 else metrics[:2]
         return metrics if best in metrics else (*metrics, best)
 
-    def carried(self):
+    def to_manifest(self) -> dict[str, Any]:
         """{key: JSON value} for the manifest of its records."""
         return {
             name: list(value) if isinstance(value := getattr(self, name), tuple) else value
-            for name in CARRIED
+            for name in MANIFEST_FIELDS
         }
 
 
 FIELDS = {field.name: field for field in dataclasses.fields(CustomTask)}
 
 
-def custom_task(task_file, given):
-    """The CustomTask of a task file (empty: none) and `given` {flag: value}, which wins (not train_file).
+def custom_task(task_file: str | Path, given: Mapping[str, Any]) -> CustomTask:
+    """The CustomTask of a task file (empty: none) and the flags `given` {name: value}, which override it.
 
-    Where the task file names a train_file, rows for dev are split off that one whatever the flag says, which
-    then names the rows to train on. Raises UserError for keys that are unknown, lacking or in contradiction.
+    The exception is train_file: dev rows are split off the file named in the task file, and the flag names
+    the rows to train on. Raises UserError for unknown, missing or contradictory keys.
     """
     file = read_task_file(task_file, FIELDS) if task_file else TaskFile("", {}, {})
     values = {**file.values, **given}
@@ -125,7 +131,7 @@ def custom_task(task_file, given):
         values["task_name"] = Path(task_file or values.get("train_file", "")).stem
     own = CustomTask(**values)
     for key, check in CHECKS.items():
-        complaint = check(own, values)
-        if complaint:
-            raise UserError(f"{file.place(key, key in given)}: {complaint}")
+        error = check(own, values)
+        if error:
+            raise UserError(f"{file.place(key, key in given)}: {error}")
     return own

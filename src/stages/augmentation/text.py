@@ -33,7 +33,7 @@ def text_of(config):
             f"{len(held):,} rows of {own.train_file} are dev's (dev_share {own.dev_share:g}, split_seed "
             f"{own.split_seed}) and left out"
         )
-    job = {"own_task": {**own.carried(), "held": len(held), "split_seed": own.split_seed}}
+    job = {"own_task": {**own.to_manifest(), "held": len(held), "split_seed": own.split_seed}}
     return TaskText(config, own.spec(), own.train_file, held, job)
 
 

@@ -64,7 +64,7 @@ class CustomData:
         """What the manifest says of the task: what later stages take from it, and counts of its labels."""
         split = {"dev_share": self.own.dev_share, "split_seed": self.own.split_seed}
         return {
-            MANIFEST_KEY: self.own.carried(),
+            MANIFEST_KEY: self.own.to_manifest(),
             "label_counts": self.counts,
             **({"split": split} if self.own.makes_dev else {}),
         }

@@ -9,7 +9,7 @@ import mindspore as ms
 
 from ...commands import typed_again
 from ...config.fields import BOOLEAN, to_dict
-from ...files import read_json, write_json
+from ...files import read_json, relative_path, write_json
 from ...metrics import best_of, short_name
 from ...model.state_dict import weight_arrays
 from ...output_dir import check_output_dir, fresh_output_dir
@@ -45,7 +45,9 @@ class Run:
         self.device = setup_device(self.config, self.logger.info)
         self.ranks = join_ranks(self.config)
         self.logger.info(f"{title} on {self.device.target}, compute_type {self.device.compute_type}")
-        self.logger.info(resolved.table())
+        if table := resolved.table(self.config.verbose):
+            title = "all settings" if self.config.verbose else "settings other than the defaults"
+            self.logger.info(f"{title}:\n{table}")
         self.checkpoints = Checkpoints(self.output_dir, self.config.max_ckpt_num, self.ranks.is_main)
         # (position, path) of the checkpoint that a resumed run goes on from
         self.reached = self.checkpoints.last() if self.resumed else None
@@ -121,7 +123,7 @@ class Run:
             self.logger.info(line)
         for name in ("best", "last"):
             if (self.output_dir / name).is_dir():
-                self.logger.info(f"{name} model: {self.output_dir / name}")
+                self.logger.info(f"{name} model: {relative_path(self.output_dir / name)}")
         self.logger.close()
         log = self.output_dir / LOG_FILE
         if self.ranks.is_main and log.is_file():

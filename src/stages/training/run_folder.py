@@ -26,6 +26,7 @@ FREE_ON_RESUME = (
     "resume",
     "overwrite_output_dir",
     "logging_step",
+    "verbose",
     "profile",
     "save_ckpt_step",
     "max_ckpt_num",

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from src.config.task.custom import CARRIED, CustomTask, custom_task
+from src.config.task.custom import MANIFEST_FIELDS, CustomTask, custom_task
 from src.config.task.from_records import spec_of, task_for
 from src.errors import UserError
 from src.tasks import TASKS
@@ -87,7 +87,7 @@ def test_metrics_of_the_modes(mode, labels, metrics):
 def test_a_metric_beside_the_usual_ones():
     own = custom_task("", {**FLAGS, "best_metric": "f1"})
     assert own.with_labels(("a", "b")).spec().metrics == ("accuracy", "f1")
-    with pytest.raises(UserError, match="best_metric f1 is of two labels, and reviews has 3"):
+    with pytest.raises(UserError, match="best_metric f1 requires two labels, but reviews has 3"):
         own.with_labels(("a", "b", "c"))
 
 
@@ -96,51 +96,57 @@ BAD_FILES = {
         "train_file: a.csv\ntext_column: b",
         'line 2: unknown key "text_column"; did you mean "text_columns"?',
     ),
-    "repeated key": ("labels: [a, b]\n\nlabels: [c, d]", "line 3: the key labels is there twice, first"),
+    "repeated key": (
+        "labels: [a, b]\n\nlabels: [c, d]",
+        "line 3: duplicate key labels, first given in line 1",
+    ),
     "bad YAML": ("train_file: a.csv\nlabels: [a, b\ndev_file: c", "line 3: not valid YAML"),
     "tab in YAML": ("train_file: a.csv\n\tlabels: x", "line 2: not valid YAML"),
     "no character": ("train_file: a.csv\nlabels: '\0'", "line 2: not valid YAML .*special characters are"),
-    "a list": ("- a\n- b", "is no task file: lines `key: value` belong there"),
-    "empty": ("", "is no task file"),
+    "a list": ("- a\n- b", "is not a task file; it must be a mapping `key: value`"),
+    "empty": ("", "is not a task file"),
     "no number": ("dev_share: some", 'line 1: dev_share "some" is not a number'),
-    "no whole number": ("split_seed: 1.5", 'line 1: split_seed "1.5" is not a whole number'),
-    "share": ("\ndev_share: 1.0", "line 2: dev_share 1.0 has to be above 0 and below 1"),
+    "no whole number": ("split_seed: 1.5", 'line 1: split_seed "1.5" is not an integer'),
+    "share": ("\ndev_share: 1.0", "line 2: dev_share 1.0 must be above 0 and below 1"),
     "mode": ("output_mode: regresion", 'line 1: output_mode regresion is not .*did you mean "regression"'),
-    "nested": ("labels: {a: 1}", "line 1: labels has to be text or a number, or a list of texts"),
-    "nested list": ("labels: [a, [b]]", "line 1: labels has to be text or a number, or a list of texts"),
-    "list": ("train_file: [a, b]", "line 1: train_file has to be text or a number"),
-    "no rows": ("dev_file: a.csv\ntext_columns: b", ": train_file is needed: .* for dev_file alone is"),
-    "no text": ("train_file: a.csv", ": text_columns names nothing; give one column of text, or"),
+    "nested": ("labels: {a: 1}", "line 1: labels must be a string or a number, or a list of strings"),
+    "nested list": ("labels: [a, [b]]", "line 1: labels must be a string or a number, or a list of strings"),
+    "list": ("train_file: [a, b]", "line 1: train_file must be a string or a number"),
+    "no rows": (
+        "dev_file: a.csv\ntext_columns: b",
+        ": train_file is required: .*, dev_file alone is not enough",
+    ),
+    "no text": ("train_file: a.csv", ": text_columns names nothing; give one or two text columns"),
     "same text": ("train_file: a.csv\ntext_columns: [b, b]", "line 2: text_columns names b and b; give one"),
     "text is label": (
         "train_file: a.csv\ntext_columns: [label, b]",
-        "label_column label is a column of text",
+        "label_column label is also a text column",
     ),
-    "duplicate label": (GIVEN + "labels: [x, y, x]", 'line 3: the label "x" is there twice'),
+    "duplicate label": (GIVEN + "labels: [x, y, x]", 'line 3: duplicate label "x"'),
     "empty label": (GIVEN + "labels: [x, '']", "line 3: a label is empty, or begins"),
-    "one label": (GIVEN + "labels: x", "line 3: there is only the label x; two"),
+    "one label": (GIVEN + "labels: x", "line 3: only the label x found; at least two"),
     "labels of scores": (
         GIVEN + "output_mode: regression\nlabels: [x, y]",
-        "line 4: labels are of classes, a regression has scores",
+        "line 4: labels do not apply to a regression",
     ),
     "label with separator": (
         GIVEN + "output_mode: multi_label\nlabels: [x|y, z]",
-        'line 4: the label "x|y" holds the label_separator |',
+        'line 4: label "x|y" contains the label_separator |',
     ),
     "separator": (
         GIVEN + "label_separator: ','",
-        "line 3: label_separator is for multi_label, the output_mode is classification",
+        "line 3: label_separator requires output_mode multi_label, not classification",
     ),
     "metric": (
         GIVEN + "best_metric: pearson",
-        "line 3: best_metric pearson is not one of accuracy, .*, those of classification",
+        "line 3: best_metric pearson is not one of accuracy, .* for classification",
     ),
     "two splits": (
         GIVEN + "dev_share: 0.2\ndev_file: c.csv",
-        "line 4: there is a dev_file and dev_share for a split too",
+        "line 4: dev_file and dev_share are mutually exclusive",
     ),
-    "name": (GIVEN + "task_name: my reviews", 'line 3: task_name "my reviews" is no'),
-    "GLUE's name": (GIVEN + "task_name: sst2", "line 3: task_name sst2 is a task with"),
+    "name": (GIVEN + "task_name: my reviews", 'line 3: task_name "my reviews" is invalid'),
+    "GLUE's name": (GIVEN + "task_name: sst2", "line 3: task_name sst2 is a built-in task"),
 }
 
 
@@ -157,11 +163,14 @@ def test_bad_task_files(tmp_path, text, complaint):
         ('{"train_file": "a.csv",\n "labels": [1, 2}', "my_task.json, line 2: not valid JSON"),
         (
             '{"train_file": "a.csv",\n "labels": [true, "b"]}',
-            "line 2: labels has to be .* quotes around true",
+            "line 2: labels must be .* quote true",
         ),
         ('{"train_file": "a.csv",\n "trian_file": "b"}', '2: unknown key "trian_file"; did you mean'),
-        ('{"labels": ["a", "b"],\n "labels": ["c", "d"]}', "the key labels is there twice"),
-        ('["train_file"]', "is no task file: an object"),
+        (
+            '{"labels": ["a", "b"],\n "labels": ["c", "d"]}',
+            "line 2: duplicate key labels, first given in line 1",
+        ),
+        ('["train_file"]', "is not a task file; it must be a mapping"),
     ],
 )
 def test_bad_json(tmp_path, text, complaint):
@@ -172,7 +181,7 @@ def test_bad_json(tmp_path, text, complaint):
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(UserError, match="absent.yaml cannot be read: No such file"):
         custom_task(tmp_path / "absent.yaml", {})
-    with pytest.raises(UserError, match="my_task.toml should end with .yaml or .json"):
+    with pytest.raises(UserError, match="my_task.toml must end with .yaml or .json"):
         custom_task(written(tmp_path, "", "my_task.toml"), {})
     (tmp_path / "bad.yaml").write_bytes(b"task_name: caf\xe9")
     with pytest.raises(UserError, match=r"bad.yaml is not UTF-8 \(byte 15\)"):
@@ -181,7 +190,7 @@ def test_files_that_cannot_be_read(tmp_path):
 
 def test_no_tag_of_yaml_is_acted_upon(tmp_path):
     text = "train_file: !!python/object/apply:os.system ['touch ran']\ntext_columns: b"
-    with pytest.raises(UserError, match="line 1: train_file has to be text"):
+    with pytest.raises(UserError, match="line 1: train_file must be a string"):
         custom_task(written(tmp_path, text), {})
 
 
@@ -189,11 +198,11 @@ def test_no_tag_of_yaml_is_acted_upon(tmp_path):
     "change, complaint",
     [
         ({"text_columns": ("a", "b", "c")}, "command line: text_columns names a and b and c"),
-        ({"labels": ("x", "x")}, 'command line: the label "x" is there twice'),
+        ({"labels": ("x", "x")}, 'command line: duplicate label "x"'),
         ({"output_mode": "multi_label", "label_separator": ""}, "command line: label_separator is empty"),
         (
             {"output_mode": "multi_label", "label_separator": "\t"},
-            "label_separator holds a tab or a line break",
+            "label_separator contains a tab or a line break",
         ),
     ],
 )
@@ -214,14 +223,14 @@ def test_many_labels_are_compared_at_once():
 
 def records(folder, own):
     folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text(json.dumps({"task": own.task_name, "own_task": own.carried()}))
+    (folder / "manifest.json").write_text(json.dumps({"task": own.task_name, "own_task": own.to_manifest()}))
     return folder
 
 
 def test_records_name_their_task(tmp_path):
     own = custom_task("", {**FLAGS, "labels": ("a", "b")})
     folder = records(tmp_path / "records", own)
-    assert set(own.carried()) == set(CARRIED)
+    assert set(own.to_manifest()) == set(MANIFEST_FIELDS)
     for flags in (
         {"train_data_dir": str(folder)},
         {"eval_data_dir": f"{folder}/dev.tfrecord,x"},

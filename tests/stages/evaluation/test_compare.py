@@ -71,7 +71,7 @@ def test_what_is_compared_is_never_deleted(tmp_path, vocabulary, sst2):
 
 
 def test_no_sentence_cannot_be_timed(tmp_path, sst2):
-    with pytest.raises(UserError, match="--timed_sentences 0 .command line. has to be above 0"):
+    with pytest.raises(UserError, match="--timed_sentences 0 .command line. must be above 0"):
         main(tiny.flags(task_name="SST-2", models="a=/", eval_data_dir=sst2, timed_sentences=0))
 
 

@@ -263,13 +263,13 @@ def test_a_quantized_model_is_no_start_in_float(ready):
 @pytest.mark.parametrize(
     "change, complaint",
     [
-        ({"weight_bits": 9}, "config.json: quantization: weight_bits 9 has to be 0, or from 2 to 8"),
-        ({"activation_bits": 1}, "quantization: activation_bits 1 has to be 0, or from 2 to 8"),
-        ({"embedding_bits": "8"}, "quantization: embedding_bits '8' has to be 0, or from 2 to 8"),
-        ({"per_channel": "false"}, "quantization: per_channel 'false' has to be true or false"),
+        ({"weight_bits": 9}, "config.json: quantization: weight_bits 9 must be 0, or from 2 to 8"),
+        ({"activation_bits": 1}, "quantization: activation_bits 1 must be 0, or from 2 to 8"),
+        ({"embedding_bits": "8"}, "quantization: embedding_bits '8' must be 0, or from 2 to 8"),
+        ({"per_channel": "false"}, "quantization: per_channel 'false' must be true or false"),
         ({"weight_bit": 8}, 'unknown key "weight_bit" in quantization; did you mean "weight_bits"'),
-        ({"weight_bits": 0, "embedding_bits": 0, "activation_bits": 0}, "are all 0: nothing is left to"),
-        (None, "quantization is not a table of bits"),
+        ({"weight_bits": 0, "embedding_bits": 0, "activation_bits": 0}, "are all 0: nothing to quantize"),
+        (None, "quantization is not a JSON object"),
     ],
     ids=str,
 )

@@ -235,9 +235,9 @@ def test_shards_without_text(tmp_path, vocab, capsys):
 
 WRONG = {
     "--max_seq_length 5": "max_seq_length 5 is too short; give at least 8",
-    "--short_seq_prob 1.5": "short_seq_prob 1.5 .command line. has to be between 0 and 1",
-    "--masked_lm_prob -0.1": "masked_lm_prob -0.1 .command line. has to be between 0 and 1",
-    "--num_shards 0": "num_shards 0 .command line. has to be above 0",
+    "--short_seq_prob 1.5": "short_seq_prob 1.5 .command line. must be between 0 and 1",
+    "--masked_lm_prob -0.1": "masked_lm_prob -0.1 .command line. must be between 0 and 1",
+    "--num_shards 0": "num_shards 0 .command line. must be above 0",
     "--epochs_to_generate 0": "above 0",
     "--shard_count 9": "shard_count 9 is out of range; give 8 at most",
     "--shard_index 1": "shard_index 1 is out of range; give 0 at most",

@@ -280,13 +280,13 @@ def test_against_another_run(stage, capsys, tmp_path):
 @pytest.mark.parametrize(
     "flags, complaint",
     [
-        ("--seeds=1,x", r"--seeds 1,x \(command line\) has to be different whole numbers"),
-        ("--seeds=1,2,1", "has to be different whole numbers"),
-        ("--seeds=-1,2", "has to be different whole numbers"),
-        ("--seeds=1,4294967296", "has to be different whole numbers"),
-        ("--seeds=1,2 --seed=3", "--seed 3 and --seeds 1,2 contradict each other; give one"),
-        ("--seeds=1,2 --distribute", "start the launcher once for each --seed instead"),
-        ("--seeds_against=elsewhere", "--seeds_against elsewhere needs --seeds"),
+        ("--seeds=1,x", r"--seeds 1,x \(command line\) must be different integers"),
+        ("--seeds=1,2,1", "must be different integers"),
+        ("--seeds=-1,2", "must be different integers"),
+        ("--seeds=1,4294967296", "must be different integers"),
+        ("--seeds=1,2 --seed=3", "--seed 3 and --seeds 1,2 are mutually exclusive"),
+        ("--seeds=1,2 --distribute", "run the launcher once per --seed"),
+        ("--seeds_against=elsewhere", "--seeds_against elsewhere requires --seeds"),
     ],
 )
 @pytest.mark.parametrize("main", [finetune, task_distill, q8bert])

@@ -145,7 +145,10 @@ def test_a_general_student_and_its_projection(tmp_path, teacher, general, sst2, 
 )
 def test_architecture_of_a_fresh_student_beside_a_given_one(tmp_path, teacher, general, sst2, flag, own):
     values = {"load_gd_ckpt_path": general, "hidden_size": 24}
-    with pytest.raises(UserError, match=rf"--{flag} is for a fresh student; .* has {own}: leave it out"):
+    with pytest.raises(
+        UserError,
+        match=rf"--{flag} applies to a newly initialized student, but .* has {own}; remove the flag",
+    ):
         main([*arguments(sst2, tmp_path / "out", teacher, **values), *f"--{flag}".split()])
     assert not (tmp_path / "out").exists()
 

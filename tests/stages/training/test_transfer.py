@@ -125,6 +125,8 @@ def test_a_new_head_of_nothing(tmp_path, vocabulary, sst2):
 
 def test_sizes_of_a_fresh_student_beside_a_given_model(tmp_path, sst2, mnli_student):
     flags = flags_of("SST-2", sst2, tmp_path / "out", load_pretrained_path=mnli_student, hidden_size=48)
-    with pytest.raises(UserError, match="--hidden_size 48 is for a fresh student; .* has hidden_size 24"):
+    with pytest.raises(
+        UserError, match="--hidden_size 48 applies to a newly initialized student, but .* has hidden_size 24"
+    ):
         finetune(flags)
     assert not (tmp_path / "out").exists()
