@@ -303,7 +303,10 @@ WRONG = {
     "nine bits": ({"activation_bits": 9}, "--activation_bits 9 (command line) must be 0, or from 2 to 8"),
     "bits below zero": ({"embedding_bits": -8}, "--embedding_bits -8 (command line) must be 0, or from"),
     "bits with a point": ({"weight_bits": "4.5"}, "'4.5' is not an integer"),
-    "no bits": ({"weight_bits": 0, "embedding_bits": 0, "activation_bits": 0}, "are all 0: nothing to quantize"),
+    "no bits": (
+        {"weight_bits": 0, "embedding_bits": 0, "activation_bits": 0},
+        "are all 0: nothing to quantize",
+    ),
     "quantizer": ({"quantizer": "ternary"}, 'quantizer "ternary" is not one of symmetric'),
     "first value": ({"activation_init": "first"}, "--activation_init first (command line) must be none or"),
     "first value below zero": ({"activation_init": -1}, "must be none or a number above 0"),

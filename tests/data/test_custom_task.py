@@ -127,7 +127,11 @@ BAD = {
     "empty part": (rows_of(["a|b", "b|"]), {"output_mode": "multi_label"}, "line 3: the label in column"),
     "too few": (rows_of(["1"]), {"output_mode": "regression"}, "rows.csv: 1 rows are too few to split"),
     "broken label": (rows_of(['"a\nb"', "c"] * 2), {}, r"label: label 'a\\nb' contains a tab or a line"),
-    "no labels": (rows_of(["", ""]), {"output_mode": "multi_label"}, "column label: no label found; at least two"),
+    "no labels": (
+        rows_of(["", ""]),
+        {"output_mode": "multi_label"},
+        "column label: no label found; at least two",
+    ),
 }
 
 
