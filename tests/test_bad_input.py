@@ -1,4 +1,4 @@
-"""Wrong inputs: one sentence on stderr, exit code 2, no traceback, and not a file more than before."""
+"""Invalid input: one sentence on stderr, exit code 2, no traceback, no new file."""
 
 import json
 import os
@@ -26,7 +26,7 @@ SIZES = {"num_hidden_layers": 2, "hidden_size": 24, "num_attention_heads": 4, "i
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory, vocabulary, sst2, graph_mode):
-    """What every case starts from: a teacher, a student, records, text."""
+    """Valid inputs to start from: a teacher, a student, records, text."""
     folder = tmp_path_factory.mktemp("good")
     text = folder / "text"
     text.mkdir()
@@ -47,7 +47,7 @@ def files_below(folder):
 
 
 def refused(main, flags, capsys):
-    """The one sentence with which a command line is refused; nothing is written below the working folder."""
+    """The one-sentence error of a command line; nothing is written below the working folder."""
     before = files_below(Path.cwd())
     with pytest.raises(SystemExit) as stop:
         run_main(lambda: main(flags))
@@ -66,7 +66,7 @@ def refused(main, flags, capsys):
         (28, "no space left on the disk for rows.tsv"),
     ],
 )
-def test_what_the_system_forbids_is_a_sentence(number, words, tmp_path, monkeypatch, capsys):
+def test_system_errors_are_one_sentence(number, words, tmp_path, monkeypatch, capsys):
     def main(_):
         raise OSError(number, "the system's words", "rows.tsv")
 
@@ -76,7 +76,7 @@ def test_what_the_system_forbids_is_a_sentence(number, words, tmp_path, monkeypa
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """The test's own folder, where default output folders would go too."""
+    """The test's own folder as the working folder, where default output folders would go too."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -187,7 +187,7 @@ def test_fine_tuning(here, good, capsys, changes, complaint):
 
 
 def changed_weights(folder, source, change):
-    """A copy of a model folder whose arrays went through `change`."""
+    """A copy of a model folder whose arrays are modified by `change`."""
     config = json.loads((source / "config.json").read_text())
     arrays = load_file(str(source / "model.safetensors"))
     change(arrays)
@@ -197,12 +197,12 @@ def changed_weights(folder, source, change):
     return folder
 
 
-def rename(arrays):
+def rename_query(arrays):
     arrays[QUERY.replace("query", "qury")] = arrays.pop(QUERY)
 
 
 def test_a_renamed_weight(here, good, capsys):
-    model = changed_weights(here / "model", good["teacher"], rename)
+    model = changed_weights(here / "model", good["teacher"], rename_query)
     for main, flags in (
         (distill, distill_flags(good, load_teacher_ckpt_path=model)),
         (finetune, finetune_flags(good, load_pretrained_path=model)),
@@ -310,7 +310,7 @@ def test_a_student_of_another_tokenizer(here, good, capsys):
 
 
 def test_records_of_a_larger_vocabulary(here, good, capsys):
-    """Where no manifest tells, the ids do."""
+    """Detected by the ids if there is no manifest."""
     small = tiny.write_model(here / "small", None, tiny.TINY.replace(vocab_size=50))
     message = refused(finetune, finetune_flags(good, load_pretrained_path=small), capsys)
     assert "is beyond the model's vocabulary of 50" in message
@@ -350,7 +350,7 @@ def test_an_output_folder_that_is_not_empty(here, good, capsys):
     (out / "thesis.txt").write_text("mine")
     for main, flags in ((finetune, finetune_flags(good)), (distill, distill_flags(good))):
         assert "output_dir out is not empty; give another folder" in refused(main, flags, capsys)
-    # A run that is refused for another reason deletes nothing, whatever it may.
+    # A run that fails for another reason deletes nothing, even with --overwrite_output_dir.
     for changes in (
         {"train_data_dir": "none"},
         {"load_teacher_ckpt_path": "none"},

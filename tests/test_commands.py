@@ -1,4 +1,4 @@
-"""python -m src, or bert-compression: the list of commands, running one by name, tab completion."""
+"""python -m src, or bert-compression: list of commands, commands by name, tab completion."""
 
 import os
 import subprocess
@@ -10,26 +10,26 @@ import pytest
 from src.__main__ import commands, summary_of
 
 ROOT = Path(__file__).resolve().parent.parent
-SOME = {"python run_finetune.py", "python run_task_distill.py", "python -m src.tools.prepare"}
+EXPECTED = {"python run_finetune.py", "python run_task_distill.py", "python -m src.tools.prepare"}
 
 
-def test_every_command_has_a_line():
+def test_every_command_is_listed():
     listed = dict(commands())
-    assert set(listed) >= SOME
+    assert set(listed) >= EXPECTED
     for path in listed.values():
         summary = summary_of(path)
         assert len(summary) > 10 and not summary.startswith("python")
 
 
-def test_listing_them_needs_no_package():
-    # -S leaves site-packages out: neither MindSpore nor anything else may be asked for.
+def test_the_list_needs_no_package():
+    # -S disables site-packages: neither MindSpore nor any other package may be imported.
     listing = subprocess.run([sys.executable, "-S", "-m", "src"], cwd=ROOT, capture_output=True, text=True)
     assert listing.returncode == 0 and "python -m src.tools.doctor" in listing.stdout
 
 
 @pytest.mark.parametrize("command", ["src", "src.tools.rank_table --help"])
-def test_a_reader_that_went_away(command):
-    """As `| head` does: no traceback, neither from what is printed nor from what Python still held back."""
+def test_a_closed_pipe(command):
+    """As with `| head`: no traceback, neither from print nor from flushing at exit."""
     reader, writer = os.pipe()
     os.close(reader)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
@@ -74,12 +74,12 @@ def test_a_stage_by_name():
     ],
 )
 def test_tab_completion(line, expected, tmp_path):
-    """As the hook of argcomplete asks: the line and the place of the cursor are in the environment."""
+    """As argcomplete's shell hook calls it: the line and the cursor position are environment variables."""
     line = f"bert-compression {line}"
-    asked = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_IFS": " "}
+    request = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_IFS": " "}
     file = tmp_path / "completions"
     file.touch()
-    done = src(**asked, _ARGCOMPLETE_SUPPRESS_SPACE="1", _ARGCOMPLETE_STDOUT_FILENAME=str(file))
+    done = src(**request, _ARGCOMPLETE_SUPPRESS_SPACE="1", _ARGCOMPLETE_STDOUT_FILENAME=str(file))
     assert done.stdout == "" and set(file.read_text().split()) == expected
 
 

@@ -1,7 +1,7 @@
-"""docs/migration.md: each flag, script, command and log line that it calls ours is there.
+"""docs/migration.md: each flag, script, command and log line in an `ours` column exists.
 
-A comment above a table says against what its `ours` column is held: the flags of commands, the lines of the
-log, or the recipes of the tasks.
+A comment above a table names what its `ours` column is checked against: the flags of commands, log lines,
+or the recipes of the tasks.
 """
 
 import dataclasses
@@ -17,24 +17,24 @@ from tests.test_readme import PARSERS, rows_of
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "migration.md").read_text(encoding="utf-8")
 RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-TABLE = re.compile(r"(?:<!-- ours: (?P<held>[^>]*) -->\n)?(?P<rows>(?:\|.*\n)+)")
+TABLE = re.compile(r"(?:<!-- ours: (?P<source>[^>]*) -->\n)?(?P<rows>(?:\|.*\n)+)")
 HEADER = ["theirs", "is", "ours", "note"]
 SYSTEMS = 5
 NOWHERE = "–"
-# What differs from line to line; outputs or loss is the name that a stage gives.
+# Values that vary from line to line; stages call the loss `outputs` or `loss`.
 PLACEHOLDER = re.compile(r"\b[A-Z]+\b|\boutputs\b|\bloss\b")
 
 
 def tables():
-    """(heading, what it is held against, rows with their header) of each table but the legend."""
+    """(heading, what it is checked against, rows with their header) of each table but the legend."""
     for match in TABLE.finditer(PAGE):
         headings = re.findall(r"^##+ (.*)$", PAGE[: match.start()], re.MULTILINE)
         if headings:
-            yield headings[-1], match["held"], rows_of(match["rows"])
+            yield headings[-1], match["source"], rows_of(match["rows"])
 
 
 TABLES = list(tables())
-NAMED = [(f"{title} ({held})", held, rows) for title, held, rows in TABLES if rows[0] == HEADER]
+NAMED = [(f"{title} ({source})", source, rows) for title, source, rows in TABLES if rows[0] == HEADER]
 
 
 def source_text():
@@ -43,7 +43,7 @@ def source_text():
 
 
 SOURCES = source_text()
-STRINGS = re.sub(r'"\s*\n\s*f?"', "", SOURCES)  # strings that go on in the next line as one
+STRINGS = re.sub(r'"\s*\n\s*f?"', "", SOURCES)  # adjacent string literals joined
 
 
 def flags_of(command):
@@ -56,8 +56,8 @@ def code(cell):
     return re.findall(r"`([^`]+)`", cell)
 
 
-def is_there(token, flags):
-    """Whether code of an `ours` cell is one of these flags, a command, a file, or stands in the sources."""
+def exists(token, flags):
+    """Whether code in an `ours` cell is one of these flags, a command, a file, or part of the source."""
     if token.startswith("--"):
         return token.split()[0] in flags
     if token.startswith("python "):
@@ -68,22 +68,22 @@ def is_there(token, flags):
 
 
 def is_printed(line):
-    """Whether a line of the log, its placeholders in capitals, is what some f-string of the sources makes."""
+    """Whether some f-string of the source produces a log line, whose placeholders are in capitals."""
     pattern = PLACEHOLDER.sub(lambda match: "\x00", line.replace("{METRICS}", "METRICS"))
     return re.search(re.escape(pattern).replace("\x00", r"\{.*?\}"), STRINGS)
 
 
-def test_there_are_five_systems_and_each_table_is_of_a_known_form():
+def test_five_systems_with_well_formed_tables():
     sections = re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:]
     assert len(sections) == SYSTEMS and all("### Published figures" in each for each in sections)
-    for title, held, rows in TABLES:
+    for title, source, rows in TABLES:
         figures = rows[0] == ["figure", "theirs", "ours"]
-        assert figures or (held and (rows[0] == HEADER or held == "recipe")), title
+        assert figures or (source and (rows[0] == HEADER or source == "recipe")), title
         assert len(rows) > 1 and {len(row) for row in rows} == {len(rows[0])}, title
 
 
-@pytest.mark.parametrize("title, held, rows", NAMED, ids=[title for title, *_ in NAMED])
-def test_each_row_says_what_became_of_it(title, held, rows):
+@pytest.mark.parametrize("title, source, rows", NAMED, ids=[title for title, *_ in NAMED])
+def test_each_row_states_the_outcome(title, source, rows):
     for theirs, word, ours, note in rows[1:]:
         assert theirs and word in ("same", "renamed", "changed", "left out"), theirs
         assert (ours == NOWHERE) == (word == "left out"), theirs
@@ -92,15 +92,15 @@ def test_each_row_says_what_became_of_it(title, held, rows):
     assert len({row[0] for row in rows}) == len(rows), f"{title}: a row twice"
 
 
-@pytest.mark.parametrize("title, held, rows", NAMED, ids=[title for title, *_ in NAMED])
-def test_what_is_called_ours_is_there(title, held, rows):
-    if held == "log":
+@pytest.mark.parametrize("title, source, rows", NAMED, ids=[title for title, *_ in NAMED])
+def test_names_in_the_ours_column_exist(title, source, rows):
+    if source == "log":
         return
     for theirs, word, ours, note in rows[1:]:
-        commands = [token for token in code(f"{ours} {note}") if token in PARSERS] or held.split(", ")
+        commands = [token for token in code(f"{ours} {note}") if token in PARSERS] or source.split(", ")
         flags = set().union(*map(flags_of, commands))
         for token in code(ours):
-            assert is_there(token, flags), f"{theirs}: {token}"
+            assert exists(token, flags), f"{theirs}: {token}"
             if word == "same" and token.startswith("--") and re.fullmatch(r"`\w+`.*", theirs):
                 name = code(theirs)[0]
                 assert token == f"--{name}" or "=" in name or len(code(ours)) > 1, f"{theirs} is not the same"
@@ -108,15 +108,15 @@ def test_what_is_called_ours_is_there(title, held, rows):
                 assert token in BertConfig.__dataclass_fields__, token
 
 
-@pytest.mark.parametrize("rows", [rows for _, held, rows in TABLES if held == "log"])
-def test_the_lines_of_the_log_are_made_somewhere(rows):
+@pytest.mark.parametrize("rows", [rows for _, source, rows in TABLES if source == "log"])
+def test_log_lines_are_produced_by_the_source(rows):
     for _, word, ours, _ in rows[1:]:
         for line in code(ours) if word != "left out" else ():
             assert is_printed(line), line
 
 
-def test_the_recipes_are_those_of_the_table():
-    (rows,) = [rows for _, held, rows in TABLES if held == "recipe"]
+def test_recipes_match_the_table():
+    (rows,) = [rows for _, source, rows in TABLES if source == "recipe"]
     names = rows[0][1:-2]
     for row in rows[1:]:
         flag = code(row[-1])[0].removeprefix("--")
@@ -126,7 +126,7 @@ def test_the_recipes_are_those_of_the_table():
             assert ours == float(value), f"{name}: {flag}"
 
 
-def test_measured_figures_are_those_of_the_results():
+def test_measured_figures_match_the_results():
     for title, _, rows in TABLES:
         for figure, theirs, ours in rows[1:] if rows[0][0] == "figure" else ():
             assert figure and theirs and ours, title

@@ -1,7 +1,7 @@
-"""README.md, README_CN.md and docs/ say what the code does: tables, commands, links.
+"""README.md, README_CN.md and docs/ match the code: tables, commands, links.
 
-The tables between `<!-- flags CLASS names -->` (or `<!-- tasks -->`) and `<!-- end -->` are made from the
-config classes (or the tasks): `python -m tests.test_readme` writes them anew.
+The tables between `<!-- flags CLASS names -->` (or `<!-- tasks -->`) and `<!-- end -->` are generated from
+the config classes (or the tasks): `python -m tests.test_readme` updates them.
 """
 
 import ast
@@ -42,11 +42,10 @@ def parser_of(entrance):
 
 
 PARSERS = {command: parser_of(path) for command, path in listed_commands()}
-# In the making: take a command out of this set when its page is written, and the tests ask for the page.
 BLOCK = re.compile(r"(<!-- (flags|tasks)([^>]*) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 CODE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
-# The flags of run_glue.sh whose values are flags of a stage.
-FURTHER = {
+# Flags of run_glue.sh whose values are flags of a stage.
+PASSED_ON = {
     "--prepare": "python -m src.tools.prepare",
     "--finetune": "python run_finetune.py",
     "--distill": "python run_task_distill.py",
@@ -119,7 +118,7 @@ def tasks_table(arguments="", old=""):
     return as_markdown(rows)
 
 
-MAKERS = {"flags": flags_table, "tasks": tasks_table}
+BUILDERS = {"flags": flags_table, "tasks": tasks_table}
 
 
 def as_markdown(rows):
@@ -128,28 +127,28 @@ def as_markdown(rows):
 
 
 def rows_of(markdown):
-    """The cells of a table, its header first, without the line under the header."""
+    """The cells of a table, the header first, without the delimiter row."""
     lines = [line.strip().strip("|") for line in markdown.splitlines() if line.startswith("|")]
     rows = [[cell.strip() for cell in line.split(" | ")] for line in lines]
     return [row for row in rows if not set("".join(row)) <= set("-:| ")]
 
 
-def renewed(page):
-    """The text of a page with its tables made anew; a translation keeps the words it has."""
+def updated(page):
+    """The text of a page with its tables generated again; a translation keeps its own texts."""
 
-    def made(match):
+    def build(match):
         old = match[4] if page == CHINESE else ""
-        return match[1] + MAKERS[match[2]](match[3], old) + match[5]
+        return match[1] + BUILDERS[match[2]](match[3], old) + match[5]
 
-    return BLOCK.sub(made, page.read_text(encoding="utf-8"))
+    return BLOCK.sub(build, page.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_tables_are_those_of_the_config_classes(page):
-    assert page.read_text(encoding="utf-8") == renewed(page), "run: python -m tests.test_readme"
+def test_tables_match_the_config_classes(page):
+    assert page.read_text(encoding="utf-8") == updated(page), "run: python -m tests.test_readme"
 
 
-def documented():
+def documented_flags():
     """(class, field name) of every row of the tables in English."""
     for page in ENGLISH:
         for match in BLOCK.finditer(page.read_text(encoding="utf-8")):
@@ -161,7 +160,7 @@ def documented():
 
 @pytest.mark.parametrize("command", PARSERS)
 def test_every_flag_is_in_a_table(command):
-    config_class, rows = PARSERS[command][0], set(documented())
+    config_class, rows = PARSERS[command][0], set(documented_flags())
     path = f"{config_class.__module__}.{config_class.__name__}"
     missing = [field.name for field in dataclasses.fields(config_class) if (path, field.name) not in rows]
     assert not missing, f"a page of docs/ needs: <!-- flags {path} --> and <!-- end -->"
@@ -178,7 +177,7 @@ def test_both_languages_have_the_same_tables():
     assert columns[0] == columns[1]
 
 
-def test_the_translation_is_one():
+def test_the_translation_is_complete():
     for match in BLOCK.finditer(CHINESE.read_text(encoding="utf-8")):
         english = {row[0]: row[2] for row in rows_of(flags_table(match[3]))[1:]}
         same = [row[0] for row in rows_of(match[4])[1:] if row[2] == english[row[0]]]
@@ -227,13 +226,13 @@ def test_commands_parse(page):
 
 
 def with_task(config_class, arguments):
-    """The arguments of a training stage with a task: without one they wait for records that say it."""
+    """The arguments with a task: without one, a training stage reads it from the records."""
     unnamed = "task_name" in config_class.__dataclass_fields__ and "--task_name" not in arguments
     return [*arguments, *(["--task_name", "SST-2"] if unnamed else [])]
 
 
 def check_script(script, arguments):
-    """A script that is there, and flags that it reads or passes on to the stage that it launches."""
+    """Check that a script exists, and reads these flags or passes them on to the stage it launches."""
     text = (ROOT / script).read_text(encoding="utf-8")
     launched = LAUNCHED.search(text)
     if launched:
@@ -245,8 +244,8 @@ def check_script(script, arguments):
         resolve(with_task(config_class, passed))
         return
     for before, word in zip(["", *arguments], arguments, strict=False):
-        if before in FURTHER:
-            fields = PARSERS[FURTHER[before]][0].__dataclass_fields__
+        if before in PASSED_ON:
+            fields = PARSERS[PASSED_ON[before]][0].__dataclass_fields__
             assert {flag[2:] for flag in word.split() if flag.startswith("--")} <= set(fields), word
         else:
             assert not word.startswith("--") or re.search(rf"{word}\b", text), f"{script} has no {word}"
@@ -270,7 +269,7 @@ def test_flags_in_the_text_exist(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_python_snippets_import_what_exists(page):
+def test_imports_of_python_snippets_exist(page):
     for code in blocks(page, "python"):
         for node in ast.walk(ast.parse(code)):
             if isinstance(node, ast.ImportFrom) and node.module.startswith("src."):
@@ -283,14 +282,14 @@ def test_python_snippets_import_what_exists(page):
 
 
 def anchors(page):
-    """The anchors that a page's headings get: lower case, blanks to hyphens, punctuation dropped."""
+    """The anchors of a page's headings: lower case, spaces to hyphens, no punctuation."""
     text = CODE.sub("", page.read_text(encoding="utf-8"))
     titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page):
+def test_links_resolve(page):
     text = CODE.sub("", page.read_text(encoding="utf-8"))
     for target in LINK.findall(text) + re.findall(r'(?:src|href)="([^"]+)"', text):
         if target.startswith("http"):
@@ -303,4 +302,4 @@ def test_links_lead_somewhere(page):
 
 if __name__ == "__main__":
     for each in PAGES:
-        each.write_text(renewed(each), encoding="utf-8")
+        each.write_text(updated(each), encoding="utf-8")

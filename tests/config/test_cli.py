@@ -1,4 +1,4 @@
-"""The command line made from config classes: kinds of values, where they come from, what is refused."""
+"""The command line generated from config classes: types of values, their origins, errors."""
 
 import dataclasses
 
@@ -13,13 +13,13 @@ from src.errors import UserError
 class Demo:
     """A small stage."""
 
-    name: str = required_flag("what it is called")
-    rows: int = flag(10, "how many rows")
-    rate: float = flag(0.5, "how fast, 100% at most", check=POSITIVE)
+    name: str = required_flag("name of the stage")
+    rows: int = flag(10, "number of rows")
+    rate: float = flag(0.5, "rate, at most 100%", check=POSITIVE)
     do_train: bool = flag(True, "train")
-    overwrite: bool = flag(False, "delete what is there")
-    device: str = flag("auto", "where", ("auto", "CPU", "GPU"), alias="target")
-    words: tuple = flag((), "what is said")
+    overwrite: bool = flag(False, "delete existing files")
+    device: str = flag("auto", "device", ("auto", "CPU", "GPU"), alias="target")
+    words: tuple = flag((), "list of words")
 
 
 def read(*flags, **more):
@@ -39,7 +39,7 @@ def read(*flags, **more):
         ("off", False),
     ],
 )
-def test_booleans_as_the_model_zoo_writes_them(text, value):
+def test_booleans_of_the_model_zoo(text, value):
     assert read("--do_train", text).config.do_train is value
     assert read(f"--do_train={text}").config.do_train is value
     assert read(f"--overwrite={text}").config.overwrite is value
@@ -82,7 +82,7 @@ def test_an_unknown_flag_names_the_nearest():
         read("--over_write=true")
     with pytest.raises(UserError, match=r"unknown flag --qqqqqqqq \("):
         read("--qqqqqqqq")
-    # A prefix is no flag: it would change its meaning with the next flag that is added.
+    # Prefixes are not flags: their meaning would change with the next flag added.
     with pytest.raises(UserError, match="unknown flag --over;"):
         read("--over")
 
@@ -96,12 +96,12 @@ def test_choices_in_any_case():
 
 @pytest.mark.parametrize("flags", [[], ["--name", ""]])
 def test_a_required_flag(flags):
-    with pytest.raises(UserError, match="--name is required: what it is called"):
+    with pytest.raises(UserError, match="--name is required: name of the stage"):
         parse(Demo, ["--rows", "3", *flags])
 
 
 def test_origins():
-    settings, recipe = {"rows": 2, "rate": 0.2}, {"rows": 3, "rate": 0.3, "do_train": False, "unheard_of": 1}
+    settings, recipe = {"rows": 2, "rate": 0.2}, {"rows": 3, "rate": 0.3, "do_train": False, "unknown": 1}
     resolved = read("--rows", "1", settings=settings, recipe=lambda known: recipe)
     assert to_dict(resolved.config) == {
         "name": "x",
@@ -141,7 +141,7 @@ def test_the_table_lists_what_differs_from_the_defaults(tmp_path, monkeypatch):
     assert resolved.table().split() == ["data_dir", "a,/b", "(command", "line)"]
 
 
-def test_the_recipe_sees_what_is_known():
+def test_the_recipe_receives_the_known_values():
     seen = []
     read("--rows", "1", settings={"name": "y", "rate": 0.2}, recipe=lambda known: seen.append(known) or {})
     assert seen == [{"name": "x", "rate": 0.2, "rows": 1}]
@@ -163,13 +163,13 @@ def test_wrong_keys_and_values_of_the_config_module():
     ({"device": None}, "--device None .* a string"),
     ({"words": "a b"}, "--words 'a b' .* a list"),
 ])  # fmt: skip
-def test_a_value_of_another_kind_in_the_config_module(settings, words):
-    """Python would take the text "false" for true."""
+def test_a_value_of_the_wrong_type_in_the_config_module(settings, words):
+    """The string "false" is true in Python."""
     with pytest.raises(UserError, match=words.replace(".*", r"\(config module\) must be")):
         read(settings=settings)
 
 
-def test_kinds_that_stand_for_another():
+def test_compatible_types():
     config = read("--words", "a b", "-1", settings={"rate": 2}).config
     assert (config.words, config.rate) == (("a b", "-1"), 2.0) and type(config.rate) is float
     assert read(settings={"words": ["a"]}).config.words == ("a",)
@@ -189,8 +189,8 @@ def test_help_shows_every_flag_with_its_default(capsys):
     for text in (
         "--name STR",
         "(required)",
-        "how many rows (default: 10)",
-        "how fast, 100% at most",
+        "number of rows (default: 10)",
+        "rate, at most 100%",
         "--do_train [true|false]",
         "train (default: true)",
         "[auto | CPU | GPU] (default: auto)",

@@ -1,4 +1,4 @@
-"""Every flag and parameter of the systems this project replaces exists under its name, with its default."""
+"""Every flag and parameter of the systems this project replaces exists, with its default."""
 
 import dataclasses
 import re
@@ -42,7 +42,7 @@ MODEL_ZOO_FLAGS = {
     "dataset_type": "tfrecord",
 }
 # Its td_config.py: optimizer, loss scale and the batch.
-MODEL_ZOO_OPTIONS = {
+MODEL_ZOO_CONFIG = {
     "batch_size": 16,
     "loss_scale_value": 65536,
     "scale_factor": 2,
@@ -84,7 +84,7 @@ NET_FLAGS = (
     "compute_type",
     "seq_length",
 )
-OURS = (
+OWN_FLAGS = (
     "output_dir",
     "overwrite_output_dir",
     "resume",
@@ -126,10 +126,10 @@ Q8BERT_FLAGS = {
     "activation_init": "none",
     "is_lgt_fit": False,
 }
-Q8BERT_OURS = ("train_batch_size", "load_teacher_ckpt_path", "cls_dropout_prob", "ema_decay")
+Q8BERT_OWN_FLAGS = ("train_batch_size", "load_teacher_ckpt_path", "cls_dropout_prob", "ema_decay")
 
 
-def shown_by_help(resolve, capsys):
+def help_of(resolve, capsys):
     with pytest.raises(SystemExit) as stop:
         resolve(["--help"])
     assert stop.value.code == 0
@@ -141,15 +141,15 @@ def defaults(config_class):
 
 
 def test_help_of_task_distillation(capsys):
-    text = shown_by_help(resolve_distill, capsys)
+    text = help_of(resolve_distill, capsys)
     flags = {word for word in text.split() if word.startswith("--")}
-    assert {f"--{name}" for name in (*MODEL_ZOO_FLAGS, *MODEL_ZOO_OPTIONS, *NET_FLAGS, *OURS)} <= flags
+    assert {f"--{name}" for name in (*MODEL_ZOO_FLAGS, *MODEL_ZOO_CONFIG, *NET_FLAGS, *OWN_FLAGS)} <= flags
 
 
 @pytest.mark.parametrize("resolve", [resolve_finetune, resolve_general, resolve_distill, resolve_q8bert])
 def test_help_is_grouped_under_headings(resolve, capsys):
     """A usage line of one or two lines, then the flags under headings, each flag once."""
-    text = shown_by_help(resolve, capsys)
+    text = help_of(resolve, capsys)
     usage, _, rest = text.partition("\n\n")
     assert usage.startswith("usage: python run_") and usage.endswith("[options]")
     assert len(usage.splitlines()) <= 2
@@ -162,7 +162,7 @@ def test_help_is_grouped_under_headings(resolve, capsys):
 
 
 def test_the_usage_of_task_distillation(capsys):
-    usage = " ".join(shown_by_help(resolve_distill, capsys).partition("\n\n")[0].split())
+    usage = " ".join(help_of(resolve_distill, capsys).partition("\n\n")[0].split())
     assert usage == (
         "usage: python run_task_distill.py --load_teacher_ckpt_path DIR --load_gd_ckpt_path DIR "
         "--train_data_dir DIR [options]"
@@ -170,25 +170,25 @@ def test_the_usage_of_task_distillation(capsys):
 
 
 def test_help_of_fine_tuning(capsys):
-    text = shown_by_help(resolve_finetune, capsys)
+    text = help_of(resolve_finetune, capsys)
     shared = set(MODEL_ZOO_FLAGS) & set(defaults(FinetuneConfig))
     assert {"device_target", "train_data_dir", "eval_data_dir", "save_ckpt_step", "do_shuffle"} <= shared
-    for name in (*shared, *MODEL_ZOO_OPTIONS, "load_pretrained_path", "epoch_size", "warmup_ratio"):
+    for name in (*shared, *MODEL_ZOO_CONFIG, "load_pretrained_path", "epoch_size", "warmup_ratio"):
         assert f"--{name} " in text, name
 
 
-def test_the_defaults_are_the_model_zoos():
+def test_defaults_match_the_model_zoo():
     ours = defaults(TaskDistillConfig)
-    for name, value in {**MODEL_ZOO_FLAGS, **MODEL_ZOO_OPTIONS}.items():
+    for name, value in {**MODEL_ZOO_FLAGS, **MODEL_ZOO_CONFIG}.items():
         assert ours[name] == value, name
 
 
 def test_q8bert(capsys):
-    ours, text = defaults(Q8BertConfig), shown_by_help(resolve_q8bert, capsys)
-    for name, value in {**Q8BERT_FLAGS, **MODEL_ZOO_OPTIONS}.items():
+    ours, text = defaults(Q8BertConfig), help_of(resolve_q8bert, capsys)
+    for name, value in {**Q8BERT_FLAGS, **MODEL_ZOO_CONFIG}.items():
         assert ours[name] == value, name
     flags = {word for word in text.replace(",", "").split() if word.startswith("--")}
-    assert {f"--{name}" for name in (*Q8BERT_FLAGS, *MODEL_ZOO_OPTIONS, *Q8BERT_OURS)} <= flags
+    assert {f"--{name}" for name in (*Q8BERT_FLAGS, *MODEL_ZOO_CONFIG, *Q8BERT_OWN_FLAGS)} <= flags
     assert resolve_q8bert(["--task_name", "COLA", "--train_batch_size", "64"])[1].config.batch_size == 64
 
 
@@ -203,7 +203,7 @@ def test_the_networks_of_the_config_module():
     )
 
 
-def test_the_task_s_recipe_stands_between_flag_and_default():
+def test_precedence_of_flag_recipe_and_default():
     task, resolved = resolve_distill(["--task_name", "cola", "--batch_size", "8"])
     config, origins = resolved.config, resolved.origins
     assert task.name == "CoLA" and config.td_phase1_epoch_size == 50
@@ -228,7 +228,7 @@ def test_a_misspelt_task():
     ("--seed=4294967296", "from 0 to 4294967295"),
     ("--loss_scale_value=0.5", "from 1 to 16777216"),
 ])  # fmt: skip
-def test_numbers_that_mean_nothing(flag, words):
+def test_numbers_out_of_range(flag, words):
     with pytest.raises(UserError, match=f"{flag.replace('=', ' ')} .* must be {words}"):
         resolve_finetune(["--task_name", "SST-2", flag])
 

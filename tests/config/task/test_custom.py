@@ -1,4 +1,4 @@
-"""Task files and flags of a task of one's own: what they say, and a sentence for what they get wrong."""
+"""Task files and flags of a custom task: values, and a one-sentence error for each mistake."""
 
 import json
 import time
@@ -45,7 +45,7 @@ def test_a_yaml_file(tmp_path):
     assert task.max_seq_length == 128 and task.recipe == TASKS["SST-2"].recipe
 
 
-def test_a_json_file_says_the_same(tmp_path):
+def test_an_equivalent_json_file(tmp_path):
     values = {
         "train_file": "reviews.csv",
         "text_columns": ["title", "body"],
@@ -59,7 +59,7 @@ def test_a_json_file_says_the_same(tmp_path):
     assert as_json == custom_task(written(tmp_path, YAML), {})
 
 
-def test_flags_win_but_for_the_rows_that_are_split(tmp_path):
+def test_flags_override_the_file_except_for_the_rows_to_split(tmp_path):
     given = {"label_column": "stars", "task_name": "other", "train_file": "augmented.csv"}
     own = custom_task(written(tmp_path, YAML), given)
     assert (own.label_column, own.task_name) == ("stars", "other")
@@ -84,7 +84,7 @@ def test_metrics_of_the_modes(mode, labels, metrics):
     assert (chosen.metrics, chosen.best_metric) == (metrics, metrics[-1])
 
 
-def test_a_metric_beside_the_usual_ones():
+def test_an_additional_metric():
     own = custom_task("", {**FLAGS, "best_metric": "f1"})
     assert own.with_labels(("a", "b")).spec().metrics == ("accuracy", "f1")
     with pytest.raises(UserError, match="best_metric f1 requires two labels, but reviews has 3"):
@@ -188,7 +188,7 @@ def test_files_that_cannot_be_read(tmp_path):
         custom_task(tmp_path / "bad.yaml", {})
 
 
-def test_no_tag_of_yaml_is_acted_upon(tmp_path):
+def test_yaml_tags_are_not_executed(tmp_path):
     text = "train_file: !!python/object/apply:os.system ['touch ran']\ntext_columns: b"
     with pytest.raises(UserError, match="line 1: train_file must be a string"):
         custom_task(written(tmp_path, text), {})
@@ -206,19 +206,19 @@ def test_no_tag_of_yaml_is_acted_upon(tmp_path):
         ),
     ],
 )
-def test_flags_are_named_as_flags(change, complaint):
+def test_errors_name_the_command_line(change, complaint):
     with pytest.raises(UserError, match=complaint):
         custom_task("", {**FLAGS, **change})
 
 
 def test_many_labels_are_compared_at_once():
-    """A column of scores or ids taken for labels is refused soon, not after the square of its rows."""
+    """A column of scores or ids taken for labels is rejected in linear time."""
     labels, begun = [str(number) for number in range(60_000)], time.process_time()
     assert custom_task("", FLAGS).with_labels(labels).labels == tuple(labels)
     assert time.process_time() - begun < 5
 
 
-# What records carry
+# Manifests of records
 
 
 def records(folder, own):
@@ -227,7 +227,7 @@ def records(folder, own):
     return folder
 
 
-def test_records_name_their_task(tmp_path):
+def test_records_specify_their_task(tmp_path):
     own = custom_task("", {**FLAGS, "labels": ("a", "b")})
     folder = records(tmp_path / "records", own)
     assert set(own.to_manifest()) == set(MANIFEST_FIELDS)
@@ -241,7 +241,7 @@ def test_records_name_their_task(tmp_path):
         task_for({"train_data_dir": str(folder), "task_name": "SST-2"})
 
 
-def test_other_records_do_not(tmp_path):
+def test_records_without_a_task(tmp_path):
     (tmp_path / "manifest.json").write_text('{"task": "SST-2"}')
     assert task_for({"train_data_dir": str(tmp_path), "task_name": "sst2"}) == TASKS["SST-2"]
     with pytest.raises(UserError, match="--task_name is required"):
@@ -250,7 +250,7 @@ def test_other_records_do_not(tmp_path):
         task_for({"train_data_dir": "absent", "task_name": "SST-3"})
 
 
-def test_records_that_are_absent_are_named(tmp_path):
+def test_missing_records(tmp_path):
     with pytest.raises(UserError, match="records .*recods do not exist"):
         task_for({"eval_data_dir": str(tmp_path / "recods")})
 
