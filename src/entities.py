@@ -1,10 +1,11 @@
-"""Entities in rows of BIO tags: B- where one begins, I- where it goes on, O outside (IOB2, as in CoNLL-2002).
+"""Entities in sequences of BIO tags: B- begin, I- inside, O outside (IOB2, as in CoNLL-2002).
 
-The count is the strict one: an entity is right when its words and its type are, all of them; an I- that
-continues nothing is no entity. On tags that follow BIO it is that of CoNLL's own script, conlleval.
+Strict matching: an entity is correct when span and type both match; an I- tag that continues no entity is
+ignored. On valid BIO sequences the scores equal those of CoNLL's conlleval script.
 """
 
 import re
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 OUTSIDE, BEGIN, INSIDE = "O", "B-", "I-"
@@ -12,66 +13,67 @@ TAG = re.compile(r"O|[BI]-\S+")
 
 
 class Entity(NamedTuple):
-    """The words `start` to `end` - 1 of a sentence, as one entity of the type `kind`."""
+    """Words `start` to `end` - 1 of a sentence form an entity of type `kind`."""
 
     kind: str
     start: int
     end: int
 
 
-def is_tag(text):
-    """Whether a text is a BIO tag: O, B-type or I-type."""
+def is_tag(text: str) -> bool:
+    """Whether the text is a BIO tag: O, B-type or I-type."""
     return TAG.fullmatch(text) is not None
 
 
-def continues(previous, tag):
-    """Whether `tag` goes on with the entity that the tag before it is in."""
+def continues(previous: str, tag: str) -> bool:
+    """Whether `tag` continues the entity of the previous tag."""
     return tag.startswith(INSIDE) and previous in (BEGIN + tag[2:], tag)
 
 
-def tag_set(tags):
-    """All tags of the types among `tags`, in the order of the class indices: O, then B- and I- of each."""
+def tag_set(tags: Iterable[str]) -> tuple[str, ...]:
+    """All tags of the entity types among `tags` in class index order: O, then B- and I- of each type."""
     kinds = sorted({tag[2:] for tag in tags if tag != OUTSIDE})
-    return (OUTSIDE, *(mark + kind for kind in kinds for mark in (BEGIN, INSIDE)))
+    return (OUTSIDE, *(prefix + kind for kind in kinds for prefix in (BEGIN, INSIDE)))
 
 
-def entities(tags):
-    """The entities of one sentence's tags, in order."""
-    found, begun = [], None
-    for place, tag in enumerate([*tags, OUTSIDE]):
-        if begun is not None and not continues(tags[place - 1], tag):
-            found.append(Entity(tags[begun][2:], begun, place))
-            begun = None
+def entities(tags: Sequence[str]) -> list[Entity]:
+    """Entities of one tag sequence, in order."""
+    found: list[Entity] = []
+    start = None
+    for position, tag in enumerate([*tags, OUTSIDE]):
+        if start is not None and not continues(tags[position - 1], tag):
+            found.append(Entity(tags[start][2:], start, position))
+            start = None
         if tag.startswith(BEGIN):
-            begun = place
+            start = position
     return found
 
 
-def precision(predictions, labels):
-    """Share of the predicted entities that are right; 0 where there are none. Rows of tags, as of `f1`."""
-    right, predicted, _ = _counts(predictions, labels)
-    return right / max(predicted, 1)
+def precision(predictions: Iterable[Sequence[str]], labels: Iterable[Sequence[str]]) -> float:
+    """Fraction of the predicted entities that are correct, 0 without any; parameters as for `f1`."""
+    correct, predicted, _ = _counts(predictions, labels)
+    return correct / max(predicted, 1)
 
 
-def recall(predictions, labels):
-    """Share of the true entities that were found; 0 where there are none. Rows of tags, as of `f1`."""
-    right, _, true = _counts(predictions, labels)
-    return right / max(true, 1)
+def recall(predictions: Iterable[Sequence[str]], labels: Iterable[Sequence[str]]) -> float:
+    """Fraction of the true entities that were predicted, 0 without any; parameters as for `f1`."""
+    correct, _, true = _counts(predictions, labels)
+    return correct / max(true, 1)
 
 
-def f1(predictions, labels):
-    """2 right / (predicted + true) over all entities of all rows (micro average), 0 where there are none.
+def f1(predictions: Iterable[Sequence[str]], labels: Iterable[Sequence[str]]) -> float:
+    """Micro-averaged F1, 2 correct / (predicted + true) over the entities of all sentences, 0 without any.
 
-    predictions, labels: for each sentence its tags.
+    predictions, labels: one tag sequence per sentence.
     """
-    right, predicted, true = _counts(predictions, labels)
-    return 2 * right / max(predicted + true, 1)
+    correct, predicted, true = _counts(predictions, labels)
+    return 2 * correct / max(predicted + true, 1)
 
 
-def _counts(predictions, labels):
-    """Entities right, predicted and true, over all sentences."""
-    right = predicted = true = 0
-    for ours, theirs in zip(predictions, labels, strict=True):
-        ours, theirs = set(entities(ours)), set(entities(theirs))
-        right, predicted, true = right + len(ours & theirs), predicted + len(ours), true + len(theirs)
-    return right, predicted, true
+def _counts(predictions: Iterable[Sequence[str]], labels: Iterable[Sequence[str]]) -> tuple[int, int, int]:
+    """Number of correct, predicted and true entities over all sentences."""
+    correct = predicted = true = 0
+    for predicted_tags, true_tags in zip(predictions, labels, strict=True):
+        ours, theirs = set(entities(predicted_tags)), set(entities(true_tags))
+        correct, predicted, true = correct + len(ours & theirs), predicted + len(ours), true + len(theirs)
+    return correct, predicted, true

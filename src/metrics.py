@@ -1,47 +1,50 @@
-"""GLUE's metrics on NumPy arrays; scikit-learn and scipy do the work."""
+"""GLUE metrics on NumPy arrays, computed by scikit-learn and SciPy."""
 
 import warnings
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy import stats
 from sklearn import metrics as sk
 
 from . import entities
-from .tasks import IGNORE_INDEX, for_mode
+from .tasks import IGNORE_INDEX, TaskSpec, for_mode
+
+Metric = Callable[..., float]
 
 
-def _accuracy(predictions, labels):
+def _accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
     return sk.accuracy_score(labels, predictions)
 
 
-def _f1(predictions, labels):
-    # Of the positive class, index 1 (a paraphrase, a duplicate), as GLUE counts it.
+def _f1(predictions: np.ndarray, labels: np.ndarray) -> float:
+    # F1 of the positive class, index 1 (paraphrase, duplicate), as in GLUE.
     return sk.f1_score(labels, predictions, pos_label=1, average="binary", zero_division=0.0)
 
 
-def _f1_of_all(average):
-    # A label that is neither there nor predicted counts 0 among several of a row, and not among classes.
+def _averaged_f1(average: str) -> Metric:
+    # A label neither present nor predicted counts as 0 in multi-label rows and is ignored for classes.
     return lambda predictions, labels: sk.f1_score(labels, predictions, average=average, zero_division=0.0)
 
 
-def _matthews(predictions, labels):
-    # 0 where it is undefined (one class only), which scikit-learn says with a warning.
+def _matthews(predictions: np.ndarray, labels: np.ndarray) -> float:
+    # 0 where undefined (a single class), for which scikit-learn warns.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return sk.matthews_corrcoef(labels, predictions)
 
 
-def _pearson(predictions, labels):
+def _pearson(predictions: np.ndarray, labels: np.ndarray) -> float:
     return _correlation(stats.pearsonr, predictions, labels)
 
 
-def _spearmanr(predictions, labels):
+def _spearmanr(predictions: np.ndarray, labels: np.ndarray) -> float:
     return _correlation(stats.spearmanr, predictions, labels)
 
 
-def _correlation(function, predictions, labels):
-    # Undefined for scores that are constant (a model that has learned nothing) or no numbers (one that has
-    # diverged, for which some versions of scipy raise): 0, so that "best" can still compare.
+def _correlation(function: Callable, predictions: np.ndarray, labels: np.ndarray) -> float:
+    # Undefined for constant scores (an untrained model) and non-finite ones (a diverged model, for which some
+    # versions of SciPy raise): 0, so that checkpoints remain comparable.
     if len(labels) < 2 or not np.isfinite(predictions).all():
         return 0.0
     with warnings.catch_warnings():
@@ -50,15 +53,15 @@ def _correlation(function, predictions, labels):
     return 0.0 if np.isnan(value) else value
 
 
-def _mean_of(first, second):
+def _mean_of(first: Metric, second: Metric) -> Metric:
     return lambda predictions, labels: (first(predictions, labels) + second(predictions, labels)) / 2
 
 
-METRICS = {
+METRICS: dict[str, Metric] = {
     "accuracy": _accuracy,
     "f1": _f1,
-    "f1_macro": _f1_of_all("macro"),
-    "f1_micro": _f1_of_all("micro"),
+    "f1_macro": _averaged_f1("macro"),
+    "f1_micro": _averaged_f1("micro"),
     "subset_accuracy": _accuracy,
     "matthews_correlation": _matthews,
     "pearson": _pearson,
@@ -71,22 +74,26 @@ METRICS = {
 }
 
 
-def _tag_rows(task, logits, labels):
-    counted = [of_row != IGNORE_INDEX for of_row in labels]
-    predicted = [of_row[real].argmax(axis=-1) for of_row, real in zip(logits, counted, strict=True)]
-    true = [of_row[real] for of_row, real in zip(labels, counted, strict=True)]
-    return tuple([[task.labels[index] for index in row] for row in rows] for rows in (predicted, true))
+def _tag_sequences(
+    task: TaskSpec, logits: Sequence[np.ndarray], labels: Sequence[np.ndarray]
+) -> tuple[list[list[str]], list[list[str]]]:
+    predicted, true = [], []
+    for row_logits, row_labels in zip(logits, labels, strict=True):
+        mask = row_labels != IGNORE_INDEX
+        predicted.append([task.labels[index] for index in row_logits[mask].argmax(axis=-1)])
+        true.append([task.labels[index] for index in row_labels[mask]])
+    return predicted, true
 
 
 # Output mode -> function of (task, logits, labels): predictions and labels as the metrics take them.
-COMPARED = {
+PREDICTIONS: dict[str, Callable] = {
     "classification": lambda task, logits, labels: (logits.argmax(axis=-1), labels),
     "multi_label": lambda task, logits, labels: ((logits > 0).astype(np.float32), labels),
     "regression": lambda task, logits, labels: (logits.reshape(len(logits)).astype(np.float64), labels),
-    "token_classification": _tag_rows,
+    "token_classification": _tag_sequences,
 }
 
-# As the log names them: "The best acc is 0.9".
+# Names in log lines: "The best acc is 0.9".
 SHORT_NAMES = {
     "accuracy": "acc",
     "f1": "f1",
@@ -96,30 +103,31 @@ SHORT_NAMES = {
 }
 
 
-def task_metrics(task, logits, labels):
-    """Evaluate a task.
+def task_metrics(
+    task: TaskSpec, logits: np.ndarray | Sequence[np.ndarray], labels: np.ndarray | Sequence[np.ndarray]
+) -> dict[str, float]:
+    """Compute the metrics of a task.
 
-    logits [rows, labels] (regression: [rows, 1] or [rows]); labels [rows] class indices or scores, of a
-    multi-label task [rows, labels] of 0 and 1, where a label is predicted above a probability of one half.
-    Of a task with a label for each token they are lists of the rows' own, [tokens, labels] and [tokens].
+    logits [rows, labels] (regression: [rows, 1] or [rows]); labels [rows] class indices or scores,
+    multi-label: [rows, labels] of 0 and 1, a label being predicted above a probability of 0.5. For token
+    classification both are lists with one array per row, [tokens, labels] and [tokens].
     Returns {"eval_<metric>": float, ..., "eval_samples": rows}.
     """
-    predictions, true = for_mode(COMPARED, task.output_mode, "prediction")(task, logits, labels)
+    predictions, true = for_mode(PREDICTIONS, task.output_mode, "prediction")(task, logits, labels)
     values = {f"eval_{name}": float(METRICS[name](predictions, true)) for name in task.metrics}
     return {**values, "eval_samples": len(labels)}
 
 
-def best_of(task, metrics):
-    """The one number by which checkpoints of `task` are compared (higher is better)."""
+def best_of(task: TaskSpec, metrics: dict[str, float]) -> float:
+    """Value of the task's best_metric, by which checkpoints are compared (higher is better)."""
     return metrics[f"eval_{task.best_metric}"]
 
 
-def share_of(value, reference):
-    """What `value` keeps of the metric `reference`; None without one of them, and where the latter is not
-    above 0: of nothing, or of a correlation below 0, no share can be kept."""
+def share_of(value: float | None, reference: float | None) -> float | None:
+    """Fraction of the metric `reference` that `value` retains; None without either or if it is <= 0."""
     return value / reference if value is not None and reference is not None and reference > 0 else None
 
 
-def short_name(task):
-    """The name of the best metric as the log prints it: acc, f1, matthews, pearson, else its own."""
+def short_name(task: TaskSpec) -> str:
+    """Name of the best metric in log lines: acc, f1, matthews, pearson, otherwise its full name."""
     return SHORT_NAMES.get(task.best_metric, task.best_metric)

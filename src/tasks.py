@@ -1,68 +1,72 @@
-"""The tasks: one row each, with the columns of GLUE's own files, the labels, the metrics and the recipe.
+"""Task registry: columns of GLUE's files, labels, metrics and training recipe of each task.
 
-To add a task, add a row to `_ROWS`; nothing else in the project knows a task by name.
-Sources: GLUE (Wang et al. 2018), epochs of the distillation recipe: PaddleNLP's TinyBERT table, copies of the
-augmentation: TinyBERT's published script.
+To add a task, add an entry to `_SPECS`; no other module refers to a task by name.
+Sources: GLUE (Wang et al. 2018), PaddleNLP's TinyBERT table (distillation epochs), TinyBERT's published
+script (augmentation copies).
 """
 
 import dataclasses
+from collections.abc import Mapping
+from typing import TypeVar
 
 from .errors import UserError, did_you_mean
 
 SINGLE_LENGTH, PAIR_LENGTH = 64, 128
-# What a model says of a row: one label of several, any number of them, a score, or a label for each token.
+# One class per row, any number of labels per row, a score per row, one label per token.
 OUTPUT_MODES = ("classification", "multi_label", "regression", "token_classification")
-# The label of a token that is not counted: [CLS], [SEP], padding, all pieces of a word but its first.
+# Label of tokens that loss and metrics ignore: [CLS], [SEP], padding, every word piece but a word's first.
 IGNORE_INDEX = -100
+Recipe = dict[str, dict[str, int | float]]
+Value = TypeVar("Value")
 
 
 @dataclasses.dataclass(frozen=True)
 class TaskSpec:
-    """What is to be known of a task.
+    """Definition of a task.
 
-    text_columns    one or two column names, found in the header of the file
-    label_column    the column of the label (class name, or a number for regression)
+    text_columns    one or two column names in the file's header
+    label_column    column of the label (class name, or a number for regression)
     output_mode     one of OUTPUT_MODES
-    label_separator what stands between the labels of a multi-label row; an empty cell is no label
-    columns         the column names of train and dev files without a header (CoLA); empty: there is a header.
-                    Test files always have one.
-    labels          class names, in the order of the class indices; empty for regression
-    unlabelled      a label value that means "no gold label": such rows are left out and counted
-    score_range     lowest and highest score of a regression; GLUE's submission files are kept within it
-    metrics         names of `src.metrics.METRICS`; `best_metric` decides which checkpoint is best
-    recipe          stage -> {config field: value}, used where neither command line nor config module speaks
+    label_separator separator between the labels of a multi-label row; an empty cell means no label
+    columns         column names of train and dev files without a header (CoLA); empty: the files have one.
+                    Test files always have a header.
+    labels          class names in the order of the class indices; empty for regression
+    unlabeled       label value that means "no gold label": such rows are skipped and counted
+    score_range     lowest and highest score of a regression task; GLUE submissions are clipped to it
+    metrics         names from `src.metrics.METRICS`; `best_metric` selects the best checkpoint
+    recipe          stage -> {config field: value}, defaults below the command line and the config module
     """
 
     name: str
-    text_columns: tuple
+    text_columns: tuple[str, ...]
     label_column: str = "label"
     output_mode: str = "classification"
     label_separator: str = "|"
-    columns: tuple = ()
-    labels: tuple = ("0", "1")
-    unlabelled: str | None = None
-    score_range: tuple = ()
+    columns: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ("0", "1")
+    unlabeled: str | None = None
+    score_range: tuple[float, ...] = ()
     max_seq_length: int = SINGLE_LENGTH
-    metrics: tuple = ("accuracy",)
+    metrics: tuple[str, ...] = ("accuracy",)
     best_metric: str = "accuracy"
     train_file: str = "train.tsv"
-    dev_files: dict = dataclasses.field(default_factory=lambda: {"dev": "dev.tsv"})
-    test_files: dict = dataclasses.field(default_factory=lambda: {"test": "test.tsv"})
-    recipe: dict = dataclasses.field(default_factory=dict)
+    dev_files: dict[str, str] = dataclasses.field(default_factory=lambda: {"dev": "dev.tsv"})
+    test_files: dict[str, str] = dataclasses.field(default_factory=lambda: {"test": "test.tsv"})
+    recipe: Recipe = dataclasses.field(default_factory=dict)
 
-    def names_in(self, label):
-        """The label names in the cell of a multi-label row; with a blank between them more blanks do too."""
+    def names_in(self, label: str) -> list[str]:
+        """Label names in the cell of a multi-label row; a whitespace separator matches any run of it."""
         names = [name.strip() for name in label.split(self.label_separator)] if label else []
         return list(filter(None, names)) if self.label_separator.isspace() else names
 
     @property
-    def files(self):
-        """Every record file the task can have, in order: split name -> text file name."""
+    def files(self) -> dict[str, str]:
+        """Split name -> text file name for every split of the task, in order."""
         return {"train": self.train_file, **self.dev_files, **self.test_files}
 
 
-def _recipe(phase1_epochs, phase2_epochs=3, copies=20, **distill):
-    """Values of each stage; `copies` is TinyBERT's N, `distill` further values of the distillation."""
+def _recipe(phase1_epochs: int, phase2_epochs: int = 3, copies: int = 20, **distill: int | float) -> Recipe:
+    """Defaults of each stage; `copies` is TinyBERT's N, `distill` further values for task distillation."""
     return {
         "augment": {"copies": copies},
         "finetune": {"learning_rate": 2e-5, "epoch_size": 3, "batch_size": 32},
@@ -77,11 +81,11 @@ def _recipe(phase1_epochs, phase2_epochs=3, copies=20, **distill):
     }
 
 
-def _pair(name, columns, recipe, **fields):
+def _pair(name: str, columns: tuple[str, ...], recipe: Recipe, **fields) -> TaskSpec:
     return TaskSpec(name, columns, max_seq_length=PAIR_LENGTH, recipe=recipe, **fields)
 
 
-_ROWS = (
+_SPECS = (
     TaskSpec(
         "CoLA",
         ("sentence",),
@@ -98,7 +102,7 @@ _ROWS = (
         label_column="Quality",
         metrics=("accuracy", "f1", "acc_and_f1"),
     ),
-    # The paper's phase 2 of STS-B learns from the original rows alone.
+    # As in the paper, phase 2 of STS-B trains on the original rows alone.
     _pair(
         "STS-B",
         ("sentence1", "sentence2"),
@@ -122,7 +126,7 @@ _ROWS = (
         ("sentence1", "sentence2"),
         _recipe(10, copies=10),
         label_column="gold_label",
-        unlabelled="-",
+        unlabeled="-",
         labels=("contradiction", "entailment", "neutral"),
         dev_files={"dev_matched": "dev_matched.tsv", "dev_mismatched": "dev_mismatched.tsv"},
         test_files={
@@ -152,28 +156,28 @@ _ROWS = (
     ),
 )
 
-TASKS = {task.name: task for task in _ROWS}
+TASKS = {task.name: task for task in _SPECS}
 
 
-def find_task(name):
-    """The TaskSpec called `name`, whatever its case, hyphens and underscores ("sst2", "STS_B").
+def find_task(name: str) -> TaskSpec:
+    """Look up a TaskSpec by name, ignoring case, hyphens and underscores ("sst2", "STS_B").
 
-    Raises UserError with the nearest name when there is none.
+    Raises UserError, with the closest match, for an unknown name.
     """
-    by_key = {task_key(task.name): task for task in _ROWS}
+    by_key = {task_key(task.name): task for task in _SPECS}
     if task_key(name) in by_key:
         return by_key[task_key(name)]
     known = ", ".join(TASKS)
     raise UserError(f'task_name "{name}" is not one of {known}{did_you_mean(name, TASKS)}')
 
 
-def for_mode(table, output_mode, what):
-    """The entry of a table {output mode: value}; a UserError says that there is no `what` of that mode."""
+def for_mode(table: Mapping[str, Value], output_mode: str, what: str) -> Value:
+    """Look up {output mode: value}; raises UserError that names `what` for an unsupported mode."""
     if output_mode in table:
         return table[output_mode]
-    raise UserError(f"a {output_mode} task has no {what} here; there is one for {', '.join(table)}")
+    raise UserError(f"a {output_mode} task has no {what} here; supported are {', '.join(table)}")
 
 
-def task_key(name):
-    """What names of a task have in common, whatever their case, hyphens and underscores."""
+def task_key(name: str) -> str:
+    """Normalized task name: lower case, without hyphens and underscores."""
     return str(name).lower().replace("-", "").replace("_", "")

@@ -43,7 +43,7 @@ COUNTS = {
     "test_mismatched": 4,
     "test_diagnostic": 3,
 }
-UNLABELLED = 2  # MNLI's rows without a gold label, in each dev file
+UNLABELED = 2  # MNLI's rows without a gold label, in each dev file
 MARKS = {
     "0": "bade",
     "1": "deki",
@@ -87,8 +87,8 @@ def _row(task, split, number, draw):
         texts[number] = f'"{texts[number]}' if number == 0 else f'{texts[number]} "'
     if split.startswith("test"):
         label = None
-    if task.unlabelled and split.startswith("dev") and number < UNLABELLED:
-        label = task.unlabelled
+    if task.unlabeled and split.startswith("dev") and number < UNLABELED:
+        label = task.unlabeled
     return texts, label
 
 

@@ -63,7 +63,7 @@ def test_prepare_reads_glues_files(tmp_path, vocabulary, name):
     for split, rows in written.items():
         entry, table = manifest["files"][split], read_records(records, split=split)
         assert entry["rows"] == table.rows == len(rows) and not entry["skipped"]
-        assert entry["unlabelled"] == (glue.UNLABELLED if name == "MNLI" and split.startswith("dev") else 0)
+        assert entry["unlabelled"] == (glue.UNLABELED if name == "MNLI" and split.startswith("dev") else 0)
         for row, (texts, _) in enumerate(rows):
             pieces = [tokenizer.cls_id]
             for text in texts:

@@ -110,5 +110,5 @@ def test_macro_f1_of_classes_by_hand():
 
 
 def test_a_mode_without_metrics_is_refused():
-    with pytest.raises(UserError, match="a ranking task has no prediction here; there is one for cl"):
+    with pytest.raises(UserError, match="a ranking task has no prediction here; supported are cl"):
         task_metrics(TaskSpec("own", ("text",), output_mode="ranking"), LOGITS, LABELS)

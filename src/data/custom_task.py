@@ -1,128 +1,135 @@
-"""The rows of a task of your own: which labels they have, and a part of them split off for evaluation."""
+"""Rows of a custom task: collects its labels and splits off a dev set."""
 
 import dataclasses
 import re
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ..config.task.custom import CustomTask
 from ..entities import tag_set
 from ..errors import UserError
+from ..tasks import TaskSpec
 from .processors import read_rows
-from .text.examples import SUFFIXES
+from .text.conll import Sentence
+from .text.examples import SUFFIXES, Example, TextFile
 
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
-def read_own(own, on_bad_row="error", max_rows=-1):
-    """Read the files of an CustomTask.
+def read_custom_task(
+    task: CustomTask, on_bad_row: str = "error", max_rows: int = -1
+) -> tuple[CustomTask, dict[str, TextFile]]:
+    """Read the files of a CustomTask.
 
-    Returns the CustomTask with its labels known and {split: TextFile} of train, dev and, where there is one,
-    test. The dev rows are those of dev_file, or a share of the training rows. Raises UserError for files that
-    do not hold what the task says.
+    Returns the CustomTask with its labels filled in and {split: TextFile} of train, dev and, if there is one,
+    test. The dev rows come from dev_file or are split off the training rows. Raises UserError for files that
+    do not match the task.
     """
-    for path in filter(None, (own.train_file, own.dev_file, own.test_file)):
-        check_suffix(path, own)
-    train = read_rows(own.train_file, own.spec(), on_bad_row, max_rows, "train")
-    labels = own.labels
-    if not labels and own.output_mode != "regression":
-        labels = labels_of(train.examples, own.spec())
-    own = own.with_labels(labels)
+    for path in filter(None, (task.train_file, task.dev_file, task.test_file)):
+        check_suffix(path, task)
+    train = read_rows(task.train_file, task.spec(), on_bad_row, max_rows, "train")
+    labels: Sequence[str] = task.labels
+    if not labels and task.output_mode != "regression":
+        labels = labels_of(train.examples, task.spec())
+    task = task.with_labels(labels)
     texts = {"train": train}
-    if own.makes_dev:
-        kept, held = split_rows(train, own)
-        part = dataclasses.replace(_part(train, held), bad_rows=[], repaired=[])
-        texts = {"train": _part(train, kept), "dev": part}
-    for split, path in (("dev", own.dev_file), ("test", own.test_file)):
+    if task.makes_dev:
+        train_indices, dev_indices = split_rows(train, task)
+        dev = dataclasses.replace(_subset(train, dev_indices), bad_rows=[], repaired=[])
+        texts = {"train": _subset(train, train_indices), "dev": dev}
+    for split, path in (("dev", task.dev_file), ("test", task.test_file)):
         if path:
-            texts[split] = read_rows(path, own.spec(), on_bad_row, max_rows, split)
-    return own, texts
+            texts[split] = read_rows(path, task.spec(), on_bad_row, max_rows, split)
+    return task, texts
 
 
-def held_out(own, on_bad_row="error"):
-    """(CustomTask with its labels known, lines of train_file that belong to dev) as `read_own` finds them."""
-    own, texts = read_own(own, on_bad_row)
-    return own, {example.line for example in texts["dev"].examples} if own.makes_dev else set()
+def held_out(task: CustomTask, on_bad_row: str = "error") -> tuple[CustomTask, set[int]]:
+    """(CustomTask with its labels, line numbers of train_file that `read_custom_task` splits off for dev)."""
+    task, texts = read_custom_task(task, on_bad_row)
+    return task, {example.line for example in texts["dev"].examples} if task.makes_dev else set()
 
 
-def check_suffix(path, own):
-    """Refuse a file whose form is not known by its name; sentences of tagged words have but one form."""
-    if Path(path).suffix not in SUFFIXES and not own.by_word:
-        raise UserError(f"{path} does not end with {', '.join(SUFFIXES[:-1])}; its form is known by its name")
+def check_suffix(path: str | Path, task: CustomTask) -> None:
+    """Raise UserError for a file without a supported suffix; CoNLL files may have any."""
+    if Path(path).suffix not in SUFFIXES and not task.by_word:
+        raise UserError(f"{path} has no supported suffix; name it {', '.join(SUFFIXES[:-1])} by its format")
 
 
-def labels_of(examples, task):
-    """Every label of the examples, numbers by value and before words, words by their characters.
+def labels_of(examples: Iterable[Example | Sentence], task: TaskSpec) -> Sequence[str]:
+    """Sorted labels of the examples, numbers by value before words; for BIO tags `entities.tag_set`."""
+    names = {name for example in examples for name in _names(example, task)}
+    return tag_set(names) if task.output_mode == "token_classification" else sorted(names, key=_sort_key)
 
-    Of tags all those of their types, as in src.entities.
+
+def counts_of(examples: Iterable[Example | Sentence], task: TaskSpec) -> dict[str, int]:
+    """{label: number of rows (or words) with it} of labeled examples, in the order of the task's labels."""
+    counts = Counter(name for example in examples for name in _names(example, task))
+    return {label: counts[label] for label in task.labels}
+
+
+def split_rows(text: TextFile, task: CustomTask) -> tuple[list[int], list[int]]:
+    """(indices of the training rows, indices of the dev rows) of a TextFile, both ascending.
+
+    Stratified: about `dev_share` of the rows of each label; for regression one row from each group of
+    consecutive sorted scores. A multi-label row counts for its rarest label, a row without labels forms a
+    stratum of its own; tagged sentences are not stratified. The split depends only on the rows, dev_share and
+    split_seed. Raises UserError for a class with a single row.
     """
-    found = {name for example in examples for name in _names(example, task)}
-    return tag_set(found) if task.output_mode == "token_classification" else sorted(found, key=_order)
-
-
-def counts_of(examples, task):
-    """{label: rows (or words) that have it} of labelled examples, in the order of the task's labels."""
-    found = Counter(name for example in examples for name in _names(example, task))
-    return {label: found[label] for label in task.labels}
-
-
-def split_rows(text, own):
-    """(places of the training rows, places of the dev rows) of a TextFile, each ascending.
-
-    Stratified: of every label about `dev_share` of its rows, of a regression's scores, sorted, one row of
-    every so many neighbours. A row with several labels counts for its rarest one, a row with none for
-    itself; sentences of tagged words are drawn as they come. The draw depends on the rows, dev_share and
-    split_seed alone. Raises UserError for a class whose only row would have to be on both sides.
-    """
-    task, rows = own.spec(), text.examples
-    if own.by_word:
+    spec, rows = task.spec(), text.examples
+    strata: Mapping[str | int | None, Sequence[int] | np.ndarray]
+    if task.by_word:
         strata = {None: range(len(rows))}
-    elif task.output_mode == "regression":
-        strata = _strata_of_scores(rows, own.dev_share)
+    elif spec.output_mode == "regression":
+        strata = _score_strata(rows, task.dev_share)
     else:
-        strata = _strata(rows, task)
-    draw, held = np.random.default_rng(own.split_seed), []
-    for label, places in strata.items():
-        if len(places) == 1 and task.output_mode == "classification":
-            scores = "; or is it a score (--output_mode regression)?" if NUMBER.fullmatch(label) else ""
+        strata = _label_strata(rows, spec)
+    rng = np.random.default_rng(task.split_seed)
+    dev: list[int] = []
+    for label, indices in strata.items():
+        if len(indices) == 1 and spec.output_mode == "classification":
+            hint = "; or are they scores (--output_mode regression)?" if NUMBER.fullmatch(str(label)) else ""
             raise UserError(
-                f'{text.path}, line {rows[places[0]].line}: the only row of label "{label}" '
-                "cannot be trained on and evaluated on; give more rows of it, or a dev_file"
-                f"{scores}"
+                f'{text.path}, line {rows[indices[0]].line}: label "{label}" has a single row, which cannot '
+                f"be in both train and dev; add rows with it, or give a dev_file{hint}"
             )
-        count = max(round(len(places) * own.dev_share), 1)
-        if len(places) > 1:
-            held += draw.permutation(places)[: min(count, len(places) - 1)].tolist()
-    if not held:
-        raise UserError(f"{text.path}: {len(rows)} rows are too few to split some off; give a dev_file")
-    return sorted(set(range(len(rows))) - set(held)), sorted(held)
+        count = max(round(len(indices) * task.dev_share), 1)
+        if len(indices) > 1:
+            dev += rng.permutation(indices)[: min(count, len(indices) - 1)].tolist()
+    if not dev:
+        raise UserError(f"{text.path}: {len(rows)} rows are too few to split off a dev set; give a dev_file")
+    return sorted(set(range(len(rows))) - set(dev)), sorted(dev)
 
 
-def _names(example, task):
-    if task.output_mode == "token_classification":
-        return example.tags
-    return task.names_in(example.label) if task.output_mode == "multi_label" else [example.label]
+def _names(example: Example | Sentence, task: TaskSpec) -> Iterable[str]:
+    if isinstance(example, Sentence):
+        return example.tags or ()
+    label = example.label or ""
+    return task.names_in(label) if task.output_mode == "multi_label" else [label]
 
 
-def _order(label):
+def _sort_key(label: str) -> tuple[bool, float, str]:
     number = float(label) if NUMBER.fullmatch(label) else None
     return number is None, number or 0.0, label
 
 
-def _strata(rows, task):
-    """{label: places of its rows}; of several labels in a row it is the rarest, None where there is none."""
-    counts, strata = counts_of(rows, task), {label: [] for label in (*task.labels, None)}
-    for place, row in enumerate(rows):
-        strata[min(_names(row, task), key=counts.get, default=None)].append(place)
-    return {label: places for label, places in strata.items() if places}
+def _label_strata(rows: Sequence[Example], task: TaskSpec) -> dict[str | int | None, list[int]]:
+    """{label: indices of its rows}; a multi-label row under its rarest label, None without labels."""
+    counts = counts_of(rows, task)
+    strata: dict[str | int | None, list[int]] = {label: [] for label in (*task.labels, None)}
+    for index, row in enumerate(rows):
+        strata[min(_names(row, task), key=counts.__getitem__, default=None)].append(index)
+    return {label: indices for label, indices in strata.items() if indices}
 
 
-def _strata_of_scores(rows, share):
-    order = np.argsort([float(row.label) for row in rows], kind="stable")
-    # Groups in which one row is the smaller side of the split.
-    return dict(enumerate(np.array_split(order, max(round(len(rows) * min(share, 1 - share)), 1))))
+def _score_strata(rows: Sequence[Example], share: float) -> dict[str | int | None, np.ndarray]:
+    order = np.argsort([float(row.label or 0) for row in rows], kind="stable")
+    # Groups in which the smaller side of the split is one row.
+    groups = np.array_split(order, max(round(len(rows) * min(share, 1 - share)), 1))
+    return {number: group for number, group in enumerate(groups)}
 
 
-def _part(text, places):
-    return dataclasses.replace(text, examples=[text.examples[place] for place in places])
+def _subset(text: TextFile, indices: Iterable[int]) -> TextFile:
+    return dataclasses.replace(text, examples=[text.examples[index] for index in indices])

@@ -1,20 +1,31 @@
-"""How the text files of a task are read and encoded: by rows of texts, or by sentences of tagged words."""
+"""Reading and encoding of task files: rows of text, or sentences of tagged words (CoNLL)."""
 
+from pathlib import Path
+
+from ..tasks import TaskSpec
+from .dataset import TokenizedDataset
 from .text.conll import read_sentences
-from .text.examples import read_examples
-from .tokenization.features import encode_examples
+from .text.examples import TextFile, read_examples
+from .tokenization.features import EncodingCounts, encode_examples
 from .tokenization.token_features import encode_sentences
+from .tokenization.tokenizer import BertTokenizer
 
 
-def read_rows(path, task, on_bad_row="error", max_rows=-1, split="train"):
-    """The TextFile of a file of `task`: `read_examples`, or `read_sentences` where each word has a tag."""
-    return _by_word(task, read_sentences, read_examples)(path, task, on_bad_row, max_rows, split)
+def read_rows(
+    path: str | Path, task: TaskSpec, on_bad_row: str = "error", max_rows: int = -1, split: str = "train"
+) -> TextFile:
+    """Read a file of `task`: `read_sentences` for token classification, otherwise `read_examples`."""
+    read = read_sentences if task.output_mode == "token_classification" else read_examples
+    return read(path, task, on_bad_row, max_rows, split)
 
 
-def encode_rows(examples, tokenizer, task, max_seq_length, title=""):
-    """The (TokenizedDataset, EncodingCounts) of what `read_rows` gave."""
-    return _by_word(task, encode_sentences, encode_examples)(examples, tokenizer, task, max_seq_length, title)
-
-
-def _by_word(task, sentences, rows):
-    return sentences if task.output_mode == "token_classification" else rows
+def encode_rows(
+    examples: list,
+    tokenizer: BertTokenizer,
+    task: TaskSpec,
+    max_seq_length: int,
+    title: str = "",
+) -> tuple[TokenizedDataset, EncodingCounts]:
+    """Encode the examples of a TextFile that `read_rows` returned."""
+    encode = encode_sentences if task.output_mode == "token_classification" else encode_examples
+    return encode(examples, tokenizer, task, max_seq_length, title)

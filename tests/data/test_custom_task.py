@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from src.config.task.custom import custom_task
-from src.data.custom_task import read_own
+from src.data.custom_task import read_custom_task
 from src.errors import UserError
 
 
@@ -22,7 +22,7 @@ def rows_of(labels):
 
 def read(folder, text, name="rows.csv", **flags):
     given = {"train_file": written(folder, name, text), "text_columns": ("body",), **flags}
-    return read_own(custom_task("", given))
+    return read_custom_task(custom_task("", given))
 
 
 def labels_in(text):
@@ -101,7 +101,7 @@ def test_files_that_are_there_are_taken_whole(tmp_path):
     test = written(tmp_path, "test.csv", "body\nno label here\n")
     own, texts = read(tmp_path, rows_of(["a", "b"]), dev_file=dev, test_file=test)
     assert {split: len(text.examples) for split, text in texts.items()} == {"train": 2, "dev": 1, "test": 1}
-    assert not texts["test"].labelled and texts["dev"].examples[0].text_a == "new text"
+    assert not texts["test"].labeled and texts["dev"].examples[0].text_a == "new text"
 
 
 def test_pairs_of_texts(tmp_path):
@@ -118,12 +118,12 @@ BAD = {
     "empty label": ("body,label\nx,a\ny,\n", {}, "rows.csv, line 3: the label in column label is empty"),
     "empty text": ("body,label\n ,a\n", {}, "line 2: the text in column body is empty"),
     "one label": (rows_of("aaaa"), {}, "rows.csv, column label: only the label a found; at least two"),
-    "single row": (rows_of("aabbac"), {}, 'line 7: the only row of label "c" cannot be trained on'),
-    "scores as labels": (rows_of(["1.5", "1.7", "2"]), {}, "dev_file; or is it a score .--output_mode reg"),
+    "single row": (rows_of("aabbac"), {}, 'line 7: label "c" has a single row'),
+    "scores as labels": (rows_of(["1.5", "1.7", "2"]), {}, "dev_file; or are they scores .--output_mode reg"),
     "many labels": (rows_of([*MANY, "z"]), {"labels": MANY}, "are 0, 1, .* 19 and 10 more"),
     "listed labels": (rows_of("abz"), {"labels": ("a", "b")}, 'line 4: label "z" is unknown to'),
     "no number": (rows_of(["1", "2", "high"]), {"output_mode": "regression"}, '4: label "high" is not a'),
-    "label twice": (rows_of(["a|b", "b|b"]), {"output_mode": "multi_label"}, 'line 3: "b|b" names a'),
+    "label twice": (rows_of(["a|b", "b|b"]), {"output_mode": "multi_label"}, 'line 3: "b|b" repeats a'),
     "empty part": (rows_of(["a|b", "b|"]), {"output_mode": "multi_label"}, "line 3: the label in column"),
     "too few": (rows_of(["1"]), {"output_mode": "regression"}, "rows.csv: 1 rows are too few to split"),
     "broken label": (rows_of(['"a\nb"', "c"] * 2), {}, r"label: label 'a\\nb' contains a tab or a line"),
@@ -146,15 +146,15 @@ def test_bad_other_files(tmp_path):
     dev = written(tmp_path, "dev.csv", rows_of("abz"))
     with pytest.raises(UserError, match='dev.csv, line 4: label "z" is unknown to rows, .* are a, b'):
         read(tmp_path, rows_of("ab"), dev_file=dev)
-    with pytest.raises(UserError, match="dev.xlsx does not end with .tsv, .csv, .jsonl"):
+    with pytest.raises(UserError, match="dev.xlsx has no supported suffix; name it .tsv, .csv, .jsonl"):
         read(tmp_path, rows_of("ab"), dev_file="dev.xlsx")
     with pytest.raises(UserError, match="absent.csv does not exist; it should hold the dev rows of rows"):
         read(tmp_path, rows_of("ab"), dev_file="absent.csv")
     lines = '{"body": "x", "label": ["a|b"]}\n'
-    with pytest.raises(UserError, match="rows.jsonl, line 1: a label holds the label_separator [|]"):
+    with pytest.raises(UserError, match="rows.jsonl, line 1: a label contains the label_separator [|]"):
         read(tmp_path, lines, "rows.jsonl", output_mode="multi_label")
     for odd in ("null", '["b"]'):
-        with pytest.raises(UserError, match="line 1: label is a list of something else than texts"):
+        with pytest.raises(UserError, match="line 1: label is not a list of strings"):
             lines = f'{{"body": "x", "label": ["a", {odd}]}}\n'
             read(tmp_path, lines, "rows.jsonl", output_mode="multi_label")
     with pytest.raises(UserError, match="rows.txt, column tag: only the label O found"):
@@ -164,6 +164,6 @@ def test_bad_other_files(tmp_path):
 def test_bad_rows_can_be_left_out(tmp_path):
     file = written(tmp_path, "rows.csv", rows_of(["a", "", "b", "a", "b"]))
     task = custom_task("", {"train_file": file, "text_columns": ("body",)})
-    own, texts = read_own(task, on_bad_row="skip")
+    own, texts = read_custom_task(task, on_bad_row="skip")
     assert own.labels == ("a", "b") and [bad["line"] for bad in texts["train"].bad_rows] == [3]
     assert texts["dev"].bad_rows == [] and len(texts["dev"].examples) == 2

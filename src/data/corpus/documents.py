@@ -1,41 +1,46 @@
-"""Documents of a text file as a stream of their lines, in each of the forms that corpora come in."""
+"""Streams the lines of the documents of a corpus file, for each supported text format."""
 
 import html
 import json
 import re
 from codecs import BOM_UTF8
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from ...errors import UserError
 from ..text.tabular import HALF_CHARACTER
-from .files import DOC_LINE, TITLE_LINE
-from .lines import MAX_JSON_LINE, MAX_LINE, raw_lines
+from .files import DOC_LINE, TITLE_LINE, CorpusFile
+from .lines import MAX_JSON_LINE, MAX_LINE, Span, raw_lines
 
 HEADING = re.compile(r"\s*((?:= )+)(.*?)((?: =)+)\s*$")
 DOC_END = b"</doc>"
 LISTED = 20
+DocumentKey = tuple[int, int]  # (file number, byte offset)
+DecodedLines = Iterable[tuple[int, str, bytes]]
+Report = Callable[[int, str], None]  # of (byte offset, reason)
 
 
 class BadLines:
-    """What to do with lines that break the form: stop at the first ("error") or count them ("skip")."""
+    """Malformed lines: stop at the first ("error") or count and skip them ("skip")."""
 
-    def __init__(self, on_bad_line="error"):
-        self.on_bad_line, self.count, self.listed = on_bad_line, 0, []
+    def __init__(self, on_bad_line: str = "error") -> None:
+        self.on_bad_line, self.count = on_bad_line, 0
+        self.listed: list[dict] = []
 
-    def add(self, file, offset, reason):
-        """Note the line at byte `offset`. Raises UserError with its number unless such lines are left out."""
+    def add(self, file: CorpusFile, offset: int, reason: str) -> None:
+        """Record the line at byte `offset`. Raises UserError with its number unless lines are skipped."""
         self.count += 1
         if self.on_bad_line != "skip":
             raise UserError(
                 f"{file.path}, line {line_number(file, offset)}: {reason} "
-                "(--on_bad_line skip leaves such lines out)"
+                "(--on_bad_line skip skips such lines)"
             )
         if len(self.listed) < LISTED:
             self.listed.append({"file": file.name, "line": line_number(file, offset), "reason": reason})
 
 
-def line_number(file, offset):
-    """The number of the line that begins at byte `offset`: counted only where somebody wants to know."""
+def line_number(file: CorpusFile, offset: int) -> int:
+    """Number of the line that begins at byte `offset`; counts from the start of the file."""
     number = 1
     with open(file.path, "rb") as handle:
         while offset > 0 and (block := handle.read(min(offset, 1 << 20))):
@@ -44,34 +49,36 @@ def line_number(file, offset):
     return number
 
 
-def document_lines(file, span, bad_lines):
-    """Iterate over (key, text, place) of the lines with text in a span.
+def document_lines(
+    file: CorpusFile, span: Span, bad_lines: BadLines
+) -> Iterator[tuple[DocumentKey, str, int]]:
+    """Iterate over (key, text, end) of the non-blank lines of a span.
 
-    key    the same for all lines of a document, another for the next one: (file number, offset in bytes)
-    text   a line (of JSON: a line of its text), markup of the form taken off
-    place  the offset behind which nothing has been read yet
-    Raises UserError, or counts, as `bad_lines` decides.
+    key   identifies the document: (file number, byte offset)
+    text  a line (JSON: a line of its text) without the format's markup
+    end   byte offset up to which the file has been read
+    Malformed lines go to `bad_lines`, which may raise UserError.
     """
     with open(file.path, "rb") as handle:
         limit = MAX_JSON_LINE if file.form == "json" else MAX_LINE
         lines = raw_lines(handle, span.start, span.end, limit)
-        complain = partial(bad_lines.add, file)
-        for document, text, place in READERS[file.form](_decoded(lines, complain), span, file.size, complain):
-            yield (span.file, document), text, place
+        report = partial(bad_lines.add, file)
+        for document, text, end in READERS[file.form](_decoded(lines, report), span, file.size, report):
+            yield (span.file, document), text, end
 
 
-def _decoded(lines, complain):
-    """(offset, text, bytes) of the lines that are UTF-8."""
+def _decoded(lines: Iterable[tuple[int, bytes]], report: Report) -> Iterator[tuple[int, str, bytes]]:
+    """(offset, text, bytes) of the lines that are valid UTF-8."""
     for offset, line in lines:
         if offset == 0:
             line = line.removeprefix(BOM_UTF8)
         try:
             yield offset, line.decode("utf-8"), line
         except UnicodeDecodeError as error:
-            complain(offset, f"not UTF-8 (byte {error.start + 1})")
+            report(offset, f"not UTF-8 (byte {error.start + 1})")
 
 
-def _plain(lines, span, size, complain):
+def _plain(lines: DecodedLines, span: Span, size: int, report: Report) -> Iterator[tuple[int, str, int]]:
     document = None
     for offset, text, line in lines:
         if not text.strip():
@@ -81,7 +88,7 @@ def _plain(lines, span, size, complain):
             yield document, text, offset + len(line)
 
 
-def _wikitext(lines, span, size, complain):
+def _wikitext(lines: DecodedLines, span: Span, size: int, report: Report) -> Iterator[tuple[int, str, int]]:
     document, after_blank = None, True
     for offset, text, line in lines:
         if not text.strip():
@@ -94,39 +101,41 @@ def _wikitext(lines, span, size, complain):
         after_blank = False
 
 
-def _wikiextractor(lines, span, size, complain):
-    # A span that begins inside a very long document begins without its <doc> line.
-    document, began = (span.start or None), False
+def _wikiextractor(
+    lines: DecodedLines, span: Span, size: int, report: Report
+) -> Iterator[tuple[int, str, int]]:
+    # A span inside a very long document starts without its <doc> line.
+    document, open_block = (span.start or None), False
     for offset, text, line in lines:
         if DOC_LINE.match(line):
-            if began:
-                complain(offset, f"a <doc> block begins, but the one before has no {DOC_END.decode()}")
-            document, began = offset, True
+            if open_block:
+                report(offset, f"a <doc> block begins, but the previous one has no {DOC_END.decode()}")
+            document, open_block = offset, True
         elif line.strip() == DOC_END:
-            document, began = None, False
+            document, open_block = None, False
         elif text.strip():
             if document is None:
-                complain(offset, "text outside of a <doc> block")
+                report(offset, "text outside of a <doc> block")
             else:
                 yield document, html.unescape(text), offset + len(line)
-    if began and span.end == size:
-        complain(document, f"this <doc> block has no {DOC_END.decode()}: the file is cut short")
+    if open_block and document is not None and span.end == size:
+        report(document, f"this <doc> block has no {DOC_END.decode()}: the file is truncated")
 
 
-def _json(lines, span, size, complain):
+def _json(lines: DecodedLines, span: Span, size: int, report: Report) -> Iterator[tuple[int, str, int]]:
     for offset, text, line in lines:
         if not text.strip():
             continue
         try:
             row = json.loads(text)
         except (json.JSONDecodeError, RecursionError) as error:
-            complain(offset, f"not valid JSON ({getattr(error, 'msg', 'nested too deeply')})")
+            report(offset, f"not valid JSON ({getattr(error, 'msg', 'nested too deeply')})")
             continue
         if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-            complain(offset, 'not a JSON object with a string "text"')
+            report(offset, 'not a JSON object with a string "text"')
             continue
         if HALF_CHARACTER.search(row["text"]):
-            complain(offset, '"text" holds half of a character')
+            report(offset, '"text" contains a lone surrogate')
             continue
         for part in html.unescape(row["text"]).split("\n"):
             if part.strip():

@@ -1,10 +1,11 @@
-"""The text files that an input flag means, and the form of each, seen from its first line."""
+"""Resolves the input flag to text files and detects the format of each from its first line."""
 
 import dataclasses
 import glob
 import hashlib
 import re
 from codecs import BOM_UTF8
+from collections.abc import Iterable
 from pathlib import Path
 
 from ...errors import UserError
@@ -27,7 +28,7 @@ COMPRESSED = {
 
 @dataclasses.dataclass(frozen=True)
 class CorpusFile:
-    """A text file: where it lies, its name within the input, its form (one of FORMS) and its bytes."""
+    """A text file: its path, its name within the input, its format (one of FORMS) and its size in bytes."""
 
     path: Path
     name: str
@@ -35,13 +36,13 @@ class CorpusFile:
     size: int
 
 
-def find_corpus_files(source, form="auto"):
-    """The files meant by `source` (a file, a folder with all below it, a glob, or a comma list of these).
+def find_corpus_files(source: str | Path, form: str = "auto") -> list[CorpusFile]:
+    """Files that `source` refers to: a file, a folder (recursive), a glob, or a comma-separated list.
 
-    They come in the order of their names, empty and hidden ones left out. `form` auto: each file's own.
+    Sorted by name, without empty and hidden files. `form` "auto" detects the format of each file.
     Raises UserError when there is none, or when one is compressed.
     """
-    paths = {}
+    paths: dict[Path, str] = {}
     for item in [str(source)] if Path(source).exists() else split_paths(source):
         paths.update(_matching(item))
     files = [
@@ -53,8 +54,8 @@ def find_corpus_files(source, form="auto"):
     return files
 
 
-def _matching(item):
-    """{path: name} of the files of one item, without the empty ones."""
+def _matching(item: str) -> dict[Path, str]:
+    """{path: name} of the non-empty files of one item."""
     path = Path(item)
     if path.is_dir():
         found = {p: p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()}
@@ -63,13 +64,13 @@ def _matching(item):
             for p, name in found.items()
             if p.stat().st_size and not any(part.startswith(".") for part in Path(name).parts)
         }
-    found = [path] if path.is_file() else [Path(p) for p in glob.glob(item, recursive=True)]
-    if not found:
+    matches = [path] if path.is_file() else [Path(p) for p in glob.glob(item, recursive=True)]
+    if not matches:
         raise UserError(f"input {item} does not exist; give a file, a folder or a glob in quotes")
-    return {p: p.name if p == path else p.as_posix() for p in found if p.is_file() and p.stat().st_size}
+    return {p: p.name if p == path else p.as_posix() for p in matches if p.is_file() and p.stat().st_size}
 
 
-def _form(path, form):
+def _form(path: Path, form: str) -> str:
     try:
         with open(path, "rb") as file:
             head = file.read(HEAD).removeprefix(BOM_UTF8)
@@ -81,12 +82,12 @@ def _form(path, form):
     if form != "auto":
         return form
     first = next((line for line in head.split(b"\n") if line.strip()), b"")
-    marks = {"wikiextractor": DOC_LINE, "json": JSON_LINE, "wikitext": TITLE_LINE}
-    return next((name for name, mark in marks.items() if mark.match(first)), "plain")
+    patterns = {"wikiextractor": DOC_LINE, "json": JSON_LINE, "wikitext": TITLE_LINE}
+    return next((name for name, pattern in patterns.items() if pattern.match(first)), "plain")
 
 
-def fingerprint(files):
-    """A hash of the files' names, forms, sizes, first and last bytes: quick, and tells corpora apart."""
+def fingerprint(files: Iterable[CorpusFile]) -> str:
+    """Hash of the files' names, formats, sizes, first and last bytes; fast, and distinguishes corpora."""
     digest = hashlib.sha256()
     for file in files:
         with open(file.path, "rb") as handle:

@@ -1,31 +1,33 @@
-"""Lines of a text file from one byte to another, and the places at which a file may be divided into shards.
+"""Reads lines from a byte range of a text file, and divides corpus files into shards.
 
-Shards are stretches of bytes, so that many processes share even a single file and none reads what is not its
-own. A stretch begins where a document begins: every process finds the same places by itself.
+Shards are byte ranges, so that several processes can share even a single file without reading each other's
+data. A range begins at a document boundary, which every process finds by itself.
 """
 
 import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
 
-from .files import DOC_LINE, TITLE_LINE
+from .files import DOC_LINE, TITLE_LINE, CorpusFile
 
-# Bytes. A longer line comes in pieces, so that memory stays flat; a line of JSON has to be read whole.
+# Bytes. Longer lines are read in pieces to bound memory; a line of JSON must be read whole.
 MAX_LINE, MAX_JSON_LINE = 1 << 20, 1 << 26
-# A document that goes on for longer than this beyond a place of division is cut there, at a line.
+# A document that extends further than this beyond a shard boundary is split there, at a line.
 WINDOW = 1 << 20
 FULL_STOP = "。".encode()
 
 
 @dataclasses.dataclass(frozen=True)
 class Span:
-    """Bytes `start` to `end` of the file number `file`."""
+    """Bytes `start` to `end` of file number `file`."""
 
     file: int
     start: int
     end: int
 
 
-def raw_lines(handle, start, end, limit=MAX_LINE):
-    """Iterate over (offset, bytes) of the lines that begin in start..end of an open binary file."""
+def raw_lines(handle: BinaryIO, start: int, end: int, limit: int = MAX_LINE) -> Iterator[tuple[int, bytes]]:
+    """Iterate over (offset, bytes) of the lines that begin in [start, end) of a binary file."""
     handle.seek(start)
     while start < end:
         line = handle.readline(limit)
@@ -38,47 +40,47 @@ def raw_lines(handle, start, end, limit=MAX_LINE):
         start += len(line)
 
 
-def _cut(line):
-    """Where a piece of a long line can end without harm to a word or a character."""
+def _cut(line: bytes) -> int:
+    """Offset at which a long line can be split without breaking a word or a character."""
     cut = max(line.rfind(b" ") + 1, (line.rfind(FULL_STOP) + len(FULL_STOP)) if FULL_STOP in line else 0)
     if cut:
         return cut
     cut = len(line)
     while cut > 1 and line[cut - 1] & 0xC0 == 0x80:
         cut -= 1
-    # A lone lead byte belongs to the next piece; a character in front of it is whole.
+    # An incomplete character at the end belongs to the next piece.
     return cut - 1 if cut > 1 and line[cut - 1] >= 0xC0 else len(line)
 
 
-def divide(files, num_shards):
-    """Divide the files into `num_shards` stretches of about equal bytes; returns a list of Spans for each.
+def divide(files: Sequence[CorpusFile], num_shards: int) -> list[list[Span]]:
+    """Divide the files into `num_shards` shards of about equal size; returns a list of Spans for each.
 
-    A stretch is empty where the text has too few documents.
+    Shards are empty when the text has too few documents.
     """
     total = sum(file.size for file in files)
     bounds = [(len(files), 0)]
     for number in reversed(range(1, num_shards)):
         file, offset = _locate(files, total * number // num_shards)
         start = _next_start(files[file], offset)
-        # No line ends within the window: this stretch falls to the one before it.
-        bounds.append(bounds[-1] if start is None else min(bounds[-1], _normal(files, file, start)))
+        # Without a line end in the window, this range is merged into the previous one.
+        bound = bounds[-1] if start is None else (file, start)
+        if start is not None and start >= files[file].size:
+            bound = (file + 1, 0)
+        bounds.append(min(bounds[-1], bound))
     bounds = [(0, 0), *reversed(bounds)]
     return [_spans(files, *pair) for pair in zip(bounds, bounds[1:], strict=False)]
 
 
-def _locate(files, place):
+def _locate(files: Sequence[CorpusFile], offset: int) -> tuple[int, int]:
+    """(file number, offset in it) of an offset in the concatenated files."""
     for number, file in enumerate(files):
-        if place < file.size:
-            return number, place
-        place -= file.size
-    raise ValueError("a place beyond the last file")
+        if offset < file.size:
+            return number, offset
+        offset -= file.size
+    raise ValueError("offset beyond the last file")
 
 
-def _normal(files, file, offset):
-    return (file + 1, 0) if offset >= files[file].size else (file, offset)
-
-
-def _spans(files, begin, end):
+def _spans(files: Sequence[CorpusFile], begin: tuple[int, int], end: tuple[int, int]) -> list[Span]:
     spans = []
     for number in range(begin[0], min(end[0], len(files) - 1) + 1):
         start = begin[1] if number == begin[0] else 0
@@ -88,10 +90,10 @@ def _spans(files, begin, end):
     return spans
 
 
-def _next_start(file, offset):
-    """The first place at or after `offset` where a document begins, or a line if none does in the window.
+def _next_start(file: CorpusFile, offset: int) -> int | None:
+    """First document boundary at or after `offset`, or line boundary if the window has none.
 
-    The size of the file when the last document runs to its end, None when not even a line ends in the window.
+    The size of the file when its last document extends to the end, None without a line end in the window.
     """
     if offset == 0:
         return 0
@@ -100,14 +102,14 @@ def _next_start(file, offset):
         if not handle.readline(WINDOW).endswith(b"\n"):
             return file.size if handle.tell() >= file.size else None
         first, blank = handle.tell(), False
-        for place, line in raw_lines(handle, first, first + WINDOW):
+        for start, line in raw_lines(handle, first, first + WINDOW):
             if _begins_document(file.form, line, blank):
-                return place
+                return start
             blank = not line.strip()
         return file.size if handle.tell() >= file.size else first
 
 
-def _begins_document(form, line, after_blank):
+def _begins_document(form: str, line: bytes, after_blank: bool) -> bool:
     if form == "wikiextractor":
         return DOC_LINE.match(line) is not None
     if form == "wikitext":

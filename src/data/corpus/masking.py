@@ -1,7 +1,7 @@
-"""BERT's masking of a row's tokens, done once when the records are made.
+"""BERT's token masking, applied once when the records are written (static masking).
 
-General distillation has no loss over masked words: the student follows the teacher on the masked text. So the
-masked ids take the place of the ids, and positions and original ids are not kept.
+General distillation has no masked LM loss: the student mimics the teacher on the masked text. So the masked
+ids replace the originals, and neither masked positions nor original ids are stored.
 """
 
 import re
@@ -9,18 +9,19 @@ import re
 import numpy as np
 
 from ...errors import UserError
+from ..tokenization.tokenizer import BertTokenizer
 
-ATTENTION_MASK_VALUE, RANDOM = 0.8, 0.1
+MASK_SHARE, RANDOM_SHARE = 0.8, 0.1
 
 
 class Masking:
-    """Of the tokens of a row, a share `prob` is chosen; 80 % of these become [MASK], 10 % a random token."""
+    """Selects tokens with probability `prob`; 80 % of them become [MASK], 10 % a random token."""
 
-    def __init__(self, tokenizer, prob):
+    def __init__(self, tokenizer: BertTokenizer, prob: float) -> None:
         if prob and "[MASK]" not in tokenizer.vocab:
             raise UserError("--masked_lm_prob needs a vocabulary with [MASK]")
-        self.prob, self.mask_id = prob, tokenizer.vocab.get("[MASK]")
-        # Words only: a random [SEP] or [unused7] would teach nothing.
+        self.prob, self.mask_id = prob, tokenizer.vocab.get("[MASK]", -1)
+        # Words only, no special or unused tokens.
         self.words = np.array(
             sorted(
                 index
@@ -28,18 +29,18 @@ class Masking:
                 if prob and not re.fullmatch(r"\[.+\]", piece)
             )
         )
-        self.kept = (tokenizer.cls_id, tokenizer.sep_id)
+        self.special_ids = (tokenizer.cls_id, tokenizer.sep_id)
 
-    def __call__(self, ids, draw):
-        """A list of ids with some of them replaced; [CLS] and [SEP] stay, at least one other is chosen."""
-        if not self.prob:
+    def __call__(self, ids: list[int], rng: np.random.Generator | None) -> list[int]:
+        """Copy of `ids` with some of them replaced, at least one; [CLS] and [SEP] are never selected."""
+        if not self.prob or rng is None:
             return ids
-        places = [place for place, token in enumerate(ids) if token not in self.kept]
-        count = min(len(places), max(1, round(len(places) * self.prob)))
+        positions = [position for position, token in enumerate(ids) if token not in self.special_ids]
+        count = min(len(positions), max(1, round(len(positions) * self.prob)))
         masked = list(ids)
-        for place, kind in zip(draw.permutation(places)[:count], draw.random(count), strict=True):
-            if kind < ATTENTION_MASK_VALUE:
-                masked[place] = self.mask_id
-            elif kind < ATTENTION_MASK_VALUE + RANDOM:
-                masked[place] = int(self.words[draw.integers(len(self.words))])
+        for position, value in zip(rng.permutation(positions)[:count], rng.random(count), strict=True):
+            if value < MASK_SHARE:
+                masked[position] = self.mask_id
+            elif value < MASK_SHARE + RANDOM_SHARE:
+                masked[position] = int(self.words[rng.integers(len(self.words))])
         return masked

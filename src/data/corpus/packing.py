@@ -1,20 +1,29 @@
-"""Sentences of a document -> rows of parts A and B: every token once, none lost, none from two documents."""
+"""Packs the sentences of a document into rows of segments A and B.
+
+Every token is used exactly once, and no row spans two documents.
+"""
 
 import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 
+from ..tokenization.tokenizer import BertTokenizer
+from .documents import DocumentKey
+
 # [CLS] A [SEP] B [SEP]
-SPECIAL_PLACES = 3
+SPECIAL_TOKEN_COUNT = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class PackingRules:
-    """How rows are filled.
+    """Packing parameters.
 
-    capacity         tokens of text that a row takes
-    short_seq_prob   share of the rows that are ended early, at a length drawn from 2..capacity
-    continuations    [vocabulary] bool, true for the pieces that go on a word ("##ing")
+    capacity         text tokens per row
+    short_seq_prob   probability that a row has a shorter target length, drawn from 2..capacity
+    continuations    [vocabulary] bool, true for the pieces that continue a word ("##ing")
     """
 
     capacity: int
@@ -22,57 +31,59 @@ class PackingRules:
     continuations: np.ndarray
 
 
-def packing_rules(tokenizer, max_seq_length, short_seq_prob):
-    """The rules for rows of `max_seq_length` with [CLS] and [SEP]."""
+def packing_rules(tokenizer: BertTokenizer, max_seq_length: int, short_seq_prob: float) -> PackingRules:
+    """PackingRules for rows of `max_seq_length` with [CLS] and [SEP]."""
     continuations = np.zeros(max(tokenizer.vocab.values()) + 1, bool)
     continuations[[index for piece, index in tokenizer.vocab.items() if piece.startswith("##")]] = True
-    return PackingRules(max_seq_length - SPECIAL_PLACES, short_seq_prob, continuations)
+    return PackingRules(max_seq_length - SPECIAL_TOKEN_COUNT, short_seq_prob, continuations)
 
 
-def pack(sentences, rules, draw_of):
-    """Iterate over (key, A, B) of the rows, A and B lists of ids; B is empty where a sentence stands alone.
+def pack(
+    sentences: Iterable[tuple[DocumentKey, list[int]]],
+    rules: PackingRules,
+    rng_of: Callable[[DocumentKey], np.random.Generator],
+) -> Iterator[tuple[DocumentKey, list[int], list[int]]]:
+    """Iterate over (key, A, B) of the rows, A and B lists of ids; B is empty for a row of one sentence.
 
-    sentences  iterable of (key, ids), the sentences of a document one after another with the same key
-    draw_of    function from a key to the random generator of that document, so that its rows depend on
-               nothing else
-    A sentence is kept whole where a row can hold it; a longer one is split between words.
+    sentences  (key, ids) of each sentence; the sentences of a document are consecutive and share its key
+    rng_of     random generator of a document by its key, so that its rows depend on nothing else
+    Sentences are kept whole if they fit into a row; longer ones are split between words.
     """
-    current, draw, parts, length, target = None, None, [], 0, 0
-    for key, ids in sentences:
-        if key != current:
-            if parts:
-                yield current, *_parts(parts, draw)
-            current, draw, parts = key, draw_of(key), []
-        for piece in split_long(ids, rules):
-            if parts and (length >= target or length + len(piece) > rules.capacity):
-                yield current, *_parts(parts, draw)
-                parts = []
-            if not parts:
-                length, target = 0, _target(rules, draw)
-            parts.append(piece)
-            length += len(piece)
-    if parts:
-        yield current, *_parts(parts, draw)
+    for key, document in groupby(sentences, itemgetter(0)):
+        rng = rng_of(key)
+        parts: list[list[int]] = []
+        length = target = 0
+        for _, ids in document:
+            for piece in split_long(ids, rules):
+                if parts and (length >= target or length + len(piece) > rules.capacity):
+                    yield key, *_split_segments(parts, rng)
+                    parts = []
+                if not parts:
+                    length, target = 0, _target_length(rules, rng)
+                parts.append(piece)
+                length += len(piece)
+        if parts:
+            yield key, *_split_segments(parts, rng)
 
 
-def _target(rules, draw):
-    short = rules.short_seq_prob and draw.random() < rules.short_seq_prob
-    return int(draw.integers(2, rules.capacity + 1)) if short else rules.capacity
+def _target_length(rules: PackingRules, rng: np.random.Generator) -> int:
+    short = rules.short_seq_prob and rng.random() < rules.short_seq_prob
+    return int(rng.integers(2, rules.capacity + 1)) if short else rules.capacity
 
 
-def _parts(parts, draw):
-    """Divide the sentences of a row between A and B at random, as BERT does."""
-    end_a = int(draw.integers(1, len(parts))) if len(parts) > 1 else 1
+def _split_segments(parts: Sequence[list[int]], rng: np.random.Generator) -> tuple[list[int], list[int]]:
+    """Divide the sentences of a row into segments A and B at random, as BERT does."""
+    end_a = int(rng.integers(1, len(parts))) if len(parts) > 1 else 1
     return sum(parts[:end_a], []), sum(parts[end_a:], [])
 
 
-def split_long(ids, rules):
-    """Pieces of at most the rows' capacity, cut in front of a word where there is one."""
+def split_long(ids: list[int], rules: PackingRules) -> Iterator[list[int]]:
+    """Split ids into pieces of at most the rows' capacity, between words where possible."""
     while len(ids) > rules.capacity:
         cut = rules.capacity
         while cut > 1 and rules.continuations[ids[cut]]:
             cut -= 1
-        # A single word that fills a row has no other place.
+        # A single word longer than a row is split anywhere.
         cut = cut if cut > 1 else rules.capacity
         yield ids[:cut]
         ids = ids[cut:]

@@ -1,6 +1,6 @@
-"""A line of a corpus -> its sentences, English or Chinese; together they hold the line's tokens, all of them.
+"""Sentence splitting for English and Chinese text; the sentences contain all tokens of the line.
 
-A wrong boundary does no harm: it only says where the parts A and B of a row may meet.
+A wrong boundary is harmless: boundaries only determine where segments A and B of a row may meet.
 """
 
 import re
@@ -8,26 +8,26 @@ import re
 # WikiText writes 1 @,@ 000, 5 @.@ 5 and one @-@ third.
 JOINED = re.compile(r" ?@([-,.])@ ?")
 UNKNOWN, UNKNOWN_TOKEN = "<unk>", "[UNK]"
-# Quotes that close, a space, and what a sentence begins with; initials and titles end nothing.
+# Closing quotes, a space, and the beginning of a sentence; initials and titles do not end a sentence.
 AFTER_ENGLISH = (
     r"(?<=[.!?])(?<!\b[A-Z]\.)(?<!\bMr\.)(?<!\bMrs\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bSt\.)"
     r"[.!?]*[\"'”’)\]]*\s+(?=[\"'“‘(\[]*\s?[^\W_a-z])"
 )
-# Chinese needs no space. A cut after such a mark divides no token: WordPiece sets each of them apart.
+# Chinese needs no space. Splitting after these marks breaks no token: WordPiece isolates each of them.
 AFTER_CHINESE = r"(?<=[。！？；…])[。！？；…]*[”’」』）》]*\s*"
-# The mark comes first, so that the search runs from mark to mark and not through every letter.
+# The mark comes first, so that the search skips from mark to mark.
 END = re.compile(f"[.!?。！？；…](?:{AFTER_ENGLISH}|{AFTER_CHINESE})")
 
 
-def clean(text):
-    """The line as it was before WikiText's marks: numbers joined, <unk> as the vocabulary's [UNK]."""
+def clean(text: str) -> str:
+    """Undo WikiText's markup: join numbers, replace <unk> with the vocabulary's [UNK]."""
     if "@" in text:
         text = JOINED.sub(r"\1", text)
     return text.replace(UNKNOWN, UNKNOWN_TOKEN).strip()
 
 
-def split_sentences(text):
-    """The sentences of a cleaned line, in order."""
+def split_sentences(text: str) -> list[str]:
+    """Sentences of a cleaned line, in order."""
     sentences, start = [], 0
     for end in END.finditer(text):
         sentences.append(text[start : end.end()])

@@ -1,12 +1,13 @@
-"""One shard of a corpus: its stretch of text -> a record file, and a note that it is finished.
+"""Writes one shard of a corpus: a record file from its byte range of the text, and a note when finished.
 
-A shard depends on the text and the job alone, not on who makes it or when; a note without its file, or a file
-of another size than noted, counts for nothing.
+A shard depends only on the text and the job, not on the process that writes it; a note without its file, or
+with a file of another size, is ignored.
 """
 
 import dataclasses
 import os
 import shutil
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -16,15 +17,18 @@ import numpy as np
 from ...files import read_json, write_json
 from ..records.mindrecord import index_of
 from ..records.reader import FORMATS, TOKEN_COLUMNS
-from .documents import BadLines, document_lines
+from ..tokenization.tokenizer import BertTokenizer
+from .documents import BadLines, DocumentKey, document_lines
+from .files import CorpusFile
+from .lines import Span
 from .masking import Masking
 from .packing import pack, packing_rules
 from .sentences import UNKNOWN_TOKEN, clean, split_sentences
 
-# Characters that are tokenized together, rows that are written together: the memory a shard takes.
+# Characters tokenized and rows written at a time: they bound the memory of a shard.
 CHUNK_CHARACTERS, ROW_CHUNK = 1 << 16, 1024
 NOTES = "shards"
-# All that the making of shards leaves in the folder of the records, should it be killed at any moment.
+# Everything that shards leave in the output folder, even when killed.
 WRITTEN = (
     "corpus-*.tfrecord",
     "corpus-*.mindrecord",
@@ -33,20 +37,18 @@ WRITTEN = (
     f"{NOTES}/corpus-*.part/corpus-*",
     f"{NOTES}/corpus-*.part/.part-*/corpus-*",
 )
-# What a random generator of a document serves.
-PARTS, MASKS = 1, 2
+# Purposes of a document's random generators.
+PACKING, MASKING = 1, 2
+ReadCallback = Callable[[int], None]  # of the bytes of text read
 
 
 @dataclasses.dataclass(frozen=True)
 class CorpusJob:
-    """All that decides the records, and where they go.
+    """Everything that determines the records, and the output folder. `shards` are the Spans of each shard."""
 
-    files   the CorpusFiles, in order; shards  the Spans of each shard
-    """
-
-    files: tuple
-    shards: tuple
-    tokenizer: object
+    files: tuple[CorpusFile, ...]
+    shards: tuple[list[Span], ...]
+    tokenizer: BertTokenizer
     output_dir: Path
     dataset_type: str
     max_seq_length: int
@@ -56,52 +58,51 @@ class CorpusJob:
     seed: int
     on_bad_line: str
 
-    def stem(self, number):
-        """Name of shard `number` without its suffix."""
+    def stem(self, number: int) -> str:
+        """File name of shard `number` without its suffix."""
         return f"corpus-{number:05d}-of-{len(self.shards):05d}"
 
-    def note_file(self, number):
-        """Where it is noted that a shard is finished."""
+    def note_file(self, number: int) -> Path:
+        """File that marks a shard as finished."""
         return self.output_dir / NOTES / f"{self.stem(number)}.json"
 
-    def size(self, number):
-        """Bytes of text that the making of a shard reads, all passes together."""
+    def size(self, number: int) -> int:
+        """Bytes of text read for a shard, over all passes."""
         return self.passes * sum(span.end - span.start for span in self.shards[number])
 
 
-def finished(job, number):
-    """The note of a shard that is there and whole, else None."""
+def finished(job: CorpusJob, number: int) -> dict | None:
+    """Note of a shard whose files are complete, else None."""
     note_file = job.note_file(number)
     note = read_json(note_file) if note_file.is_file() else None
-    if note is None or any(_size(job.output_dir / name) != size for name, size in note["sizes"].items()):
+    if note is None:
         return None
-    return note
+    paths = {job.output_dir / name: size for name, size in note["sizes"].items()}
+    return (
+        note if all(path.is_file() and path.stat().st_size == size for path, size in paths.items()) else None
+    )
 
 
-def _size(path):
-    return path.stat().st_size if path.is_file() else None
+def write_shard(job: CorpusJob, number: int, on_read: ReadCallback) -> dict:
+    """Write the record file of a shard (none without text) and its note, which is returned.
 
-
-def make_shard(job, number, report):
-    """Write the record file of a shard and its note, which is returned; no file where there is no text.
-
-    `report(bytes)` is called as the text is read. Raises UserError for text that breaks its form.
+    `on_read(bytes)` is called as the text is read. Raises UserError for malformed text.
     """
-    # A folder of its own: whatever a run that was killed has left of this shard goes with it.
+    # A folder of its own, so that leftovers of a killed run are removed with it.
     part = job.output_dir / NOTES / f"{job.stem(number)}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    counts, name = Counts(), f"{job.stem(number)}.{job.dataset_type}"
-    chunks = _chunks(_rows(job, number, counts, report), job.max_seq_length, counts)
+    counts, name = ShardCounts(), f"{job.stem(number)}.{job.dataset_type}"
+    chunks = _chunks(_rows(job, number, counts, on_read), job.max_seq_length, counts)
     first = next(chunks, None)
     sizes = {}
     if first is not None:
         FORMATS[job.dataset_type].write(part / name, chain([first], chunks))
-        # The index of a MindRecord file goes first: a file without it would not be read.
+        # The index of a MindRecord file goes first: the file cannot be read without it.
         for path in (index_of(part / name), part / name):
             if path.is_file():
                 sizes[path.name] = path.stat().st_size
-                # MindSpore leaves it to the system when a file reaches the disk; the note must not be first.
+                # MindSpore does not sync its files, and the note must not reach the disk before them.
                 with open(path, "rb") as file:
                     os.fsync(file.fileno())
                 os.replace(path, job.output_dir / path.name)
@@ -111,60 +112,66 @@ def make_shard(job, number, report):
     return note
 
 
-class Counts:
-    """What a shard held: text as read in the first pass, rows and tokens of all passes."""
+class ShardCounts:
+    """Statistics of a shard: text of one pass, rows and tokens of all passes."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.rows = self.tokens = self.longest = 0
         self.documents = self.sentences = self.text_tokens = self.unknown = self.marked = 0
-        self.bad_lines = None
+        self.bad_lines: BadLines | None = None
 
     @property
-    def unk_share(self):
-        """Share of the tokens that the vocabulary does not know; the text's own <unk> are left out of it."""
+    def unk_share(self) -> float:
+        """Fraction of [UNK] among the tokens, without the <unk> of the text itself."""
         return unk_share(vars(self))
 
-    def note(self, passes):
+    def note(self, passes: int) -> dict:
+        """Contents of the shard's note."""
+        bad_lines = self.bad_lines or BadLines()
         counts = {name: value for name, value in vars(self).items() if name != "bad_lines"}
         for name in ("documents", "sentences", "text_tokens", "unknown", "marked"):
             counts[name] //= passes
-        return {**counts, "skipped": self.bad_lines.count, "bad_lines": self.bad_lines.listed}
+        return {**counts, "skipped": bad_lines.count, "bad_lines": bad_lines.listed}
 
 
-def unk_share(counts):
-    """The same of a note, or of the sums of several."""
+def unk_share(counts: dict) -> float:
+    """ShardCounts.unk_share of a note, or of the sums of several."""
     return (counts["unknown"] - counts["marked"]) / max(counts["text_tokens"] - counts["marked"], 1)
 
 
-def _rows(job, number, counts, report):
-    """Iterate over (ids, segments) of all rows of a shard, pass after pass."""
+def _rows(
+    job: CorpusJob, number: int, counts: ShardCounts, on_read: ReadCallback
+) -> Iterator[tuple[list[int], list[int]]]:
+    """Iterate over (ids, segment ids) of the rows of a shard, pass by pass."""
     cls, sep = job.tokenizer.cls_id, job.tokenizer.sep_id
     rules = packing_rules(job.tokenizer, job.max_seq_length, job.short_seq_prob)
     masking = Masking(job.tokenizer, job.masked_lm_prob)
-    for passing in range(job.passes):
+    for pass_number in range(job.passes):
         bad_lines = BadLines(job.on_bad_line)
         counts.bad_lines = counts.bad_lines or bad_lines
-        sentences = encoded_sentences(job, number, counts, bad_lines, report)
-        document = draw = None
-        for key, a, b in pack(sentences, rules, partial(_draw, job.seed, passing, PARTS)):
+        sentences = encoded_sentences(job, number, counts, bad_lines, on_read)
+        document = rng = None
+        for key, a, b in pack(sentences, rules, partial(_rng, job.seed, pass_number, PACKING)):
             if job.masked_lm_prob and key != document:
-                document, draw = key, _draw(job.seed, passing, MASKS, key)
+                document, rng = key, _rng(job.seed, pass_number, MASKING, key)
             ids = [cls, *a, sep, *b, sep] if b else [cls, *a, sep]
-            yield masking(ids, draw), [0] * (len(a) + 2) + [1] * (len(ids) - len(a) - 2)
+            yield masking(ids, rng), [0] * (len(a) + 2) + [1] * (len(ids) - len(a) - 2)
 
 
-def _draw(seed, passing, purpose, key):
-    # The document's own: its rows are the same in whatever shard it falls, masked or not.
-    return np.random.default_rng([seed, passing, purpose, *key])
+def _rng(seed: int, pass_number: int, purpose: int, key: DocumentKey) -> np.random.Generator:
+    # One per document: its rows do not depend on the shard it is in, nor on masking.
+    return np.random.default_rng([seed, pass_number, purpose, *key])
 
 
-def encoded_sentences(job, number, counts, bad_lines, report):
-    """Iterate over (document key, ids) of the sentences of a shard, counting them."""
+def encoded_sentences(
+    job: CorpusJob, number: int, counts: ShardCounts, bad_lines: BadLines, on_read: ReadCallback
+) -> Iterator[tuple[DocumentKey, list[int]]]:
+    """Iterate over (document key, ids) of the sentences of a shard, updating `counts`."""
     document = None
     for span in job.shards[number]:
-        place = span.start
-        pending = _sentences(job.files[span.file], span, bad_lines)
-        while chunk := _some(pending):
+        position = span.start
+        sentences = _sentences(job.files[span.file], span, bad_lines)
+        while chunk := _take(sentences):
             texts = [text for _, text, _ in chunk]
             for (key, text, _), ids in zip(chunk, job.tokenizer.encode(texts), strict=True):
                 counts.documents += key != document
@@ -174,13 +181,13 @@ def encoded_sentences(job, number, counts, bad_lines, report):
                 counts.marked += text.count(UNKNOWN_TOKEN)
                 yield key, ids
             counts.sentences += len(chunk)
-            report(chunk[-1][2] - place)
-            place = chunk[-1][2]
-        report(span.end - place)
+            on_read(chunk[-1][2] - position)
+            position = chunk[-1][2]
+        on_read(span.end - position)
 
 
-def _some(sentences):
-    """The next sentences: as many as the tokenizer does well with, of all lengths that text can have."""
+def _take(sentences: Iterator[tuple[DocumentKey, str, int]]) -> list[tuple[DocumentKey, str, int]]:
+    """Next sentences with CHUNK_CHARACTERS in total, an efficient batch for the tokenizer."""
     chunk, characters = [], 0
     for sentence in sentences:
         chunk.append(sentence)
@@ -190,14 +197,17 @@ def _some(sentences):
     return chunk
 
 
-def _sentences(file, span, bad_lines):
-    for key, line, place in document_lines(file, span, bad_lines):
+def _sentences(file: CorpusFile, span: Span, bad_lines: BadLines) -> Iterator[tuple[DocumentKey, str, int]]:
+    for key, line, end in document_lines(file, span, bad_lines):
         for sentence in split_sentences(clean(line)):
-            yield key, sentence, place
+            yield key, sentence, end
 
 
-def _chunks(rows, length, counts):
-    """Rows as padded arrays [<= ROW_CHUNK, length] int64, {column: array}, as record files take them."""
+def _chunks(
+    rows: Iterable[tuple[list[int], list[int]]], length: int, counts: ShardCounts
+) -> Iterator[dict[str, np.ndarray]]:
+    """Padded rows as chunks {column: array [<= ROW_CHUNK, length] int64} for record files."""
+    rows = iter(rows)
     while chunk := list(islice(rows, ROW_CHUNK)):
         columns = {name: np.zeros((len(chunk), length), np.int64) for name in TOKEN_COLUMNS}
         input_ids, input_mask, segment_ids = columns.values()

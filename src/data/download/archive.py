@@ -1,4 +1,4 @@
-"""Files out of a zip archive that nobody here made: names checked, room checked, all of them or none."""
+"""Extracts files from an untrusted zip archive: names and disk space checked, all files or none."""
 
 import os
 import shutil
@@ -13,11 +13,11 @@ from ...output_dir import add_to_marker
 from .fetch import check_room, refuse
 
 
-def unpack(archive, files, folder):
-    """Take `files` {name in the folder: name in the archive} out of `archive`, whichever folder they are in.
+def unpack(archive: Path, files: dict[str, str], folder: Path) -> None:
+    """Extract `files` {name in the folder: name in the archive} from any folder of `archive`.
 
-    Where several members have a name, the one nearest to the top is meant. Raises UserError, and leaves the
-    folder as it was, for what is no whole archive, lacks a file, or has a member that leads out of it.
+    Of several members with the same name, the topmost is extracted. Raises UserError, without changing the
+    folder, for an incomplete archive, a missing file, or a member with an unsafe path.
     """
     try:
         with zipfile.ZipFile(archive) as source:
@@ -26,24 +26,24 @@ def unpack(archive, files, folder):
             check_room(archive.parent, sum(member.file_size for member in members.values()), archive.name)
             _extract(source, members, folder, archive.parent)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        refuse(archive, f"{archive.name} is not a whole zip archive ({error})")
+        refuse(archive, f"{archive.name} is not a complete zip archive ({error})")
     except OSError as error:
         if error.filename or is_disk_full(error):
             raise
-        # A place in the archive that is none; what the disk refuses has a name.
-        refuse(archive, f"{archive.name} is not a whole zip archive ({error.strerror or error})")
+        # An invalid offset in the archive; errors of the disk have a file name.
+        refuse(archive, f"{archive.name} is not a complete zip archive ({error.strerror or error})")
 
 
-def _check_names(archive, source):
+def _check_names(archive: Path, source: zipfile.ZipFile) -> None:
     for member in source.infolist():
-        path = PureWindowsPath(member.filename)  # knows both kinds of slashes
+        path = PureWindowsPath(member.filename)  # accepts both kinds of slashes
         if path.root or path.drive or ".." in path.parts:
             refuse(archive, f'{archive.name} holds "{member.filename}", a path outside of its folder')
         if stat.S_ISLNK(member.external_attr >> 16):
             refuse(archive, f'{archive.name} holds "{member.filename}", a link')
 
 
-def _member(archive, source, name):
+def _member(archive: Path, source: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     found = [
         member
         for member in source.infolist()
@@ -54,11 +54,13 @@ def _member(archive, source, name):
     return min(found, key=lambda member: (member.filename.count("/"), member.filename))
 
 
-def _extract(source, members, folder, beside):
-    with tempfile.TemporaryDirectory(prefix=".unpacked-", dir=beside) as place:
+def _extract(
+    source: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], folder: Path, parent: Path
+) -> None:
+    with tempfile.TemporaryDirectory(prefix=".unpacked-", dir=parent) as temporary:
         for name, member in members.items():
-            with source.open(member) as packed, open(Path(place) / name, "wb") as file:
+            with source.open(member) as packed, open(Path(temporary) / name, "wb") as file:
                 shutil.copyfileobj(packed, file)
         add_to_marker(folder, members)
         for name in members:
-            os.replace(Path(place) / name, folder / name)
+            os.replace(Path(temporary) / name, folder / name)

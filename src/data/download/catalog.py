@@ -1,7 +1,7 @@
-"""Where the owners of the data sets keep them: one row each.
+"""Catalog of the downloadable data sets, hosted by their owners.
 
-Sizes and SHA-256 are those that TensorFlow Datasets and Hugging Face's datasets list for these addresses
-(GloVe's: several libraries). None means that no published value is known.
+Sizes and SHA-256 are those that TensorFlow Datasets and Hugging Face Datasets list for these URLs (GloVe:
+several libraries). None means that no published value is known.
 """
 
 import dataclasses
@@ -16,48 +16,48 @@ STANFORD = "https://nlp.stanford.edu"
 
 @dataclasses.dataclass(frozen=True)
 class Remote:
-    """One file of an owner: its address, its size in bytes and its SHA-256, None where they are not known."""
+    """A remote file: its URL, size in bytes and SHA-256, None if unknown."""
 
     url: str
     size: int | None = None
     sha256: str | None = None
 
     @property
-    def name(self):
-        """The file's own name, under which a mirror has it too."""
+    def name(self) -> str:
+        """File name, the same on mirrors."""
         return self.url.rpartition("/")[2]
 
 
 @dataclasses.dataclass(frozen=True)
 class DataSet:
-    """One row.
+    """Catalog entry.
 
-    folder   where its files go, below data_dir
-    remotes  what is fetched
-    files    {file in the folder: its name at the owner's}
-    form     `zip`: the files are in the archive; `file`: what is fetched is the file; `mrpc`: they are made
-             of Microsoft's two text files, as GLUE does
+    remotes  files to download
+    files    {file name in the output folder: name in the archive or at the owner's}
+    form     `zip`: archive with the files; `file`: the file itself; `mrpc`: Microsoft's two text files, from
+             which GLUE's files are generated
+    folder   output folder below data_dir; empty: the name
     """
 
     name: str
-    remotes: tuple
-    files: dict
+    remotes: tuple[Remote, ...]
+    files: dict[str, str]
     form: str = "zip"
     folder: str = ""
 
     @property
-    def place(self):
-        """The folder below data_dir."""
+    def output_folder(self) -> str:
+        """Output folder below data_dir."""
         return self.folder or self.name
 
 
-def _same(*names):
+def _same(*names: str) -> dict[str, str]:
     return {f"{name}.tsv": f"{name}.tsv" for name in names}
 
 
 SPLITS = _same("train", "dev", "test")
 
-_ROWS = (
+_ENTRIES = (
     DataSet(
         "CoLA",
         (
@@ -162,7 +162,7 @@ _ROWS = (
         ),
         SPLITS,
     ),
-    # GLUE's diagnostic set is one more test file of a model of MNLI.
+    # GLUE's diagnostic set is another test file of MNLI.
     DataSet(
         "diagnostic",
         (
@@ -198,23 +198,23 @@ _ROWS = (
     ),
 )
 
-DATA_SETS = {row.name: row for row in _ROWS}
+DATA_SETS = {entry.name: entry for entry in _ENTRIES}
 GROUPS = {"glue": tuple(DATA_SETS)[:10], "all": tuple(DATA_SETS)}
 
 
-def choose_data_sets(text):
-    """The rows meant by a comma list of names or groups, each once, whatever their case and hyphens.
+def choose_data_sets(text: str) -> list[DataSet]:
+    """Data sets in a comma-separated list of names or groups, ignoring case and hyphens, without duplicates.
 
-    Raises UserError with the nearest name for an unknown one, and for an empty list.
+    Raises UserError, with the closest match, for an unknown name, and for an empty list.
     """
-    rows_of = {**{name: (name,) for name in DATA_SETS}, **GROUPS}
-    known = {task_key(name): rows for name, rows in rows_of.items()}
-    chosen = {}
+    members: dict[str, tuple[str, ...]] = {**{name: (name,) for name in DATA_SETS}, **GROUPS}
+    known = {task_key(name): names for name, names in members.items()}
+    chosen: dict[str, DataSet] = {}
     for name in filter(None, map(str.strip, text.split(","))):
         if task_key(name) not in known:
             names = [*DATA_SETS, *GROUPS]
             raise UserError(f'--tasks: "{name}" is not one of {", ".join(names)}{did_you_mean(name, names)}')
         chosen.update((each, DATA_SETS[each]) for each in known[task_key(name)])
     if not chosen:
-        raise UserError(f"--tasks names nothing to fetch; there are {', '.join([*DATA_SETS, *GROUPS])}")
+        raise UserError(f"--tasks is empty; choose from {', '.join([*DATA_SETS, *GROUPS])}")
     return list(chosen.values())

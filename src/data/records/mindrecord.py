@@ -1,30 +1,32 @@
-"""MindRecord files: a file and its index `<file>.db`, which may be moved together but not renamed."""
+"""MindRecord files: a file and its index `<file>.db`, which can be moved together but not renamed."""
 
 import os
 import re
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import numpy as np
 
 from ...errors import UserError
 
 READ_BATCH = 1024
-# Bytes. The framework's own 32 MB pages make a file of 50 MB out of six hundred short rows.
+# Bytes. With the default 32 MB pages, six hundred short rows make a file of 50 MB.
 PAGE_SIZE, HEADER_SIZE = 1 << 22, 1 << 22
 
 
-def index_of(path):
-    """The index file that belongs to a MindRecord file."""
+def index_of(path: str | Path) -> Path:
+    """Index file of a MindRecord file."""
     return Path(f"{path}.db")
 
 
-def write(path, chunks):
-    """Write chunks {column: array [rows, S] or [rows]} as a file and its index, named only when whole."""
+def write(path: Path, chunks: Iterable[dict[str, np.ndarray]]) -> None:
+    """Write chunks {column: array [rows, S] or [rows]} as a file and its index, renamed when complete."""
     from mindspore.mindrecord import FileWriter
 
-    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as folder:
-        # The name is stored inside, so that the temporary place differs in its folder, not in its name.
+        # The file contains its own name, so the temporary path differs in the folder only.
         temporary = Path(folder) / path.name
         writer = FileWriter(str(temporary), shard_num=1)
         writer.set_page_size(PAGE_SIZE)
@@ -40,17 +42,17 @@ def write(path, chunks):
             os.replace(source, path.parent / source.name)
 
 
-def columns(path):
-    """The column names of the file. Raises UserError when it cannot be opened."""
+def columns(path: Path) -> list[str]:
+    """Column names of the file. Raises UserError when it cannot be opened."""
     import mindspore.dataset as ds
 
     try:
         return sorted(ds.MindDataset(str(path), shuffle=False).get_col_names())
     except (RuntimeError, ValueError) as error:
-        raise UserError(f"{path} is no readable MindRecord file: {error_summary(error)}") from None
+        raise UserError(f"{path} is not a readable MindRecord file: {error_summary(error)}") from None
 
 
-def batches(path, names):
+def batches(path: Path, names: Iterable[str]) -> Iterator[dict[str, np.ndarray]]:
     """Iterate over dicts {column: array [<=1024, S] or [<=1024]} in file order."""
     import mindspore.dataset as ds
 
@@ -58,12 +60,12 @@ def batches(path, names):
     return rows.batch(READ_BATCH).create_dict_iterator(num_epochs=1, output_numpy=True)
 
 
-def error_summary(error):
-    """The informative line of a mindspore.dataset error, which comes with a page of stack and advice."""
+def error_summary(error: Exception) -> str:
+    """First informative line of a mindspore.dataset error message."""
     found = re.search(r"ERROR\]\s*(\S[^\n]*)", str(error))
     return (found.group(1) if found else str(error).split("\n")[0]).strip().rstrip(".")[:200]
 
 
-def _field(values):
+def _field(values: np.ndarray) -> dict:
     kind = "float32" if values.dtype.kind == "f" else "int64"
     return {"type": kind, "shape": [values.shape[1]]} if values.ndim > 1 else {"type": kind}

@@ -1,4 +1,4 @@
-"""Which record files a data flag means: a file, a comma list of files, or a folder."""
+"""Resolves data flags to record files: a file, a comma-separated list of files, or a folder."""
 
 import re
 from pathlib import Path
@@ -10,11 +10,11 @@ from . import mindrecord as mindrecord_files
 from . import tfrecord as tfrecord_files
 
 SCHEMA_FILE = "schema.json"
-# What prepare_corpus has to make; the manifest comes when all of it is made.
+# Settings of prepare_corpus; the manifest is written when all shards are finished.
 JOB_FILE = "job.json"
 TFRECORD_NAME = re.compile(r"\.?tf_?records?", re.IGNORECASE)
-# Other names of a split: Google BERT's run_classifier.py calls its files train, eval and predict; of MNLI's
-# two dev sets the matched one stands for both where one is asked for.
+# Alternative split names: Google BERT's run_classifier.py writes train, eval and predict; the dev set of MNLI
+# is the matched one unless the other is requested.
 OTHER_NAMES = {"dev": ("eval", "dev_matched"), "test": ("predict",)}
 SPLITS = (
     "train",
@@ -28,18 +28,18 @@ SPLITS = (
     "eval",
     "predict",
 )
-# What prepare writes of the splits; a MindRecord file has an index beside it.
+# Files that prepare writes for each split; a MindRecord file has an index.
 SUFFIXES = ("tfrecord", "mindrecord", "mindrecord.db")
 SPLIT_FILES = tuple(f"{split}.{suffix}" for split in SPLITS for suffix in SUFFIXES)
 
 
-def record_files(paths, dataset_type, split=None):
-    """The record files meant by `paths`, in order.
+def record_files(paths: str | Path, dataset_type: str, split: str | None = None) -> list[Path]:
+    """Record files that `paths` refers to, in order.
 
-    In a folder the files of `split` are taken (`dev.tfrecord`, shards `dev-00000-of-00002.tfrecord`); a
-    folder whose files are named after no split at all is taken whole. Raises UserError when nothing is found.
+    From a folder the files of `split` (`dev.tfrecord`, shards `dev-00000-of-00002.tfrecord`), or all of them
+    if none is named after a split. Raises UserError when there is none.
     """
-    found = []
+    found: list[Path] = []
     for path in map(Path, split_paths(paths)):
         if path.is_dir():
             found += _in_folder(path, dataset_type, split)
@@ -50,9 +50,9 @@ def record_files(paths, dataset_type, split=None):
     return found
 
 
-def _in_folder(folder, dataset_type, split):
+def _in_folder(folder: Path, dataset_type: str, split: str | None) -> list[Path]:
     if (folder / JOB_FILE).is_file() and not (folder / MANIFEST_FILE).is_file():
-        raise UserError(f"{folder} is not finished: prepare_corpus has shards left to make; run it again")
+        raise UserError(f"{folder} is not finished: prepare_corpus has shards left to write; run it again")
     records = sorted(path for path in folder.iterdir() if path.is_file() and _is_record(path, dataset_type))
     if not records:
         other = "mindrecord" if dataset_type == "tfrecord" else "tfrecord"
@@ -74,7 +74,7 @@ def _in_folder(folder, dataset_type, split):
     return records
 
 
-def _is_record(path, dataset_type):
+def _is_record(path: Path, dataset_type: str) -> bool:
     if not path.is_file() or path.name.startswith("."):
         return False
     if dataset_type == "mindrecord":
@@ -84,7 +84,7 @@ def _is_record(path, dataset_type):
     )
 
 
-def _is_split(path, split):
-    """True for the file `split.<suffix>` and for its numbered shards."""
+def _is_split(path: Path, split: str) -> bool:
+    """True for the file `split.<suffix>` and its numbered shards."""
     stem = path.name.split(".")[0]
     return stem == split or re.fullmatch(rf"{split}[-_]?\d+([-_]of[-_]\d+)?", stem) is not None

@@ -1,6 +1,9 @@
-"""One record file, TFRecord or MindRecord, checked and read into a TokenizedDataset."""
+"""Validates one TFRecord or MindRecord file and reads it into a TokenizedDataset."""
 
 import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,36 +16,37 @@ LOG = logging.getLogger(__name__)
 FORMATS = {"tfrecord": tfrecord_files, "mindrecord": mindrecord_files}
 TOKEN_COLUMNS = ("input_ids", "input_mask", "segment_ids")
 LABEL_COLUMN = "label_ids"
-# Google's evaluation files for TPUs are filled up with rows that are no rows: these say 0 here.
+# Google's evaluation files for TPUs are padded with dummy rows, for which this column is 0.
 REAL_COLUMN = "is_real_example"
 MAX_SEGMENT = 255
-# Tables hold 32 bits of the files' 64: a larger number would become another one.
+# Datasets hold 32-bit integers, the files 64-bit ones: a larger number would wrap around.
 MAX_NUMBER = np.iinfo(np.int32).max
 
 
-def read_file(path, dataset_type, noted_rows=None):
-    """Read one record file; `noted_rows` is the count that its manifest gives, where there is one.
+def read_file(path: Path, dataset_type: str, expected_rows: int | None = None) -> TokenizedDataset:
+    """Read one record file; `expected_rows` is the row count in its manifest, if there is one.
 
-    Raises UserError when the file is of the other type, truncated, damaged, or not made of padded token rows.
+    Raises UserError for a file of the other type, truncated, damaged, or without padded token rows.
     """
     _check_type(path, dataset_type)
     form = FORMATS[dataset_type]
-    # TFRecord files are walked first: mindspore.dataset checks no checksum and ends quietly at some cuts.
-    expected = tfrecord_files.check(path) if dataset_type == "tfrecord" else noted_rows
-    names = _wanted_columns(path, form.columns(path))
+    # TFRecord files are verified first: mindspore.dataset ignores checksums and some truncations.
+    row_count = tfrecord_files.check(path) if dataset_type == "tfrecord" else expected_rows
+    names = _select_columns(path, form.columns(path))
     try:
-        parts = [_compact(batch, path) for batch in form.batches(path, names)]
+        parts = [_unpad(batch, path) for batch in form.batches(path, names)]
     except (RuntimeError, ValueError, TypeError) as error:
         raise UserError(f"{path} cannot be read: {mindrecord_files.error_summary(error)}") from None
-    _check_rows(path, sum(part.read for part in parts), {expected, noted_rows} - {None})
-    table = TokenizedDataset.joined([part.table for part in parts])
-    dropped = sum(part.read for part in parts) - table.rows
+    read = sum(part.read for part in parts)
+    _check_rows(path, read, {count for count in (row_count, expected_rows) if count is not None})
+    dataset = TokenizedDataset.joined([part.dataset for part in parts])
+    dropped = read - dataset.rows
     if dropped:
-        LOG.warning("%s: %d rows that only fill the file (%s 0) are left out", path, dropped, REAL_COLUMN)
-    return table
+        LOG.warning("%s: %d padding rows (%s 0) are skipped", path, dropped, REAL_COLUMN)
+    return dataset
 
 
-def _check_type(path, dataset_type):
+def _check_type(path: Path, dataset_type: str) -> None:
     is_tfrecord, index = tfrecord_files.looks_like(path), mindrecord_files.index_of(path)
     if dataset_type == "tfrecord" and not is_tfrecord:
         hint = "; it is a MindRecord file: give --dataset_type mindrecord" if index.is_file() else ""
@@ -51,19 +55,19 @@ def _check_type(path, dataset_type):
         hint = (
             "it is a TFRecord file: give --dataset_type tfrecord"
             if is_tfrecord
-            else f"its index {index.name} is not beside it"
+            else f"its index {index.name} is missing"
         )
         raise UserError(f"{path} cannot be read as MindRecord: {hint}")
 
 
-def _wanted_columns(path, found):
-    lacking = [name for name in TOKEN_COLUMNS if name not in found]
-    if lacking:
-        raise UserError(f"{path} has no column {', '.join(lacking)}; it has {', '.join(found)}")
-    return [*TOKEN_COLUMNS, *(name for name in (LABEL_COLUMN, REAL_COLUMN) if name in found)]
+def _select_columns(path: Path, columns: Sequence[str]) -> list[str]:
+    missing = [name for name in TOKEN_COLUMNS if name not in columns]
+    if missing:
+        raise UserError(f"{path} has no column {', '.join(missing)}; it has {', '.join(columns)}")
+    return [*TOKEN_COLUMNS, *(name for name in (LABEL_COLUMN, REAL_COLUMN) if name in columns)]
 
 
-def _check_rows(path, read, counts):
+def _check_rows(path: Path, read: int, counts: Iterable[int]) -> None:
     for count in counts:
         if count != read:
             raise UserError(
@@ -74,15 +78,15 @@ def _check_rows(path, read, counts):
         raise UserError(f"{path} holds no row")
 
 
-class _Part:
-    """The real rows of one batch of a file, and how many rows the batch had."""
+class _Part(NamedTuple):
+    """Real rows of one batch of a file, and the number of rows in the batch."""
 
-    def __init__(self, table, read):
-        self.table, self.read = table, read
+    dataset: TokenizedDataset
+    read: int
 
 
-def _compact(batch, path):
-    """A batch of padded rows ([rows, S] each) without its padding."""
+def _unpad(batch: dict[str, np.ndarray], path: Path) -> _Part:
+    """Remove the padding of a batch of rows [rows, S]."""
     ids, mask, segments = (batch[name] for name in TOKEN_COLUMNS)
     if ids.ndim != 2 or not ids.shape == mask.shape == segments.shape:
         raise UserError(
@@ -98,18 +102,20 @@ def _compact(batch, path):
     if (mask != kept).any() or (lengths == 0).any():
         raise UserError(f"{path}: an input_mask is not ones followed by zeros")
     tokens, segments = ids[kept], segments[kept]
-    for name, values, most in (("input_ids", tokens, MAX_NUMBER), ("segment_ids", segments, MAX_SEGMENT)):
-        if values.size and (values.min() < 0 or values.max() > most):
-            raise UserError(f"{path}: {name} are out of range, a number is below 0 or above {most}")
+    for name, values, limit in (("input_ids", tokens, MAX_NUMBER), ("segment_ids", segments, MAX_SEGMENT)):
+        if values.size and (values.min() < 0 or values.max() > limit):
+            raise UserError(f"{path}: {name} are out of range, a number is below 0 or above {limit}")
     labels = _labels(batch, real, kept, path)
     if labels is not None and labels.dtype.kind == "i" and (np.abs(labels) > MAX_NUMBER).any():
         raise UserError(f"{path}: {LABEL_COLUMN} are out of range, a number is above {MAX_NUMBER}")
-    table = TokenizedDataset.from_flat(tokens, segments, lengths, labels, ids.shape[1])
-    return _Part(table, len(real))
+    dataset = TokenizedDataset.from_flat(tokens, segments, lengths, labels, ids.shape[1])
+    return _Part(dataset, len(real))
 
 
-def _labels(batch, real, kept, path):
-    """The labels of a batch's real rows, whose real tokens `kept` [rows, S] says."""
+def _labels(
+    batch: dict[str, np.ndarray], real: np.ndarray, kept: np.ndarray, path: Path
+) -> np.ndarray | None:
+    """Labels of a batch's real rows; `kept` [rows, S] is True for their real tokens."""
     if LABEL_COLUMN not in batch:
         return None
     labels = batch[LABEL_COLUMN].reshape(len(real), -1)[real]
@@ -119,7 +125,7 @@ def _labels(batch, real, kept, path):
         return labels
     if labels.shape != kept.shape:
         raise UserError(
-            f"{path}: label_ids holds {labels.shape[1]} values a row; one belongs there, or one "
-            f"for each of its {kept.shape[1]} tokens"
+            f"{path}: label_ids holds {labels.shape[1]} values per row instead of one, or one for each "
+            f"of its {kept.shape[1]} tokens"
         )
     return labels[kept]

@@ -1,8 +1,7 @@
-"""The built-in task of names: sentences whose words alone do not tell a person from a place or a company.
+"""Built-in NER task: the context of a name determines whether it is a person, a place or a company.
 
-Every name is drawn from one list: "Jordan" may be a person, a place or a company, and so may "Jordan Austin".
-What surrounds a name decides. Every sentence is drawn by one seeded generator, so that the same seed writes
-the same files anywhere.
+All names come from one list: "Jordan" may be any of the three, and so may "Jordan Austin". Sentences come
+from one seeded generator, so that the same seed writes the same files on every machine.
 """
 
 import random
@@ -46,7 +45,7 @@ NAMES = (
     "Clinton",
 )
 SLOT = re.compile(r"\{(PER|LOC|ORG)\}")
-# Sentences with one name, most of which become other names in another sentence.
+# Sentences whose slots are filled with names.
 TEMPLATES = (
     "{PER} was late again .",
     "we asked {PER} for advice .",
@@ -84,13 +83,15 @@ TEMPLATES = (
     "the police in {LOC} questioned {PER} and {PER} .",
     "{ORG} and {ORG} compete in {LOC} .",
 )
-TWO_WORDS = 0.4  # share of the names that have two
+TWO_WORDS = 0.4  # probability of a name of two words
 
 
-def write_sample_ner(directory, seed=1, train_rows=2400, dev_rows=600):
-    """Write train.txt and dev.txt, CoNLL files of two columns; no sentence twice. Returns the directory.
+def write_sample_ner(
+    directory: str | Path, seed: int = 1, train_rows: int = 2400, dev_rows: int = 600
+) -> Path:
+    """Write train.txt and dev.txt, two-column CoNLL files of distinct sentences. Returns the directory.
 
-    Raises UserError when more rows are asked for than there are different sentences.
+    Raises UserError when there are fewer distinct sentences than rows requested.
     """
     directory, rows = Path(directory), sample_sentences(seed, train_rows + dev_rows)
     for name, part in (("train.txt", rows[:train_rows]), ("dev.txt", rows[train_rows:])):
@@ -99,28 +100,29 @@ def write_sample_ner(directory, seed=1, train_rows=2400, dev_rows=600):
     return directory
 
 
-def sample_sentences(seed, count):
-    """`count` different sentences, each a list of (word, tag)."""
-    draw, seen, rows = random.Random(seed), set(), []
+def sample_sentences(seed: int, count: int) -> list[list[tuple[str, str]]]:
+    """`count` distinct sentences, each a list of (word, tag)."""
+    rng, seen = random.Random(seed), set()
+    rows: list[list[tuple[str, str]]] = []
     for _ in range(100 * count):
-        row = sentence(draw)
+        row = sentence(rng)
         words = tuple(word for word, _ in row)
         if words not in seen:
             seen.add(words)
             rows.append(row)
         if len(rows) == count:
             return rows
-    raise UserError(f"the task of names has fewer than {count} different sentences; ask for fewer rows")
+    raise UserError(f"sample-ner has fewer than {count} distinct sentences; request fewer rows")
 
 
-def sentence(draw):
-    """One sentence as a list of (word, tag), drawn with the random.Random `draw`."""
+def sentence(rng: random.Random) -> list[tuple[str, str]]:
+    """One random sentence as a list of (word, tag)."""
     row = []
-    for word in draw.choice(TEMPLATES).split():
+    for word in rng.choice(TEMPLATES).split():
         slot = SLOT.fullmatch(word)
         if not slot:
             row.append((word, OUTSIDE))
             continue
-        name = draw.sample(NAMES, 2 if draw.random() < TWO_WORDS else 1)
-        row += [(part, (INSIDE if place else BEGIN) + slot[1]) for place, part in enumerate(name)]
+        name = rng.sample(NAMES, 2 if rng.random() < TWO_WORDS else 1)
+        row += [(part, (INSIDE if index else BEGIN) + slot[1]) for index, part in enumerate(name)]
     return row

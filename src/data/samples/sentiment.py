@@ -1,9 +1,9 @@
-"""The built-in task: sentences about films whose sentiment follows from how they are composed.
+"""Built-in sentiment task: compositional sentences about films.
 
-A word alone decides little: negation turns a clause round ("is far from dull"), some negations do not
-("never stops being charming"), an expectation may fail ("i expected ... , but it was not"), and in a
-contrast the main clause wins ("although ... , ..."), wherever it stands. Every sentence is drawn by one
-seeded generator, so that the same seed writes the same files anywhere.
+Single words carry little information: negation reverses a clause ("is far from dull"), some negations do not
+("never stops being charming"), an expectation may fail ("i expected ... , but it was not"), and in a contrast
+the main clause decides ("although ... , ..."), in either order. Sentences come from one seeded generator, so
+that the same seed writes the same files on every machine.
 """
 
 import random
@@ -103,7 +103,7 @@ INTENSIFIERS = ("", "", "", "very ", "truly ", "really ", "quite ", "utterly ", 
 OPENERS = ("", "", "", "", "in the end , ", "for me , ", "honestly , ", "to my surprise , ", "as a fan , ")
 TAILS = ("", "", "", "", " this time", " from start to finish", " , i think", " , at least to me")
 
-# Clauses by what they do to the polarity of their adjective.
+# Clauses by their effect on the polarity of their adjective.
 KEEPING = (
     "{thing} is {very}{adjective}",
     "{thing} was {very}{adjective}",
@@ -114,7 +114,7 @@ KEEPING = (
     "{thing} is nothing if not {adjective}",
     "i expected {thing} to be {adjective} , and it was",
 )
-TURNING = (
+REVERSING = (
     "{thing} is not {adjective}",
     "{thing} is never {adjective}",
     "{thing} is far from {adjective}",
@@ -139,10 +139,12 @@ CONTRAST = (
 AGREEMENT = ("{other} and {main}", "{other} , and {main} too", "{main} , because {other}")
 
 
-def write_sample_task(directory, seed=1, train_rows=2400, dev_rows=600):
-    """Write train.tsv and dev.tsv (header `sentence`, `label`; no sentence twice, as many of each label).
+def write_sample_task(
+    directory: str | Path, seed: int = 1, train_rows: int = 2400, dev_rows: int = 600
+) -> Path:
+    """Write train.tsv and dev.tsv (header `sentence`, `label`; distinct sentences, balanced labels).
 
-    Returns the directory. Raises UserError when more rows are asked for than there are different sentences.
+    Returns the directory. Raises UserError when there are fewer distinct sentences than rows requested.
     """
     directory = Path(directory)
     rows = sample_rows(seed, train_rows + dev_rows)
@@ -152,39 +154,40 @@ def write_sample_task(directory, seed=1, train_rows=2400, dev_rows=600):
     return directory
 
 
-def sample_rows(seed, count):
-    """`count` different (sentence, label) pairs, the labels taking turns."""
-    draw, seen, rows = random.Random(seed), set(), []
+def sample_rows(seed: int, count: int) -> list[tuple[str, int]]:
+    """`count` distinct (sentence, label) pairs with alternating labels."""
+    rng, seen = random.Random(seed), set()
+    rows: list[tuple[str, int]] = []
     for _ in range(100 * count):
         label = len(rows) % 2
-        text = sentence(draw, label)
+        text = sentence(rng, label)
         if text not in seen:
             seen.add(text)
             rows.append((text, label))
         if len(rows) == count:
             return rows
-    raise UserError(f"the sample task has fewer than {count} different sentences; ask for fewer rows")
+    raise UserError(f"the sample task has fewer than {count} distinct sentences; request fewer rows")
 
 
-def sentence(draw, label):
-    """One sentence whose sentiment is `label`, drawn with the random.Random `draw`."""
-    kind = draw.random()
+def sentence(rng: random.Random, label: int) -> str:
+    """One random sentence with sentiment `label`."""
+    kind = rng.random()
     if kind < 0.45:
-        text = clause(draw, label)
+        text = clause(rng, label)
     elif kind < 0.85:
-        text = draw.choice(CONTRAST).format(main=clause(draw, label), other=clause(draw, 1 - label))
+        text = rng.choice(CONTRAST).format(main=clause(rng, label), other=clause(rng, 1 - label))
     else:
-        text = draw.choice(AGREEMENT).format(main=clause(draw, label), other=clause(draw, label))
-    return f"{draw.choice(OPENERS)}{text}{draw.choice(TAILS)} ."
+        text = rng.choice(AGREEMENT).format(main=clause(rng, label), other=clause(rng, label))
+    return f"{rng.choice(OPENERS)}{text}{rng.choice(TAILS)} ."
 
 
-def clause(draw, polarity):
-    """A clause of the given polarity; every other one gets there by turning a word of the opposite one."""
-    turned = draw.random() < 0.5
-    word = 1 - polarity if turned else polarity
-    thing = f"the {draw.choice(ASPECTS)}" if draw.random() < 0.7 else draw.choice(WHOLES)
-    if draw.random() < 0.2:
-        return f"i {'did not' if turned else 'did'} {draw.choice(VERBS[word])} {thing}"
-    pattern = draw.choice(TURNING if turned else KEEPING)
-    adjective = draw.choice(ADJECTIVES[word])
-    return pattern.format(thing=thing, very=draw.choice(INTENSIFIERS), adjective=adjective)
+def clause(rng: random.Random, polarity: int) -> str:
+    """A random clause of the given polarity; half of them reverse a word of the opposite one."""
+    reversed_ = rng.random() < 0.5
+    word = 1 - polarity if reversed_ else polarity
+    thing = f"the {rng.choice(ASPECTS)}" if rng.random() < 0.7 else rng.choice(WHOLES)
+    if rng.random() < 0.2:
+        return f"i {'did not' if reversed_ else 'did'} {rng.choice(VERBS[word])} {thing}"
+    pattern = rng.choice(REVERSING if reversed_ else KEEPING)
+    adjective = rng.choice(ADJECTIVES[word])
+    return pattern.format(thing=thing, very=rng.choice(INTENSIFIERS), adjective=adjective)

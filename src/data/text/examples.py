@@ -1,22 +1,23 @@
-"""Rows of a task's text file (TSV, CSV or JSONL) as examples; a sentence for each thing that can be wrong."""
+"""Rows of a task's text file (TSV, CSV or JSONL) as validated examples."""
 
 import dataclasses
 import math
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
 from ...errors import UserError, join_names
-from ...tasks import for_mode
-from .tabular import COMMA, OBJECTS, BadRow, numbered_rows
+from ...tasks import TaskSpec, for_mode
+from .tabular import COMMA, OBJECTS, BadRow, Row, numbered_rows
 
 SUFFIXES = (".tsv", COMMA, *OBJECTS)
-SHOWN = 20  # labels join_names in a complaint; the rest are counted
-LARGEST_SCORE = 3.4e38  # records hold scores as float32
+SHOWN = 20  # labels listed in an error message; the rest are counted
+LARGEST_SCORE = 3.4e38  # records store scores as float32
 
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """One row: its texts, its label as written (None in a file without labels) and its line in the file."""
+    """One row: its texts, its label as written (None in a file without labels) and its line number."""
 
     text_a: str
     text_b: str | None
@@ -26,34 +27,38 @@ class Example:
 
 @dataclasses.dataclass
 class TextFile:
-    """What a file held: the good rows, the complaints about bad ones, and how many had no gold label.
+    """Contents of a text file.
 
-    `repaired` are complaints too, about rows that were mended and kept.
+    examples   the valid rows, Examples or Sentences
+    bad_rows   {"line", "reason"} of each skipped row
+    unlabeled  number of rows without a gold label
+    labeled    whether the file has labels
+    repaired   {"line", "reason"} of each row that was repaired and kept
     """
 
     path: Path
     examples: list
-    bad_rows: list
-    unlabelled: int
-    labelled: bool
-    repaired: list = dataclasses.field(default_factory=list)
+    bad_rows: list[dict]
+    unlabeled: int
+    labeled: bool
+    repaired: list[dict] = dataclasses.field(default_factory=list)
 
 
-def find_file(directory, name):
-    """`directory/name`, or the same name with another known suffix (train.csv, train.jsonl), or None."""
+def find_file(directory: str | Path, name: str) -> Path | None:
+    """`directory/name`, or the same name with another supported suffix (train.csv, train.jsonl), or None."""
     path = Path(directory) / name
     return next((p for p in (path, *map(path.with_suffix, SUFFIXES)) if p.is_file()), None)
 
 
 class ExampleFile:
-    """A text file of `task`, read row by row: however long it is, one row is in memory.
+    """A text file of `task`, streamed row by row.
 
-    `header` the names of the columns; `headerless` True where the file begins with a row; `labelled` False
-    for a file ("test...") whose label column is missing, or empty in every row. Raises UserError for a
-    missing file and a wrong header.
+    `header` column names; `headerless` True if the file has no header line; `labeled` False for a "test..."
+    file whose label column is missing, or empty in every row. Raises UserError for a missing file and an
+    invalid header.
     """
 
-    def __init__(self, path, task, split="train"):
+    def __init__(self, path: str | Path, task: TaskSpec, split: str = "train") -> None:
         self.path, self.task = Path(path), task
         if not self.path.is_file():
             raise UserError(f"{self.path} does not exist; it should hold the {split} rows of {task.name}")
@@ -62,68 +67,74 @@ class ExampleFile:
         self.headerless = bool(task.columns) and self.path.suffix == ".tsv" and not is_test
         rows = numbered_rows(self.path, task)
         self.header = list(task.columns) if self.headerless else _header(rows, self.path)
-        self.labelled = not is_test or _any_label(rows, self.header, task.label_column)
-        label = [task.label_column] if self.labelled else []
+        self.labeled = not is_test or _any_label(rows, self.header, task.label_column)
+        label = [task.label_column] if self.labeled else []
         _check_header(self.path, self.header, (*task.text_columns, *label))
 
-    def rows(self, on_bad_row="error", bad_rows=None):
-        """Pairs (values of all columns as written, Example); None for the Example of an unlabelled row.
+    def rows(
+        self, on_bad_row: str = "error", bad_rows: list[dict] | None = None
+    ) -> Iterator[tuple[list[str], Example | None]]:
+        """Yield (values of all columns as written, Example), None for the Example of an unlabeled row.
 
-        Raises UserError for a bad row; with on_bad_row "skip" it is noted in the list `bad_rows` instead.
+        Raises UserError for a malformed row; with on_bad_row "skip" it is appended to `bad_rows` instead.
         """
         rows = numbered_rows(self.path, self.task)
         for line, row in rows if self.headerless else islice(rows, 1, None):
             try:
-                example = _example(self.task, self.header, row, line, self.labelled)
-            except BadRow as complaint:
-                if on_bad_row != "skip":
+                if isinstance(row, BadRow):
+                    raise row
+                example = _example(self.task, self.header, row, line, self.labeled)
+            except BadRow as error:
+                if on_bad_row != "skip" or bad_rows is None:
                     raise UserError(
-                        f"{self.path}, line {line}: {complaint} (--on_bad_row skip leaves such rows out)"
+                        f"{self.path}, line {line}: {error} (--on_bad_row skip skips such rows)"
                     ) from None
-                bad_rows.append({"line": line, "reason": str(complaint)})
+                bad_rows.append({"line": line, "reason": str(error)})
                 continue
             yield row, example
 
 
-def read_examples(path, task, on_bad_row="error", max_rows=-1, split="train"):
-    """Read a text file of `task`; rows that carry the task's `unlabelled` mark are left out and counted.
+def read_examples(
+    path: str | Path, task: TaskSpec, on_bad_row: str = "error", max_rows: int = -1, split: str = "train"
+) -> TextFile:
+    """Read a text file of `task`; rows with the task's `unlabeled` value are skipped and counted.
 
-    `split` "test..." files have a header and may lack the label column. Returns a TextFile.
-    Raises UserError for a missing file, a wrong header and, with on_bad_row "error", for the first bad row.
+    "test..." files have a header and may lack the label column. Raises UserError for a missing file, an
+    invalid header and, with on_bad_row "error", for the first malformed row.
     """
     source = ExampleFile(path, task, split)
-    found = TextFile(source.path, [], [], 0, source.labelled)
-    rows = source.rows(on_bad_row, found.bad_rows)
-    while len(found.examples) < max_rows or max_rows < 0:
+    text = TextFile(source.path, [], [], 0, source.labeled)
+    rows = source.rows(on_bad_row, text.bad_rows)
+    while len(text.examples) < max_rows or max_rows < 0:
         row = next(rows, None)
         if row is None:
             break
         if row[1] is None:
-            found.unlabelled += 1
+            text.unlabeled += 1
         else:
-            found.examples.append(row[1])
-    if not found.examples:
+            text.examples.append(row[1])
+    if not text.examples:
         raise UserError(f"{source.path} holds no usable row")
-    return found
+    return text
 
 
-def _header(rows, path):
+def _header(rows: Iterator[tuple[int, Row]], path: Path) -> list[str]:
     line, header = next(rows, (0, None))
     if isinstance(header, BadRow):
         raise UserError(f"{path}, line {line}: {header}")
     if header is None:
-        raise UserError(f"{path} has no header line that can be read")
+        raise UserError(f"{path} has no readable header line")
     return header
 
 
-def _any_label(rows, header, column):
+def _any_label(rows: Iterable[tuple[int, Row]], header: list[str], column: str) -> bool:
     if column not in header:
         return False
-    place = header.index(column)
-    return any(row[place].strip() for _, row in rows if not isinstance(row, BadRow) and place < len(row))
+    index = header.index(column)
+    return any(row[index].strip() for _, row in rows if not isinstance(row, BadRow) and index < len(row))
 
 
-def _check_header(path, header, expected):
+def _check_header(path: Path, header: list[str], expected: tuple[str, ...]) -> None:
     missing = [name for name in expected if name not in header]
     if missing:
         shown = ", ".join(str(name)[:40] for name in header)
@@ -131,51 +142,49 @@ def _check_header(path, header, expected):
             f"{path}: the header lacks {', '.join(missing)}; "
             f"expected the columns {', '.join(expected)}, found {shown}"
         )
-    twice = [name for name in expected if header.count(name) > 1]
-    if twice:
+    repeated = [name for name in expected if header.count(name) > 1]
+    if repeated:
         raise UserError(
-            f"{path}: the header has the column {twice[0]} {header.count(twice[0])} times; rename all but one"
+            f"{path}: the header has the column {repeated[0]} {header.count(repeated[0])} times; rename all "
+            "but one"
         )
 
 
-def _example(task, header, row, line, labelled):
-    if isinstance(row, BadRow):
-        raise row
+def _example(task: TaskSpec, header: list[str], row: list[str], line: int, labeled: bool) -> Example | None:
     if len(row) != len(header):
-        raise BadRow(f"{len(row)} columns where {len(header)} belong")
+        raise BadRow(f"{len(row)} columns instead of {len(header)}")
     values = dict(zip(header, row, strict=True))
     texts = [values[name].strip() for name in task.text_columns]
-    label = values[task.label_column].strip() if labelled else None
-    if labelled and label == task.unlabelled:
+    label = values[task.label_column].strip() if labeled else None
+    if labeled and label == task.unlabeled:
         return None
     for name, text in zip(task.text_columns, texts, strict=True):
         if not text:
             raise BadRow(f"the text in column {name} is empty")
-    if labelled:
+    if label is not None:
         for_mode(LABEL_CHECKS, task.output_mode, "rows of text")(task, label)
     return Example(texts[0], texts[1] if len(texts) > 1 else None, label, line)
 
 
-def _check_class(task, label):
+def _check_class(task: TaskSpec, label: str) -> None:
     if not label:
         raise BadRow(f"the label in column {task.label_column} is empty")
-    # A task whose labels are still to be found takes any.
+    # A task whose labels have not been collected yet accepts any.
     if task.labels and label not in task.labels:
         raise BadRow(
-            f'label "{label[:40]}" is unknown to {task.name}, whose labels are '
-            f"{join_names(task.labels, SHOWN)}"
+            f'label "{label[:40]}" is unknown to {task.name}, whose labels are {join_names(task.labels, SHOWN)}'
         )
 
 
-def _check_classes(task, label):
+def _check_classes(task: TaskSpec, label: str) -> None:
     names = task.names_in(label)
     for name in names:
         _check_class(task, name)
     if len(set(names)) < len(names):
-        raise BadRow(f'"{label[:40]}" names a label twice')
+        raise BadRow(f'"{label[:40]}" repeats a label')
 
 
-def _check_score(task, label):
+def _check_score(task: TaskSpec, label: str) -> None:
     try:
         score = float(label)
     except ValueError:
@@ -183,7 +192,11 @@ def _check_score(task, label):
     if not math.isfinite(score):
         raise BadRow(f'label "{label[:40]}" is not a number')
     if abs(score) > LARGEST_SCORE:
-        raise BadRow(f'label "{label[:40]}" is beyond what 32 bits hold')
+        raise BadRow(f'label "{label[:40]}" is out of the float32 range')
 
 
-LABEL_CHECKS = {"classification": _check_class, "multi_label": _check_classes, "regression": _check_score}
+LABEL_CHECKS: dict[str, Callable[[TaskSpec, str], None]] = {
+    "classification": _check_class,
+    "multi_label": _check_classes,
+    "regression": _check_score,
+}

@@ -1,14 +1,15 @@
-"""Lines of text for prediction: a text, or two with a tab between them."""
+"""Input lines for prediction: one text, or two separated by a tab."""
 
 from codecs import BOM_UTF8
+from collections.abc import Iterable, Iterator
 
 from ...errors import UserError
 
 
-def read_pairs(lines, source):
-    """Yield (text_a, text_b or None) for each line of a binary file, None for a line of blanks.
+def read_pairs(lines: Iterable[bytes], source: object) -> Iterator[tuple[str, str | None] | None]:
+    """Yield (text_a, text_b or None) for each line of a binary file, None for a blank line.
 
-    Raises UserError that names `source` and the line for bytes that are not UTF-8 and for a third column.
+    Raises UserError that names `source` and the line for invalid UTF-8 and for a third column.
     """
     for number, line in enumerate(lines, 1):
         try:
@@ -20,7 +21,7 @@ def read_pairs(lines, source):
         columns = text.split("\t")
         if len(columns) > 2:
             raise UserError(
-                f"{source}, line {number}: {len(columns)} columns; a line is one text, or two "
-                "with a tab between them"
+                f"{source}, line {number}: {len(columns)} columns; give one text per line, or two "
+                "separated by a tab"
             )
         yield (columns[0], columns[1] if len(columns) == 2 else None) if text.strip() else None

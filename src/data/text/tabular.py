@@ -1,144 +1,149 @@
-"""Lines of a TSV, CSV or JSONL file as rows of values, each with the number of its line.
+"""Rows of a TSV, CSV or JSONL file as lists of values, each with its line number.
 
-A row that breaks the format is given as the BadRow that says how, so that whoever reads on may leave it out.
+A malformed row is yielded as a BadRow with the reason, so that the caller can skip it.
 """
 
 import csv
 import json
 import re
 from codecs import BOM_UTF8
+from collections.abc import Collection, Iterator
 from itertools import chain
+from pathlib import Path
 
 from ...errors import UserError
+from ...tasks import TaskSpec
 
-COMMA, OBJECTS = ".csv", (".jsonl", ".json")  # the form of a file by its suffix; any other: tabs
-HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # a text that was cut inside an escaped pair
+COMMA, OBJECTS = ".csv", (".jsonl", ".json")  # the suffix determines the format; any other is tab-separated
+HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # lone surrogate: text truncated inside an escaped pair
 NESTED = (list, dict)
 
 
 class BadRow(Exception):
-    """A row that breaks the format; the message says how."""
+    """A malformed row; the message is the reason."""
 
 
-def numbered_rows(path, task):
-    """Pairs (line number, values), header first; an unreadable row is given as the BadRow that says why."""
+Row = list[str] | BadRow
+
+
+def numbered_rows(path: Path, task: TaskSpec) -> Iterator[tuple[int, Row]]:
+    """Yield (line number, values), header first; BadRow in place of the values of a malformed row."""
     if path.suffix in OBJECTS:
         return _json_rows(path, task)
     return _csv_rows(path) if path.suffix == COMMA else _tsv_rows(path)
 
 
-def _lines(path):
-    # Split at newlines only: str.splitlines would also break a sentence at U+2028 and its like.
-    waiting = []
+def _lines(path: Path) -> Iterator[tuple[int, str | BadRow]]:
+    # Split at newlines only: str.splitlines would also split a sentence at U+2028 and similar characters.
+    pending = []
     for number, line in enumerate(_raw_lines(path), 1):
-        waiting.append((number, line))
+        pending.append((number, line))
         # Blank lines count as rows, except at the end of the file.
         if line.strip():
-            yield from (_decoded(*each) for each in waiting)
-            waiting = []
+            for row, data in pending:
+                try:
+                    yield row, data.decode("utf-8").removesuffix("\r")
+                except UnicodeDecodeError as error:
+                    yield row, BadRow(f"not UTF-8 (byte {error.start + 1})")
+            pending = []
 
 
-def _raw_lines(path):
+def _raw_lines(path: Path) -> Iterator[bytes]:
     with open(path, "rb") as file:
         first = file.readline().removeprefix(BOM_UTF8)
         for line in chain([first] if first else [], file):
             yield line.removesuffix(b"\n")
 
 
-def _decoded(number, line):
-    try:
-        return number, line.decode("utf-8").removesuffix("\r")
-    except UnicodeDecodeError as error:
-        return number, BadRow(f"not UTF-8 (byte {error.start + 1})")
-
-
-def _tsv_rows(path):
-    # Quoting is off in GLUE's files: a lone " is a character like any other.
+def _tsv_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    # GLUE's files use no quoting: a lone " is an ordinary character.
     for number, line in _lines(path):
         yield number, line if isinstance(line, BadRow) else line.split("\t")
 
 
-def _csv_rows(path):
-    # Strict: else a quotation mark that is never closed takes the rows below it into its own, unnoticed.
-    broken = []
-    reader = csv.reader(_csv_lines(path, broken), strict=True)
+def _csv_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    # Strict: otherwise an unclosed quotation mark silently swallows the rows below it.
+    errors: list[BadRow] = []
+    reader = csv.reader(_csv_lines(path, errors), strict=True)
     while True:
         first = reader.line_num + 1
-        broken.clear()
+        errors.clear()
+        row: Row | None
         try:
             row = next(reader, None)
         except csv.Error as error:
             if reader.line_num > first:
                 raise UserError(
-                    f"{path}, line {first}: a quotation mark opens here and is not closed as it "
-                    f"should be, up to line {reader.line_num} ({error})"
+                    f"{path}, line {first}: the quotation mark opened here is not properly closed "
+                    f"by line {reader.line_num} ({error})"
                 ) from None
             row = BadRow(f"not valid CSV ({error})")
         if row is None:
             return
         if row:
-            yield first, broken[0] if broken else row
+            yield first, errors[0] if errors else row
 
 
-def _csv_lines(path, broken):
-    """The lines as text; of one that is not UTF-8 the list `broken` is told."""
+def _csv_lines(path: Path, errors: list[BadRow]) -> Iterator[str]:
+    """Decode the lines; invalid UTF-8 is appended to `errors`."""
     for line in _raw_lines(path):
         try:
             yield line.decode("utf-8") + "\n"
         except UnicodeDecodeError as error:
-            broken.append(BadRow(f"not UTF-8 (byte {error.start + 1})"))
+            errors.append(BadRow(f"not UTF-8 (byte {error.start + 1})"))
             yield line.decode("utf-8", "replace") + "\n"
 
 
-def _json_rows(path, task):
-    needed = (*task.text_columns, task.label_column)
-    header = _json_header(path, needed)
+def _json_rows(path: Path, task: TaskSpec) -> Iterator[tuple[int, Row]]:
+    required = (*task.text_columns, task.label_column)
+    header = _json_header(path, required)
     if header:
         yield 0, header
     for number, row in _json_objects(path):
-        if isinstance(row, dict):
-            lacking = [name for name in header if row.get(name) is None and name in needed]
-            row = BadRow(f"lacks {', '.join(lacking)}") if lacking else _json_values(row, header, task)
-        yield number, row
+        if isinstance(row, BadRow):
+            yield number, row
+            continue
+        missing = [name for name in header if row.get(name) is None and name in required]
+        yield number, BadRow(f"lacks {', '.join(missing)}") if missing else _json_values(row, header, task)
 
 
-def _json_header(path, needed):
-    """The keys of the first row that has all the needed ones, else of the first row."""
+def _json_header(path: Path, required: Collection[str]) -> list[str]:
+    """Keys of the first row that has all required keys, else of the first row."""
     objects = (row for _, row in _json_objects(path) if isinstance(row, dict))
     first = next(objects, {})
-    return list(next((row for row in chain([first], objects) if set(needed) <= set(row)), first))
+    return list(next((row for row in chain([first], objects) if set(required) <= set(row)), first))
 
 
-def _json_values(row, header, task):
+def _json_values(row: dict[str, object], header: list[str], task: TaskSpec) -> Row:
     values = {name: "" if row.get(name) is None else row[name] for name in header}
     names = values.get(task.label_column)
     if task.output_mode == "multi_label" and isinstance(names, list):
         if any(name is None or isinstance(name, NESTED) for name in names):
-            return BadRow(f"{task.label_column} is a list of something else than texts")
-        names = list(map(_json_text, names))
-        if any(task.label_separator in name for name in names):
-            return BadRow(f"a label holds the label_separator {task.label_separator}")
-        values[task.label_column] = task.label_separator.join(names)
+            return BadRow(f"{task.label_column} is not a list of strings")
+        labels = list(map(_json_text, names))
+        if any(task.label_separator in label for label in labels):
+            return BadRow(f"a label contains the label_separator {task.label_separator}")
+        values[task.label_column] = task.label_separator.join(labels)
     for name in (*task.text_columns, task.label_column):
         if isinstance(values.get(name), NESTED):
-            return BadRow(f"{name} is a list or an object, a text belongs there")
+            return BadRow(f"{name} is a list or an object instead of a string")
     texts = list(map(_json_text, values.values()))
-    return BadRow("a text holds half of a character") if any(map(HALF_CHARACTER.search, texts)) else texts
+    return BadRow("a text contains a lone surrogate") if any(map(HALF_CHARACTER.search, texts)) else texts
 
 
-def _json_text(value):
-    # As it is written: true, and not Python's True.
+def _json_text(value: object) -> str:
+    # As written in JSON: true rather than Python's True.
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _json_objects(path):
+def _json_objects(path: Path) -> Iterator[tuple[int, dict[str, object] | BadRow]]:
     for number, line in _lines(path):
-        yield number, line if isinstance(line, BadRow) else _json_object(line)
-
-
-def _json_object(line):
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        return BadRow(f"not valid JSON ({error.msg})")
-    return row if isinstance(row, dict) else BadRow("not a JSON object")
+        if isinstance(line, BadRow):
+            yield number, line
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            yield number, BadRow(f"not valid JSON ({error.msg})")
+            continue
+        yield number, row if isinstance(row, dict) else BadRow("not a JSON object")

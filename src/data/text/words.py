@@ -1,37 +1,38 @@
-"""The words of a sentence as a tagger takes them, with their places in it."""
+"""Word splitting for token classification, with the offsets of each word in the text."""
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
-# BERT's tokenizer takes each of these characters (CJK ideographs) for a word of its own.
+# CJK ideographs: BERT's tokenizer treats each as a word of its own.
 IDEOGRAPH = (
     "\u4e00-\u9fff\u3400-\u4dbf\uf900-\ufaff\U00020000-\U0002a6df\U0002a700-\U0002ceaf\U0002f800-\U0002fa1f"
 )
-BLANKS = re.compile(r"\S+")
-BLANKS_AND_IDEOGRAPHS = re.compile(rf"[{IDEOGRAPH}]|[^\s{IDEOGRAPH}]+")
+NON_BLANK = re.compile(r"\S+")
+NON_BLANK_OR_IDEOGRAPH = re.compile(rf"[{IDEOGRAPH}]|[^\s{IDEOGRAPH}]+")
 ENDS, BEGINS = re.compile(rf"[{IDEOGRAPH}]$"), re.compile(rf"^[{IDEOGRAPH}]")
 
 
 class Words(NamedTuple):
-    """A sentence: its text, its words, and the (start, end) of each in the text."""
+    """A sentence: its text, its words, and the (start, end) offsets of each word in the text."""
 
     text: str
-    words: tuple
-    spans: tuple
+    words: tuple[str, ...]
+    spans: tuple[tuple[int, int], ...]
 
 
-def split_words(text, ideographs=True):
-    """The Words of a line: what stands between blanks, and with `ideographs` each of these by itself."""
-    found = list((BLANKS_AND_IDEOGRAPHS if ideographs else BLANKS).finditer(text))
-    return Words(text, tuple(match[0] for match in found), tuple(match.span() for match in found))
+def split_words(text: str, ideographs: bool = True) -> Words:
+    """Split a line at whitespace and, with `ideographs`, around each ideograph."""
+    matches = list((NON_BLANK_OR_IDEOGRAPH if ideographs else NON_BLANK).finditer(text))
+    return Words(text, tuple(match[0] for match in matches), tuple(match.span() for match in matches))
 
 
-def joined_words(words):
-    """The Words of a sentence given word by word: a blank between two, but none between ideographs."""
-    text, spans = "", []
-    for word in words:
+def joined_words(words: Iterable[str]) -> Words:
+    """Join words into a sentence, with a space between two words unless both are ideographs."""
+    text, kept, spans = "", tuple(words), []
+    for word in kept:
         if text and not (ENDS.search(text) and BEGINS.search(word)):
             text += " "
         spans.append((len(text), len(text) + len(word)))
         text += word
-    return Words(text, tuple(words), tuple(spans))
+    return Words(text, kept, tuple(spans))

@@ -1,52 +1,64 @@
-"""Sentences of words with a tag each -> rows of token ids with a label for each token."""
+"""Encoding of tagged sentences as token ids with a label per token."""
 
+from collections.abc import Sequence
 from itertools import chain
 
 import numpy as np
 from tqdm import tqdm
 
-from ...tasks import IGNORE_INDEX
+from ...tasks import IGNORE_INDEX, TaskSpec
 from ..dataset import TokenizedDataset
+from ..text.conll import Sentence
 from .features import CHUNK, EncodingCounts, check_length
+from .tokenizer import BertTokenizer
 
 
-def encode_sentences(sentences, tokenizer, task, max_seq_length, title=""):
-    """Turn Sentences (data.conll) of `task` into a table; without tags the task may be None.
+def encode_sentences(
+    sentences: Sequence[Sentence],
+    tokenizer: BertTokenizer,
+    task: TaskSpec | None,
+    max_seq_length: int,
+    title: str = "",
+) -> tuple[TokenizedDataset, EncodingCounts]:
+    """Encode Sentences of `task`, which may be None for sentences without tags.
 
-    A word's label stands at its first piece. Its other pieces, [CLS] and [SEP] are IGNORE_INDEX, and so is
-    nothing else: a word that the tokenizer leaves nothing of becomes [UNK]. Without tags every word has the
-    label 0, so that one can see where its answer stands. Words that do not fit any more are counted.
-    Returns (TokenizedDataset, EncodingCounts). A progress bar called `title` is shown on a terminal.
+    The label of a word is that of its first piece; its other pieces, [CLS] and [SEP] get IGNORE_INDEX. Every
+    word keeps at least one piece: one that tokenizes to nothing becomes [UNK]. Without tags every word has
+    the label 0, which marks the position of its prediction. Words lost to truncation are counted. Shows a
+    progress bar called `title` on a terminal.
     """
     check_length(max_seq_length)
-    index = {label: place for place, label in enumerate(task.labels if task else ())}
-    counts, rows = EncodingCounts(), []
+    index = {label: i for i, label in enumerate(task.labels if task else ())}
+    counts = EncodingCounts()
+    rows: list[tuple[list[int], list[int]]] = []
     starts = range(0, len(sentences), CHUNK)
     for start in tqdm(starts, desc=title, unit=f" x {CHUNK} sentences", disable=None, leave=False):
         chunk = sentences[start : start + CHUNK]
         pieces = iter(tokenizer.encode(list(chain.from_iterable(each.words for each in chunk))))
         for sentence in chunk:
-            marks = [index[tag] for tag in sentence.tags] if sentence.tags else [0] * len(sentence.words)
+            tags = [index[tag] for tag in sentence.tags] if sentence.tags else [0] * len(sentence.words)
             words = [next(pieces) or [tokenizer.unk_id] for _ in sentence.words]
-            rows.append(_row(words, marks, max_seq_length - 2, tokenizer, counts))
+            rows.append(_row(words, tags, max_seq_length - 2, tokenizer, counts))
     lengths = np.fromiter((len(ids) for ids, _ in rows), np.int64, len(rows))
-    ids, marks = (
+    ids, labels = (
         np.fromiter(chain.from_iterable(column), np.int32, lengths.sum())
         for column in zip(*rows, strict=True)
     )
-    return TokenizedDataset.from_flat(ids, np.zeros_like(ids), lengths, marks, max_seq_length), counts
+    return TokenizedDataset.from_flat(ids, np.zeros_like(ids), lengths, labels, max_seq_length), counts
 
 
-def _row(words, marks, room, tokenizer, counts):
-    """(ids, labels) of one sentence, its pieces cut to `room`."""
+def _row(
+    words: list[list[int]], tags: list[int], limit: int, tokenizer: BertTokenizer, counts: EncodingCounts
+) -> tuple[list[int], list[int]]:
+    """(ids, labels) of one sentence, truncated to `limit` pieces."""
     ids = list(chain.from_iterable(words))
     labels = [
         label
-        for word, mark in zip(words, marks, strict=True)
-        for label in (mark, *[IGNORE_INDEX] * (len(word) - 1))
+        for word, tag in zip(words, tags, strict=True)
+        for label in (tag, *[IGNORE_INDEX] * (len(word) - 1))
     ]
-    counts.truncated += len(ids) > room
-    counts.cut_words += sum(label != IGNORE_INDEX for label in labels[room:])
-    ids, labels = ids[:room], labels[:room]
+    counts.truncated += len(ids) > limit
+    counts.cut_words += sum(label != IGNORE_INDEX for label in labels[limit:])
+    ids, labels = ids[:limit], labels[:limit]
     counts.tokens, counts.unknown = counts.tokens + len(ids), counts.unknown + ids.count(tokenizer.unk_id)
     return [tokenizer.cls_id, *ids, tokenizer.sep_id], [IGNORE_INDEX, *labels, IGNORE_INDEX]

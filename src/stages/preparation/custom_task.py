@@ -1,99 +1,105 @@
-"""The files of a task of your own, from flags or a task file to rows, and what is to be said of them."""
+"""Reads the files of a custom task, described by flags or a task file."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ...config.task.custom import FIELDS, custom_task
+from ...config.task.custom import FIELDS, CustomTask, custom_task
 from ...config.task.from_records import MANIFEST_KEY
-from ...data.custom_task import check_suffix, counts_of, read_own
+from ...data.custom_task import check_suffix, counts_of, read_custom_task
 from ...data.processors import read_rows
+from ...data.text.conll import Sentence
+from ...data.text.examples import TextFile
 from ...errors import UserError, join_names
 
-# Flags that GLUE's tasks have too.
+if TYPE_CHECKING:
+    from ...config.cli import Resolved
+    from ...tools.prepare import PrepareConfig
+
+# Flags shared with GLUE tasks.
 SHARED = ("task_name", "train_file", "max_seq_length")
-SHOWN = 20  # labels counted in words; the rest are in the manifest
+SHOWN = 20  # labels whose counts are printed; the manifest has all of them
 
 
-def own_task_of(resolved):
-    """The CustomTask that a Resolved of PrepareConfig describes, None for a GLUE task."""
+def custom_task_from(resolved: "Resolved") -> CustomTask | None:
+    """CustomTask of a resolved PrepareConfig, None for a GLUE task."""
     config, origins = resolved.config, resolved.origins
     given = {name: getattr(config, name) for name in FIELDS if origins[name] == "command line"}
     if config.task_file or config.text_columns or config.by_word:
         if config.data_dir:
-            raise UserError("--data_dir is for GLUE's tasks; yours names its files")
+            raise UserError("--data_dir is for GLUE tasks; a custom task names its files")
         return custom_task(config.task_file, given)
-    strange = [name for name in given if name not in SHARED]
-    if strange:
+    unexpected = [name for name in given if name not in SHARED]
+    if unexpected:
         raise UserError(
-            f"--{strange[0]} is for a task of your own, which begins with --text_columns, "
+            f"--{unexpected[0]} is for a custom task, which requires --text_columns, "
             "--output_mode token_classification or --task_file"
         )
     if not config.task_name:
         raise UserError(
-            "--task_name is required: a GLUE task or sample; or --text_columns or --task_file, "
-            "for a task of your own"
+            "--task_name is required: a GLUE task or sample; or --text_columns or --task_file "
+            "for a custom task"
         )
     return None
 
 
 class CustomData:
-    """The rows of an CustomTask, all read; `task` knows its labels.
+    """All rows of a CustomTask; `task` is its TaskSpec with the labels.
 
-    Where the task file names the training rows, another train_file on the command line (an augmented one)
-    takes their place in training, and the dev rows stay those of the first.
+    If the task file names the training rows, another train_file on the command line (an augmented one)
+    replaces them for training, while the dev rows still come from the first.
     """
 
-    def __init__(self, config, own):
-        self.own, self._texts = read_own(own, config.on_bad_row, config.max_rows)
-        self.task = self.own.spec()
-        self.inputs = [config.task_file, own.train_file, own.dev_file, own.test_file]
-        other = config.train_file and Path(config.train_file).resolve() != Path(own.train_file).resolve()
-        if other:
-            check_suffix(config.train_file, own)
-            others = read_rows(config.train_file, self.task, config.on_bad_row, config.max_rows)
-            self._texts["train"] = others
-        self.counts = {}
+    def __init__(self, config: "PrepareConfig", custom: CustomTask) -> None:
+        self.custom, self._texts = read_custom_task(custom, config.on_bad_row, config.max_rows)
+        self.task = self.custom.spec()
+        self.inputs = [config.task_file, custom.train_file, custom.dev_file, custom.test_file]
+        if config.train_file and Path(config.train_file).resolve() != Path(custom.train_file).resolve():
+            check_suffix(config.train_file, custom)
+            self._texts["train"] = read_rows(config.train_file, self.task, config.on_bad_row, config.max_rows)
+        self.counts: dict[str, dict[str, int]] = {}
         if self.task.labels:
             self.counts = {
                 split: counts_of(text.examples, self.task)
                 for split, text in self._texts.items()
-                if text.labelled
+                if text.labeled
             }
 
     @property
-    def notes(self):
-        """What the manifest says of the task: what later stages take from it, and counts of its labels."""
-        split = {"dev_share": self.own.dev_share, "split_seed": self.own.split_seed}
+    def manifest_entries(self) -> dict:
+        """Manifest entries of the task: its definition for later stages, label counts and split."""
+        split = {"dev_share": self.custom.dev_share, "split_seed": self.custom.split_seed}
         return {
-            MANIFEST_KEY: self.own.to_manifest(),
+            MANIFEST_KEY: self.custom.to_manifest(),
             "label_counts": self.counts,
-            **({"split": split} if self.own.makes_dev else {}),
+            **({"split": split} if self.custom.makes_dev else {}),
         }
 
     @property
-    def remarks(self):
-        """Lines about split and labels."""
+    def summary_lines(self) -> list[str]:
+        """Log lines about split and labels."""
         lines = []
-        if self.own.makes_dev:
+        if self.custom.makes_dev:
             train, dev = (len(self._texts[split].examples) for split in ("train", "dev"))
-            drawn = "drawn at random" if self.own.by_word else "stratified"
+            method = "random" if self.custom.by_word else "stratified"
             lines.append(
-                f"dev: no dev_file was given; {dev} rows of {self.own.train_file} were split off; "
-                f"{train} rows are trained on (dev_share {self.own.dev_share:g}, split_seed "
-                f"{self.own.split_seed}, {drawn})"
+                f"dev: no dev_file was given; {dev} rows of {self.custom.train_file} were split off, "
+                f"{train} rows remain for training (dev_share {self.custom.dev_share:g}, split_seed "
+                f"{self.custom.split_seed}, {method})"
             )
         for split, counts in self.counts.items():
             counted = [f"{name} {n:,}" for name, n in counts.items()]
             lines.append(f"labels of {split}: {join_names(counted, SHOWN)}")
-            absent = [name for name, n in counts.items() if not n]
-            if absent:
-                lines.append(f"note: {split} has no row of {join_names(absent, SHOWN)}")
+            missing = [name for name, n in counts.items() if not n]
+            if missing:
+                lines.append(f"note: {split} has no row with {join_names(missing, SHOWN)}")
         return [*lines, *self._overlap()]
 
-    def _overlap(self):
-        # A draw other than that of augment puts dev rows among the rows to train on, and so do duplicates.
+    def _overlap(self) -> Iterator[str]:
+        # Duplicates, or an augmentation with another split, put dev rows among the training rows.
         train, dev = (
             [
-                row.words if self.own.by_word else (row.text_a, row.text_b)
+                row.words if isinstance(row, Sentence) else (row.text_a, row.text_b)
                 for row in self._texts[split].examples
             ]
             for split in ("train", "dev")
@@ -102,10 +108,10 @@ class CustomData:
         both = sum(row in seen for row in dev)
         if both:
             yield (
-                f"note: {both:,} of the {len(dev):,} rows of dev are rows of train too, word for word; "
-                "their score says little"
+                f"note: {both:,} of the {len(dev):,} rows of dev are also rows of train, word for word; "
+                "their score is not meaningful"
             )
 
-    def texts(self, folder):
-        """Iterate over pairs (split, TextFile); `folder` is not needed."""
+    def texts(self, folder: Path) -> Iterator[tuple[str, TextFile]]:
+        """Iterate over (split, TextFile); `folder` is unused."""
         return iter(self._texts.items())

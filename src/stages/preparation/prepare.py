@@ -1,27 +1,35 @@
-"""Text -> token ids -> record files: each split of a task, its schema, its manifest and the tokenizer."""
+"""Encodes the text files of a task and writes record files, schema, manifest and tokenizer."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...config.fields import BOOLEAN
+from ...data.dataset import TokenizedDataset
 from ...data.processors import encode_rows, read_rows
 from ...data.records.io import schema_of, write_records
 from ...data.records.paths import MANIFEST_FILE, SCHEMA_FILE, SPLIT_FILES
 from ...data.samples.ner import write_sample_ner
 from ...data.samples.sentiment import write_sample_task
-from ...data.text.examples import find_file
+from ...data.text.examples import TextFile, find_file
+from ...data.tokenization.features import EncodingCounts
 from ...data.tokenization.tokenizer import WRITTEN as TOKENIZER_FILES
-from ...data.tokenization.tokenizer import load_tokenizer
+from ...data.tokenization.tokenizer import BertTokenizer, load_tokenizer
 from ...errors import UserError
 from ...files import write_json
 from ...output_dir import atomic_output_dir
 from ...tasks import find_task
 from ..markdown import aligned
-from .custom_task import CustomData, own_task_of
+from .custom_task import CustomData, custom_task_from
+
+if TYPE_CHECKING:
+    from ...config.cli import Resolved
+    from ...tools.prepare import PrepareConfig
 
 UNK_LIMIT = 0.2
-# The built-in tasks and what writes their files.
+# Built-in tasks and the functions that write their files.
 SAMPLES = {"sample": write_sample_task, "sample-ner": write_sample_ner}
-# The last four are the text of the built-in tasks.
+# The last four are the text files of the built-in tasks.
 WRITTEN = (
     MANIFEST_FILE,
     SCHEMA_FILE,
@@ -34,48 +42,48 @@ WRITTEN = (
 )
 
 
-def prepare(resolved):
-    """Run the whole of `prepare` (a Resolved of PrepareConfig) and return the manifest.
+def prepare(resolved: "Resolved") -> dict:
+    """Run `prepare` with a resolved PrepareConfig and return the manifest.
 
-    output_dir is filled only when all has been written. Raises UserError for anything wrong with the input.
+    output_dir is created only when all files have been written. Raises UserError for invalid input.
     """
-    config, own = resolved.config, own_task_of(resolved)
-    data = CustomData(config, own) if own else TaskFolder(config)
+    config, custom = resolved.config, custom_task_from(resolved)
+    data = CustomData(config, custom) if custom else TaskFolder(config)
     tokenizer = load_tokenizer(config.vocab_file, BOOLEAN.get(config.do_lower_case))
     inputs = [config.vocab_file, config.train_file, *data.inputs]
     with atomic_output_dir(config.output_dir, config.overwrite_output_dir, inputs, WRITTEN) as folder:
         manifest = _write_all(config, data, tokenizer, folder)
     print(_summary(manifest, config.output_dir))
-    for line in data.remarks:
+    for line in data.summary_lines:
         print(line)
     return manifest
 
 
 class TaskFolder:
-    """The text files of a GLUE task in data_dir, or those of a built-in task."""
+    """Text files of a GLUE task in data_dir, or of a built-in task."""
 
-    remarks, notes = (), {}
-
-    def __init__(self, config):
+    def __init__(self, config: "PrepareConfig") -> None:
+        self.summary_lines: list[str] = []
+        self.manifest_entries: dict = {}
         self.config, self.task = config, find_task(config.task_name)
         self.inputs = [config.data_dir]
         built_in = self.task.name in SAMPLES and not config.data_dir
-        self.sources = None if built_in else self._found_in(config.data_dir)
+        self.sources = None if built_in else self._find_files(config.data_dir)
 
-    def texts(self, folder):
-        """Iterate over pairs (split, TextFile), one file in memory; `folder` takes files made on the way."""
+    def texts(self, folder: Path) -> Iterator[tuple[str, TextFile]]:
+        """Iterate over (split, TextFile), one file in memory; a built-in task is written to `folder`."""
         config = self.config
-        sources = self.sources or self._found_in(SAMPLES[self.task.name](folder))
+        sources = self.sources or self._find_files(SAMPLES[self.task.name](folder))
         for split, source in sources.items():
             yield split, read_rows(source, self.task, config.on_bad_row, config.max_rows, split)
 
-    def _found_in(self, data_dir):
-        """Split name -> text file. Train and dev files must exist, test files may."""
+    def _find_files(self, data_dir: str | Path) -> dict[str, Path]:
+        """Split name -> text file. Train and dev files are required, test files optional."""
         task = self.task
         if not data_dir:
             raise UserError(f"--data_dir is required: the folder with the files of {task.name}")
         if not Path(data_dir).is_dir():
-            raise UserError(f"data_dir {data_dir} does not exist or is no folder")
+            raise UserError(f"data_dir {data_dir} does not exist or is not a folder")
         sources = {split: find_file(data_dir, name) for split, name in task.files.items()}
         if self.config.train_file:
             sources["train"] = Path(self.config.train_file)
@@ -88,17 +96,20 @@ class TaskFolder:
         return {split: source for split, source in sources.items() if source is not None}
 
 
-def _write_all(config, data, tokenizer, folder):
+def _write_all(
+    config: "PrepareConfig", data: CustomData | TaskFolder, tokenizer: BertTokenizer, folder: Path
+) -> dict:
     task = data.task
     length = config.max_seq_length or task.max_seq_length
-    files, schema = {}, None
+    files: dict[str, dict] = {}
+    schema: dict | None = None
     for split, text in data.texts(folder):
-        table, counts = encode_rows(text.examples, tokenizer, task, length, f"{task.name} {split}")
+        dataset, counts = encode_rows(text.examples, tokenizer, task, length, f"{task.name} {split}")
         check_unknown(counts.unk_share, text.path, config.vocab_file)
         name = f"{split}.{config.dataset_type}"
-        write_records(folder / name, table, config.dataset_type)
-        schema = schema or schema_of(table)
-        files[split] = _entry(name, text, table, counts)
+        write_records(folder / name, dataset, config.dataset_type)
+        schema = schema or schema_of(dataset)
+        files[split] = _file_entry(name, text, dataset, counts)
     manifest = {
         "task": task.name,
         "output_mode": task.output_mode,
@@ -108,7 +119,7 @@ def _write_all(config, data, tokenizer, folder):
         "max_rows": config.max_rows,
         "files": files,
         "tokenizer": tokenizer.settings,
-        **data.notes,
+        **data.manifest_entries,
     }
     tokenizer.save(folder)
     write_json(folder / SCHEMA_FILE, schema)
@@ -116,35 +127,35 @@ def _write_all(config, data, tokenizer, folder):
     return manifest
 
 
-def _entry(name, text, table, counts):
+def _file_entry(name: str, text: TextFile, dataset: TokenizedDataset, counts: EncodingCounts) -> dict:
     return {
         "file": name,
         "source": text.path.name,
-        "labelled": text.labelled,
-        "rows": table.rows,
-        "tokens": int(table.lengths.sum()),
-        "longest": int(table.lengths.max()),
+        "labelled": text.labeled,
+        "rows": dataset.rows,
+        "tokens": int(dataset.lengths.sum()),
+        "longest": int(dataset.lengths.max()),
         "truncated": counts.truncated,
         "unk_share": round(counts.unk_share, 6),
         "cut_words": counts.cut_words,
-        "unlabelled": text.unlabelled,
+        "unlabelled": text.unlabeled,
         "skipped": len(text.bad_rows),
         "bad_rows": text.bad_rows,
         "repaired": text.repaired,
     }
 
 
-def check_unknown(share, source, vocab_file):
-    """Raise UserError where too large a share of the tokens of `source` are [UNK]."""
+def check_unknown(share: float, source: str | Path, vocab_file: str) -> None:
+    """Raise UserError when too many tokens of `source` are [UNK]."""
     if share > UNK_LIMIT:
         raise UserError(
             f"{share:.0%} of the tokens of {source} are [UNK] with the vocabulary "
-            f"{vocab_file} (limit {UNK_LIMIT:.0%}): it is that of another language or casing; "
-            "give the one of your model, or set --do_lower_case"
+            f"{vocab_file} (limit {UNK_LIMIT:.0%}), which is for another language or casing; "
+            "give the vocabulary of your model, or set --do_lower_case"
         )
 
 
-def _summary(manifest, output_dir):
+def _summary(manifest: dict, output_dir: str) -> str:
     cells = [("file", "rows", "tokens/row", "longest", "truncated", "[UNK]", "no label", "skipped")]
     cells += [
         (
@@ -160,7 +171,7 @@ def _summary(manifest, output_dir):
         for f in manifest["files"].values()
     ]
     lines = [
-        f"{manifest['task']}: {manifest['max_seq_length']} tokens a row, "
+        f"{manifest['task']}: {manifest['max_seq_length']} tokens per row, "
         f"{manifest['dataset_type']} in {output_dir}",
         aligned(cells),
     ]
@@ -169,13 +180,13 @@ def _summary(manifest, output_dir):
     for file in manifest["files"].values():
         if file["cut_words"]:
             lines.append(
-                f"{file['file']}: {file['cut_words']:,} words did not fit and are lost with their "
-                "tags (--max_seq_length)"
+                f"{file['file']}: {file['cut_words']:,} words and their tags were truncated "
+                "(--max_seq_length)"
             )
         if file["repaired"]:
             first = file["repaired"][0]
             lines.append(
-                f"{file['source']}: {len(file['repaired']):,} tags were mended, the first in line "
+                f"{file['source']}: {len(file['repaired']):,} tags were repaired, the first in line "
                 f"{first['line']}: {first['reason']}"
             )
     return "\n".join(lines)

@@ -1,13 +1,14 @@
-"""Raw text -> token ids -> record files of a general corpus, by many processes that need not know each other.
+"""Writes the record files of a general corpus, with any number of independent processes.
 
-The folder for the records says how far the work is: job.json what is to be made, shards/ which shards are
-finished, and manifest.json, written by whoever finishes last, that all are.
+The output folder holds the state of the job: job.json its settings, shards/ the finished shards, and
+manifest.json, written by the process that finishes last, the complete result.
 """
 
 import dataclasses
 import os
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...config.fields import BOOLEAN
 from ...data.corpus.documents import BadLines
@@ -15,8 +16,8 @@ from ...data.corpus.files import find_corpus_files, fingerprint
 from ...data.corpus.lines import divide
 from ...data.corpus.progress import Progress
 from ...data.corpus.shard import WRITTEN as SHARD_FILES
-from ...data.corpus.shard import CorpusJob, Counts, encoded_sentences, finished, unk_share
-from ...data.corpus.workers import make_shards
+from ...data.corpus.shard import CorpusJob, ShardCounts, encoded_sentences, finished, unk_share
+from ...data.corpus.workers import write_shards
 from ...data.dataset import TokenizedDataset
 from ...data.records.io import schema_of
 from ...data.records.paths import JOB_FILE, MANIFEST_FILE, SCHEMA_FILE
@@ -29,8 +30,12 @@ from ...output_dir import fresh_output_dir, write_marker
 from ...train.throughput import throughput_line
 from .prepare import check_unknown
 
+if TYPE_CHECKING:
+    from ...data.corpus.files import CorpusFile
+    from ...tools.prepare_corpus import PrepareCorpusConfig
+
 WRITTEN = (JOB_FILE, MANIFEST_FILE, SCHEMA_FILE, *TOKENIZER_FILES, *SHARD_FILES)
-# What decides the records beside the text and the tokenizer.
+# Settings that, with the text and the tokenizer, determine the records.
 SETTINGS = (
     "dataset_type",
     "max_seq_length",
@@ -41,22 +46,22 @@ SETTINGS = (
     "on_bad_line",
     "seed",
 )
-# Places of the text, and sentences at each, that are tried before the work begins.
-TRIED_PLACES, TRIED_SENTENCES = 8, 400
-# Numbers of a shard's note that the manifest gives for each file; their sums are the corpus's.
-FACTS = ("rows", "tokens", "documents", "sentences", "text_tokens", "unknown", "marked", "skipped")
+# Positions in the text, and sentences at each, that are tokenized to check the vocabulary.
+PROBES, PROBE_SENTENCES = 8, 400
+# Counts of a shard's note that the manifest has for each file, and summed for the corpus.
+COUNTS = ("rows", "tokens", "documents", "sentences", "text_tokens", "unknown", "marked", "skipped")
 
 
-def prepare_corpus(config):
-    """Make this process's share of the shards (src/config/prepare_corpus_config.py), those that are missing.
+def prepare_corpus(config: "PrepareCorpusConfig") -> dict | None:
+    """Write the missing shards of this process.
 
-    Returns the manifest when all shards of the corpus are finished, else None. Raises UserError for anything
-    wrong with the input, Interrupted on Ctrl+C.
+    Returns the manifest when all shards of the corpus are finished, else None. Raises UserError for invalid
+    input, Interrupted on Ctrl+C.
     """
     _check(config)
     tokenizer = load_tokenizer(config.vocab_file, BOOLEAN.get(config.do_lower_case))
     files = find_corpus_files(config.input, config.text_format)
-    _keep_apart(config, files)
+    _check_overlap(config, files)
     job = CorpusJob(
         tuple(files),
         tuple(divide(files, config.num_shards)),
@@ -70,42 +75,43 @@ def prepare_corpus(config):
         config.seed,
         config.on_bad_line,
     )
-    _try_vocabulary(job, config)
+    _check_vocabulary(job, config)
     _open_output(config, job)
     own = range(config.shard_index, config.num_shards, config.shard_count)
     missing = [number for number in own if not finished(job, number)]
     if len(missing) < len(own):
-        print(f"{len(own) - len(missing)} of {len(own)} shards are finished already and are kept")
-    seconds = _make(job, missing, config.workers or len(os.sched_getaffinity(0)))
+        print(f"{len(own) - len(missing)} of {len(own)} shards are already finished and are kept")
+    seconds = _write_shards(job, missing, config.workers or len(os.sched_getaffinity(0)))
     notes = [finished(job, number) for number in range(config.num_shards)]
-    made = [notes[number] for number in missing]
-    if made:
-        print(throughput_line(_sum(made, "rows"), _sum(made, "tokens"), 0, seconds))
-    if None in notes:
+    complete = [note for note in notes if note is not None]
+    new = [note for note in complete if note["shard"] in missing]
+    if new:
+        print(throughput_line(_sum(new, "rows"), _sum(new, "tokens"), 0, seconds))
+    if len(complete) < len(notes):
         print(
-            f"{len(notes) - notes.count(None)} of {len(notes)} shards are finished; {MANIFEST_FILE} is "
-            "written by the process that makes the last one"
+            f"{len(complete)} of {len(notes)} shards are finished; {MANIFEST_FILE} is written by the process "
+            "that finishes the last one"
         )
         return None
-    manifest = _write_manifest(job, config, notes)
+    manifest = _write_manifest(job, config, complete)
     print(_summary(manifest, job.output_dir))
     return manifest
 
 
-def _check(config):
+def _check(config: "PrepareCorpusConfig") -> None:
     check_length(config.max_seq_length)
-    for name, most in (("shard_count", config.num_shards), ("shard_index", config.shard_count - 1)):
-        if getattr(config, name) > most:
-            raise UserError(f"--{name} {getattr(config, name)} is out of range; give {most} at most")
+    for name, limit in (("shard_count", config.num_shards), ("shard_index", config.shard_count - 1)):
+        if getattr(config, name) > limit:
+            raise UserError(f"--{name} {getattr(config, name)} is out of range; give at most {limit}")
     if config.overwrite_output_dir and config.shard_count > 1:
         raise UserError(
-            "--overwrite_output_dir would delete what the other parts of the job have made; "
+            "--overwrite_output_dir would delete the shards of the other processes; "
             f"delete {config.output_dir} before you start them"
         )
 
 
-def _keep_apart(config, files):
-    # What is written must not be read, now or when the same command goes on with the rest.
+def _check_overlap(config: "PrepareCorpusConfig", files: "list[CorpusFile]") -> None:
+    # Output files must not be read as input, now or when the job is resumed.
     output = Path(config.output_dir).resolve()
     items = (config.input, *config.input.split(","))
     folders = [Path(item.strip()).resolve() for item in items if Path(item.strip()).is_dir()]
@@ -113,88 +119,88 @@ def _keep_apart(config, files):
         output in file.path.resolve().parents for file in files
     ):
         raise UserError(
-            f"output_dir {config.output_dir} and the input {config.input} lie within each other; "
-            "give a folder of its own"
+            f"output_dir {config.output_dir} and the input {config.input} overlap; give a separate folder"
         )
 
 
-def _try_vocabulary(job, config):
-    """Tokenize a little of the text from TRIED_PLACES places: hours are saved where it does not fit."""
-    counts, trial = Counts(), dataclasses.replace(job, shards=divide(job.files, TRIED_PLACES))
-    for number in range(TRIED_PLACES):
-        sentences = encoded_sentences(trial, number, counts, BadLines(config.on_bad_line), lambda count: None)
-        for _ in islice(sentences, TRIED_SENTENCES):
+def _check_vocabulary(job: CorpusJob, config: "PrepareCorpusConfig") -> None:
+    """Tokenize samples of the text, to detect a wrong vocabulary before hours of work."""
+    counts, probe = ShardCounts(), dataclasses.replace(job, shards=tuple(divide(job.files, PROBES)))
+    for number in range(PROBES):
+        sentences = encoded_sentences(probe, number, counts, BadLines(config.on_bad_line), lambda count: None)
+        for _ in islice(sentences, PROBE_SENTENCES):
             pass
     if not counts.documents:
         raise UserError(f"{config.input} holds no text")
     check_unknown(counts.unk_share, config.input, config.vocab_file)
 
 
-def _open_output(config, job):
-    """Begin the folder for the records, or go on with one that the same job has begun."""
-    wanted = {
+def _open_output(config: "PrepareCorpusConfig", job: CorpusJob) -> None:
+    """Create the output folder, or resume one of the same job."""
+    settings = {
         "text": fingerprint(job.files),
         "tokenizer": job.tokenizer.settings["hash"],
         **{name: getattr(config, name) for name in SETTINGS},
     }
     job_file = job.output_dir / JOB_FILE
-    # One look: another part of the job may write its job.json (a hidden file until it is whole) meanwhile.
-    there = [path.name for path in job.output_dir.iterdir()] if job.output_dir.is_dir() else None
-    if there and JOB_FILE in there and not config.overwrite_output_dir:
-        begun = read_json(job_file)
-        for name, value in wanted.items():
-            if begun.get(name) != value:
+    # Listed once: another process may be writing job.json (a hidden file until complete).
+    existing = [path.name for path in job.output_dir.iterdir()] if job.output_dir.is_dir() else None
+    if existing and JOB_FILE in existing and not config.overwrite_output_dir:
+        previous = read_json(job_file)
+        for name, value in settings.items():
+            if previous.get(name) != value:
                 raise UserError(
-                    f"output_dir {config.output_dir} holds shards made with {name} "
-                    f"{begun.get(name)}, not {value}; give another folder, or "
+                    f"output_dir {config.output_dir} holds shards with {name} "
+                    f"{previous.get(name)}, not {value}; give another folder, or "
                     "--overwrite_output_dir to delete them"
                 )
         return
-    if there is None or any(name[0] != "." for name in there):
+    if existing is None or any(name[0] != "." for name in existing):
         inputs = [config.vocab_file, *(file.path for file in job.files)]
         fresh_output_dir(job.output_dir, config.overwrite_output_dir, inputs, WRITTEN)
     else:
         write_marker(job.output_dir, WRITTEN)
-    write_json(job_file, wanted)
+    write_json(job_file, settings)
 
 
-def _make(job, numbers, workers):
+def _write_shards(job: CorpusJob, numbers: list[int], workers: int) -> float:
+    """Write shards; returns the seconds it took."""
     progress = Progress(sum(map(job.size, numbers)))
-    made = 0
+    written = 0
     try:
-        for _ in make_shards(job, numbers, workers, progress.update):
-            made += 1
+        for _ in write_shards(job, numbers, workers, progress.update):
+            written += 1
     except KeyboardInterrupt:
         progress.close()
         raise Interrupted(
-            f"interrupted; {made} of {len(numbers)} shards were finished and are kept: "
-            "the same command makes the others"
+            f"interrupted; {written} of {len(numbers)} shards were finished and are kept: "
+            "run the same command again to resume"
         ) from None
     except OSError as error:
         raise UserError(
-            f"{error.filename or job.output_dir}: {error.strerror or error}; the shards that are "
-            "finished are kept: the same command makes the others"
+            f"{error.filename or job.output_dir}: {error.strerror or error}; finished shards "
+            "are kept: run the same command again to resume"
         ) from None
     progress.close()
-    if made:
+    if written:
         print(
             f"{progress.total / 1e6:,.1f} MB of text in {progress.seconds:,.1f} s: "
-            f"{progress.rate / 1e6:.2f} MB/s, workers: {min(workers, made)}"
+            f"{progress.rate / 1e6:.2f} MB/s, workers: {min(workers, written)}"
         )
     return progress.seconds
 
 
-def _sum(notes, name):
+def _sum(notes: list[dict], name: str) -> int:
     return sum(note[name] for note in notes)
 
 
-def _write_manifest(job, config, notes):
-    totals = {name: _sum(notes, name) for name in FACTS}
+def _write_manifest(job: CorpusJob, config: "PrepareCorpusConfig", notes: list[dict]) -> dict:
+    totals = {name: _sum(notes, name) for name in COUNTS}
     if not totals["rows"]:
         raise UserError(f"{config.input} holds no text")
     share = unk_share(totals)
     check_unknown(share, config.input, config.vocab_file)
-    files = {job.stem(note["shard"]): _entry(note) for note in notes if note["rows"]}
+    files = {job.stem(note["shard"]): _file_entry(note) for note in notes if note["rows"]}
     manifest = {
         "task": "corpus",
         **{name: getattr(config, name) for name in SETTINGS},
@@ -212,33 +218,32 @@ def _write_manifest(job, config, notes):
     return manifest
 
 
-def _entry(note):
-    numbers = {name: note[name] for name in (*FACTS, "longest")}
+def _file_entry(note: dict) -> dict:
     return {
         "file": note["file"],
-        **numbers,
+        **{name: note[name] for name in (*COUNTS, "longest")},
         "unk_share": round(unk_share(note), 6),
         "bad_lines": note["bad_lines"],
     }
 
 
-def _summary(manifest, output_dir):
+def _summary(manifest: dict, output_dir: Path) -> str:
     files, empty = len(manifest["files"]), manifest["num_shards"] - len(manifest["files"])
     lines = [
-        f"{manifest['max_seq_length']} tokens a row, {manifest['dataset_type']} in {output_dir}: "
+        f"{manifest['max_seq_length']} tokens per row, {manifest['dataset_type']} in {output_dir}: "
         f"{files} file{'s' * (files > 1)}",
         f"{manifest['documents']:,} documents, {manifest['rows']:,} rows of "
         f"{manifest['tokens'] / manifest['rows']:.1f} tokens, {manifest['unk_share']:.2%} [UNK]"
-        + (f" beside {manifest['marked']:,} <unk> of the text" if manifest["marked"] else ""),
+        + (f" besides {manifest['marked']:,} <unk> in the text" if manifest["marked"] else ""),
     ]
     if empty:
         lines.append(
-            f"{empty} of {manifest['num_shards']} shards have no text and no file: there are too "
-            "few documents"
+            f"{empty} of {manifest['num_shards']} shards have no text and no file: the corpus has too few "
+            "documents"
         )
     if manifest["skipped"]:
         lines.append(
-            f"{manifest['skipped']:,} malformed lines were left out; {MANIFEST_FILE} lists the "
-            "first of each shard"
+            f"{manifest['skipped']:,} malformed lines were skipped; {MANIFEST_FILE} lists the first of each "
+            "shard"
         )
     return "\n".join(lines)

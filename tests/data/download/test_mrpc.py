@@ -41,7 +41,7 @@ def test_mrpc_is_made_of_microsofts_files(site, monkeypatch, tmp_path, capsys):
     assert len(texts["train"]) == 24 and below(tmp_path) == [f"data/MRPC/{n}.tsv" for n in sorted(texts)]
     found = read_examples(folder / "dev.tsv", TASKS["MRPC"]).examples
     assert [(row.text_a, row.label) for row in found] == [('He said "no 3.', "1"), ('He said "no 20.', "0")]
-    assert not read_examples(folder / "test.tsv", TASKS["MRPC"], split="test").labelled
+    assert not read_examples(folder / "test.tsv", TASKS["MRPC"], split="test").labeled
 
 
 def test_mrpc_without_glues_list(site, monkeypatch, tmp_path, capsys):

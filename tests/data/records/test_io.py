@@ -189,7 +189,7 @@ def test_a_truncated_or_orphaned_mindrecord_file(tmp_path):
     with pytest.raises(UserError, match="train.mindrecord (cannot be read|is no readable MindRecord file)"):
         read_records(path, "mindrecord")
     (tmp_path / "train.mindrecord.db").unlink()
-    with pytest.raises(UserError, match="its index train.mindrecord.db is not beside it"):
+    with pytest.raises(UserError, match="its index train.mindrecord.db is missing"):
         read_records(path, "mindrecord")
 
 
@@ -222,7 +222,7 @@ MISFITS = {
     ),
     "label": (
         {"input_ids": [1, 2], "input_mask": [1, 1], "segment_ids": [0, 0], "label_ids": [0, 1, 0]},
-        "label_ids holds 3 values a row",
+        "label_ids holds 3 values per row",
     ),
 }
 
@@ -254,7 +254,7 @@ def test_folders_that_were_prepared_otherwise(tmp_path, what, values):
         manifest = {what: value, "files": {"train": {"file": "train.tfrecord", "rows": 3}}}
         (folder / "manifest.json").write_text(json.dumps(manifest))
     assert read_records(f"{folders[0]},{folders[1]}", split="train").rows == 6
-    with pytest.raises(UserError, match=f"{folders[0]} and in {folders[2]} have not the same {what}"):
+    with pytest.raises(UserError, match=f"{folders[0]} and in {folders[2]} do not have the same {what}"):
         read_records(f"{folders[0]},{folders[2]}", split="train")
     write_records(folders[1] / "train.tfrecord", table_of(2), "tfrecord")
     with pytest.raises(UserError, match="b/train.tfrecord holds 2 rows where 3 were written"):
@@ -301,7 +301,7 @@ def test_labels_against_the_task():
     check_labels(table, TASKS["SST-2"], "here")
     for number in (np.nan, np.inf):
         table.labels, table.manifest = np.full(9, number, np.float32), None
-        with pytest.raises(UserError, match="here holds labels that are no finite numbers"):
+        with pytest.raises(UserError, match="here holds labels that are not finite"):
             check_labels(table, TASKS["STS-B"], "here")
     table.labels = None
     with pytest.raises(UserError, match="here has no label_ids"):

@@ -34,7 +34,7 @@ def contents(found):
 @pytest.mark.parametrize("text", [PLAIN, TABS])
 def test_blanks_or_tabs_two_columns_or_more(tmp_path, text):
     found = read_sentences(written(tmp_path, text), ANY)
-    assert contents(found) == [(sentence.words, sentence.tags) for sentence in EXPECTED] and found.labelled
+    assert contents(found) == [(sentence.words, sentence.tags) for sentence in EXPECTED] and found.labeled
 
 
 def test_lines_are_counted_and_separators_inside_a_word_are_no_lines(tmp_path):
@@ -50,15 +50,15 @@ def test_blanks_beyond_ascii_belong_to_words(tmp_path):
         (("10\u00a0000", "\u3000"), ("B-NUM", "O")),
         (("Ann", "\u3000", "to"), ("B-PER", "O", "O")),
     ]
-    with pytest.raises(UserError, match='line 2: "\u00a0" stands alone'):
+    with pytest.raises(UserError, match='line 2: "\u00a0" has no tag'):
         read_sentences(written(tmp_path, "Ann O\n\u00a0\n"), ANY)
     assert list(read_words(io.BytesIO("Ann\n\u00a0\n".encode()), "input")) == [("Ann", "\u00a0")]
 
 
 BROKEN = {
-    "alone": ("Ann B-PER\nleft\n", 'line 2: "left" stands alone'),
-    "tag": ("Ann B-PER\n\nleft S-PER\n", 'line 3: "S-PER" is no BIO tag'),
-    "unknown": ("Ann B-DAY\n", 'line 1: the tag "B-DAY" is unknown; known are B-LOC'),
+    "alone": ("Ann B-PER\nleft\n", 'line 2: "left" has no tag'),
+    "tag": ("Ann B-PER\n\nleft S-PER\n", 'line 3: "S-PER" is not a BIO tag'),
+    "unknown": ("Ann B-DAY\n", 'line 1: unknown tag "B-DAY"; known tags are B-LOC'),
     "first": ("Ann I-PER\n", "line 1: I-PER follows neither B-PER nor I-PER .--on_bad_row skip reads"),
     "type": ("Ann B-LOC\nLee I-PER\n", "line 2: I-PER follows"),
     "outside": ("Ann B-PER\nand O\nLee I-PER\n", "line 3: I-PER follows"),
@@ -81,7 +81,7 @@ def test_bad_lines_skipped_and_repaired(tmp_path):
         (("Ann", "Lee", "in", "York"), ("B-PER", "I-PER", "O", "B-LOC")),
         (("Paris",), ("B-LOC",)),
     ]
-    assert found.bad_rows == [{"line": 6, "reason": '"Bob" stands alone, a word and its tag belong there'}]
+    assert found.bad_rows == [{"line": 6, "reason": '"Bob" has no tag; give a word and its tag'}]
     assert [note["line"] for note in found.repaired] == [1, 4]
     assert found.repaired[0]["reason"] == "I-PER follows neither B-PER nor I-PER, read as B-PER"
 
@@ -96,8 +96,8 @@ def test_the_first_sentences_and_none(tmp_path):
 
 def test_a_test_file_may_have_words_alone(tmp_path):
     found = read_sentences(written(tmp_path, "Ann\nleft\n\nParis\n"), NAMES, split="test")
-    assert contents(found) == [(("Ann", "left"), None), (("Paris",), None)] and not found.labelled
-    assert read_sentences(written(tmp_path, PLAIN), ANY, split="test").labelled
+    assert contents(found) == [(("Ann", "left"), None), (("Paris",), None)] and not found.labeled
+    assert read_sentences(written(tmp_path, PLAIN), ANY, split="test").labeled
 
 
 def test_words_alone_for_prediction():

@@ -100,7 +100,7 @@ def test_through_record_files(tokenizer, tmp_path, form):
 
 def test_labels_of_another_task_are_refused(tokenizer):
     table, _counts = encode_sentences(SENTENCES, tokenizer, TASK, 16)
-    with pytest.raises(UserError, match="here holds a label for each token, but SST-2 is a class"):
+    with pytest.raises(UserError, match="here holds token labels, but SST-2 is a class"):
         check_labels(table, TASKS["SST-2"], "here")
     whole = TokenizedDataset.from_flat(
         table.tokens, table.tokens * 0, table.lengths, np.zeros(4, np.int32), 16

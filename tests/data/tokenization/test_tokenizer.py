@@ -189,9 +189,9 @@ def test_wrong_vocabularies(tmp_path):
 @pytest.mark.parametrize(
     "name, content, complaint",
     [
-        ("tokenizer.json", [], "tokenizer.json: a table of keys belongs there"),
-        ("tokenizer_config.json", [], "tokenizer_config.json: a table of keys belongs there"),
-        ("tokenizer_config.json", {"do_lower_case": "yes"}, "do_lower_case 'yes' has to be true or false"),
+        ("tokenizer.json", [], "tokenizer.json is not a JSON object"),
+        ("tokenizer_config.json", [], "tokenizer_config.json is not a JSON object"),
+        ("tokenizer_config.json", {"do_lower_case": "yes"}, "do_lower_case 'yes' is not true or false"),
     ],
 )
 def test_files_of_another_kind_beside_a_vocabulary(tmp_path, name, content, complaint):

@@ -278,7 +278,7 @@ def test_bad_text(tmp_path, vocab, workers):
     running = start(vocab, tmp_path / "wiki.json", tmp_path / "out", *flags)
     assert running.communicate()[1].strip() == (
         f"error: {tmp_path}/wiki.json, line 800: not valid JSON (Expecting property name enclosed in double "
-        "quotes) (--on_bad_line skip leaves such lines out)"
+        "quotes) (--on_bad_line skip skips such lines)"
     )
     assert running.returncode == 2
     manifest = prepare(vocab, tmp_path / "wiki.json", tmp_path / "other", *flags[2:], "--on_bad_line", "skip")
