@@ -172,7 +172,8 @@ def _check_class(task: TaskSpec, label: str) -> None:
     # A task whose labels have not been collected yet accepts any.
     if task.labels and label not in task.labels:
         raise BadRow(
-            f'label "{label[:40]}" is unknown to {task.name}, whose labels are {join_names(task.labels, SHOWN)}'
+            f'label "{label[:40]}" is unknown to {task.name}, whose labels are '
+            f"{join_names(task.labels, SHOWN)}"
         )
 
 

@@ -58,7 +58,7 @@ def test_train_and_dev_of_mrpc_are_of_one_draw(site, monkeypatch, tmp_path, caps
     dev = (folder / "dev.tsv").read_text()
     (folder / "dev.tsv").unlink()
     del site.files["mrpc_dev_ids.tsv"]
-    assert "data/MRPC/train.tsv is not the one that belongs to the dev.tsv" in refused(site, capsys, "MRPC")
+    assert "data/MRPC/train.tsv does not belong to the dev.tsv" in refused(site, capsys, "MRPC")
     assert not (folder / "dev.tsv").exists()
     offer_microsoft(site, monkeypatch)
     fetch(site, "MRPC")
@@ -69,7 +69,7 @@ def test_train_and_dev_of_mrpc_are_of_one_draw(site, monkeypatch, tmp_path, caps
     "changes, complaint",
     [
         ({"msr_paraphrase_train.txt": b"a\tb\n"}, "is not Microsoft's file"),
-        ({"msr_paraphrase_test.txt": HEADER.encode() + b"1\t2\t3\n"}, "line 2: 3 columns where 5 belong"),
+        ({"msr_paraphrase_test.txt": HEADER.encode() + b"1\t2\t3\n"}, "line 2: 3 columns instead of 5"),
         ({"msr_paraphrase_test.txt": b"\xff\xfe"}, "is not UTF-8"),
         ({"mrpc_dev_ids.tsv": b"7\t7\n"}, "names no row"),
     ],

@@ -63,5 +63,5 @@ def test_written_files(tmp_path):
 
 def test_too_many_rows_are_refused(monkeypatch):
     monkeypatch.setattr(sample_ner, "TEMPLATES", ("always so .",))
-    with pytest.raises(UserError, match="fewer than 2 different sentences"):
+    with pytest.raises(UserError, match="fewer than 2 distinct sentences"):
         sample_sentences(1, 2)

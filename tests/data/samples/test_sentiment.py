@@ -93,5 +93,5 @@ def test_a_sentence_is_a_function_of_its_draws():
 
 def test_too_many_rows_are_refused(monkeypatch):
     monkeypatch.setattr(sample_task, "sentence", lambda draw, label: f"always {label}")
-    with pytest.raises(UserError, match="fewer than 10 different sentences"):
+    with pytest.raises(UserError, match="fewer than 10 distinct sentences"):
         sample_rows(1, 10)

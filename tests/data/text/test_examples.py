@@ -142,9 +142,18 @@ def test_bad_json(tmp_path, line, complaint):
 
 
 NESTED = {
-    "text in a list": ('{"sentence": ["a", "b"], "label": 1}', "sentence is a list or an object instead of a string"),
-    "text in an object": ('{"sentence": {}, "label": 1}', "sentence is a list or an object instead of a string"),
-    "label in a list": ('{"sentence": "a", "label": [1]}', "label is a list or an object instead of a string"),
+    "text in a list": (
+        '{"sentence": ["a", "b"], "label": 1}',
+        "sentence is a list or an object instead of a string",
+    ),
+    "text in an object": (
+        '{"sentence": {}, "label": 1}',
+        "sentence is a list or an object instead of a string",
+    ),
+    "label in a list": (
+        '{"sentence": "a", "label": [1]}',
+        "label is a list or an object instead of a string",
+    ),
     "half a pair": ('{"sentence": "a \\ud83d", "label": 1}', "a text contains a lone surrogate"),
 }
 
@@ -177,7 +186,9 @@ def test_a_quotation_mark_that_stays_open_takes_no_rows_along(tmp_path):
     for text in (rows, rows + '1,"e"\n'):  # never closed, or by the next one
         path = written(tmp_path, "train.csv", text)
         for on_bad_row in ("error", "skip"):
-            with pytest.raises(UserError, match="train.csv, line 3: the quotation mark opened here is not properly closed"):
+            with pytest.raises(
+                UserError, match="train.csv, line 3: the quotation mark opened here is not properly closed"
+            ):
                 read_examples(path, TASKS["SST-2"], on_bad_row)
 
 

@@ -93,7 +93,7 @@ def test_sentences_are_drawn_as_they_come(tmp_path, vocabulary, capsys):
     file = tmp_path / "names.txt"
     file.write_text("baba B-PER\n\nbade O\n\n" * 10)
     prepare(tmp_path / "records", vocabulary, train_file=file, output_mode="token_classification")
-    assert "2 rows of " in (said := capsys.readouterr().out) and "split_seed 1, drawn at random)" in said
+    assert "2 rows of " in (said := capsys.readouterr().out) and "split_seed 1, random)" in said
 
 
 def test_scores(tmp_path, vocabulary):
@@ -121,7 +121,7 @@ def test_rows_on_both_sides_are_counted(tmp_path, vocabulary, task_file, capsys)
     file = tmp_path / "reviews_aug.csv"
     file.write_bytes((tmp_path / "reviews.csv").read_bytes())
     prepare(tmp_path / "both", vocabulary, task_file=task_file, train_file=file)
-    assert "note: 12 of the 12 rows of dev are rows of train too, word for word" in capsys.readouterr().out
+    assert "note: 12 of the 12 rows of dev are also rows of train, word for word" in capsys.readouterr().out
 
 
 def test_augmented_rows_never_reach_dev(tmp_path, vocabulary, task_file, capsys):
@@ -146,15 +146,21 @@ def test_augmented_rows_never_reach_dev(tmp_path, vocabulary, task_file, capsys)
 
 
 CASES = {
-    "flag of an own task": (["--task_name", "SST-2", "--label_column", "x"], "--label_column is for a task"),
-    "folder": (["--text_columns", "review", "--data_dir", "."], "--data_dir is for GLUE's tasks"),
+    "flag of an own task": (
+        ["--task_name", "SST-2", "--label_column", "x"],
+        "--label_column is for a custom task",
+    ),
+    "folder": (["--text_columns", "review", "--data_dir", "."], "--data_dir is for GLUE tasks"),
     "no task": ([], "--task_name is required: a GLUE task or sample; or --text_columns"),
     "no rows": (["--text_columns", "review"], "train_file is required"),
     "dev alone": (["--text_columns", "review", "--dev_file", "reviews.csv"], "dev_file alone is not enough"),
     "absent": (["--text_columns", "review", "--train_file", "none.csv"], "none.csv does not"),
     "absent task": (["--task_file", "none.yaml"], "none.yaml cannot be read: No such file"),
     "column": (["--train_file", "reviews.csv", "--text_columns", "text"], "the header lacks text"),
-    "form": (["--train_file", "reviews.xlsx", "--text_columns", "review"], "does not end with .tsv, .csv"),
+    "form": (
+        ["--train_file", "reviews.xlsx", "--text_columns", "review"],
+        "has no supported suffix; name it .tsv, .csv",
+    ),
     "below a file": (
         ["--task_file", "reviews.yaml", "--output_dir", "other.csv/out"],
         "output_dir other.csv/out is below other.csv, which is a file",

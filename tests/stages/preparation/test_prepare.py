@@ -18,8 +18,8 @@ from src.data.samples.sentiment import (
     INTENSIFIERS,
     KEEPING,
     OPENERS,
+    REVERSING,
     TAILS,
-    TURNING,
     VERBS,
     WHOLES,
 )
@@ -41,7 +41,7 @@ def pieces():
         *OPENERS,
         *TAILS,
         *KEEPING,
-        *TURNING,
+        *REVERSING,
         *CONTRAST,
         *AGREEMENT,
         *(word for group in (ADJECTIVES, VERBS) for words in group.values() for word in words),

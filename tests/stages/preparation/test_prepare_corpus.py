@@ -193,20 +193,20 @@ def test_a_finished_shard_is_kept_and_a_torn_one_made_again(tmp_path, vocab, cap
     prepare(vocab, text, out, *flags)
     assert contents(out) == whole and kept.stat().st_ino == before[kept]
     assert unnoted.stat().st_ino != before[unnoted]
-    assert "1 of 4 shards are finished already" in capsys.readouterr().out
+    assert "1 of 4 shards are already finished" in capsys.readouterr().out
     assert not list((out / "shards").glob("*.part"))
 
 
 def test_another_job_in_the_same_folder(tmp_path, vocab):
     text, out = write_plain(tmp_path / "a.txt", documents(20)), tmp_path / "out"
     prepare(vocab, text, out)
-    with pytest.raises(UserError, match="holds shards made with seed 1, not 2; give another folder"):
+    with pytest.raises(UserError, match="holds shards with seed 1, not 2; give another folder"):
         prepare(vocab, text, out, "--seed", 2)
     write_plain(text, documents(21))
-    with pytest.raises(UserError, match="holds shards made with text"):
+    with pytest.raises(UserError, match="holds shards with text"):
         prepare(vocab, text, out)
     assert prepare(vocab, text, out, "--overwrite_output_dir")["documents"] == 21
-    with pytest.raises(UserError, match="would delete what the other parts"):
+    with pytest.raises(UserError, match="would delete the shards of the other"):
         prepare(vocab, text, out, "--overwrite_output_dir", "--shard_count", 2)
     (tmp_path / "mine" / "letters").mkdir(parents=True)
     with pytest.raises(UserError, match="is not empty"):
@@ -239,8 +239,8 @@ WRONG = {
     "--masked_lm_prob -0.1": "masked_lm_prob -0.1 .command line. must be between 0 and 1",
     "--num_shards 0": "num_shards 0 .command line. must be above 0",
     "--epochs_to_generate 0": "above 0",
-    "--shard_count 9": "shard_count 9 is out of range; give 8 at most",
-    "--shard_index 1": "shard_index 1 is out of range; give 0 at most",
+    "--shard_count 9": "shard_count 9 is out of range; give at most 8",
+    "--shard_index 1": "shard_index 1 is out of range; give at most 0",
     "--seed -1": "0 or more",
     "--text_format jsonl": 'did you mean "json"',
     "--nmu_shards 4": 'did you mean "--num_shards"',
@@ -265,7 +265,7 @@ def test_a_wrong_vocabulary_stops_the_run_at_once(tmp_path, vocab):
 def test_output_and_input_are_kept_apart(tmp_path, vocab):
     write_plain(tmp_path / "a.txt", documents(2))
     for out in (tmp_path, tmp_path / "out"):
-        with pytest.raises(UserError, match="lie within each other"):
+        with pytest.raises(UserError, match="overlap; give a separate folder"):
             prepare(vocab, tmp_path, out)
 
 
@@ -338,7 +338,7 @@ def test_interrupted(tmp_path, vocab, long_text, workers):
     os.killpg(running.pid, signal.SIGINT)
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130 and "Traceback" not in said
-    assert "shards were finished and are kept: the same command makes the others" in said
+    assert "shards were finished and are kept: run the same command again to resume" in said
 
 
 def test_a_killed_worker(tmp_path, vocab, long_text):
