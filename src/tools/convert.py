@@ -1,4 +1,4 @@
-"""python -m src.tools.convert: convert weights between PyTorch, TensorFlow, Hugging Face and MindSpore."""
+"""python -m src.tools.convert: convert PyTorch, TensorFlow or MindSpore weights to a model folder."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from ..errors import run_main
 
 @dataclasses.dataclass(frozen=True)
 class ConvertConfig:
-    """Convert weights of any supported format to a model folder of this project, Hugging Face or a .ckpt."""
+    """Convert weights of any supported format to a model folder or a MindSpore checkpoint."""
 
     input: str = required_flag(
         "model folder or weight file (.safetensors, pytorch_model.bin, .ckpt, TensorFlow)"

@@ -59,6 +59,15 @@ def test_an_equivalent_json_file(tmp_path):
     assert as_json == custom_task(written(tmp_path, YAML), {})
 
 
+@pytest.mark.parametrize("name", ["my_task.yaml", "my_task.json"])
+def test_values_are_kept_as_text(tmp_path, name):
+    """Numbers as written, the surrogate pairs with which JSON escapes characters beyond 16 bits."""
+    text = '{"train_file": "a.csv", "text_columns": "b",\n'
+    text += '"labels": [1e5, 0x10, "caf\\u00e9", "\\ud83d\\ude00", "null"]}'
+    own = custom_task(written(tmp_path, text, name), {})
+    assert own.labels == ("1e5", "0x10", "café", "\U0001f600", "null")
+
+
 def test_flags_override_the_file_except_for_the_rows_to_split(tmp_path):
     given = {"label_column": "stars", "task_name": "other", "train_file": "augmented.csv"}
     own = custom_task(written(tmp_path, YAML), given)
@@ -169,6 +178,10 @@ def test_bad_task_files(tmp_path, text, complaint):
         (
             '{"labels": ["a", "b"],\n "labels": ["c", "d"]}',
             "line 2: duplicate key labels, first given in line 1",
+        ),
+        (
+            '{"train_file": "a.csv",\n "labels": ["a", null]}',
+            "line 2: labels must be .* quote true, false and null",
         ),
         ('["train_file"]', "is not a task file; it must be a mapping"),
     ],
