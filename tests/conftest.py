@@ -1,21 +1,28 @@
-"""What every test needs: the skip of tests whose reference is absent, and the tiny models they share."""
+"""Shared fixtures; skips tests that need torch and transformers where these are not installed."""
+
+from __future__ import annotations
 
 import importlib.util
 import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests import tiny
 
+if TYPE_CHECKING:
+    from src.train.device import Device
+
 REFERENCES = ("torch", "transformers")
 
 
-def pytest_configure():
-    # Started in the background of a script the tests, and all that they start, would be deaf to Ctrl+C.
+def pytest_configure() -> None:
+    # Shells start background jobs with SIGINT ignored, and subprocesses inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = [name for name in REFERENCES if importlib.util.find_spec(name) is None]
     if not missing:
         return
@@ -26,8 +33,8 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def graph_mode():
-    """MindSpore in graph mode on the CPU, as the stages run it."""
+def graph_mode() -> Device:
+    """Set MindSpore to graph mode on the CPU, as the stages do."""
     from src.config.data_config import DeviceConfig
     from src.train.device import select_device
 
@@ -35,13 +42,13 @@ def graph_mode():
 
 
 @pytest.fixture(scope="session")
-def vocabulary(tmp_path_factory):
-    """A folder with the tokenizer files of the tiny vocabulary."""
+def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the tokenizer files of the tiny vocabulary."""
     return tiny.write_vocabulary(tmp_path_factory.mktemp("vocabulary"))
 
 
 @pytest.fixture(scope="session")
-def sst2(tmp_path_factory, vocabulary):
+def sst2(tmp_path_factory: pytest.TempPathFactory, vocabulary: Path) -> Path:
     """SST-2 records of 40 training and 13 evaluation rows."""
     texts = {"train": tiny.single_rows(40, 1), "dev": tiny.single_rows(13, 2)}
     return tiny.prepare_task(tmp_path_factory.mktemp("sst2"), vocabulary, "SST-2", texts)

@@ -1,10 +1,10 @@
-"""Stand-ins for the CUDA libraries, with which MindSpore compiles graphs for a GPU that is not there.
+"""Stub CUDA libraries, with which MindSpore compiles graphs for a GPU on machines without one.
 
-MindSpore's wheel carries its GPU plugin. For each CUDA library that the plugin links to, `write_libraries`
-writes a shared library with every symbol that the plugin leaves undefined; memory calls go to the host. So
-the plugin loads, runs its own passes over a graph and selects its kernels: a graph with an operator or a type
-that has no GPU kernel, or that a GPU pass breaks, fails as it would on a device. Nothing is computed, so that
-numbers, memory, speed and NCCL are not shown.
+MindSpore's wheel contains its GPU plugin. For each CUDA library that the plugin links to, `write_libraries`
+builds a shared library that defines every symbol the plugin imports; memory calls use host memory. The plugin
+loads, runs its graph passes and selects kernels: a graph with an operator or a type that has no GPU kernel,
+or that a GPU pass breaks, fails as on a real device. Nothing is computed: numerical results, memory, speed
+and NCCL are not tested.
 """
 
 import collections
@@ -24,7 +24,7 @@ VERSIONED = {
 }
 RUNTIME, DRIVER = "libcudart.so.11.0", "libcuda.so.1"
 TOOLS = ("gcc", "nm")
-# What the plugin calls before any kernel runs. Numbers in cudaGetDeviceProperties are offsets of CUDA 11's
+# Calls of the plugin before any kernel runs. cudaGetDeviceProperties writes to offsets of CUDA 11's
 # cudaDeviceProp: a device of compute capability 8.0 with 4 GB.
 RUNTIME_SOURCE = r"""
 #include <stdlib.h>
@@ -70,17 +70,17 @@ int cudaGetDeviceProperties(char *p, int d) {
 """
 
 
-def missing_tools():
-    """Those of TOOLS that this machine lacks."""
+def missing_tools() -> list[str]:
+    """Return the TOOLS that are not installed."""
     return [tool for tool in TOOLS if shutil.which(tool) is None]
 
 
-def write_libraries(folder):
-    """Write a CUDA_HOME of stand-ins; returns the environment variables that make MindSpore load it."""
-    # Sources lie apart: MindSpore reads versions off every file name beside the libraries.
+def write_libraries(folder: Path) -> dict[str, str]:
+    """Build a CUDA_HOME of stubs; returns the environment variables that make MindSpore load it."""
+    # Sources go to another folder: MindSpore parses versions from all file names next to the libraries.
     libraries, tools, sources = folder / "lib64", folder / "bin", folder / "sources"
-    for place in (libraries, tools, sources):
-        place.mkdir(parents=True)
+    for subfolder in (libraries, tools, sources):
+        subfolder.mkdir(parents=True)
     for library, names in _undefined_symbols().items():
         _compile(libraries / library, sources / f"{library}.c", names)
     compiler = tools / "nvcc"
@@ -91,11 +91,13 @@ def write_libraries(folder):
     return {"CUDA_HOME": str(folder), "LD_LIBRARY_PATH": str(libraries)}
 
 
-def _undefined_symbols():
-    """{library: names} that the plugin asks for."""
-    plugins = Path(importlib.util.find_spec("mindspore").origin).parent / "lib" / "plugin"
-    wanted = collections.defaultdict(set)
-    wanted[DRIVER] |= {"cuInit", "cuDriverGetVersion", "cuDeviceGetCount"}
+def _undefined_symbols() -> dict[str, set[str]]:
+    """Return {library: names of the symbols that the plugin imports}."""
+    spec = importlib.util.find_spec("mindspore")
+    assert spec and spec.origin, "MindSpore is not installed"
+    plugins = Path(spec.origin).parent / "lib" / "plugin"
+    symbols: dict[str, set[str]] = collections.defaultdict(set)
+    symbols[DRIVER] |= {"cuInit", "cuDriverGetVersion", "cuDeviceGetCount"}
     for file in (plugins / "libmindspore_gpu.so.11.6", plugins / "gpu" / "libcuda_ops.so.11"):
         command = ["nm", "-D", "--undefined-only", str(file)]
         listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -103,18 +105,18 @@ def _undefined_symbols():
             name, _, version = symbol.partition("@")
             library = version if version.startswith("lib") else _library_of(name)
             if library:
-                wanted[library].add(name)
-    return wanted
+                symbols[library].add(name)
+    return symbols
 
 
-def _library_of(name):
+def _library_of(name: str) -> str | None:
     for prefix, library in VERSIONED.items():
         if name.startswith(prefix):
             return library
     return DRIVER if re.match(r"cu[A-Z]", name) else None
 
 
-def _compile(library, source, names):
+def _compile(library: Path, source: Path, names: set[str]) -> None:
     text = RUNTIME_SOURCE if library.name == RUNTIME else ""
     text += "static char handle[4096];\n"
     for name in sorted(names - set(re.findall(r"^int (\w+)\(", text, re.MULTILINE))):
@@ -129,8 +131,8 @@ def _compile(library, source, names):
     subprocess.run(command, check=True)
 
 
-def _stub(name, library):
-    """C source of a function that succeeds."""
+def _stub(name: str, library: str) -> str:
+    """Return the C source of a function that always succeeds."""
     if library != DRIVER and name.endswith(("GetErrorString", "GetErrorName")):
         return f'const char *{name}(int e) {{ return "stand-in"; }}\n'
     if "Create" in name:

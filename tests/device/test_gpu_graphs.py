@@ -1,4 +1,4 @@
-"""Training graphs compile for GPU; what that shows and what not is in cuda_stand_ins.py."""
+"""Training graphs compile for GPU; cuda_stand_ins.py describes what this does and does not verify."""
 
 import os
 import subprocess
@@ -18,18 +18,18 @@ from mindspore import ops
 ms.set_context(mode=ms.GRAPH_MODE, device_target="GPU")
 
 
-class Product(ms.nn.Cell):
+class MatMul(ms.nn.Cell):
     def construct(self, x):
         return ops.matmul(x, x)
 
 
-Product()(ms.Tensor([[1.0]], ms.bfloat16))
+MatMul()(ms.Tensor([[1.0]], ms.bfloat16))
 """
 
 
 @pytest.fixture(scope="module")
 def cuda(tmp_path_factory):
-    """Environment variables with which MindSpore compiles for a GPU."""
+    """Environment variables that make MindSpore compile for a GPU."""
     if missing_tools():
         pytest.skip(f"needs {' and '.join(missing_tools())}")
     return write_libraries(tmp_path_factory.mktemp("cuda") / "home")
@@ -48,26 +48,26 @@ def model(tmp_path_factory, vocabulary):
     return tiny.write_model(folder, vocabulary, tiny.TINY.replace(**rates))
 
 
-@pytest.mark.parametrize("number_type", ["float32", "float16"])
-def test_fine_tuning_with_dropout(cuda, model, sst2, tmp_path, number_type):
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_fine_tuning_with_dropout(cuda, model, sst2, tmp_path, dtype):
     flags = tiny.flags(
         task_name="SST-2",
         load_pretrained_path=model,
         train_data_dir=sst2,
         eval_data_dir=sst2,
         device_target="GPU",
-        dtype=number_type,
-        compute_type=number_type,
+        dtype=dtype,
+        compute_type=dtype,
         length_buckets="off",
         output_dir=tmp_path / "out",
     )
-    done = compile_only(cuda, "run_finetune.py", *flags)
-    assert "compiled TrainStep for GPU" in done.stdout, done.stderr[-2000:]
+    result = compile_only(cuda, "run_finetune.py", *flags)
+    assert "compiled TrainStep for GPU" in result.stdout, result.stderr[-2000:]
 
 
-def test_an_operator_without_a_gpu_kernel_is_refused(cuda, tmp_path):
-    """The control: were everything accepted, the tests above would show nothing."""
+def test_operator_without_a_gpu_kernel_fails(cuda, tmp_path):
+    """Negative control: the stubs do not accept everything."""
     (tmp_path / "control.py").write_text(CONTROL)
-    done = compile_only(cuda, tmp_path / "control.py")
-    assert done.returncode == 1 and "compiled" not in done.stdout
-    assert "MatMul" in done.stderr
+    result = compile_only(cuda, tmp_path / "control.py")
+    assert result.returncode == 1 and "compiled" not in result.stdout
+    assert "MatMul" in result.stderr

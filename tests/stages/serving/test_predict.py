@@ -61,7 +61,7 @@ def expected(folder, pairs):
 @pytest.mark.parametrize("kind", ["weights", "onnx", "mindir"])
 def test_each_kind_of_folder_answers_in_order(folders, kind):
     draw = np.random.default_rng(0)
-    texts = [tiny.sentence(draw, tiny.MARKS["0"], longest=14) for _ in range(9)]
+    texts = [tiny.sentence(draw, tiny.MARKS["0"], max_words=14) for _ in range(9)]
     pairs = [(text, None) for text in texts] + [(texts[0], texts[1])]
     classify = Classifier(folders / kind, batch_size=4)
     answers = classify([*texts, (texts[0], texts[1])])
