@@ -9,7 +9,7 @@ from src.distill.network import DistillNetwork
 from src.distill.objective import intermediate_rows, prediction_rows
 from src.model.bert import BertClassifier
 from src.model.layers import Dense
-from src.model.loading import load_strict
+from src.model.state_dict import load_strict
 from src.stages.model.device import setup_device
 from src.stages.training.fit import freeze
 from src.weights.huggingface import write_directory

@@ -83,7 +83,7 @@ def test_any_batch_size_and_bucket_gives_the_same(model, sst2, tmp_path, capsys)
 def test_the_metrics_are_those_of_the_logits(model, sst2, table, tmp_path, capsys):
     from src.config.bert_config import BertConfig
     from src.model.bert import BertClassifier
-    from src.model.loading import load_strict
+    from src.model.state_dict import load_strict
     from src.weights.reader import read_weights
 
     network = BertClassifier(BertConfig.from_json(model / "config.json"))

@@ -24,7 +24,7 @@ def batch(reference):
 def network(graph_mode, reference):
     """A BertClassifier with the stored weights, in evaluation mode."""
     from src.model.bert import BertClassifier
-    from src.model.loading import load_strict
+    from src.model.state_dict import load_strict
 
     network = BertClassifier(tiny.TINY)
     weights = {name.removeprefix("weight/"): a for name, a in reference.items() if name.startswith("weight/")}

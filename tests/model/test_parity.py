@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from src.model.bert import BertClassifier
-from src.model.loading import load_strict
-from src.model.state_dict import weight_arrays
+from src.model.state_dict import load_strict, weight_arrays
 from src.weights.huggingface import write_directory
 from src.weights.reader import read_weights
 from tests import tiny
@@ -123,7 +122,7 @@ def test_the_real_minilm(tmp_path):
     folder = tiny.minilm_folder()
     config = BertConfig.from_json(folder / "config.json").replace(labels=("0", "1"))
     network = BertClassifier(config)
-    new = load_strict(network, read_weights(folder).arrays, folder, fresh=("classifier.",))
+    new = load_strict(network, read_weights(folder).arrays, folder, optional=("classifier.",))
     assert new == ["classifier.bias", "classifier.weight"]
     network.set_train(False)
     batch = tiny.token_batch(config, rows=4, length=24)

@@ -12,8 +12,7 @@ from src.infer.onnx.bert import bert_model
 from src.infer.onnx.session import OnnxModel
 from src.infer.predictor import predictor
 from src.model.bert import BertClassifier
-from src.model.loading import load_strict
-from src.model.state_dict import weight_arrays
+from src.model.state_dict import load_strict, weight_arrays
 from src.weights.huggingface import drop_unused_pooler, expected_shapes, infer_labels
 from tests import tiny
 

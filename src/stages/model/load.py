@@ -8,7 +8,7 @@ from ...config.quantization import is_range
 from ...config.student_config import RATES, with_rates
 from ...errors import UserError, join_names
 from ...model.bert import BertClassifier, BertEncoder
-from ...model.loading import load_strict
+from ...model.state_dict import load_strict
 from ...weights.huggingface import drop_projection, drop_unused_pooler, infer_labels, tokenizer_files
 from ...weights.reader import read_weights
 from .quantization import align_ranges, check_ranges, layers_for
@@ -88,7 +88,7 @@ def classifier_from(files, task, device, log, fresh_head=False, **changes):
     network = BertClassifier(config, layers_for(config, device))
     if "quantization" in changes:
         arrays = align_ranges(arrays, network)
-    load_strict(network, arrays, files.source, fresh=(HEAD,) if order is None else ())
+    load_strict(network, arrays, files.source, optional=(HEAD,) if order is None else ())
     if "quantization" not in changes:
         check_ranges(network, files.source)
     return network, config

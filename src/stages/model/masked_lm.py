@@ -4,8 +4,8 @@ import numpy as np
 
 from ...config.bert_config import BertConfig
 from ...errors import UserError
-from ...model.loading import load_strict
 from ...model.masked_lm import BertMaskedLM
+from ...model.state_dict import load_strict
 from ...weights.reader import MASKED_LM_HEAD, read_weights
 from .load import ModelFiles
 
@@ -51,5 +51,5 @@ def masked_lm_from(files, device):
     )
     kept = {name: array for name, array in files.arrays.items() if name.startswith(("bert.", MASKED_LM_HEAD))}
     network = BertMaskedLM(config, device.layers)
-    load_strict(network, kept, files.source, fresh=(POOLER,))
+    load_strict(network, kept, files.source, optional=(POOLER,))
     return network.set_train(False)

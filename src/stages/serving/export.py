@@ -14,7 +14,7 @@ from ...infer.onnx.int8 import layers_of
 from ...infer.onnx.session import count_products
 from ...infer.predictor import LogitsCell
 from ...model.bert import BertClassifier
-from ...model.loading import load_strict
+from ...model.state_dict import load_strict
 from ...output_dir import atomic_output_dir, check_output_dir
 from ...weights.huggingface import MODEL_FILES, drop_projection, without_ranges, write_beside
 from ..model import load

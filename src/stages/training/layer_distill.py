@@ -5,7 +5,7 @@ from ...distill.network import DistillNetwork
 from ...distill.objective import intermediate_rows
 from ...errors import UserError
 from ...model.layers import Dense
-from ...model.loading import load_strict
+from ...model.state_dict import load_strict
 from .fit import train_phase
 from .teacher import attach_teacher
 

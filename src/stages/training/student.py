@@ -3,7 +3,7 @@
 from ...config.student_config import check_architecture, fresh_student
 from ...errors import UserError
 from ...model.bert import BertClassifier
-from ...model.loading import load_strict
+from ...model.state_dict import load_strict
 from ...weights.huggingface import without_ranges
 from ..model import load
 from ..model.quantization import refuse_quantized
@@ -86,4 +86,4 @@ def _copy_teacher_layers(network, student_config, teacher_files, layer_map, task
         for name, array in arrays.items()
         if name.startswith("bert.") or name.startswith(load.HEAD)
     }
-    load_strict(network, arrays, teacher_files.source, fresh=(load.HEAD,))
+    load_strict(network, arrays, teacher_files.source, optional=(load.HEAD,))

@@ -8,7 +8,7 @@ from src.infer.onnx.bert import bert_model
 from src.infer.onnx.session import OnnxModel
 from src.infer.predictor import predictor
 from src.model.bert import BertClassifier
-from src.model.loading import load_strict
+from src.model.state_dict import load_strict
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("graph_mode")

@@ -10,7 +10,7 @@ import numpy as np
 from src.config.data_config import DeviceConfig
 from src.model.bert import BertClassifier
 from src.model.layers import FLOAT_LAYERS
-from src.model.loading import load_strict
+from src.model.state_dict import load_strict
 from src.stages.model.device import choose_library, kernel_parts
 from src.train.device import Device
 from tests import tiny

@@ -11,7 +11,7 @@ from src.distill.network import DistillNetwork
 from src.distill.objective import intermediate_rows
 from src.model.bert import BertClassifier
 from src.model.layers import Dense
-from src.model.loading import load_strict
+from src.model.state_dict import load_strict
 from src.stages.model.device import DeviceSetup, kernel_parts
 from src.stages.training.fit import freeze
 from src.train.optimizer import adam_weight_decay, polynomial_schedule

@@ -5,8 +5,7 @@ import pytest
 
 from src.errors import UserError
 from src.model.bert import BertClassifier
-from src.model.loading import load_strict
-from src.model.state_dict import named_parameters, to_hf_name, weight_arrays
+from src.model.state_dict import load_strict, named_parameters, to_hf_name, weight_arrays
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
@@ -68,21 +67,21 @@ def test_a_fresh_head_where_allowed(cell, arrays):
     body = {name: array for name, array in arrays.items() if name.startswith("bert.")}
     assert "2 weights are missing (classifier.bias, classifier.weight)" in refused(cell, body)
     before = weight_arrays(cell)["classifier.weight"]
-    assert load_strict(cell, body, "here", fresh=("classifier.",)) == ["classifier.bias", "classifier.weight"]
+    assert load_strict(cell, body, "here", optional=("classifier.",)) == ["classifier.bias", "classifier.weight"]
     np.testing.assert_array_equal(weight_arrays(cell)["classifier.weight"], before)
 
 
 def test_a_head_of_another_width_is_fresh(cell, arrays):
     arrays["classifier.weight"] = np.zeros((3, 32), np.float32)
     assert "classifier.weight (3, 32) instead of (2, 32)" in refused(cell, arrays)
-    assert "classifier.weight" in load_strict(cell, arrays, "here", fresh=("classifier.",))
+    assert "classifier.weight" in load_strict(cell, arrays, "here", optional=("classifier.",))
 
 
 def test_half_a_head_is_no_head(cell, arrays):
     """A weight of the old head beside a fresh bias would be neither."""
     arrays["classifier.weight"] = np.zeros((3, 32), np.float32)
     arrays["classifier.bias"] = np.full(2, 7, np.float32)
-    new = load_strict(cell, arrays, "here", fresh=("classifier.",))
+    new = load_strict(cell, arrays, "here", optional=("classifier.",))
     assert new == ["classifier.bias", "classifier.weight"]
 
 
