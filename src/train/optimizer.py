@@ -1,7 +1,7 @@
 """AdamWeightDecay and its learning rate schedule."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
@@ -80,7 +80,7 @@ class AdamWeightDecay(nn.Optimizer):
 
 def adam_weight_decay(
     parameters: Sequence[Parameter],
-    schedule: Sequence[float],
+    schedule: Iterable[float],
     config: TrainConfig,
     fused: Callable[[int], Callable] | None = None,
 ) -> AdamWeightDecay:
