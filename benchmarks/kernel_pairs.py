@@ -16,7 +16,7 @@ from src.config.bert_config import BertConfig, preset
 from src.config.data_config import DeviceConfig
 from src.config.train_config import TrainConfig
 from src.distill.network import DistillNetwork
-from src.distill.objective import intermediate_rows
+from src.distill.objective import intermediate_terms
 from src.kernels.layers import bind_dropout
 from src.model.attention import SelfAttention
 from src.model.bert import BertClassifier
@@ -154,8 +154,8 @@ class KernelPairs:
         return tuple(lambda step=step: step(*batch)[0].asnumpy() for step in steps)
 
     def _loss(self, device: DeviceSetup, index: int) -> CellOrOperator:
-        row = intermediate_rows(1.0, 1.0, 1.0, **device.losses)[1 + index]
-        return row.loss
+        term = intermediate_terms(1.0, 1.0, 1.0, **device.losses)[1 + index]
+        return term.loss
 
     def _calls(
         self, constructor: Callable[[DeviceSetup], CellOrOperator], inputs: Sequence[Tensor], gradient: bool
@@ -174,7 +174,7 @@ class KernelPairs:
         config = preset("3L-312", **LABELS, **rates)
         student = BertClassifier(config, device.layers)
         teacher = freeze(BertClassifier(self.teacher, device.layers))
-        rows = intermediate_rows(1.0, 1.0, 1.0, **device.losses)
+        rows = intermediate_terms(1.0, 1.0, 1.0, **device.losses)
         projection = Dense(312, self.teacher.hidden_size, config)
         network = DistillNetwork(student, rows, teacher, (2, 4, 6), projection)
         schedule = polynomial_schedule(100_000, 5e-5, 0.0, 1.0, 0.1)

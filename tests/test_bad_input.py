@@ -130,14 +130,14 @@ DISTILL = {
     ),
     "two starts after phase 1": (
         {"student_init": "teacher_layers", "load_td1_ckpt_path": "x"},
-        "--load_td1_ckpt_path and --student_init teacher_layers are two different starts",
+        "--load_td1_ckpt_path and --student_init teacher_layers are mutually exclusive",
     ),
     "several devices, one process": ({"device_num": 2}, "--device_num 2 without --distribute: start the run"),
     "widths": ({"student_init": "teacher_layers"}, "needs the teacher's hidden_size"),
     "nothing to train on": ({"embedding_weight": 0, "hidden_weight": 0, "attention_weight": 0}, "are all 0"),
     "nothing to do": ({"do_train": "false", "do_eval": "false"}, "nothing to do"),
     "nothing to evaluate": ({"do_train": "false"}, "--load_td1_ckpt_path is required"),
-    "nothing to resume": ({"resume": "true"}, "out holds no run to go on with"),
+    "nothing to resume": ({"resume": "true"}, "out holds no run to resume"),
     "too long for seq_length": ({"seq_length": 8}, "longer than seq_length 8"),
     "no such device": ({"device_target": "Ascend"}, "finds no such device here"),
     "neither true nor false": ({"do_shuffle": "maybe"}, "neither true nor false"),
@@ -163,7 +163,7 @@ def test_task_distillation(here, good, capsys, changes, complaint):
 
 FINETUNE = {
     "no start": ({"load_pretrained_path": None}, "--load_pretrained_path is required"),
-    "two starts": ({"init": "fresh"}, "not both"),
+    "two starts": ({"init": "fresh"}, "mutually exclusive"),
     "model absent": ({"load_pretrained_path": "none"}, "none does not exist; give a model folder"),
     "a folder without weights": ({"load_pretrained_path": "."}, ". holds no weights"),
     "records absent": ({"train_data_dir": "none"}, "none does not exist"),

@@ -144,7 +144,7 @@ def test_a_folder_that_a_run_is_writing_to(model, sst2, tmp_path):
         with pytest.raises(UserError, match=f"a run is writing to {tmp_path} now; stop it, or give another"):
             main(arguments(sst2, tmp_path, model, wish))
     process.communicate(b"\n")
-    with pytest.raises(UserError, match="holds no run to go on with"):
+    with pytest.raises(UserError, match="holds no run to resume"):
         main(arguments(sst2, tmp_path, model, "--resume"))
 
 
@@ -163,7 +163,7 @@ def test_fresh_weights_and_max_rows(tmp_path, sst2):
     assert (config.num_hidden_layers, config.hidden_size, config.vocab_size) == (1, 24, 100)
     assert config.max_position_embeddings == 20
     log = log_of(out)
-    assert "fresh weights: 1L-24" in log and "20 rows" in log and "3 steps an epoch, 3 in all" in log
+    assert "1L-24, initialized randomly" in log and "20 rows" in log and "3 steps an epoch, 3 in all" in log
     assert (out / "last" / "vocab.txt").is_file()
 
 
@@ -272,7 +272,7 @@ def test_resuming_what_is_finished_and_what_has_no_checkpoint_yet(done, model, s
         resume(changed)
     shutil.rmtree(out / "checkpoints")
     resume(sst2)
-    assert "holds no checkpoint yet, from the beginning" in log_of(out)
+    assert "holds no checkpoint yet, starting over" in log_of(out)
     steps = [[json.loads(line)["step"] for line in (folder / "losses.jsonl").read_text().splitlines()]
              for folder in (out, done)]  # fmt: skip
     assert steps[0] == steps[1]

@@ -80,16 +80,16 @@ def test_the_student_comes_nearer_to_its_teacher(done):
 
 
 def test_ctrl_c_and_resuming_end_where_an_unbroken_run_ends(done, teacher, corpus, tmp_path, monkeypatch):
-    record = RunLogger.log_step
+    log_step = RunLogger.log_step
 
-    def record_and_interrupt(logger, **values):
-        record(logger, **values)
+    def log_and_interrupt(logger, **values):
+        log_step(logger, **values)
         if values["step"] == 7:
             os.kill(os.getpid(), signal.SIGINT)
 
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr(RunLogger, "log_step", record_and_interrupt)
+        patch.setattr(RunLogger, "log_step", log_and_interrupt)
         with pytest.raises(Interrupted, match="at step 7 of general distillation, state saved"):
             main(arguments(teacher, corpus, out, save_checkpoint_step=4))
     main(arguments(teacher, corpus, out, save_checkpoint_step=4, resume="true"))
@@ -106,7 +106,7 @@ def test_a_task_student_goes_on_with_the_projection(done, teacher, sst2, tmp_pat
                        train_steps=0)  # fmt: skip
     task_distill(flags)
     log = (tmp_path / "out" / "log.txt").read_text()
-    assert "the hidden projection of the general student is carried along" in log
+    assert "the hidden projection of the general student is loaded" in log
     general, student = (read_weights(folder / "last").arrays for folder in (done, tmp_path / "out"))
     for name, array in student.items():
         if name.startswith("bert."):

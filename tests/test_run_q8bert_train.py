@@ -132,8 +132,8 @@ def test_the_lines_that_the_model_zoo_s_users_look_for(done):
     assert metrics_of(done / "best")["eval_accuracy"] == best
     last = {"eval_accuracy": results[-1]["accuracy"], "eval_samples": 13, "epoch": 3, "step": 15}
     assert metrics_of(done / "last") == last
-    assert "input ranges: the largest over 16 training rows" in log and "teacher from" in log
-    assert "weights in 8 bits (a range for each tensor), embeddings in 8, inputs of dense layers in 8" in log
+    assert "input ranges: maximum over 16 training rows" in log and "teacher from" in log
+    assert "weights in 8 bits (one range per tensor), embeddings in 8, inputs of dense layers in 8" in log
     # The ranges are no parameters.
     assert f"\n{weight_count(SHALLOW):,} parameters, weights" in log
 
@@ -154,21 +154,21 @@ def test_ctrl_c_and_resuming_end_where_an_unbroken_run_ends(done, float_model, s
     """The ranges go on from the checkpoint; nothing is calibrated anew."""
     from src.train.logger import RunLogger
 
-    record, out = RunLogger.log_step, tmp_path / "out"
+    log_step, out = RunLogger.log_step, tmp_path / "out"
 
-    def record_and_interrupt(logger, **values):
-        record(logger, **values)
+    def log_and_interrupt(logger, **values):
+        log_step(logger, **values)
         if values["step"] == 6:
             os.kill(os.getpid(), signal.SIGINT)
 
     flags = arguments(sst2, out, float_model, load_teacher_ckpt_path=float_model, **QUANTIZED)
     with monkeypatch.context() as patch:
-        patch.setattr(RunLogger, "log_step", record_and_interrupt)
+        patch.setattr(RunLogger, "log_step", log_and_interrupt)
         with pytest.raises(Interrupted, match="at step 6 of quantization-aware training, state saved"):
             main(flags)
     main([*flags, "--resume"])
     log = log_of(out)
-    assert "phase1_step_6.safetensors (step 6)" in log and log.count("input ranges: the largest") == 1
+    assert "phase1_step_6.safetensors (step 6)" in log and log.count("input ranges: maximum") == 1
     for name in ("best", "last"):
         tiny.assert_same_weights(weights_of(out / name), weights_of(done / name))
         assert metrics_of(out / name) == metrics_of(done / name)
@@ -218,8 +218,8 @@ def test_calibration_alone(float_model, sst2, tmp_path):
     assert set(written) - set(before) == set(ranges_of(out / "last")) and len(ranges_of(out / "last")) == 8
     assert BertConfig.from_json(out / "best" / "config.json").quantization == Quantization(per_channel=True)
     log = log_of(out)
-    assert "input ranges: the largest over 24 training rows" in log and "epoch:" not in log
-    assert metrics_of(out / "best")["eval_samples"] == 13 and "a range for each output" in log
+    assert "input ranges: maximum over 24 training rows" in log and "epoch:" not in log
+    assert metrics_of(out / "best")["eval_samples"] == 13 and "one range per output" in log
     assert len(re.findall(r"^best acc: [01]\.\d{6}$", log, re.M)) == 1
 
 
@@ -245,7 +245,7 @@ def test_regression_with_a_teacher(tmp_path, vocabulary):
     assert set(result) == {"pearson", "spearmanr", "corr"}
     assert re.search(rf"^best pearson: {NUMBER}$", log, re.M)
     assert BertConfig.from_json(out / "last" / "config.json").quantization == Quantization(2, 3, 8)
-    assert "input ranges not set before: 8, which begin at 2.5" in log
+    assert "input ranges: 8 unset ones initialized to 2.5" in log
     # A decay of 1 keeps the first value.
     assert {float(array[0]) for array in ranges_of(out / "last").values()} == {2.5}
 

@@ -95,16 +95,16 @@ def done(tmp_path_factory, teacher, sst2):
     out, watched = tmp_path_factory.mktemp("distilled") / "out", []
     run = Trainer.run
 
-    def watching(loop, phase, done=0):
-        network, teacher = phase.step.network, phase.lesson.teacher.cell
+    def watching(trainer, phase, callbacks, start_step):
+        step, teacher = phase.step.cell, phase.cached_teacher.teacher.cell
         teacher_cells = [cell for _, cell in teacher.cells_and_names()]
         before = {p.name: p.asnumpy().copy() for p in teacher.get_parameters()}
-        run(loop, phase, done)
+        run(trainer, phase, callbacks, start_step)
         watched.append(
             {
                 "teacher trains": any(cell.training for cell in teacher_cells),
-                "student trains": network.student.training,
-                "teacher in optimizer": any("teacher" in p.name for p in phase.step.optimizer.parameters),
+                "student trains": step.network.student.training,
+                "teacher in optimizer": any("teacher" in p.name for p in step.optimizer.parameters),
                 "teacher changed": any(
                     (p.asnumpy() != before[p.name]).any() for p in teacher.get_parameters()
                 ),
@@ -141,7 +141,7 @@ def test_the_lines_that_the_model_zoo_s_users_look_for(done):
     assert [int(step) for _, step in second] == [2, 4, 6, 8, 10, 12, 14, 15]
     assert len(re.findall(r"^epoch time: [\d.]+ ms, per step time: [\d.]+ ms", log, re.M)) == 7
     assert len(re.findall(r"^The best acc is [01]\.\d+$", log, re.M)) == 3  # phase 2 only
-    assert "load_gd_ckpt_path is empty), its weights are fresh" in log
+    assert "load_gd_ckpt_path is empty), initialized randomly" in log
     assert "layer map 1<-2" in log
 
 
@@ -212,14 +212,14 @@ def test_ctrl_c_in_both_phases_ends_where_an_unbroken_run_ends(tmp_path, done, t
     """Interrupted in phase 1 and, resumed, in phase 2."""
     from src.train.logger import RunLogger
 
-    record, out, places = RunLogger.log_step, tmp_path / "out", [(1, 8), (2, 6)]
+    log_step, out, places = RunLogger.log_step, tmp_path / "out", [(1, 8), (2, 6)]
 
-    def record_and_interrupt(logger, **values):
-        record(logger, **values)
+    def log_and_interrupt(logger, **values):
+        log_step(logger, **values)
         if places and (values["phase"], values["step"]) == places[0]:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(RunLogger, "log_step", record_and_interrupt)
+    monkeypatch.setattr(RunLogger, "log_step", log_and_interrupt)
     flags = arguments(sst2, out, teacher, *WHOLE)
     while places:
         with pytest.raises(

@@ -1,9 +1,11 @@
-"""All rows of a data set in memory, ragged: the real tokens only, one after another, without padding."""
+"""All rows of a dataset in memory, ragged: real tokens one after another, without padding."""
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import UserError
 from ..tasks import IGNORE_INDEX
@@ -20,7 +22,7 @@ class TokenizedDataset:
               row), [T] int32 class indices or IGNORE_INDEX (a label for each token), or None for rows without
               labels
     max_seq_length  the fixed length that the rows have, or will have, in a record file
-    manifest  what `prepare` wrote about these rows, where it is known
+    manifest  the manifest that `prepare` wrote, where there is one
     """
 
     tokens: np.ndarray
@@ -31,7 +33,15 @@ class TokenizedDataset:
     manifest: dict | None = None
 
     @classmethod
-    def from_flat(cls, tokens, segments, lengths, labels, max_seq_length, manifest=None):
+    def from_flat(
+        cls,
+        tokens: ArrayLike,
+        segments: ArrayLike,
+        lengths: ArrayLike,
+        labels: ArrayLike | None,
+        max_seq_length: int,
+        manifest: dict | None = None,
+    ) -> "TokenizedDataset":
         """Build from concatenated tokens and segments [T] and the rows' lengths, in the compact types."""
         tokens = np.asarray(tokens)
         narrow = tokens.size == 0 or tokens.max() <= np.iinfo(np.uint16).max
@@ -49,35 +59,35 @@ class TokenizedDataset:
         )
 
     @classmethod
-    def joined(cls, tables):
-        """One table of the rows of several that agree in length and kind of labels (not checked)."""
-        if len(tables) == 1:
-            return tables[0]
-        columns = zip(*((t.tokens, t.segments, t.lengths, t.labels) for t in tables), strict=True)
+    def joined(cls, datasets: Sequence["TokenizedDataset"]) -> "TokenizedDataset":
+        """Concatenate datasets that agree in length and kind of labels (not checked)."""
+        if len(datasets) == 1:
+            return datasets[0]
+        columns = zip(*((d.tokens, d.segments, d.lengths, d.labels) for d in datasets), strict=True)
         arrays = [None if column[0] is None else np.concatenate(column) for column in columns]
-        return cls.from_flat(*arrays, tables[0].max_seq_length)
+        return cls.from_flat(*arrays, datasets[0].max_seq_length)
 
     @property
-    def rows(self):
+    def rows(self) -> int:
         """The number of rows."""
         return len(self.offsets) - 1
 
     @functools.cached_property
-    def lengths(self):
+    def lengths(self) -> np.ndarray:
         """[rows] int64: real tokens of each row."""
         return np.diff(self.offsets)
 
     @property
-    def labels_by_token(self):
-        """Whether there is a label for each token, and not for each row."""
+    def labels_by_token(self) -> bool:
+        """Whether there is a label for each token instead of each row."""
         return self.labels is not None and len(self.labels) > self.rows
 
-    def by_row(self, values):
-        """Values of all tokens, [T, ...], as a list of the rows' own."""
+    def by_row(self, values: np.ndarray) -> list[np.ndarray]:
+        """Split values of all tokens, [T, ...], into one array per row."""
         return np.split(values, self.offsets[1:-1])
 
-    def take(self, indices):
-        """A table of the rows `indices`, in that order."""
+    def take(self, indices: ArrayLike) -> "TokenizedDataset":
+        """A dataset of the rows `indices`, in that order."""
         indices = np.asarray(indices, dtype=np.int64)
         lengths = self.lengths[indices]
         ends = np.cumsum(lengths)
@@ -89,8 +99,8 @@ class TokenizedDataset:
             self.tokens[places], self.segments[places], lengths, labels, self.max_seq_length, self.manifest
         )
 
-    def labels_of(self, rows, length):
-        """The labels of the rows, as a batch of `length` has them; int32 zeros [B] where the table has none.
+    def labels_of(self, rows: np.ndarray, length: int) -> np.ndarray:
+        """The labels of the rows in a batch of `length`; int32 zeros [B] where the dataset has none.
 
         [B], [B, C], or a label for each token: [B, length], IGNORE_INDEX in the padding.
         """
@@ -103,11 +113,11 @@ class TokenizedDataset:
         labels[real] = self.labels[places]
         return labels
 
-    def head(self, rows):
-        """The first `rows` rows (all of them when there are fewer, or when `rows` is negative)."""
+    def head(self, rows: int) -> "TokenizedDataset":
+        """The first `rows` rows (all where there are fewer, or `rows` is negative)."""
         return self if rows < 0 or rows >= self.rows else self.take(np.arange(rows))
 
-    def padded(self, indices, length):
+    def padded(self, indices: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows `indices` padded with 0 to `length`.
 
         Returns input_ids, segment_ids, input_mask, each [len(indices), length] int32.
@@ -120,8 +130,8 @@ class TokenizedDataset:
         segments[real] = self.segments[places]
         return ids, segments, real.astype(np.int32)
 
-    def places(self, indices, length):
-        """The real tokens of the rows `indices`, padded to `length`: which they are, and where they stand.
+    def places(self, indices: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+        """The mask of the real tokens in the rows `indices`, padded to `length`, and their places.
 
         Returns bool [len(indices), length] and, for each True in it, the place in `tokens`. Raises UserError
         when one of the rows is longer.

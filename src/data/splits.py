@@ -1,105 +1,155 @@
-"""Record folders -> tables of rows and batches, checked against the model that will read them."""
+"""Record folders -> datasets and data loaders, checked against the models that will read them."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import UserError
 from .dataloader import BucketDataLoader, choose_buckets
+from .dataset import TokenizedDataset
 from .records.io import check_labels, read_records
-from .tokenization.tokenizer import load_tokenizer
+from .tokenization.tokenizer import BertTokenizer, load_tokenizer
+
+if TYPE_CHECKING:
+    from ..config.bert_config import BertConfig
+    from ..config.train_config import FormatConfig
+    from ..stages.model.load import ModelFiles
+    from ..stages.training.run import Run
+    from ..tasks import TaskSpec
+    from ..train.distributed import Ranks
+
+ModelInput = tuple["BertConfig", "Path | None"]  # a model's config and the folder of its tokenizer
 
 
-def read_split(config, path, split):
+def train_loaders(
+    run: Run,
+    folders: Sequence[str],
+    models: Sequence[ModelInput],
+    epochs: int,
+    split: str | None = "train",
+) -> list[BucketDataLoader]:
+    """The training batches of each phase, for this rank of the run.
+
+    `folders` are the records of each phase; a folder that occurs twice is read once, and its phases share the
+    loader. Rows are sampled as --max_rows says and checked against every one of `models`; the length buckets
+    are those that pay for their compilation within `epochs`.
+    """
+    config, loaders = run.config, {}
+    for folder in dict.fromkeys(folders):
+        dataset = read_split(config, folder, split)
+        dataset = sample_rows(dataset, config.max_rows, run.logger.info)
+        check_models(dataset, models, run.task, folder)
+        loaders[folder] = make_loader(
+            dataset, config, config.batch_size, config.do_shuffle, epochs, run.ranks
+        )
+    return [loaders[folder] for folder in folders]
+
+
+def read_split(config: FormatConfig, path: str, split: str | None) -> TokenizedDataset:
     """Read one split of the records. Raises UserError for rows beyond `seq_length`."""
     if not path:
         flag = {"train": "train_data_dir", None: "data_dir"}.get(split, "eval_data_dir")
         raise UserError(f"no records: give --{flag}")
-    table = read_records(path, config.dataset_type, config.schema_dir, split)
-    if config.seq_length and table.max_seq_length > config.seq_length:
+    dataset = read_records(path, config.dataset_type, config.schema_dir, split)
+    if config.seq_length and dataset.max_seq_length > config.seq_length:
         raise UserError(
-            f"{path}: the records are {table.max_seq_length} long, longer than seq_length {config.seq_length}"
+            f"{path}: the records are {dataset.max_seq_length} long, longer than seq_length "
+            f"{config.seq_length}"
         )
-    return table
+    return dataset
 
 
-def train_table(config, log):
-    """The training rows that a TrainConfig asks for."""
-    return sample_rows(read_split(config, config.train_data_dir, "train"), config.max_rows, log)
+def sample_rows(dataset: TokenizedDataset, count: int, log: Callable[[str], None]) -> TokenizedDataset:
+    """A sample of `count` rows (-1: all), the same in every run whatever its seed; logged."""
+    if count < 0 or count >= dataset.rows:
+        return dataset
+    log(f"only {count} of the {dataset.rows} training rows are used (--max_rows), a fixed sample")
+    chosen = np.random.default_rng(0).choice(dataset.rows, count, replace=False)
+    return dataset.take(np.sort(chosen))
 
 
-def sample_rows(table, count, log):
-    """`count` rows of a table (-1: all), the same ones in every run whatever its seed; said aloud."""
-    if count < 0 or count >= table.rows:
-        return table
-    log(f"only {count} of the {table.rows} training rows are used (--max_rows), a fixed sample")
-    chosen = np.random.default_rng(0).choice(table.rows, count, replace=False)
-    return table.take(np.sort(chosen))
+def check_models(
+    dataset: TokenizedDataset, models: Sequence[ModelInput], task: TaskSpec | None, path: str
+) -> None:
+    """Raise UserError where one of the models cannot read the records in `path`."""
+    for _, tokenizer_dir in models:
+        check_tokenizer(tokenizer_dir, dataset, path)
+    for config, _ in models:
+        check_dataset(dataset, config, task, path)
 
 
-def check_table(table, bert_config, task, path):
-    """Refuse records that the model cannot read: too long rows, ids, segments or labels out of range."""
+def check_dataset(
+    dataset: TokenizedDataset, bert_config: BertConfig, task: TaskSpec | None, path: str
+) -> None:
+    """Raise UserError for rows that are too long for the model, and ids, segments or labels out of range."""
     if task:
-        check_labels(table, task, path)
-    if table.max_seq_length > bert_config.max_position_embeddings and not bert_config.use_relative_positions:
+        check_labels(dataset, task, path)
+    positions = bert_config.max_position_embeddings
+    if dataset.max_seq_length > positions and not bert_config.use_relative_positions:
         raise UserError(
-            f"{path}: the records are {table.max_seq_length} long, the model has "
-            f"{bert_config.max_position_embeddings} positions; prepare them with a smaller "
-            "--max_seq_length"
+            f"{path}: the records are {dataset.max_seq_length} long, the model has {positions} positions; "
+            "prepare them with a smaller --max_seq_length"
         )
-    if int(table.tokens.max()) >= bert_config.vocab_size:
+    if int(dataset.tokens.max()) >= bert_config.vocab_size:
         raise UserError(
-            f"{path}: token id {int(table.tokens.max())} is beyond the model's vocabulary of "
+            f"{path}: token id {int(dataset.tokens.max())} is beyond the model's vocabulary of "
             f"{bert_config.vocab_size}; the records were made with another vocabulary"
         )
-    if int(table.segments.max()) >= bert_config.type_vocab_size:
+    if int(dataset.segments.max()) >= bert_config.type_vocab_size:
         raise UserError(
-            f"{path}: segment id {int(table.segments.max())} is beyond the model's "
+            f"{path}: segment id {int(dataset.segments.max())} is beyond the model's "
             f"{bert_config.type_vocab_size} token types; prepare the records again"
         )
 
 
-def make_batches(table, config, batch_size, shuffle, passes=1, ranks=None):
-    """Batches of a table in the length buckets that pay for themselves in `passes` epochs.
-
-    With `ranks` (train.distributed.Ranks) those of one rank, `batch_size` rows each.
-    """
-    length = table.max_seq_length
-    buckets = [length]
-    if config.length_buckets == "auto":
-        buckets = choose_buckets(table.lengths, length, passes=passes)
-    place = (ranks.rank, ranks.size) if ranks else (0, 1)
-    return BucketDataLoader(table, batch_size, buckets, shuffle, getattr(config, "seed", 0), *place)
-
-
-def train_batches(table, run, epochs):
-    """The training batches of a run's rank."""
-    config = run.config
-    return make_batches(table, config, config.batch_size, config.do_shuffle, epochs, run.ranks)
-
-
-def eval_splits(task, path):
-    """The evaluation splits to read below `path`: those of the task in a folder, one for files."""
-    return list(task.dev_files) if Path(path).is_dir() else ["dev"]
-
-
-def check_tokenizer(tokenizer_dir, table, path):
-    """Stop when the records in `path` were not made with the model's tokenizer, where both are known."""
-    made_with = (table.manifest or {}).get("tokenizer")
-    if not made_with or not tokenizer_dir:
+def check_tokenizer(tokenizer_dir: Path | None, dataset: TokenizedDataset, path: str) -> None:
+    """Raise UserError where the records in `path` were made with another tokenizer, if both are known."""
+    record_settings = (dataset.manifest or {}).get("tokenizer")
+    if not record_settings or not tokenizer_dir:
         return
     settings = load_tokenizer(tokenizer_dir).settings
-    differing = [key for key in settings if made_with.get(key) != settings[key]]
+    differing = [key for key in settings if record_settings.get(key) != settings[key]]
     if differing:
         raise UserError(
             f"the records in {path} were made with another tokenizer than that of {tokenizer_dir} "
-            f"({differing[0]} is {made_with.get(differing[0])}, not {settings[differing[0]]}); prepare them "
-            "with --vocab_file of the model"
+            f"({differing[0]} is {record_settings.get(differing[0])}, not {settings[differing[0]]}); prepare "
+            "them with --vocab_file of the model"
         )
 
 
-def model_tokenizer(files):
-    """The tokenizer of a load.ModelFiles. Raises UserError where it has none, or none that fits the model."""
+def make_loader(
+    dataset: TokenizedDataset,
+    config: FormatConfig,
+    batch_size: int,
+    shuffle: bool,
+    epochs: int = 1,
+    ranks: Ranks | None = None,
+) -> BucketDataLoader:
+    """A loader with the length buckets that pay for their compilation within `epochs`.
+
+    With `ranks` it yields the batches of one rank, `batch_size` rows each.
+    """
+    length = dataset.max_seq_length
+    buckets = [length]
+    if config.length_buckets == "auto":
+        buckets = choose_buckets(dataset.lengths, length, epochs=epochs)
+    rank, rank_size = (ranks.rank, ranks.size) if ranks else (0, 1)
+    return BucketDataLoader(
+        dataset, batch_size, buckets, shuffle, getattr(config, "seed", 0), rank, rank_size
+    )
+
+
+def eval_splits(task: TaskSpec, path: str) -> list[str]:
+    """The evaluation splits to read in `path`: those of the task in a folder, one for files."""
+    return list(task.dev_files) if Path(path).is_dir() else ["dev"]
+
+
+def model_tokenizer(files: ModelFiles) -> BertTokenizer:
+    """The tokenizer of a model on disk. Raises UserError where it has none, or one that does not fit it."""
     if files.tokenizer_dir is None:
         raise UserError(f"{files.source.parent} holds no tokenizer files; copy them beside the weights")
     tokenizer = load_tokenizer(files.tokenizer_dir)
@@ -107,6 +157,6 @@ def model_tokenizer(files):
     if largest >= files.config.vocab_size:
         raise UserError(
             f"{files.tokenizer_dir}: the vocabulary has the id {largest}, the model beside it "
-            f"{files.config.vocab_size} word embeddings; put the model's own tokenizer there"
+            f"{files.config.vocab_size} word embeddings; copy the model's own tokenizer there"
         )
     return tokenizer

@@ -1,110 +1,131 @@
-"""A teacher outside the train step: it answers each row once, and later epochs read what it said.
+"""A teacher outside the train step: one forward pass per row, later epochs read its outputs from disk.
 
 Shape letters: B batch, S length, H hidden, N heads, C labels.
 """
 
+from __future__ import annotations
+
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import mindspore as ms
+import numpy as np
 from mindspore import Tensor, nn
 
 from ..errors import UserError
 from .network import TeacherOutputs
-from .teacher_cache import CacheReader, CacheWriter
+from .teacher_cache import CacheReader, CacheWriter, TeacherCache
 
-AHEAD = 2  # batches read, or waiting to be written, beside the one that is trained on
+if TYPE_CHECKING:
+    from ..data.dataloader import Batch
+
+AHEAD = 2  # batches read in advance, or waiting to be written
+WithOutputs = tuple["Batch", tuple[Tensor, ...]]
 
 
 class TeacherForward(nn.Cell):
-    """A frozen teacher with those of its outputs that an objective asks for, rounded as a cache keeps them.
+    """A frozen teacher with the outputs that an objective needs, rounded as in a cache.
 
     Construct: input_ids, token_type_ids, attention_mask [B, S] int32 -> states [B*S, H] and scores
     [B, N, S, S] float16, logits [B, C] float32.
     """
 
-    def __init__(self, teacher, features, layer_map):
+    def __init__(self, teacher: nn.Cell, features: Iterable[str], layer_map: Sequence[int]) -> None:
         super().__init__(auto_prefix=False)
         self.teacher = teacher
-        self.answers = TeacherOutputs(features, layer_map, ms.float16)
+        self.outputs = TeacherOutputs(features, layer_map, ms.float16)
 
-    def construct(self, input_ids, token_type_ids, attention_mask):
-        return self.answers(*self.teacher(input_ids, token_type_ids, attention_mask))
+    def construct(
+        self, input_ids: Tensor, token_type_ids: Tensor, attention_mask: Tensor
+    ) -> tuple[Tensor, ...]:
+        return self.outputs(*self.teacher(input_ids, token_type_ids, attention_mask))
 
 
 class CachedTeacher:
-    """Gives each batch the teacher's answers, as a DistillNetwork without a teacher takes them.
+    """Adds the teacher's outputs to each batch, as a DistillNetwork without a teacher takes them.
 
-    Until the cache is complete the teacher answers; an epoch that it answers whole completes the cache. The
-    answers are rounded as the cache keeps them, so that it makes no difference where they come from.
-    `agreed(wish of rank 0)` makes all ranks do the same; `leads` on rank 0; `log` is the log callback.
-    `aside` is a cache of what the teacher says beyond that, for a later phase: written along with the first.
-    `waited` and `asked` are the seconds spent reading (in this epoch) and asking the teacher.
+    Until the cache is complete the teacher computes them; a whole epoch of it completes the cache. They are
+    rounded as in the cache, so their source makes no difference. `broadcast` turns rank 0's decision into
+    that of all ranks; `is_main` is true on rank 0; `log` is the log callback. `logits_cache` is written along
+    with the first cache, for a later phase over the same rows. `read_seconds` (of this epoch) and
+    `forward_seconds` are the time spent reading and in the teacher.
     """
 
-    def __init__(self, teacher, cache, agreed=bool, leads=True, log=print, aside=None):
-        self.teacher, self.cache, self.aside = teacher, cache, aside
-        self._agreed, self._leads, self._say = agreed, leads, log
-        self._reader, self._writers, self._behind = None, [], deque()
-        self.waited = self.asked = 0.0
+    def __init__(
+        self,
+        teacher: Callable[..., tuple[Tensor, ...]],
+        cache: TeacherCache,
+        broadcast: Callable[[Any], bool] = bool,
+        is_main: bool = True,
+        log: Callable[[str], None] = print,
+        logits_cache: TeacherCache | None = None,
+    ) -> None:
+        self.teacher, self.cache, self.logits_cache = teacher, cache, logits_cache
+        self._broadcast, self._is_main, self._log = broadcast, is_main, log
+        self._reader: CacheReader | None = None
+        self._writers: list[CacheWriter] = []
+        self._pending: deque[Future] = deque()
+        self.read_seconds = self.forward_seconds = 0.0
 
     @property
-    def reads(self):
-        """Whether this epoch's answers come from the cache."""
+    def from_cache(self) -> bool:
+        """Whether the outputs of this epoch are read from the cache."""
         return self._reader is not None
 
-    def begin(self, whole):
-        """An epoch begins, at its first step if `whole`."""
-        self.waited = 0.0
-        if not self.reads and self._agreed(self.cache.is_complete()):
+    def begin(self, whole: bool) -> None:
+        """Start an epoch, at its first step if `whole`."""
+        self.read_seconds = 0.0
+        if not self.from_cache and self._broadcast(self.cache.is_complete()):
             self._reader = _shared(CacheReader, self.cache)
-        if not self.reads and whole:
+        if not self.from_cache and whole:
             caches = [self.cache]
-            if self.aside and not self._agreed(self.aside.is_complete()):
-                caches.append(self.aside)
-            self._writers = [writer for writer in map(self._make_writer, caches) if writer]
+            if self.logits_cache and not self._broadcast(self.logits_cache.is_complete()):
+                caches.append(self.logits_cache)
+            self._writers = [writer for writer in map(self._open_writer, caches) if writer]
 
-    def _make_writer(self, cache):
+    def _open_writer(self, cache: TeacherCache) -> CacheWriter | None:
         writer = None
-        if self._leads:
+        if self._is_main:
             try:
                 writer = CacheWriter(cache)
             except BlockingIOError:
-                self._say(f"teacher cache {cache.key}: another run is writing it; this epoch does not")
+                self._log(f"teacher cache {cache.key}: another run is writing it; this epoch does not")
             except OSError as error:
-                self._say(
-                    f"teacher cache: {cache.part} cannot be written ({error.strerror}); the teacher goes on "
-                    "answering"
+                self._log(
+                    f"teacher cache: cannot write {cache.part} ({error.strerror}); the teacher runs in every "
+                    "step"
                 )
-        if not self._agreed(writer is not None):
+        if not self._broadcast(writer is not None):
             return None
-        return writer or _shared(lambda cache: CacheWriter(cache, leads=False), cache)
+        return writer or _shared(lambda cache: CacheWriter(cache, is_main=False), cache)
 
-    def end(self, whole):
-        """The epoch ended, with its last step if `whole`; what it wrote is kept or abandoned accordingly."""
+    def end(self, whole: bool) -> None:
+        """End an epoch, after its last step if `whole`: a complete cache is kept, a partial one discarded."""
         writers, self._writers = self._writers, []
-        while self._behind:
-            self._behind.popleft().result()
+        while self._pending:
+            self._pending.popleft().result()
         for writer in writers:
             if not whole:
                 writer.abandon()
                 continue
             writer.sync()
-            self._agreed(True)  # every rank's rows are on the disk
-            if self._leads:
+            self._broadcast(True)  # every rank's rows are on disk
+            if self._is_main:
                 writer.finish()
-                self._say(f"teacher cache {writer.cache.key}: written, {writer.cache.bytes / 1e9:.3g} GB")
-            self._agreed(True)  # and now they have their name
+                self._log(f"teacher cache {writer.cache.key}: written, {writer.cache.bytes / 1e9:.3g} GB")
+            self._broadcast(True)  # the folder has its final name
 
-    def answered(self, batches):
-        """(batch, tensors of its answers) of each of `batches`."""
-        return self._read(batches) if self.reads else self._ask(batches)
+    def batches_with_outputs(self, batches: Iterable[Batch]) -> Iterator[WithOutputs]:
+        """Yield (batch, tensors of the teacher's outputs)."""
+        return self._read(batches) if self.from_cache else self._forward(batches)
 
-    def _read(self, batches):
-        # A thread reads ahead: the step waits only for what is slower to read than to learn.
+    def _read(self, batches: Iterable[Batch]) -> Iterator[WithOutputs]:
+        # A thread reads ahead: a step waits only where reading takes longer than training.
         with ThreadPoolExecutor(1) as pool:
-            ahead = deque()
+            ahead: deque[tuple[Batch, Future]] = deque()
             for batch in batches:
                 length = batch.input_ids.shape[1]
                 ahead.append((batch, pool.submit(self._reader.batch, batch.rows, length)))
@@ -113,47 +134,46 @@ class CachedTeacher:
             while ahead:
                 yield self._next(ahead)
 
-    def _next(self, ahead):
+    def _next(self, ahead: deque[tuple[Batch, Future]]) -> WithOutputs:
         batch, future = ahead.popleft()
         began = time.perf_counter()
         arrays = future.result()
-        self.waited += time.perf_counter() - began
-        return batch, tuple(Tensor.from_numpy(array) for array in self._as_answers(arrays))
-
-    def _as_answers(self, arrays):
+        self.read_seconds += time.perf_counter() - began
         states = self.cache.layout.states
-        return [a.reshape(-1, a.shape[-1]) for a in arrays[:states]] + arrays[states:]
+        flat = [array.reshape(-1, array.shape[-1]) for array in arrays[:states]] + arrays[states:]
+        return batch, tuple(Tensor.from_numpy(array) for array in flat)
 
-    def _ask(self, batches):
+    def _forward(self, batches: Iterable[Batch]) -> Iterator[WithOutputs]:
         with ThreadPoolExecutor(1) as pool:
             for batch in batches:
                 columns = (batch.input_ids, batch.token_type_ids, batch.attention_mask)
                 began = time.perf_counter()
-                answers = self.teacher(*map(Tensor, columns))
-                self.asked += time.perf_counter() - began
+                outputs = self.teacher(*map(Tensor, columns))
+                self.forward_seconds += time.perf_counter() - began
                 if self._writers:
-                    # The loop leaves an epoch at its last batch: `end` hears whether the last ones failed.
-                    self._behind.append(pool.submit(self._write, batch, answers))
-                    if len(self._behind) > AHEAD:
-                        self._behind.popleft().result()
-                yield batch, answers[: self.cache.layout.count]
+                    # The loop leaves an epoch at its last batch: `end` raises what failed for the last ones.
+                    self._pending.append(pool.submit(self._write, batch, outputs))
+                    if len(self._pending) > AHEAD:
+                        self._pending.popleft().result()
+                yield batch, outputs[: self.cache.layout.count]
 
-    def _write(self, batch, answers):
-        arrays, layout = [answer.asnumpy() for answer in answers], self.cache.layout
+    def _write(self, batch: Batch, outputs: Sequence[Tensor]) -> None:
+        layout = self.cache.layout
+        arrays: list[np.ndarray] = [output.asnumpy() for output in outputs]
         shape = (*batch.input_ids.shape, -1)
         arrays = [array.reshape(shape) for array in arrays[: layout.states]] + arrays[layout.states :]
-        # A row of weight 0 is another batch's, and its number perhaps another rank's to write.
+        # A row of weight 0 belongs to another batch, and may be another rank's to write.
         rows = [(place, int(row)) for place, row in enumerate(batch.rows) if batch.weights[place] > 0]
         for writer in self._writers:
-            own = slice(layout.count, None) if writer.cache is self.aside else slice(layout.count)
+            own = slice(layout.count, None) if writer.cache is self.logits_cache else slice(layout.count)
             writer.write(rows, arrays[own])
 
 
-def _shared(opener, cache):
+def _shared(opener: Callable[[TeacherCache], Any], cache: TeacherCache) -> Any:
     try:
         return opener(cache)
     except FileNotFoundError:
         raise UserError(
-            f"the teacher cache {cache.folder} is seen by rank 0 but not by this one; give "
-            "--teacher_cache_dir a folder that all machines share, or add --teacher_cache off"
+            f"rank 0 sees the teacher cache {cache.folder}, this rank does not; give --teacher_cache_dir a "
+            "folder that all machines share, or add --teacher_cache off"
         ) from None

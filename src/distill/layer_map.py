@@ -1,13 +1,13 @@
-"""Which teacher layer each student layer fits."""
+"""Which teacher layer each student layer is trained to match."""
 
 from ..errors import UserError
 
 
-def parse_layer_map(text, student_layers, teacher_layers):
+def parse_layer_map(text: str, student_layers: int, teacher_layers: int) -> tuple[int, ...]:
     """The teacher layer (1-based) of each student layer.
 
-    `uniform` is g(m) = m * N / M (Jiao et al. 2020, section 4.1) and needs M to divide N; else a comma list
-    such as `2,4,6`. Raises UserError when the map does not fit the two networks.
+    `uniform` is g(m) = m * N / M (Jiao et al. 2020, section 4.1), where M has to divide N; otherwise a comma
+    list such as `2,4,6`. Raises UserError when the map does not fit the two networks.
     """
     if text == "uniform":
         return _uniform(student_layers, teacher_layers)
@@ -28,7 +28,7 @@ def parse_layer_map(text, student_layers, teacher_layers):
     return layers
 
 
-def _uniform(student_layers, teacher_layers):
+def _uniform(student_layers: int, teacher_layers: int) -> tuple[int, ...]:
     if teacher_layers % student_layers:
         raise UserError(
             f"the student's {student_layers} layers do not divide the teacher's {teacher_layers}; "

@@ -1,15 +1,15 @@
-"""TinyBERT's losses (Jiao et al. 2020, equations 7 to 10), one value a row: padding and tails never count.
+"""TinyBERT's losses (Jiao et al. 2020, equations 7 to 10), one value per row, without padding.
 
-All take (student, teacher, mask) so that they fit the rows of an objective. Those on logits of a row have no
-use for the mask; those on logits of tokens are given the tokens that count, [B, S] float32.
+All take (student, teacher, mask), as the terms of an objective do. Losses on the logits of a row ignore the
+mask; losses on the logits of tokens get the mask of the labeled tokens, [B, S] float32.
 Shape letters: B batch, S length, H hidden, N heads, C labels.
 """
 
 import mindspore as ms
-from mindspore import ops
+from mindspore import Tensor, ops
 
 
-def hidden_mse(student, teacher, mask):
+def hidden_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """Mean over a row's real tokens and H of (student - teacher)^2.
 
     student, teacher [B*S, H], mask [B, S] float32 -> [B].
@@ -19,7 +19,7 @@ def hidden_mse(student, teacher, mask):
     return (by_token * mask).sum(-1) / mask.sum(-1)
 
 
-def attention_mse(student, teacher, mask):
+def attention_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """Mean over heads, real queries and real keys of the squared difference of scores before the softmax.
 
     student, teacher [B, N, S, S], mask [B, S] float32 -> [B].
@@ -31,52 +31,52 @@ def attention_mse(student, teacher, mask):
     return (by_pair * real_pairs).sum((1, 2)) / (real_pairs.sum((1, 2)) * heads)
 
 
-def soft_cross_entropy(student, teacher, mask):
+def soft_cross_entropy(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """-sum over classes of softmax(teacher) * log_softmax(student): [B, C] twice (divided by T) -> [B]."""
     return -(ops.softmax(teacher, -1) * ops.log_softmax(student, -1)).sum(-1)
 
 
-def label_cross_entropy(logits, labels, mask):
+def label_cross_entropy(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
     """Cross-entropy to the label: logits [B, C], labels [B] int32 -> [B]."""
     picked = ops.gather_elements(ops.log_softmax(logits, -1), 1, labels.astype(ms.int32).reshape(-1, 1))
     return -picked.reshape(-1)
 
 
-def binary_cross_entropy(logits, targets, mask):
+def binary_cross_entropy(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     """Mean over labels of -t log(s(z)) - (1 - t) log(1 - s(z)), s the sigmoid: [B, C] twice -> [B].
 
-    `targets` t are 0 or 1, or probabilities. Written as softplus(z) - t z, which is the same and never
-    takes the logarithm of 0; the mean is transformers' (BCEWithLogitsLoss).
+    `targets` t are 0 or 1, or probabilities. Computed as softplus(z) - t z, which never takes the logarithm
+    of 0; the mean is that of transformers (BCEWithLogitsLoss).
     """
     return (ops.softplus(logits) - targets * logits).mean(-1)
 
 
-def soft_binary_cross_entropy(student, teacher, mask):
+def soft_binary_cross_entropy(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """`binary_cross_entropy` to the teacher's sigmoid: [B, C] twice (divided by T) -> [B]."""
     return binary_cross_entropy(student, ops.sigmoid(teacher), mask)
 
 
-def token_soft_cross_entropy(student, teacher, label_mask):
-    """Mean over a row's counted tokens of their `soft_cross_entropy`: [B, S, C] twice -> [B]."""
+def token_soft_cross_entropy(student: Tensor, teacher: Tensor, label_mask: Tensor) -> Tensor:
+    """Mean over a row's labeled tokens of their `soft_cross_entropy`: [B, S, C] twice -> [B]."""
     return _mean(soft_cross_entropy(student, teacher, label_mask), label_mask)
 
 
-def token_cross_entropy(logits, labels, label_mask):
-    """Mean over a row's counted tokens of the cross-entropy to their label.
+def token_cross_entropy(logits: Tensor, labels: Tensor, label_mask: Tensor) -> Tensor:
+    """Mean over a row's labeled tokens of the cross-entropy to their label.
 
-    logits [B, S, C], labels [B, S] int32 (anything where a token is not counted) -> [B].
+    logits [B, S, C], labels [B, S] int32 (any value where a token has no label) -> [B].
     """
     classes = ops.maximum(labels.astype(ms.int32), 0).reshape(-1, 1)
     by_class = ops.log_softmax(logits, -1).reshape(-1, logits.shape[-1])
     return _mean(-ops.gather_elements(by_class, 1, classes).reshape(label_mask.shape), label_mask)
 
 
-def _mean(by_token, label_mask):
-    # A row without any counted token weighs nothing, where a division by zero would spoil the batch.
+def _mean(by_token: Tensor, label_mask: Tensor) -> Tensor:
+    # A row without labeled tokens has the loss 0; a division by zero would make the whole batch NaN.
     return (by_token * label_mask).sum(-1) / ops.maximum(label_mask.sum(-1), 1.0)
 
 
-def mse_loss(scores, targets, mask):
+def mse_loss(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     """Squared error of a regression: [B, 1] and [B] or [B, 1] -> [B]."""
     difference = scores.reshape(-1) - targets.reshape(-1)
     return difference * difference

@@ -1,91 +1,108 @@
 """The network that holds student, teacher and objective, for the one train-step cell.
 
-Shape letters: B batch, S length, H hidden, N heads, C labels, P rows of the objective.
+Shape letters: B batch, S length, H hidden, N heads, C labels, P terms of the objective.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
 import mindspore as ms
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
 
 from ..tasks import IGNORE_INDEX
+
+if TYPE_CHECKING:
+    from .objective import LossTerm
 
 TEACHER_FEATURES = ("embedding", "hidden", "attention", "logits")
 
 
 class TeacherOutputs(nn.Cell):
-    """Of a teacher's outputs those that `features` ask for, in the order of TEACHER_FEATURES.
+    """Selects those of a teacher's outputs that `features` need, in the order of TEACHER_FEATURES.
 
     Construct: logits, hidden_states, attention_scores -> states [B*S, H] (the embedding output, then the
-    layers of the map) and scores [B, N, S, S] of the given type, logits as they are; no gradient goes
-    through.
+    layers of the map) and scores [B, N, S, S] of the given type, logits unchanged; all without gradient.
     """
 
-    def __init__(self, features, layer_map, number_type=ms.float32):
+    def __init__(self, features: Iterable[str], layer_map: Sequence[int], dtype: Any = ms.float32) -> None:
         super().__init__()
         self.features = tuple(feature for feature in TEACHER_FEATURES if feature in features)
-        self.layer_map, self.number_type = tuple(layer_map), number_type
+        self.layer_map, self.dtype = tuple(layer_map), dtype
 
-    def construct(self, logits, hidden_states, attention_scores):
-        answers = ()
+    def construct(self, logits: Tensor, hidden_states: tuple, attention_scores: tuple) -> tuple[Tensor, ...]:
+        outputs = ()
         for feature in self.features:
             if feature == "embedding":
-                answers = answers + (self._kept(hidden_states[0]),)
+                outputs = outputs + (self._detach(hidden_states[0]),)
             elif feature == "logits":
-                answers = answers + (ops.stop_gradient(logits),)
+                outputs = outputs + (ops.stop_gradient(logits),)
             else:
                 for layer in self.layer_map:
-                    of_layer = hidden_states[layer] if feature == "hidden" else attention_scores[layer - 1]
-                    answers = answers + (self._kept(of_layer),)
-        return answers
+                    by_layer = hidden_states[layer] if feature == "hidden" else attention_scores[layer - 1]
+                    outputs = outputs + (self._detach(by_layer),)
+        return outputs
 
-    def _kept(self, tensor):
-        return ops.stop_gradient(tensor.astype(self.number_type))
+    def _detach(self, tensor: Tensor) -> Tensor:
+        return ops.stop_gradient(tensor.astype(self.dtype))
 
 
 class DistillNetwork(nn.Cell):
     """A batch -> its loss and the parts of it.
 
-    Parameters: `rows` the objective; `teacher` and `layer_map` (teacher layer of each student layer, from 1)
-    where a row asks for them; `projection` the dense layer from the student's to the teacher's width (W_h
+    Parameters: `terms` the objective; `teacher` and `layer_map` (teacher layer of each student layer, from 1)
+    where a term needs them; `projection` the dense layer from the student's to the teacher's width (W_h
     and W_e of the paper, one matrix as in the original code), None where the widths agree; `temperature` T
     divides the logits of both sides; `include_padding` counts padded positions.
     Construct: input_ids, token_type_ids, attention_mask [B, S] int32, labels [B] ([B, C], or [B, S] for each
-    token), weights [B] float32 (0 for the fill of an odd tail; they average to 1 over the ranks) -> loss
-    (scalar), parts [P] (unweighted). Losses on logits of tokens are told which of these have a label.
-    Where a row asks for a teacher and there is none in here, a batch brings its answers along: further
-    columns, as of TeacherOutputs.
+    token), weights [B] float32 (0 for filler rows of the last batch; they average to 1 over the ranks) ->
+    loss (scalar), parts [P] (unweighted). Losses on logits of tokens get the mask of the labeled tokens.
+    Where a term needs a teacher and the network has none, the teacher's outputs are further columns of the
+    batch, as TeacherOutputs returns them.
     """
 
     def __init__(
         self,
-        student,
-        rows,
-        teacher=None,
-        layer_map=(),
-        projection=None,
-        temperature=1.0,
-        include_padding=False,
-    ):
+        student: nn.Cell,
+        terms: Sequence[LossTerm],
+        teacher: nn.Cell | None = None,
+        layer_map: Sequence[int] = (),
+        projection: nn.Cell | None = None,
+        temperature: float = 1.0,
+        include_padding: bool = False,
+    ) -> None:
         super().__init__()
         self.student = student
-        self.features = tuple(row.feature for row in rows)
-        self.losses = tuple(row.loss for row in rows)
-        self.row_weights = tuple(float(row.weight) for row in rows)
+        self.features = tuple(term.feature for term in terms)
+        self.losses = tuple(term.loss for term in terms)
+        self.term_weights = tuple(float(term.weight) for term in terms)
         self.layer_map = tuple(layer_map)
-        self.places = feature_offsets(self.features, len(self.layer_map))
+        self.offsets = feature_offsets(self.features, len(self.layer_map))
         self.has_teacher = teacher is not None and any(
             feature in TEACHER_FEATURES for feature in self.features
         )
         self.teacher = teacher if self.has_teacher else nn.Identity()
-        self.answers = TeacherOutputs(self.features, self.layer_map) if self.has_teacher else nn.Identity()
+        self.teacher_outputs = (
+            TeacherOutputs(self.features, self.layer_map) if self.has_teacher else nn.Identity()
+        )
         self.projected = projection is not None
         self.hidden_projection = projection if self.projected else nn.Identity()
         self.inverse_temperature = 1.0 / temperature
         self.include_padding = include_padding
 
-    def construct(self, input_ids, token_type_ids, attention_mask, labels, weights, *answers):
+    def construct(
+        self,
+        input_ids: Tensor,
+        token_type_ids: Tensor,
+        attention_mask: Tensor,
+        labels: Tensor,
+        weights: Tensor,
+        *teacher_outputs: Tensor,
+    ) -> tuple[Tensor, Tensor]:
         student = self.student(input_ids, token_type_ids, attention_mask)
         if self.has_teacher:
-            answers = self.answers(*self.teacher(input_ids, token_type_ids, attention_mask))
+            teacher_outputs = self.teacher_outputs(*self.teacher(input_ids, token_type_ids, attention_mask))
         mask = attention_mask.astype(ms.float32)
         if self.include_padding:
             mask = ops.ones_like(mask)
@@ -96,44 +113,44 @@ class DistillNetwork(nn.Cell):
         parts = ()
         for i in range(len(self.features)):
             by_row = ops.zeros_like(weights)
-            real = label_mask if self.features[i] in ("logits", "labels") else mask
-            for pair in self._pairs(i, student, answers, labels):
-                by_row = by_row + self.losses[i](pair[0], pair[1], real)
+            term_mask = label_mask if self.features[i] in ("logits", "labels") else mask
+            for pair in self._pairs(i, student, teacher_outputs, labels):
+                by_row = by_row + self.losses[i](pair[0], pair[1], term_mask)
             part = (by_row * weights).mean()
-            loss = loss + part * self.row_weights[i]
+            loss = loss + part * self.term_weights[i]
             parts = parts + (ops.stop_gradient(part),)
         return loss, ops.stack(parts)
 
-    def _pairs(self, i, student, answers, labels):
-        # The tensors that row i compares: ((student, target), ...)
-        feature, first = self.features[i], self.places[i]
+    def _pairs(self, i: int, student: tuple, teacher_outputs: tuple, labels: Tensor) -> tuple:
+        # The tensors that term i compares: ((student, target), ...)
+        feature, first = self.features[i], self.offsets[i]
         logits, states, scores = student
         if feature == "labels":
             return ((logits, labels),)
         if feature == "logits":
-            return ((logits * self.inverse_temperature, answers[first] * self.inverse_temperature),)
+            return ((logits * self.inverse_temperature, teacher_outputs[first] * self.inverse_temperature),)
         if feature == "embedding":
-            return ((self._fit(states[0]), answers[first].astype(ms.float32)),)
+            return ((self._project(states[0]), teacher_outputs[first].astype(ms.float32)),)
         pairs = ()
         for m in range(len(self.layer_map)):
-            target = answers[first + m].astype(ms.float32)
-            ours = self._fit(states[m + 1]) if feature == "hidden" else scores[m]
-            pairs = pairs + ((ours, target),)
+            target = teacher_outputs[first + m].astype(ms.float32)
+            output = self._project(states[m + 1]) if feature == "hidden" else scores[m]
+            pairs = pairs + ((output, target),)
         return pairs
 
-    def _fit(self, states):
+    def _project(self, states: Tensor) -> Tensor:
         # [B*S, H student] -> [B*S, H teacher]; the losses compare in float32
         if self.projected:
             states = self.hidden_projection(states)
         return states.astype(ms.float32)
 
 
-def feature_offsets(features, layers):
-    """For each feature of an objective the place of its first tensor among TeacherOutputs' (0 for labels)."""
+def feature_offsets(features: Sequence[str], layers: int) -> tuple[int, ...]:
+    """For each feature of an objective the index of its first tensor in TeacherOutputs (0 for labels)."""
     counts = {"embedding": 1, "hidden": layers, "attention": layers, "logits": 1}
-    places, next_place = {}, 0
+    offsets, offset = {}, 0
     for feature in TEACHER_FEATURES:
         if feature in features:
-            places[feature] = next_place
-            next_place += counts[feature]
-    return tuple(places.get(feature, 0) for feature in features)
+            offsets[feature] = offset
+            offset += counts[feature]
+    return tuple(offsets.get(feature, 0) for feature in features)

@@ -1,16 +1,17 @@
-"""What a student is trained on: a table of rows (feature, loss, weight) for each stage and phase.
+"""What a student is trained on: the loss terms (feature, loss, weight) of each stage and phase.
 
 Features: `embedding`, `hidden`, `attention` (student and teacher tensors over the layer map), `logits` (both
 sides divided by T) and `labels` (logits against the label).
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from ..errors import UserError
 from ..tasks import for_mode
 from . import losses
 
-# Output mode -> loss of a row of feature `logits`, of a row of feature `labels`.
+# Output mode -> loss of the feature `logits`, of the feature `labels`.
 TEACHER_LOSSES = {
     "classification": losses.soft_cross_entropy,
     "multi_label": losses.soft_binary_cross_entropy,
@@ -25,49 +26,53 @@ LABEL_LOSSES = {
 }
 
 
-class Row(NamedTuple):
+class LossTerm(NamedTuple):
     """One term of a loss: which tensors, compared how, with what weight."""
 
     feature: str
-    loss: object
+    loss: Callable[..., Any]
     weight: float
 
 
-def intermediate_rows(
-    embedding_weight,
-    hidden_weight,
-    attention_weight,
-    hidden_loss=losses.hidden_mse,
-    attention_loss=losses.attention_mse,
-):
+def intermediate_terms(
+    embedding_weight: float,
+    hidden_weight: float,
+    attention_weight: float,
+    hidden_loss: Callable[..., Any] = losses.hidden_mse,
+    attention_loss: Callable[..., Any] = losses.attention_mse,
+) -> tuple[LossTerm, ...]:
     """Phase 1 and general distillation: the terms of equation 11 below the prediction layer.
 
-    `hidden_loss` and `attention_loss` compute what losses.hidden_mse and losses.attention_mse do.
+    `hidden_loss` and `attention_loss` are implementations of losses.hidden_mse and losses.attention_mse.
+    Raises UserError where all weights are 0.
     """
-    rows = (
-        Row("embedding", hidden_loss, embedding_weight),
-        Row("hidden", hidden_loss, hidden_weight),
-        Row("attention", attention_loss, attention_weight),
+    terms = (
+        LossTerm("embedding", hidden_loss, embedding_weight),
+        LossTerm("hidden", hidden_loss, hidden_weight),
+        LossTerm("attention", attention_loss, attention_weight),
     )
-    kept = tuple(row for row in rows if row.weight)
-    if not kept:
+    active = tuple(term for term in terms if term.weight)
+    if not active:
         raise UserError(
-            "embedding_weight, hidden_weight and attention_weight are all 0: nothing is left to train on"
+            "embedding_weight, hidden_weight and attention_weight are all 0: no loss is left; give "
+            "one of them a weight"
         )
-    return kept
+    return active
 
 
-def prediction_rows(output_mode, label_weight=0.0, fit_labels=False):
-    """Phase 2: the teacher's logits (or score), and the label where it has a weight.
+def prediction_terms(
+    output_mode: str, label_weight: float = 0.0, fit_labels: bool = False
+) -> tuple[LossTerm, ...]:
+    """Phase 2: the teacher's logits (or score), and the labels where they have a weight.
 
-    `fit_labels` makes a regression fit the label alone, as the original did for STS-B.
+    With `fit_labels` a regression is trained on the labels alone, as in the original for STS-B.
     """
     if output_mode == "regression" and fit_labels:
-        return label_rows(output_mode)
-    rows = (Row("logits", for_mode(TEACHER_LOSSES, output_mode, "loss to a teacher"), 1.0),)
-    return rows + (label_rows(output_mode, label_weight) if label_weight else ())
+        return label_terms(output_mode)
+    terms = (LossTerm("logits", for_mode(TEACHER_LOSSES, output_mode, "loss to a teacher"), 1.0),)
+    return terms + (label_terms(output_mode, label_weight) if label_weight else ())
 
 
-def label_rows(output_mode, weight=1.0):
-    """Training on labels alone: cross-entropy, one yes or no a label, or squared error, by output mode."""
-    return (Row("labels", for_mode(LABEL_LOSSES, output_mode, "loss to its labels"), weight),)
+def label_terms(output_mode: str, weight: float = 1.0) -> tuple[LossTerm, ...]:
+    """Training on labels alone: cross-entropy, binary cross-entropy or squared error, by output mode."""
+    return (LossTerm("labels", for_mode(LABEL_LOSSES, output_mode, "loss to its labels"), weight),)

@@ -1,11 +1,13 @@
-"""What a teacher said of every row of a table, on disk: usable when whole, and only then.
+"""A teacher's outputs for every row of a dataset, on disk: usable once complete.
 
 A cache is a folder named by its key. `rows.bin` holds the rows one after another without padding, `sums.bin`
-the CRC-32 of each, `manifest.json` what they are; the folder gets its name last, when all is on the disk.
-Until then it is `.<key>.part`, locked by the process that makes it. Files are read by offset and not mapped:
-one that was cut short is an error then, not the death of the process.
+the CRC-32 of each, `manifest.json` their description; the folder is renamed to its key when all is on disk.
+Until then it is `.<key>.part`, locked by the process that writes it. Files are read by offset, not mapped: a
+truncated one raises an error instead of killing the process.
 Shape letters: B batch, S length, H hidden, N heads, C labels; n the real tokens of a row.
 """
+
+from __future__ import annotations
 
 import contextlib
 import dataclasses
@@ -15,7 +17,9 @@ import hashlib
 import json
 import os
 import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,18 +27,30 @@ from ..errors import UserError
 from ..files import read_json, write_json
 from ..output_dir import delete_matching, first_foreign
 
+if TYPE_CHECKING:
+    from ..data.dataset import TokenizedDataset
+    from ..stages.training.teacher import Teacher
+
 VERSION = 1
 MANIFEST, ROWS, SUMS, LOCK = "manifest.json", "rows.bin", "sums.bin", "lock"
 WRITTEN = (MANIFEST, ROWS, SUMS, LOCK)
 STORED = np.dtype(np.float16)  # of states and scores
-LOGITS = np.dtype(np.float32)  # a few numbers a row: nothing is won by rounding them
+LOGITS = np.dtype(np.float32)  # a few numbers per row: rounding saves nothing
 SUM = np.dtype("<u4")
 KEY_LETTERS = 20
+# Fields of a teacher's config that do not affect its outputs.
+SILENT = (
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "classifier_dropout",
+    "initializer_range",
+    "label_separator",
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """What is kept of a row, in this order: `states` of [n, H], `scores` of [N, n, n], C `logits`.
+    """What is stored for a row, in this order: `states` of [n, H], `scores` of [N, n, n], C `logits`.
 
     `by_token`: C logits of each token, [n, C].
     """
@@ -47,17 +63,17 @@ class Layout:
     by_token: bool = False
 
     @property
-    def count(self):
-        """Arrays of a batch."""
+    def count(self) -> int:
+        """Arrays per batch."""
         return self.states + self.scores + bool(self.logits)
 
-    def sizes(self, lengths):
-        """[rows] int64: the bytes of rows of `lengths` tokens."""
+    def sizes(self, lengths: np.ndarray) -> np.ndarray:
+        """[rows] int64: bytes of rows of `lengths` tokens."""
         lengths = np.asarray(lengths, np.int64)
         numbers = self.states * self.hidden * lengths + self.scores * self.heads * lengths**2
         return numbers * STORED.itemsize + self.logits * LOGITS.itemsize * (lengths if self.by_token else 1)
 
-    def empty(self, rows, length):
+    def empty(self, rows: int, length: int) -> list[np.ndarray]:
         """Zeros for a batch: states [B, S, H] and scores [B, N, S, S] float16, logits [B, C] float32 (or
         [B, S, C])."""
         states = [np.zeros((rows, length, self.hidden), STORED) for _ in range(self.states)]
@@ -66,22 +82,22 @@ class Layout:
         logits = [np.zeros(shape, LOGITS)] if self.logits else []
         return [*states, *scores, *logits]
 
-    def real(self, arrays, place, length):
-        """Views of what is real of row `place` in the arrays of a batch, in the order of the file."""
+    def real(self, arrays: Sequence[np.ndarray], place: int, length: int) -> Iterator[np.ndarray]:
+        """Views of row `place` without padding in the arrays of a batch, in the order of the file."""
         ends = self.states + self.scores
         yield from (state[place, :length] for state in arrays[: self.states])
         yield from (score[place, :, :length, :length] for score in arrays[self.states : ends])
         yield from (logits[place, :length] if self.by_token else logits[place] for logits in arrays[ends:])
 
 
-def cache_key(facts):
-    """The name of a cache: the digest of what decides its numbers (plain JSON values) and of VERSION."""
+def cache_key(facts: Mapping[str, Any]) -> str:
+    """The key of a cache: a hash of all that determines its content (plain JSON values) and of VERSION."""
     text = json.dumps({"version": VERSION, **facts}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_LETTERS]
 
 
-def hash_arrays(arrays):
-    """SHA-256 over {name: array}: names, types, shapes and numbers."""
+def hash_arrays(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of {name: array}: names, types, shapes and values."""
     digest = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
@@ -89,27 +105,65 @@ def hash_arrays(arrays):
     return digest.hexdigest()
 
 
-def dataset_hash(table, *more):
-    """A digest of the rows of a table, of what the columns `more` hold too ("labels")."""
-    columns = {name: getattr(table, name) for name in ("tokens", "segments", "offsets", *more)}
+def dataset_hash(dataset: TokenizedDataset, *more: str) -> str:
+    """A hash of the rows of a dataset, including the columns `more` ("labels")."""
+    columns = {name: getattr(dataset, name) for name in ("tokens", "segments", "offsets", *more)}
     return hash_arrays({name: array for name, array in columns.items() if array is not None})
+
+
+def cache_of(
+    root: Path | str,
+    teacher: Teacher,
+    dataset: TokenizedDataset,
+    features: Sequence[str],
+    layer_map: Sequence[int],
+    matmul_precision: str,
+) -> TeacherCache:
+    """The TeacherCache below `root` for the teacher outputs that `features` need, written or not."""
+    states = ([0] if "embedding" in features else []) + (list(layer_map) if "hidden" in features else [])
+    scores = list(layer_map) if "attention" in features else []
+    config = teacher.config
+    logits = max(len(config.labels), 1) if "logits" in features else 0
+    heads, by_token = config.num_attention_heads, config.by_token and bool(logits)
+    layout = Layout(len(states), config.hidden_size, len(scores), heads, logits, by_token)
+    facts = {
+        "teacher": teacher.weights_hash,
+        "config": {k: v for k, v in dataclasses.asdict(config).items() if k not in SILENT},
+        "records": dataset_hash(dataset),
+        "max_seq_length": dataset.max_seq_length,
+        "states": states,
+        "scores": scores,
+        "logits": logits,
+        "matmul_precision": matmul_precision,
+    }
+    layers = [("states", states), ("scores", scores)]
+    content = ", ".join(f"{name} {'/'.join(map(str, each))}" for name, each in layers if each)
+    notes = {"of": content or "logits", "teacher": str(teacher.source)}
+    return TeacherCache(root, facts, layout, dataset.lengths, notes)
 
 
 class TeacherCache:
     """The cache of one key below the folder `root`; `lengths` are the tokens of the rows.
 
-    `facts` are what the key was made of, and `notes` more words for people; both go into the manifest.
+    The key is a hash of `facts`; `notes` are for people. Both go into the manifest.
     """
 
-    def __init__(self, root, facts, layout, lengths, notes=None):
+    def __init__(
+        self,
+        root: Path | str,
+        facts: Mapping[str, Any],
+        layout: Layout,
+        lengths: np.ndarray,
+        notes: Mapping[str, str] | None = None,
+    ) -> None:
         self.key, self.facts, self.notes = cache_key(facts), facts, notes or {}
         self.folder, self.part = Path(root) / self.key, Path(root) / f".{self.key}.part"
         self.layout, self.lengths = layout, np.asarray(lengths, np.int64)
         self.ends = np.cumsum(layout.sizes(self.lengths))
         self.bytes = int(self.ends[-1]) + len(self.ends) * SUM.itemsize
 
-    def is_complete(self):
-        """Whether it is there, whole. What is torn counts as absent, and is replaced when it is made anew."""
+    def is_complete(self) -> bool:
+        """Whether the cache exists and is intact. A damaged one counts as absent and will be replaced."""
         try:
             manifest = read_json(self.folder / MANIFEST)
             sums = (self.folder / SUMS).read_bytes()
@@ -119,25 +173,25 @@ class TeacherCache:
         whole = len(sums) == len(self.ends) * SUM.itemsize and size == self.ends[-1]
         return whole and isinstance(manifest, dict) and manifest.get("sums") == zlib.crc32(sums)
 
-    def place(self, row):
+    def place(self, row: int) -> tuple[int, int]:
         """(first byte, number of bytes) of a row in rows.bin."""
         first = int(self.ends[row - 1]) if row else 0
         return first, int(self.ends[row]) - first
 
 
 class CacheReader:
-    """Reads a complete TeacherCache; from any thread, one at a time."""
+    """Reads a complete TeacherCache, from any thread but one at a time."""
 
-    def __init__(self, cache):
+    def __init__(self, cache: TeacherCache) -> None:
         self.cache = cache
         self._rows = open(cache.folder / ROWS, "rb", buffering=0)
         self._sums = np.fromfile(cache.folder / SUMS, SUM)
         self._checked = np.zeros(len(self._sums), bool)
 
-    def batch(self, rows, length):
-        """What the teacher said of `rows`, padded with 0 to `length`: arrays as of Layout.empty.
+    def batch(self, rows: np.ndarray, length: int) -> list[np.ndarray]:
+        """The teacher's outputs for `rows`, padded with 0 to `length`: arrays as in Layout.empty.
 
-        Raises UserError when a row is not what was written; each is checked the first time it is read.
+        Rows are checksummed at their first read; raises UserError for a corrupted one.
         """
         layout = self.cache.layout
         arrays = layout.empty(len(rows), length)
@@ -148,7 +202,7 @@ class CacheReader:
                 first += view.nbytes
         return arrays
 
-    def _row(self, row):
+    def _row(self, row: int) -> bytes:
         first, size = self.cache.place(row)
         data = os.pread(self._rows.fileno(), size, first)
         if not self._checked[row]:
@@ -163,79 +217,79 @@ class CacheReader:
 
 
 class CacheWriter:
-    """Writes a TeacherCache, row by row in any order. With several ranks each has one, and rank 0 `leads`.
+    """Writes a TeacherCache, row by row in any order. Each rank has one; rank 0 (`is_main`) opens it first.
 
-    Making it raises OSError where there is no room or something foreign, BlockingIOError when another process
-    is at it; a rank that does not lead makes its own after rank 0.
+    The constructor raises OSError where the disk is full or foreign files are in the way, BlockingIOError
+    where another process is writing the cache.
     """
 
-    def __init__(self, cache, leads=True):
-        self.cache, self.leads, self._lock = cache, leads, None
-        if leads:
+    def __init__(self, cache: TeacherCache, is_main: bool = True) -> None:
+        self.cache, self.is_main, self._lock = cache, is_main, -1
+        if is_main:
             foreign = first_foreign(cache.folder, WRITTEN)
-            if foreign:  # now, not after the epoch, when a torn cache has to make room
-                raise OSError(errno.ENOTEMPTY, f"{cache.folder} holds {foreign}, which is of no cache")
+            if foreign:  # fail now, not after the epoch, when a damaged cache has to be replaced
+                raise OSError(errno.ENOTEMPTY, f"{cache.folder} holds {foreign}, which no cache wrote")
             cache.part.mkdir(parents=True, exist_ok=True)
             self._lock = locked(cache.part)
-        self._handles = []
+        self._handles: list[int] = []
         try:
-            # Room for all of it is taken now: a disk that is too small is not found out after hours.
+            # Space for all rows is allocated now: a full disk is an error at once, not after hours.
             for name, size in ((ROWS, int(cache.ends[-1])), (SUMS, len(cache.ends) * SUM.itemsize)):
-                self._handles.append(_opened(cache.part / name, os.O_CREAT if leads else 0))
-                if leads:
+                self._handles.append(_opened(cache.part / name, os.O_CREAT if is_main else 0))
+                if is_main:
                     os.ftruncate(self._handles[-1], 0)
                     os.posix_fallocate(self._handles[-1], 0, size)
         except OSError:
             self.abandon()
             raise
 
-    def write(self, rows, arrays):
-        """Write `rows` (pairs of place in the batch and row) from the arrays of a batch as of Layout.empty.
+    def write(self, rows: Iterable[tuple[int, int]], arrays: Sequence[np.ndarray]) -> None:
+        """Write `rows` (pairs of place in the batch and row) from the arrays of a batch as in Layout.empty.
 
-        Raises UserError for numbers that float16 cannot hold.
+        Raises UserError for values beyond the range of float16.
         """
         for place, row in rows:
             views = self.cache.layout.real(arrays, place, int(self.cache.lengths[row]))
             parts = [np.ascontiguousarray(view) for view in views]
             if not all(np.isfinite(part).all() for part in parts):
                 raise UserError(
-                    f"the teacher's numbers of row {row} are not finite in float16; add --teacher_cache off"
+                    f"the teacher's outputs for row {row} are not finite in float16; add --teacher_cache off"
                 )
             data = b"".join(part.data.cast("B") for part in parts)
             os.pwrite(self._handles[0], data, self.cache.place(row)[0])
             os.pwrite(self._handles[1], np.array(zlib.crc32(data), SUM).tobytes(), row * SUM.itemsize)
 
-    def sync(self):
-        """Bring what this process wrote to the disk; all ranks have to before rank 0 finishes."""
+    def sync(self) -> None:
+        """Flush this process's rows to disk, in every rank before rank 0 calls `finish`."""
         for handle in self._handles:
             os.fsync(handle)
             os.close(handle)
 
-    def finish(self):
-        """Make the cache complete (rank 0, after `sync`): the manifest, then the folder's name."""
+    def finish(self) -> None:
+        """Complete the cache (rank 0, after `sync`): write the manifest, then rename the folder."""
         cache = self.cache
         sums = (cache.part / SUMS).read_bytes()
         facts = {"version": VERSION, "facts": cache.facts, "notes": cache.notes, "rows": len(cache.ends)}
         write_json(cache.part / MANIFEST, {**facts, "bytes": cache.bytes, "sums": zlib.crc32(sums)})
-        if cache.folder.is_dir():  # it was torn
+        if cache.folder.is_dir():  # a damaged one
             delete_matching(cache.folder, WRITTEN)
         (cache.part / LOCK).unlink()
         os.replace(cache.part, cache.folder)
         os.close(self._lock)
 
-    def abandon(self):
-        """Leave nothing behind."""
+    def abandon(self) -> None:
+        """Delete what was written."""
         for handle in self._handles:
             os.close(handle)
-        if self.leads:
+        if self.is_main:
             with contextlib.suppress(OSError):
                 delete_matching(self.cache.part, WRITTEN)
                 self.cache.part.rmdir()
             os.close(self._lock)
 
 
-def locked(folder):
-    """The handle of the lock of a folder in the making. Raises BlockingIOError while another has it."""
+def locked(folder: Path) -> int:
+    """Lock a folder that is being written. Raises BlockingIOError while another process holds the lock."""
     handle = _opened(folder / LOCK, os.O_CREAT)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -245,5 +299,5 @@ def locked(folder):
     return handle
 
 
-def _opened(path, creating):
+def _opened(path: Path, creating: int) -> int:
     return os.open(path, os.O_RDWR | creating, 0o666)

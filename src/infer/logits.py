@@ -13,7 +13,7 @@ def collect_logits(predict, batches):
     whose fill rows have weight 0 and are dropped here. Returns: float32 [rows, C], or [T, C] of the real
     tokens of all rows, in the order of the table. Raises UserError where one of them is no number.
     """
-    logits, table = None, batches.table
+    logits, table = None, batches.dataset
     for batch in batches.epoch(0):
         values = predict(batch.input_ids, batch.token_type_ids, batch.attention_mask)
         by_token = values.ndim == 3

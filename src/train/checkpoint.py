@@ -1,11 +1,12 @@
-"""Resume checkpoints: one safetensors file each, written whole or not at all, the position in its header."""
+"""Resume checkpoints: one safetensors file each, written atomically, the position in its header."""
 
 import json
 import logging
 import re
 from pathlib import Path
+from typing import Any
 
-from mindspore import Tensor
+from mindspore import Parameter, Tensor, nn
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -17,18 +18,18 @@ NAME = re.compile(r"^phase(\d+)_step_(\d+)\.safetensors$")
 
 
 class Checkpoints:
-    """The folder checkpoints/ of a run; keeps the newest `keep` files. Only one rank `writes`."""
+    """The folder checkpoints/ of a run; keeps the newest `keep` files. Only the main rank writes."""
 
-    def __init__(self, output_dir, keep, writes=True):
+    def __init__(self, output_dir: Path | str, keep: int, is_main: bool = True) -> None:
         self.folder = Path(output_dir) / "checkpoints"
-        self.keep, self.writes = max(keep, 1), writes
+        self.keep, self.is_main = max(keep, 1), is_main
 
-    def save(self, step_cell, position):
-        """Write every parameter of the train step (weights, optimizer, loss scale), but not the teacher's.
+    def save(self, step_cell: nn.Cell, position: dict[str, Any]) -> None:
+        """Write every parameter of the train step (weights, optimizer, loss scale) except the teacher's.
 
-        `position` is a dict of plain JSON values: phase, step, and what else has to be known when resuming.
+        `position` is a dict of plain JSON values: phase, step, and what else resuming needs.
         """
-        if not self.writes:
+        if not self.is_main:
             return
         arrays = {name: parameter.asnumpy() for name, parameter in saved_parameters(step_cell).items()}
         with atomic_path(
@@ -36,28 +37,28 @@ class Checkpoints:
         ) as path:
             save_file(arrays, str(path), metadata={"position": json.dumps(position)})
         here = position["phase"], position["step"]
-        later = [path for place, path in self._files() if place > here]  # torn ones, which were passed over
-        earlier = [path for place, path in self._files() if place <= here]
-        for old in later + earlier[: -self.keep]:
+        newer = [path for place, path in self._files() if place > here]  # truncated ones that were skipped
+        older = [path for place, path in self._files() if place <= here]
+        for old in newer + older[: -self.keep]:
             old.unlink(missing_ok=True)
 
-    def last(self):
-        """(position, path) of the newest whole checkpoint, or None. A torn one is skipped with a warning."""
+    def last(self) -> tuple[dict[str, Any], Path] | None:
+        """(position, path) of the newest complete checkpoint, or None; truncated ones are skipped."""
         for _, path in reversed(self._files()):
             try:
                 with safe_open(str(path), "numpy") as file:
                     return json.loads(file.metadata()["position"]), path
             except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-                LOG.warning("checkpoint %s is torn and skipped (%s)", path, error)
+                LOG.warning("checkpoint %s is truncated, skipped (%s)", path, error)
         return None
 
-    def _files(self):
+    def _files(self) -> list[tuple[tuple[int, int], Path]]:
         found = [(NAME.match(path.name), path) for path in self.folder.glob("phase*.safetensors")]
         return sorted(((int(m[1]), int(m[2])), path) for m, path in found if m)
 
 
-def saved_parameters(step_cell):
-    """{path: Parameter} of what changes in training: all but the teacher."""
+def saved_parameters(step_cell: nn.Cell) -> dict[str, Parameter]:
+    """{path: Parameter} of all that training changes: everything but the teacher."""
     return {
         name: parameter
         for name, parameter in step_cell.parameters_and_names()
@@ -65,8 +66,8 @@ def saved_parameters(step_cell):
     }
 
 
-def restore(step_cell, path):
-    """Put a checkpoint back into the train step. Raises UserError when its names or shapes are others."""
+def restore(step_cell: nn.Cell, path: Path) -> None:
+    """Load a checkpoint into the train step. Raises UserError when names or shapes differ."""
     parameters = saved_parameters(step_cell)
     with safe_open(str(path), "numpy") as file:
         if set(file.keys()) != set(parameters):

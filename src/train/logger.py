@@ -1,4 +1,4 @@
-"""What a run says: lines in log.txt and on the console, a progress bar, curves for plots and TensorBoard."""
+"""The log of a run: lines in log.txt and on the console, a progress bar, curves for plots and TensorBoard."""
 
 import contextlib
 import fcntl
@@ -7,29 +7,33 @@ import logging
 import math
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
 from ..files import write_text
-from .events import event_writer
 
-OF_THE_AXIS = ("phase", "epoch", "step")  # places on a curve, not curves
+AXIS_KEYS = ("phase", "epoch", "step")  # places on a curve, not curves
 
 
 class RunLogger:
-    """The log of one run. What is said before `open` waits for the folder; a resumed run appends."""
+    """The log of one run. Lines logged before `open` are kept for the file; a resumed run appends."""
 
-    def __init__(self, quiet=False):
+    def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
-        self._early, self._log, self._losses, self._events = [], None, None, None
-        # What the libraries of this project warn about is for people too.
+        self._early: list[str] = []
+        self._log: TextIO | None = None
+        self._losses: TextIO | None = None
+        self._events: Any = None
+        # Warnings of this project's modules are for users too.
         logging.basicConfig(level=logging.WARNING, format="warning: %(message)s", stream=sys.stderr)
 
-    def open(self, folder):
-        """Begin log.txt, losses.jsonl and events/ (for TensorBoard) in `folder`.
+    def open(self, folder: Path | str) -> None:
+        """Open log.txt, losses.jsonl and events/ (for TensorBoard) in `folder`.
 
-        The log is locked against other processes until it is closed, or this one ends.
+        The log stays locked against other processes until `close`, or the end of this process.
         """
         self._log = open(Path(folder) / "log.txt", "a", encoding="utf-8", buffering=1)
         with contextlib.suppress(OSError):  # a file system without locks
@@ -39,8 +43,8 @@ class RunLogger:
         for text in self._early:
             self._log.write(text + "\n")
 
-    def info(self, text):
-        """One line (or a few) for people."""
+    def info(self, text: str) -> None:
+        """Log one line, or a few."""
         if self._log:
             self._log.write(text + "\n")
         else:
@@ -49,15 +53,21 @@ class RunLogger:
             tqdm.write(text, file=sys.stdout)
             sys.stdout.flush()
 
-    def log_step(self, **values):
-        """One line of losses.jsonl, and its numbers as curves: `phase1/loss`, `phase1/parts/hidden` ..."""
+    def log_step(self, **values: Any) -> None:
+        """Append a line to losses.jsonl, and points to the curves `phase1/loss`, `phase1/parts/hidden` ..."""
         if self._losses:
             self._losses.write(json.dumps(values) + "\n")
-            for name, value in _numbers(values, OF_THE_AXIS):
+            for name, value in _scalars(values, AXIS_KEYS):
                 self._events.add_scalar(f"phase{values['phase']}/{name}", value, values["step"])
 
-    def truncate(self, phase, step):
-        """Forget what losses.jsonl tells of later steps: a run that was killed goes on from this one."""
+    def log_metrics(self, metrics: dict[str, Any]) -> None:
+        """Append the metrics of an evaluation to the curves `eval/eval_accuracy` ..."""
+        if self._events:
+            for name, value in _scalars(metrics, AXIS_KEYS):
+                self._events.add_scalar(f"eval/{name}", value, metrics["step"])
+
+    def truncate(self, phase: int, step: int) -> None:
+        """Drop later steps from losses.jsonl: a resumed run repeats them."""
         if not self._losses:
             return
         path = Path(self._losses.name)
@@ -66,14 +76,8 @@ class RunLogger:
         write_text(path, "".join(json.dumps(entry) + "\n" for entry in kept))
         self._losses = open(path, "a", encoding="utf-8", buffering=1)
 
-    def log_metrics(self, metrics):
-        """An evaluation's numbers as curves: `eval/eval_accuracy` ..."""
-        if self._events:
-            for name, value in _numbers(metrics, OF_THE_AXIS):
-                self._events.add_scalar(f"eval/{name}", value, metrics["step"])
-
-    def bar(self, total, start, title):
-        """A progress bar with ETA on a terminal; nothing where output goes to a file."""
+    def bar(self, total: int, start: int, title: str) -> tqdm:
+        """A progress bar with ETA on a terminal; disabled where output goes to a file."""
         return tqdm(
             total=total,
             initial=start,
@@ -85,48 +89,65 @@ class RunLogger:
             dynamic_ncols=True,
         )
 
-    def close(self):
+    def close(self) -> None:
         """Close the files."""
         for file in filter(None, (self._log, self._losses, self._events)):
             file.close()
 
 
-def _entries(path):
+def event_writer(folder: Path) -> Any:
+    """A tensorboardX SummaryWriter in `folder`.
+
+    tensorboardX imports PyTorch where it is installed, to convert tensors that this project does not have:
+    0.13 GB of memory and more than a second at each start.
+    """
+    absent = "torch" not in sys.modules
+    if absent:
+        sys.modules["torch"] = None  # type: ignore[assignment]  # makes `import torch` raise ImportError
+    try:
+        from tensorboardX import SummaryWriter
+    finally:
+        if absent:
+            del sys.modules["torch"]
+    return SummaryWriter(str(folder), flush_secs=10)
+
+
+def _entries(path: Path) -> Iterator[dict[str, Any]]:
     for line in path.read_text(encoding="utf-8").splitlines():
         with contextlib.suppress(json.JSONDecodeError):  # a killed run may leave half a line
             yield json.loads(line)
 
 
-def _numbers(values, without):
-    """(name, number) of a dict and the dicts in it, their names joined by /."""
+def _scalars(values: dict[str, Any], skipped: tuple[str, ...]) -> Iterator[tuple[str, float]]:
+    """(name, number) of a dict and its nested dicts, whose names are joined by /."""
     for name, value in values.items():
         if isinstance(value, dict):
-            yield from ((f"{name}/{inner}", number) for inner, number in _numbers(value, ()))
-        elif isinstance(value, (int, float)) and name not in without:
+            yield from ((f"{name}/{inner}", number) for inner, number in _scalars(value, ()))
+        elif isinstance(value, (int, float)) and name not in skipped:
             yield name, value
 
 
 class Speed:
-    """Examples a second since the last line of the log, and the time left at that rate."""
+    """Examples per second since the last line of the log, and the time left at that rate."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.since = time.perf_counter()
         self.steps = self.examples = 0
 
-    def add(self, steps, examples):
-        """Count steps and the examples in them."""
+    def add(self, steps: int, examples: int) -> None:
+        """Count steps and their examples."""
         self.steps += steps
         self.examples += examples
 
-    def read(self, steps_left):
-        """(examples a second, ETA as h:mm:ss); starts a new stretch."""
+    def read(self, steps_left: int) -> tuple[float, str]:
+        """Return (examples per second, ETA as h:mm:ss) and start a new interval."""
         seconds = max(time.perf_counter() - self.since, 1e-9)
         rate, left = self.examples / seconds, steps_left * seconds / max(self.steps, 1)
         self.since, self.steps, self.examples = time.perf_counter(), 0, 0
         return rate, clock(left)
 
 
-def clock(seconds):
+def clock(seconds: float) -> str:
     """Seconds as h:mm:ss."""
     whole = math.ceil(seconds)
     return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"

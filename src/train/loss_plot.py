@@ -1,6 +1,8 @@
-"""Loss curves from the metrics logs (losses.jsonl) that the training stages write."""
+"""Loss curves from the metrics logs (losses.jsonl) of the training stages."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -9,10 +11,11 @@ from ..files import atomic_path
 
 LOG_FILE = "losses.jsonl"
 PANEL = (4.2, 3.2)  # inches
+Entry = dict[str, Any]
 
 
-def read_log(path):
-    """The entries of a metrics log, in order. A last line that was cut off by a kill is passed over."""
+def read_log(path: Path) -> list[Entry]:
+    """The entries of a metrics log, in order. A last line cut off by a kill is skipped."""
     lines = path.read_text(encoding="utf-8").splitlines()
     entries = []
     for number, line in enumerate(lines, 1):
@@ -24,16 +27,16 @@ def read_log(path):
     return [entry for entry in entries if "loss" in entry]
 
 
-def panels_of(logs):
+def panels_of(logs: dict[str, list[Entry]]) -> dict[str, list[Entry]]:
     """{title: entries}: one panel for each phase of each model, whose name may be empty."""
-    panels = {}
+    panels: dict[str, list[Entry]] = {}
     for name, entries in logs.items():
         for entry in entries:
             panels.setdefault(", ".join(filter(None, (name, entry["title"]))), []).append(entry)
     return panels
 
 
-def plot_losses(logs, path):
+def plot_losses(logs: dict[str, list[Entry]], path: Path) -> None:
     """Draw the losses and their parts over the steps.
 
     logs {model name: entries of its log}; path a .png, written atomically. Does nothing without entries.
@@ -56,7 +59,7 @@ def plot_losses(logs, path):
         figure.savefig(temporary, format="png", dpi=120)
 
 
-def parts_of(entries):
-    """Names of the loss's parts; none where the only part is the loss itself."""
+def parts_of(entries: list[Entry]) -> list[str]:
+    """Names of the parts of the loss; none where the only part is the loss itself."""
     names = list(dict.fromkeys(name for entry in entries for name in entry.get("parts", {})))
     return names if len(names) > 1 else []

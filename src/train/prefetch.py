@@ -1,73 +1,94 @@
-"""Batches into the train step: one by one, or in stretches through the device's queue (data sink)."""
+"""Inputs of the train step: batches prefetched one by one, or through the device's queue (data sink)."""
+
+from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice, pairwise
-from typing import NamedTuple
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import mindspore as ms
 import mindspore.dataset as ds
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..data.dataloader import Batch, BucketDataLoader
+    from ..distill.cached_teacher import CachedTeacher
+
 COLUMNS = ("input_ids", "token_type_ids", "attention_mask", "labels", "weights")
-AHEAD = 2  # batches made before they are asked for
+AHEAD = 2  # batches prefetched
 
 
-class StepResult(NamedTuple):
-    """What was run: the last step's result, the number of steps, and the examples and real tokens in them.
+class StepInputs(NamedTuple):
+    """One call of the train step: `call(*inputs)` runs `steps` steps over `examples` and real `tokens`.
 
-    `seconds` were spent waiting for data, asking the teacher, taking both to the device, and in the step.
+    `seconds` were spent waiting for data, in the teacher, and copying to the device.
     """
 
-    result: tuple
+    call: Callable[..., Any]
+    inputs: tuple
     steps: int
     examples: int
     tokens: int
-    seconds: tuple
+    seconds: tuple[float, float, float]
 
 
-def run_steps(step, batches, epoch, skip, most, sink_steps=0, lesson=None):
-    """Run an epoch's batches from step `skip` on, at the most `most` of them.
+def step_inputs(
+    step: Callable[..., Any],
+    loader: BucketDataLoader,
+    epoch: int,
+    skip: int,
+    limit: int,
+    sink_steps: int = 0,
+    cached_teacher: CachedTeacher | None = None,
+) -> Iterator[StepInputs]:
+    """Yield the calls of an epoch from step `skip` on, at most `limit` steps.
 
-    `sink_steps` 0 feeds each batch from the host; N hands stretches of N to the device, which needs batches
-    of one length. `lesson` gives further columns, as in TrainPhase. Yields a StepResult each time.
+    `sink_steps` 0 feeds each batch from the host; N hands chunks of N batches, all of one length, to the
+    device. `cached_teacher` appends its outputs to the columns of each batch.
     """
-    left = min(batches.steps_per_epoch - skip, most)
+    left = min(loader.steps_per_epoch - skip, limit)
     sunk = left // sink_steps * sink_steps if sink_steps else 0
     if sunk:
-        queue = ds.GeneratorDataset(_Source(batches, epoch, skip, sunk), list(COLUMNS), shuffle=False)
-        run_stretch = ms.data_sink(step, queue, sink_size=sink_steps)
-        rows = sink_steps * batches.batch_size
-        tokens = round(rows * float(batches.table.lengths.mean()))
+        queue = ds.GeneratorDataset(_Source(loader, epoch, skip, sunk), list(COLUMNS), shuffle=False)
+        run_chunk = ms.data_sink(step, queue, sink_size=sink_steps)
+        rows = sink_steps * loader.batch_size
+        tokens = round(rows * float(loader.dataset.lengths.mean()))
         for _ in range(sunk // sink_steps):
-            began = time.perf_counter()
-            result = run_stretch()
-            yield StepResult(result, sink_steps, rows, tokens, (0.0, 0.0, 0.0, time.perf_counter() - began))
-    # Without a sink all of them; with one, those that fill no whole stretch.
-    rest = prefetch(islice(batches.epoch(epoch, skip=skip + sunk), left - sunk))
-    yield from _one_by_one(step, rest, lesson)
+            yield StepInputs(run_chunk, (), sink_steps, rows, tokens, (0.0, 0.0, 0.0))
+    # Without a sink all batches; with one, those that do not fill a chunk.
+    rest = prefetch(islice(loader.epoch(epoch, skip=skip + sunk), left - sunk))
+    yield from _single_steps(step, rest, cached_teacher)
 
 
-def _one_by_one(step, batches, lesson):
-    pairs = lesson.answered(batches) if lesson else ((batch, ()) for batch in batches)
-    times = [time.perf_counter()]
-    asked = lesson.asked if lesson else 0.0
-    for batch, answers in pairs:
-        times.append(time.perf_counter())
+def _single_steps(
+    step: Callable[..., Any], batches: Iterable[Batch], cached_teacher: CachedTeacher | None
+) -> Iterator[StepInputs]:
+    pairs = (
+        cached_teacher.batches_with_outputs(batches) if cached_teacher else ((each, ()) for each in batches)
+    )
+    began, forward_before = time.perf_counter(), _forward_seconds(cached_teacher)
+    for batch, outputs in pairs:
+        arrived = time.perf_counter()
         columns = [ms.Tensor(column) for column in _columns(batch)]
-        times.append(time.perf_counter())
-        result = step(*columns, *answers)
-        times.append(time.perf_counter())
-        waited, moved, stepped = (end - begin for begin, end in pairwise(times))
-        teacher = lesson.asked - asked if lesson else 0.0
+        copied = time.perf_counter()
+        forward = _forward_seconds(cached_teacher) - forward_before
         real = batch.weights > 0
-        counts = int(real.sum()), int(batch.attention_mask[real].sum())
-        yield StepResult(result, 1, *counts, (waited - teacher, teacher, moved, stepped))
-        times, asked = [time.perf_counter()], lesson.asked if lesson else 0.0
+        examples, tokens = int(real.sum()), int(batch.attention_mask[real].sum())
+        seconds = (arrived - began - forward, forward, copied - arrived)
+        yield StepInputs(step, (*columns, *outputs), 1, examples, tokens, seconds)
+        began, forward_before = time.perf_counter(), _forward_seconds(cached_teacher)
 
 
-def prefetch(items):
-    """The same items, made by a thread, up to AHEAD of them before they are asked for."""
+def _forward_seconds(cached_teacher: CachedTeacher | None) -> float:
+    return cached_teacher.forward_seconds if cached_teacher else 0.0
+
+
+def prefetch(items: Iterable[Any]) -> Iterator[Any]:
+    """Yield the same items, produced by a thread, AHEAD of them in advance."""
     items = iter(items)
     with ThreadPoolExecutor(1) as pool:
         waiting = deque(pool.submit(next, items, None) for _ in range(AHEAD))
@@ -76,20 +97,19 @@ def prefetch(items):
             yield item
 
 
-def _columns(batch):
+def _columns(batch: Batch) -> tuple[np.ndarray, ...]:
     return tuple(getattr(batch, name) for name in COLUMNS)
 
 
 class _Source:
-    """What GeneratorDataset iterates over: the first `count` batches from `skip` on."""
+    """The source of a GeneratorDataset: `count` batches of an epoch from step `skip` on."""
 
-    def __init__(self, batches, epoch, skip, count):
-        self.arguments, self.count = (batches, epoch, skip), count
+    def __init__(self, loader: BucketDataLoader, epoch: int, skip: int, count: int) -> None:
+        self.loader, self.epoch, self.skip, self.count = loader, epoch, skip, count
 
-    def __iter__(self):
-        batches, epoch, skip = self.arguments
-        for _, batch in zip(range(self.count), batches.epoch(epoch, skip=skip), strict=False):
+    def __iter__(self) -> Iterator[tuple[np.ndarray, ...]]:
+        for batch in islice(self.loader.epoch(self.epoch, skip=self.skip), self.count):
             yield _columns(batch)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.count

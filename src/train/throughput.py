@@ -1,102 +1,130 @@
-"""What a stage gets done in a second, its compilation apart, and what this machine's products could do.
+"""Throughput of a stage without its compilation, and the FLOPs of the matrix products behind it.
 
 S length, H hidden, I inner size of the feed-forward layers, L layers, C labels.
 """
 
+from __future__ import annotations
+
 import contextlib
 import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
-LONG_ENOUGH = 30.0  # seconds of work from which on a second more for the machine's own rate is no matter
+if TYPE_CHECKING:
+    from mindspore import nn
+
+    from ..config.bert_config import BertConfig
+    from ..distill.network import DistillNetwork
+
+MIN_SECONDS = 30.0  # of work, below which the second that measuring the machine's own rate takes is not spent
 GIGA = 1e9
 
 
 class CompiledCell:
-    """A cell as a function of tensors: each new shape of them is compiled apart from its first run.
+    """A cell as a function of tensors that compiles each new shape apart from its first run.
 
-    `cell` is the cell itself, `name` what the log calls its graphs. `operations(length)` (where it is given)
-    are counted for each row of the first tensor, [rows, length].
+    `cell` is the cell itself, `name` the name of its graphs in the log. `flops(length)` (where given) are
+    counted for each row of the first tensor, [rows, length].
     """
 
-    def __init__(self, cell, name, meter, operations=None):
-        self.cell, self.name, self._meter, self._seen = cell, name, meter, set()
-        self._run = meter.counted(cell, operations) if operations else cell
+    def __init__(
+        self,
+        cell: nn.Cell,
+        name: str,
+        meter: ThroughputMeter,
+        flops: Callable[[int], float] | None = None,
+    ) -> None:
+        self.cell, self.name, self.flops = cell, name, flops
+        self._meter, self._seen = meter, set[tuple]()
 
-    def __call__(self, *columns):
+    def __call__(self, *columns: Any) -> Any:
         shapes = tuple(tuple(column.shape) for column in columns)
         if shapes not in self._seen:
             self._seen.add(shapes)
             began = time.perf_counter()
             self.cell.compile(*columns)
-            self._meter.compiled(self.name, shapes[0][-1], time.perf_counter() - began)
-        return self._run(*columns)
+            self._meter.log_compilation(self.name, shapes[0][-1], time.perf_counter() - began)
+        if self.flops:
+            rows, length = shapes[0]
+            self._meter.flops += rows * self.flops(length)
+        return self.cell(*columns)
 
 
 class ThroughputMeter:
-    """Counts what is done and how long it takes; `say` hears of each graph that was compiled.
+    """Counts work and its time; `log` gets a line for each compiled graph.
 
-    `rate` gives the operations a second that this machine's matrix products reach (None: not asked for).
+    `rate` measures the FLOP/s that matrix products reach on this machine (None: not measured).
     """
 
-    def __init__(self, log=lambda text: None, rate=None):
-        self._say, self.rate = log, rate
+    def __init__(
+        self, log: Callable[[str], None] = lambda text: None, rate: Callable[[], float] | None = None
+    ) -> None:
+        self._log, self.rate = log, rate
         self.examples = self.tokens = self.graphs = 0
-        self.operations = self.seconds = self.waited = self.compiling = 0.0
+        self.flops = self.seconds = self.waited = self.compiling = 0.0
+        self._began = self._compiling_before = 0.0
 
-    def graph(self, cell, name, operations=None):
+    def compiled(self, cell: nn.Cell, name: str, flops: Callable[[int], float] | None = None) -> CompiledCell:
         """The CompiledCell of a cell."""
-        return CompiledCell(cell, name, self, operations)
+        return CompiledCell(cell, name, self, flops)
 
-    def counted(self, function, operations):
-        """A function of [rows, length] columns; `operations(length)` of each row are counted at each call."""
+    def counted(self, function: Callable[..., Any], flops: Callable[[int], float]) -> Callable[..., Any]:
+        """A function of [rows, length] columns that counts `flops(length)` for each row at each call."""
 
-        def call(*columns):
+        def call(*columns: Any) -> Any:
             rows, length = columns[0].shape
-            self.operations += rows * operations(length)
+            self.flops += rows * flops(length)
             return function(*columns)
 
         return call
 
-    def compiled(self, name, length, seconds):
-        """Note that the graph of a length took so long to compile."""
+    def log_compilation(self, name: str, length: int, seconds: float) -> None:
+        """Count and log the compilation of the graph of a length."""
         self.graphs += 1
         self.compiling += seconds
-        self._say(f"compiled the graph of length {length} in {seconds:.1f} s ({name})")
+        self._log(f"compiled the graph of length {length} in {seconds:.1f} s ({name})")
 
-    def add(self, examples, tokens):
-        """Count examples and the real tokens in them."""
+    def add(self, examples: int, tokens: int) -> None:
+        """Count examples and their real tokens."""
         self.examples += int(examples)
         self.tokens += int(tokens)
 
+    def begin(self) -> None:
+        """Start timing a piece of work."""
+        self._began, self._compiling_before = time.perf_counter(), self.compiling
+
+    def end(self) -> None:
+        """Count the seconds since `begin`, those of compiling excepted."""
+        self.seconds += time.perf_counter() - self._began - (self.compiling - self._compiling_before)
+
     @contextlib.contextmanager
-    def working(self):
-        """The seconds inside are those of the work, but for those in which something is compiled."""
-        began, before = time.perf_counter(), self.compiling
+    def working(self) -> Iterator[None]:
+        """Time the work inside the block, compilation excepted."""
+        self.begin()
         try:
             yield
         finally:
-            self.seconds += time.perf_counter() - began - (self.compiling - before)
+            self.end()
 
-    def answered(self, logits, batches):
-        """`logits(batches)` as a piece of work; examples and tokens are those of the table."""
+    def timed(self, predict: Callable[[Any], Any], loader: Any) -> Any:
+        """`predict(loader)` as a piece of work over the examples and tokens of the loader's dataset."""
         with self.working():
-            values = logits(batches)
-        self.add(batches.table.rows, batches.table.lengths.sum())
+            values = predict(loader)
+        self.add(loader.dataset.rows, loader.dataset.lengths.sum())
         return values
 
-    def lines(self, over_ranks=None):
-        """The last lines of a stage; none where nothing was done.
+    def lines(self, all_reduce: Callable[[list[float]], list[float]] | None = None) -> list[str]:
+        """The last lines of a stage; none where no work was done.
 
-        `over_ranks` makes numbers of all ranks' sums of them. Every rank has to ask.
+        `all_reduce` sums numbers over all ranks; every rank has to call this then.
         """
-        done = [self.examples, self.tokens, self.operations, self.seconds]
-        size = 1
-        if over_ranks:
-            *done, size = over_ranks([*done, 1.0])
-        examples, tokens, operations, seconds = done
+        sums = [self.examples, self.tokens, self.flops, self.seconds, 1.0]
+        examples, tokens, flops, seconds, ranks = all_reduce(sums) if all_reduce else sums
         lines = []
         if seconds:
-            rate = self.rate() if self.rate and seconds / size >= LONG_ENOUGH and operations else None
-            lines = [throughput_line(examples, tokens, operations, seconds / size, rate and rate * size)]
+            measured = self.rate() if self.rate and seconds / ranks >= MIN_SECONDS and flops else None
+            rate = measured * ranks if measured else None
+            lines = [throughput_line(examples, tokens, flops, seconds / ranks, rate)]
         if self.graphs:
             graphs = f"compiled {self.graphs} graph{'s' * (self.graphs > 1)} in {self.compiling:.1f} s"
             waited = f", waited for data {self.waited / self.seconds:.2%} of the time" if self.waited else ""
@@ -104,71 +132,72 @@ class ThroughputMeter:
         return lines
 
 
-def throughput_line(examples, tokens, operations, seconds, rate=None):
-    """The line that ends every stage; `rate` in operations a second, None where it was not measured.
+def throughput_line(
+    examples: float, tokens: float, flops: float, seconds: float, rate: float | None = None
+) -> str:
+    """The last line of every stage; `rate` in FLOP/s, None where it was not measured.
 
-    Where there are no tokens or operations nothing is said of them.
+    Tokens and FLOPs are left out where there are none.
     """
     line = f"throughput: {examples / seconds:.1f} examples/s"
     if tokens:
         line += f", {tokens / seconds:.0f} real tokens/s"
-    if not operations:
+    if not flops:
         return line
-    line += f", {operations / seconds / GIGA:.1f} GFLOP/s"
+    line += f", {flops / seconds / GIGA:.1f} GFLOP/s"
     if rate is None:
         return f"{line} (matmul rate not measured)"
-    share = operations / seconds / rate
+    share = flops / seconds / rate
     return f"{line} ({share:.0%} of this machine's matmul rate, measured {rate / GIGA:.1f} GFLOP/s)"
 
 
-def forward_flops(config, length, layers=None):
-    """Floating-point operations of the matrix products of one row of `length` tokens, padding included.
+def forward_flops(config: BertConfig, length: int, layers: int | None = None) -> int:
+    """FLOPs of the matrix products of one row of `length` tokens, padding included.
 
     A multiply and an add are two. In each of the first `layers` layers (None: all of them, and the head):
     projections and feed-forward 2 S (4 H H + 2 H I), scores and context 4 S S H.
     """
     hidden, inner = config.hidden_size, config.intermediate_size
-    a_layer = 2 * length * (4 * hidden * hidden + 2 * hidden * inner) + 4 * length * length * hidden
+    per_layer = 2 * length * (4 * hidden * hidden + 2 * hidden * inner) + 4 * length * length * hidden
     if layers is not None:
-        return layers * a_layer
-    return config.num_hidden_layers * a_layer + 2 * hidden * (hidden + config.num_labels)
+        return layers * per_layer
+    return config.num_hidden_layers * per_layer + 2 * hidden * (hidden + config.num_labels)
 
 
-def masked_lm_flops(config, length):
-    """Operations of one row of which a masked language model is asked for one word.
+def masked_lm_flops(config: BertConfig, length: int) -> int:
+    """FLOPs of one row with one masked word.
 
-    The last layer is computed for that word alone, but for its projections and scores.
+    The last layer is computed for that word alone, except for its projections and scores.
     """
     hidden, inner = config.hidden_size, config.intermediate_size
     head = 2 * hidden * (hidden + config.vocab_size)
-    spared = 2 * (length - 1) * (hidden * hidden + 2 * hidden * inner)
-    return forward_flops(config, length, config.num_hidden_layers) - spared + head
+    saved = 2 * (length - 1) * (hidden * hidden + 2 * hidden * inner)
+    return forward_flops(config, length, config.num_hidden_layers) - saved + head
 
 
-def step_flops(network):
-    """Function of the length -> operations of one row in a training step of a DistillNetwork.
+def step_flops(network: DistillNetwork) -> Callable[[int], int]:
+    """A function of the length -> FLOPs of one row in a training step of a DistillNetwork.
 
     The backward pass takes two products for each of the forward pass; a teacher has none.
     """
     features, layer_map = set(network.features), network.layer_map
-    student, teacher = (
-        network.student.bert.config,
-        network.teacher.bert.config if network.has_teacher else None,
-    )
+    student = network.student.bert.config
+    teacher = network.teacher.bert.config if network.has_teacher else None
     fitted = len(layer_map) * ("hidden" in features) + ("embedding" in features)
     width = network.hidden_projection.weight.size if network.projected else 0
+    student_layers = computed_layers(features, range(1, len(layer_map) + 1))
+    teacher_layers = computed_layers(features, layer_map)
 
-    own_depth, depth = (depth_of(features, layers) for layers in (range(1, len(layer_map) + 1), layer_map))
+    def flops(length: int) -> int:
+        forward = forward_flops(student, length, student_layers) + fitted * 2 * length * width
+        return 3 * forward + (forward_flops(teacher, length, teacher_layers) if teacher else 0)
 
-    def operations(length):
-        own = forward_flops(student, length, own_depth) + fitted * 2 * length * width
-        return 3 * own + (forward_flops(teacher, length, depth) if teacher else 0)
-
-    return operations
+    return flops
 
 
-def depth_of(features, layers):
-    """How many layers have to be computed for `features` over `layers`, from 1; None: all, and the head."""
-    if {"logits", "labels"} & set(features):
+def computed_layers(features: Iterable[str], layers: Iterable[int]) -> int | None:
+    """How many layers `features` over `layers` (from 1) need; None: all, and the head."""
+    features = set(features)
+    if {"logits", "labels"} & features:
         return None
-    return max(layers) if {"hidden", "attention"} & set(features) else 0
+    return max(layers) if {"hidden", "attention"} & features else 0

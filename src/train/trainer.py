@@ -1,204 +1,146 @@
-"""The one training loop: epochs of batches through the train step, with log, checkpoints and evaluation."""
+"""The one training loop: epochs of batches through the train step, with callbacks around both."""
+
+from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from ..errors import Interrupted, UserError
-from .logger import Speed
-from .prefetch import run_steps
+from ..errors import Interrupted
+from .prefetch import StepInputs, step_inputs
 from .signals import StopSignal
 
-LOWEST_SCALE = 1.0
-AGREED_EVERY = 10  # steps after which several ranks ask each other whether to stop
+if TYPE_CHECKING:
+    from ..data.dataloader import BucketDataLoader
+    from ..distill.cached_teacher import CachedTeacher
+    from .callbacks import Callback
+
+STOP_CHECK_STEPS = 10  # steps between two checks of several ranks for a stop signal
 
 
 @dataclasses.dataclass
 class TrainPhase:
-    """One stretch of training: a train step over batches for a number of epochs or steps.
+    """A train step over the batches of a loader for a number of epochs, or of steps where that is not -1.
 
-    `parts` names the values that the step's network returns beside the loss; `evaluate(epoch, step)` runs
-    after each epoch (None: never), and every `eval_steps` steps where that is not 0; `number` is 1 or 2 in
-    checkpoints and log; `sink_steps` as in fed_steps. `lesson` gives each batch the answers of a teacher that
-    is not in the network (CachedTeacher); it is told where epochs begin and end. `graph`
-    is what runs the step where that is not the step itself; `meter` (ThroughputMeter) counts what is
-    done, `profile` (StepProfile) says where the time of some steps goes; what `noted()` gives
-    goes into the checkpoints, beside phase and step.
+    `number` is 1 or 2 in checkpoints and log; `sink_steps` as in prefetch.step_inputs; `cached_teacher`
+    supplies the outputs of a teacher outside the step's network.
     """
 
     number: int
     title: str
-    step: object
-    batches: object
+    step: Callable[..., Any]
+    loader: BucketDataLoader
     epochs: int
     max_steps: int
-    parts: tuple
-    evaluate: Callable | None = None
-    log_name: str = "outputs"
     sink_steps: int = 0
-    eval_steps: int = 0
-    lesson: object = None
-    graph: Callable | None = None
-    meter: object = None
-    profile: object = None
-    noted: Callable = dict
+    cached_teacher: CachedTeacher | None = None
 
     @property
-    def total_steps(self):
+    def total_steps(self) -> int:
         """Steps of the whole phase."""
-        return phase_steps(self.epochs, self.max_steps, self.batches.steps_per_epoch)
+        return phase_steps(self.epochs, self.max_steps, self.loader.steps_per_epoch)
 
-    def ends_epoch(self, step):
+    def ends_epoch(self, step: int) -> bool:
         """Whether an epoch, or the phase, is complete after `step` steps."""
-        return step % self.batches.steps_per_epoch == 0 or step >= self.total_steps
+        return step % self.loader.steps_per_epoch == 0 or step >= self.total_steps
 
 
-def phase_steps(epochs, max_steps, steps_per_epoch):
-    """Steps of `epochs` epochs, or `max_steps` when that is not -1; no epochs are no steps in either case."""
+def phase_steps(epochs: int, max_steps: int, steps_per_epoch: int) -> int:
+    """Steps of `epochs` epochs, or `max_steps` where that is not -1; 0 without epochs."""
     return epochs * steps_per_epoch if max_steps < 0 or not epochs else max_steps
 
 
-class Trainer:
-    """Runs phases. `options` has logging_step and save_ckpt_step; `resume_command` is printed on Ctrl+C.
+@dataclasses.dataclass
+class TrainState:
+    """The state of a phase, as passed to callbacks.
 
-    `agree` makes one decision of several ranks' wishes (see distributed.agreement; None: a single process).
+    `step` counts completed steps, `epoch` from 0; `previous_step` precedes the last call of the train step,
+    `epoch_start` is the step where this process began the epoch. `inputs`, `result` (loss, parts, overflow,
+    scale) and `step_seconds` are those of the last call.
     """
 
-    def __init__(self, logger, checkpoints, options, resume_command, agree=None):
-        self.logger = logger
-        self.checkpoints = checkpoints
-        self.options = options
-        self.resume_command = resume_command
-        self.agree = agree
-        self._stopped = False  # Ctrl+C came too late for a phase to break off: the next one does not begin
+    phase: TrainPhase
+    step: int
+    epoch: int = 0
+    previous_step: int = 0
+    epoch_start: int = 0
+    inputs: StepInputs = StepInputs(len, (), 0, 0, 0, (0.0, 0.0, 0.0))
+    result: tuple = ()
+    step_seconds: float = 0.0
 
-    def run(self, phase, done=0):
-        """Train from step `done` (where a resumed run stands) to the end. Raises Interrupted on Ctrl+C."""
-        per_epoch, total, step = phase.batches.steps_per_epoch, phase.total_steps, done
-        stopping = False
+    def crossed(self, interval: int) -> bool:
+        """Whether the last call of the train step passed a multiple of `interval`."""
+        return self.previous_step // interval != self.step // interval
+
+
+class Trainer:
+    """Trains phase after phase. `resume_command` is printed on Ctrl+C.
+
+    `any_rank` turns each rank's request to stop into one decision (see distributed.any_rank; None: a single
+    process).
+    """
+
+    def __init__(self, resume_command: str, any_rank: Callable[[bool], bool] | None = None) -> None:
+        self.resume_command = resume_command
+        self.any_rank = any_rank
+        self._stopped = False  # a signal after a phase's last step: the next phase does not start
+
+    def run(self, phase: TrainPhase, callbacks: Sequence[Callback] = (), start_step: int = 0) -> None:
+        """Train from `start_step` (not 0 in a resumed run) to the end. Raises Interrupted on Ctrl+C."""
         if self._stopped:
             raise self._interrupted(f"before {phase.title}")
-        if done >= total and phase.evaluate:
-            # Resumed when all was done: the metrics are not in the checkpoint, and go into last/.
-            phase.evaluate(math.ceil(total / per_epoch), total)
-        with StopSignal() as stop, self.logger.bar(total, done, phase.title) as bar:
-            while step < total:
-                epoch, first, began = step // per_epoch, step, time.perf_counter()
-                if phase.lesson:
-                    phase.lesson.begin(whole=step % per_epoch == 0)
-                for done_now in self._steps(phase, epoch, first, bar):
-                    before, step = step, done_now
-                    stopping = self._agreed(stop.asked, _crossed(before, step, AGREED_EVERY))
-                    if stopping or step == total:
-                        break
-                if phase.lesson:
-                    phase.lesson.end(whole=step % per_epoch == 0)
-                # An epoch that is complete is evaluated before the run stops: resuming begins the next one.
-                if phase.ends_epoch(step):
-                    self._end_of_epoch(phase, epoch, step, first, began)
-                else:
-                    self._save(phase, step)
-                if stopping and step < total:
-                    raise self._interrupted(f"at step {step} of {phase.title}")
-            self._stopped = self._agreed(stop.asked)
+        state, stop_now = TrainState(phase, start_step), False
+        per_epoch, total, teacher = phase.loader.steps_per_epoch, phase.total_steps, phase.cached_teacher
+        _call(callbacks, "on_train_begin", state)
+        with StopSignal() as stop:
+            while state.step < total and not stop_now:
+                state.epoch, state.epoch_start = state.step // per_epoch, state.step
+                _call(callbacks, "on_train_epoch_begin", state)
+                if teacher:
+                    teacher.begin(whole=state.step % per_epoch == 0)
+                with contextlib.closing(_epoch_inputs(state)) as epoch_inputs:
+                    while True:
+                        _call(callbacks, "on_train_step_begin", state)
+                        state.inputs = next(epoch_inputs)
+                        began = time.perf_counter()
+                        state.result = state.inputs.call(*state.inputs.inputs)
+                        state.step_seconds = time.perf_counter() - began
+                        state.previous_step, state.step = state.step, state.step + state.inputs.steps
+                        _call(callbacks, "on_train_step_end", state)
+                        stop_now = self._should_stop(stop.requested, state.crossed(STOP_CHECK_STEPS))
+                        if stop_now or phase.ends_epoch(state.step):
+                            break
+                if teacher:
+                    teacher.end(whole=state.step % per_epoch == 0)
+                if phase.ends_epoch(state.step):
+                    # A complete epoch is evaluated before the run stops: a resumed run starts the next one.
+                    _call(callbacks, "on_train_epoch_end", state)
+            _call(callbacks, "on_train_end", state)
+            if state.step < total:
+                raise self._interrupted(f"at step {state.step} of {phase.title}")
+            self._stopped = self._should_stop(stop.requested)
 
-    def _agreed(self, wish, asking=True):
-        """Whether to stop: this process's wish, or what all ranks came to where they are asking."""
-        if self.agree is None:
-            return wish
-        return asking and self.agree(wish)
+    def _should_stop(self, requested: bool, all_ranks_check: bool = True) -> bool:
+        """Whether to stop: requested in this process, or in any rank where all of them check."""
+        if self.any_rank is None:
+            return requested
+        return all_ranks_check and self.any_rank(requested)
 
-    def _interrupted(self, where):
+    def _interrupted(self, where: str) -> Interrupted:
         return Interrupted(f"interrupted {where}, state saved; to go on:\n  {self.resume_command}")
 
-    def _steps(self, phase, epoch, step, bar):
-        """Run the rest of an epoch from `step` on; yields the number of steps done after each."""
-        speed, skip = Speed(), step % phase.batches.steps_per_epoch
-        most = phase.total_steps - step
-        run_step = phase.graph or phase.step
-        fed = run_steps(run_step, phase.batches, epoch, skip, most, phase.sink_steps, phase.lesson)
-        for done in measured(fed, phase):
-            before, step = step, step + done.steps
-            bar.update(done.steps)
-            speed.add(done.steps, done.examples)
-            if _crossed(before, step, self.options.logging_step) or step >= phase.total_steps:
-                self._log(phase, epoch, step, done.result, speed)
-            if not phase.ends_epoch(step):
-                self._within_epoch(phase, epoch, before, step)
-            yield step
 
-    # Within an epoch and at its end a step is evaluated first and saved then: a resumed run takes all that
-    # lies before its checkpoint for done.
-
-    def _within_epoch(self, phase, epoch, before, step):
-        if phase.evaluate and phase.eval_steps and _crossed(before, step, phase.eval_steps):
-            phase.evaluate(epoch + 1, step)
-        if _crossed(before, step, self.options.save_ckpt_step):
-            self._save(phase, step)
-
-    def _end_of_epoch(self, phase, epoch, step, first, began):
-        milliseconds = (time.perf_counter() - began) * 1000
-        self.logger.info(
-            f"epoch time: {milliseconds:.3f} ms, per step time: {milliseconds / max(step - first, 1):.3f} ms"
-        )
-        if phase.lesson and phase.lesson.reads:
-            share = phase.lesson.waited * 1e5 / milliseconds
-            self.logger.info(f"waited for the teacher cache: {share:.2f} % of the epoch")
-        if phase.evaluate:
-            phase.evaluate(epoch + 1, step)
-        self._save(phase, step)
-
-    def _save(self, phase, step):
-        self.checkpoints.save(phase.step, {"phase": phase.number, "step": step, **phase.noted()})
-
-    def _log(self, phase, epoch, step, result, speed):
-        loss, parts, overflow, scale = (value.asnumpy() for value in result)
-        if not math.isfinite(loss) and scale <= LOWEST_SCALE:
-            raise UserError(
-                f"the loss is {loss} at step {step} of {phase.title} and no loss scale helps; lower "
-                f"--learning_rate; the last good checkpoint is in {self.checkpoints.folder}"
-            )
-        rate, left = speed.read(phase.total_steps - step)
-        skipped = int(phase.step.loss_scale.skipped.asnumpy())
-        named = dict(zip(phase.parts, (float(value) for value in parts), strict=True))
-        shown = ", ".join(f"{name} {value:.5g}" for name, value in named.items())
-        self.logger.info(
-            f"epoch: {epoch + 1}, step: {step}, {phase.log_name} are ({float(loss):.6g}, {bool(overflow)}, "
-            f"{float(scale):g}), {shown}, skipped steps {skipped}, {rate:.1f} examples/s, ETA {left}"
-        )
-        self.logger.log_step(
-            phase=phase.number,
-            title=phase.title,
-            epoch=epoch + 1,
-            step=step,
-            loss=float(loss),
-            parts=named,
-            loss_scale=float(scale),
-            skipped=skipped,
-            examples_per_second=rate,
-        )
+def _epoch_inputs(state: TrainState) -> Any:
+    """The step inputs of the rest of an epoch, as a generator that can be closed."""
+    phase, skip = state.phase, state.step % state.phase.loader.steps_per_epoch
+    limit = phase.total_steps - state.step
+    return step_inputs(
+        phase.step, phase.loader, state.epoch, skip, limit, phase.sink_steps, phase.cached_teacher
+    )
 
 
-def measured(fed, phase):
-    """The steps of `fed`, each counted and its time taken by the phase's meter where it has one."""
-    meter, profile, steps = phase.meter, phase.profile, iter(fed)
-    while True:
-        graphs = meter.graphs if meter else 0
-        if profile:
-            profile.before_step()
-        with meter.working() if meter else contextlib.nullcontext():
-            done = next(steps, None)
-        if done is None:
-            return
-        if meter:
-            meter.add(done.examples, done.tokens)
-            meter.waited += done.seconds[0]
-        if profile:
-            profile.after_step(done, compiled=bool(meter) and meter.graphs > graphs)
-        yield done
-
-
-def _crossed(before, after, every):
-    return before // every != after // every
+def _call(callbacks: Sequence[Callback], hook: str, state: TrainState) -> None:
+    for callback in callbacks:
+        getattr(callback, hook)(state)

@@ -6,7 +6,7 @@ from mindspore import Tensor
 
 from src.config.data_config import DeviceConfig
 from src.distill.network import DistillNetwork
-from src.distill.objective import intermediate_rows, prediction_rows
+from src.distill.objective import intermediate_terms, prediction_terms
 from src.model.bert import BertClassifier
 from src.model.layers import Dense
 from src.model.state_dict import load_strict
@@ -57,10 +57,10 @@ def loss_parts(arrays, phase, batch):
     if phase == 1:
         projection = Dense(16, 32, STUDENT)
         load_strict(projection, dict(arrays[2]), "a test")
-        rows = intermediate_rows(1.0, 1.0, 1.0)
+        rows = intermediate_terms(1.0, 1.0, 1.0)
         network = DistillNetwork(networks[1], rows, teacher, LAYER_MAP, projection, include_padding=True)
     else:
-        rows = prediction_rows("classification")
+        rows = prediction_terms("classification")
         network = DistillNetwork(networks[1], rows, teacher, temperature=TEMPERATURE)
     size = len(batch[0])
     columns = (*batch, np.zeros(size, np.int32), np.ones(size, np.float32))

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from src.data.dataloader import COMPILE_TOKENS, BucketDataLoader, buckets_beside, choose_buckets
+from src.data.dataloader import COMPILE_TOKENS, BucketDataLoader, choose_buckets, extend_buckets
 from src.data.dataset import TokenizedDataset
 from src.errors import UserError
 
@@ -114,7 +114,7 @@ def test_the_order_is_a_function_of_seed_and_epoch():
     first, again, second = ([b.rows.tolist() for b in batches.epoch(e)] for e in (0, 0, 1))
     assert first == again != second
     assert [b.rows.tolist() for b in batches.epoch(1, skip=3)] == second[3:]
-    other = BucketDataLoader(batches.table, 32, batches.buckets, True, seed=6)
+    other = BucketDataLoader(batches.dataset, 32, batches.buckets, True, seed=6)
     assert [b.rows.tolist() for b in other.epoch(0)] != first
     assert first[0] != sorted(first[0])
     # Batches of the buckets come mixed, not one bucket after another.
@@ -187,4 +187,4 @@ GRID = [16, 32, 64, 128, 512]
     ],
 )
 def test_buckets_where_graphs_exist(lengths, known, buckets):
-    assert buckets_beside(set(known), lengths, GRID) == buckets
+    assert extend_buckets(set(known), lengths, GRID) == buckets

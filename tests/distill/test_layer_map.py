@@ -4,7 +4,7 @@ import pytest
 
 from src.distill.layer_map import parse_layer_map
 from src.distill.losses import attention_mse, hidden_mse, label_cross_entropy, mse_loss, soft_cross_entropy
-from src.distill.objective import intermediate_rows, label_rows, prediction_rows
+from src.distill.objective import intermediate_terms, label_terms, prediction_terms
 from src.errors import UserError
 
 
@@ -48,26 +48,26 @@ def test_refused(text, student, teacher, complaint):
 
 
 def test_the_objective_of_phase_1():
-    rows = intermediate_rows(1.0, 2.0, 0.5)
+    rows = intermediate_terms(1.0, 2.0, 0.5)
     assert [tuple(row) for row in rows] == [
         ("embedding", hidden_mse, 1.0),
         ("hidden", hidden_mse, 2.0),
         ("attention", attention_mse, 0.5),
     ]
-    assert [row.feature for row in intermediate_rows(1.0, 1.0, 0.0)] == ["embedding", "hidden"]
-    with pytest.raises(UserError, match="are all 0: nothing is left to train on"):
-        intermediate_rows(0.0, 0.0, 0.0)
+    assert [row.feature for row in intermediate_terms(1.0, 1.0, 0.0)] == ["embedding", "hidden"]
+    with pytest.raises(UserError, match="are all 0: no loss is left"):
+        intermediate_terms(0.0, 0.0, 0.0)
 
 
 def test_the_objective_of_phase_2():
     def names(rows):
         return [(row.feature, row.loss, row.weight) for row in rows]
 
-    assert names(prediction_rows("classification")) == [("logits", soft_cross_entropy, 1.0)]
-    assert names(prediction_rows("classification", 0.3)) == [
+    assert names(prediction_terms("classification")) == [("logits", soft_cross_entropy, 1.0)]
+    assert names(prediction_terms("classification", 0.3)) == [
         ("logits", soft_cross_entropy, 1.0),
         ("labels", label_cross_entropy, 0.3),
     ]
-    assert names(prediction_rows("regression")) == [("logits", mse_loss, 1.0)]
-    assert names(prediction_rows("regression", fit_labels=True)) == [("labels", mse_loss, 1.0)]
-    assert names(label_rows("classification")) == [("labels", label_cross_entropy, 1.0)]
+    assert names(prediction_terms("regression")) == [("logits", mse_loss, 1.0)]
+    assert names(prediction_terms("regression", fit_labels=True)) == [("labels", mse_loss, 1.0)]
+    assert names(label_terms("classification")) == [("labels", label_cross_entropy, 1.0)]

@@ -9,7 +9,7 @@ import pytest
 from mindspore import Parameter, Tensor, nn
 
 from src.distill.network import DistillNetwork
-from src.distill.objective import intermediate_rows, label_rows, prediction_rows
+from src.distill.objective import intermediate_terms, label_terms, prediction_terms
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
 B, S, N, C = 3, 4, 2, 3
@@ -113,7 +113,7 @@ def teacher():
 @pytest.mark.parametrize("layer_map", [(3, 6), (1, 4)], ids=["uniform", "explicit"])
 def test_intermediate_layers(student, teacher, layer_map):
     loss, parts, gradients = run(
-        DistillNetwork(student, intermediate_rows(1.0, 2.0, 0.5), teacher, layer_map)
+        DistillNetwork(student, intermediate_terms(1.0, 2.0, 0.5), teacher, layer_map)
     )
     _, ours, our_scores = arrays(student)
     _, theirs, their_scores = arrays(teacher)
@@ -136,7 +136,7 @@ def test_intermediate_layers(student, teacher, layer_map):
 
 
 def test_garbage_in_the_padding_and_in_rows_of_weight_0(student, teacher):
-    network = DistillNetwork(student, intermediate_rows(1.0, 1.0, 1.0), teacher, (3, 6))
+    network = DistillNetwork(student, intermediate_terms(1.0, 1.0, 1.0), teacher, (3, 6))
     before = run(network)
     real = (MASK * WEIGHTS[:, None]).reshape(-1, 1) > 0
     for cell, filler in ((student, 1e3), (teacher, -1e3)):
@@ -153,7 +153,7 @@ def test_garbage_in_the_padding_and_in_rows_of_weight_0(student, teacher):
 
 
 def test_include_padding(student, teacher):
-    rows = intermediate_rows(1.0, 1.0, 1.0)
+    rows = intermediate_terms(1.0, 1.0, 1.0)
     _, parts, _ = run(DistillNetwork(student, rows, teacher, (3, 6), include_padding=True))
     ours, theirs = arrays(student), arrays(teacher)
     whole = (S,) * B
@@ -166,7 +166,7 @@ def test_include_padding(student, teacher):
 
 def test_the_projection_to_the_teacher_s_width(student):
     teacher, projection = Given(2, WIDE, C, seed=2), Projection()
-    rows = intermediate_rows(1.0, 1.0, 0.0)
+    rows = intermediate_terms(1.0, 1.0, 0.0)
     loss, parts, gradients = run(DistillNetwork(student, rows, teacher, (1, 2), projection))
     weight, ours, theirs = projection.weight.asnumpy(), arrays(student)[1], arrays(teacher)[1]
     expected = [hidden_part(ours[m] @ weight.T, theirs[m]) for m in range(3)]
@@ -181,7 +181,7 @@ def softmax(x):
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 def test_soft_cross_entropy_with_temperature(student, teacher, temperature):
-    network = DistillNetwork(student, prediction_rows("classification"), teacher, temperature=temperature)
+    network = DistillNetwork(student, prediction_terms("classification"), teacher, temperature=temperature)
     loss, parts, gradients = run(network)
     target = teacher.logits.asnumpy() / temperature
     ours = student.logits.asnumpy() / temperature
@@ -192,14 +192,14 @@ def test_soft_cross_entropy_with_temperature(student, teacher, temperature):
 
 
 def test_the_label_beside_the_teacher(student, teacher):
-    loss, parts, _ = run(DistillNetwork(student, prediction_rows("classification", 0.3), teacher))
+    loss, parts, _ = run(DistillNetwork(student, prediction_terms("classification", 0.3), teacher))
     labelled = over_rows(-np.log(softmax(student.logits.asnumpy()))[np.arange(B), LABELS])
     assert parts[1] == pytest.approx(labelled, rel=1e-5)
     assert loss == pytest.approx(parts[0] + 0.3 * parts[1], rel=1e-5)
 
 
 def test_labels_alone_need_no_teacher(student):
-    network = DistillNetwork(student, label_rows("classification"))
+    network = DistillNetwork(student, label_terms("classification"))
     assert not network.has_teacher
     loss, _, gradients = run(network)
     slope = (softmax(student.logits.asnumpy()) - np.eye(C)[LABELS]) * WEIGHTS[:, None] / 2
@@ -211,7 +211,7 @@ def test_labels_alone_need_no_teacher(student):
 def test_regression(target):
     student, teacher = Given(1, WIDTH, 1, seed=1), Given(1, WIDTH, 1, seed=2)
     scores = np.array([4.5, 1.0, 2.0], np.float32)
-    network = DistillNetwork(student, prediction_rows("regression", fit_labels=target == "label"), teacher)
+    network = DistillNetwork(student, prediction_terms("regression", fit_labels=target == "label"), teacher)
     assert network.has_teacher == (target == "teacher")
     loss, _, _ = run(network, scores)
     aim = scores if target == "label" else teacher.logits.asnumpy()[:, 0]
@@ -219,7 +219,7 @@ def test_regression(target):
 
 
 def test_a_batch_without_odd_tail_is_a_plain_mean(student):
-    loss, _, _ = run(DistillNetwork(student, label_rows("classification")), weights=np.ones(B, np.float32))
+    loss, _, _ = run(DistillNetwork(student, label_terms("classification")), weights=np.ones(B, np.float32))
     assert loss == pytest.approx(
         np.mean(-np.log(softmax(student.logits.asnumpy()))[np.arange(B), LABELS]), rel=1e-5
     )

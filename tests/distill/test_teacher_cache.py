@@ -52,7 +52,7 @@ def said(ids, mask):
 
 
 class NumpyTeacher:
-    """Counts the rows that it was asked about."""
+    """Counts the rows of its forward passes."""
 
     def __init__(self):
         self.rows = 0
@@ -66,15 +66,15 @@ def batches_of(table, batch_size=4, **more):
     return BucketDataLoader(table, batch_size, [4, 8], shuffle=True, seed=1, **more)
 
 
-def epoch_of(lesson, batches, epoch, stop_after=None):
-    """Run an epoch through a lesson as the loop does; [(batch, arrays of its answers)]."""
-    lesson.begin(whole=True)
+def epoch_of(cached_teacher, batches, epoch, stop_after=None):
+    """Run an epoch as the training loop does; [(batch, arrays of the teacher's outputs)]."""
+    cached_teacher.begin(whole=True)
     found = []
-    for batch, answers in lesson.answered(batches.epoch(epoch)):
-        found.append((batch, [answer.asnumpy() for answer in answers]))
+    for batch, outputs in cached_teacher.batches_with_outputs(batches.epoch(epoch)):
+        found.append((batch, [answer.asnumpy() for answer in outputs]))
         if len(found) == stop_after:
             break
-    lesson.end(whole=stop_after is None)
+    cached_teacher.end(whole=stop_after is None)
     return found
 
 
@@ -85,52 +85,57 @@ def test_the_size_of_a_row():
 
 def test_later_epochs_and_later_runs_read_what_the_first_epoch_heard(cache, table):
     teacher, batches = NumpyTeacher(), batches_of(table)
-    lesson = CachedTeacher(teacher, cache, log=lambda text: None)
-    first = epoch_of(lesson, batches, 0)
-    asked = teacher.rows
-    assert not lesson.reads and asked == sum(len(batch.rows) for batch, _ in first) >= len(LENGTHS)
-    silent = CachedTeacher(None, TeacherCache(cache.folder.parent, FACTS, LAYOUT, LENGTHS))
-    for reading, order in ((lesson, 1), (silent, 5)):
+    cached_teacher = CachedTeacher(teacher, cache, log=lambda text: None)
+    first = epoch_of(cached_teacher, batches, 0)
+    forward_rows = teacher.rows
+    assert not cached_teacher.from_cache and forward_rows == sum(
+        len(batch.rows) for batch, _ in first
+    ) >= len(LENGTHS)
+    reader = CachedTeacher(None, TeacherCache(cache.folder.parent, FACTS, LAYOUT, LENGTHS))
+    for reading, order in ((cached_teacher, 1), (reader, 5)):
         found = epoch_of(reading, batches_of(table, 3), order)
-        assert reading.reads and teacher.rows == asked
-        for batch, answers in found:
+        assert reading.from_cache and teacher.rows == forward_rows
+        for batch, outputs in found:
             expected = said(batch.input_ids, batch.attention_mask)
             size, real = batch.input_ids.shape, batch.attention_mask.astype(bool)
-            for ours, theirs in zip(answers[:2], expected[:2], strict=True):
+            for ours, theirs in zip(outputs[:2], expected[:2], strict=True):
                 assert ours.dtype == np.float16
                 ours, theirs = ours.reshape(*size, -1), theirs.reshape(*size, -1)
                 np.testing.assert_array_equal(ours[real], theirs[real])
                 assert not ours[~real].any()
             pairs = np.repeat((real[:, :, None] & real[:, None, :])[:, None], 2, 1)
-            np.testing.assert_array_equal(answers[2][pairs], expected[2][pairs])
-            assert not answers[2][~pairs].any()
-            np.testing.assert_array_equal(answers[3], expected[3])
+            np.testing.assert_array_equal(outputs[2][pairs], expected[2][pairs])
+            assert not outputs[2][~pairs].any()
+            np.testing.assert_array_equal(outputs[3], expected[3])
 
 
 def test_what_a_later_phase_asks_is_written_along(tmp_path, table):
     layers = TeacherCache(tmp_path, FACTS, dataclasses.replace(LAYOUT, logits=0), LENGTHS)
     logits = TeacherCache(tmp_path, {"teacher": "t", "states": []}, Layout(logits=3), LENGTHS)
-    lesson = CachedTeacher(NumpyTeacher(), layers, log=lambda text: None, aside=logits)
+    cached_teacher = CachedTeacher(NumpyTeacher(), layers, log=lambda text: None, logits_cache=logits)
     for epoch in (0, 1):
         # The student of this phase is told of the layers alone, by the teacher and by the file.
-        assert all(len(answers) == 3 for _, answers in epoch_of(lesson, batches_of(table), epoch))
-    assert lesson.reads and logits.is_complete()
+        assert all(len(outputs) == 3 for _, outputs in epoch_of(cached_teacher, batches_of(table), epoch))
+    assert cached_teacher.from_cache and logits.is_complete()
     later = CachedTeacher(None, logits)
-    for batch, answers in epoch_of(later, batches_of(table, 3), 5):
-        np.testing.assert_array_equal(answers, said(batch.input_ids, batch.attention_mask)[3:])
+    for batch, outputs in epoch_of(later, batches_of(table, 3), 5):
+        np.testing.assert_array_equal(outputs, said(batch.input_ids, batch.attention_mask)[3:])
 
 
 def test_an_epoch_that_was_broken_off_leaves_nothing(cache, table):
     teacher, batches = NumpyTeacher(), batches_of(table)
-    lesson = CachedTeacher(teacher, cache, log=lambda text: None)
-    epoch_of(lesson, batches, 0, stop_after=2)
+    cached_teacher = CachedTeacher(teacher, cache, log=lambda text: None)
+    epoch_of(cached_teacher, batches, 0, stop_after=2)
     assert not list(cache.folder.parent.iterdir()) and not cache.is_complete()
     # A resumed run begins in the middle: it listens, and writes in its first whole epoch.
-    lesson.begin(whole=False)
-    assert len(list(lesson.answered(batches.epoch(0, skip=2)))) == batches.steps_per_epoch - 2
-    lesson.end(whole=True)
+    cached_teacher.begin(whole=False)
+    assert (
+        len(list(cached_teacher.batches_with_outputs(batches.epoch(0, skip=2))))
+        == batches.steps_per_epoch - 2
+    )
+    cached_teacher.end(whole=True)
     assert not cache.is_complete()
-    epoch_of(lesson, batches, 1)
+    epoch_of(cached_teacher, batches, 1)
     assert cache.is_complete()
 
 
@@ -154,8 +159,8 @@ def said_of(cache, value=1.0):
 def test_another_run_that_writes_is_left_alone(cache, table):
     remarks, teacher = [], NumpyTeacher()
     writer = CacheWriter(cache)
-    lesson = CachedTeacher(teacher, cache, log=remarks.append)
-    epoch_of(lesson, batches_of(table), 0)
+    cached_teacher = CachedTeacher(teacher, cache, log=remarks.append)
+    epoch_of(cached_teacher, batches_of(table), 0)
     assert "another run is writing it" in remarks[0] and not cache.is_complete()
     writer.abandon()
 
@@ -183,9 +188,9 @@ def test_a_torn_file_makes_it_incomplete_and_it_is_made_anew(written, table, nam
     file = written.folder / name
     file.write_bytes(file.read_bytes()[:-3])
     assert not written.is_complete()
-    lesson = CachedTeacher(NumpyTeacher(), written, log=lambda text: None)
-    epoch_of(lesson, batches_of(table), 0)
-    assert written.is_complete() and lesson.teacher.rows
+    cached_teacher = CachedTeacher(NumpyTeacher(), written, log=lambda text: None)
+    epoch_of(cached_teacher, batches_of(table), 0)
+    assert written.is_complete() and cached_teacher.teacher.rows
 
 
 def test_a_changed_row_is_one_sentence(written):
@@ -209,12 +214,15 @@ def test_the_last_batch_of_an_epoch_that_the_loop_leaves_there(cache, table):
     def teacher(ids, segments, mask):
         return tuple(Tensor(np.full_like(array, np.inf)) for array in said(ids.asnumpy(), mask.asnumpy()))
 
-    lesson, batches = CachedTeacher(teacher, cache, log=lambda text: None), batches_of(table, len(LENGTHS))
-    lesson.begin(whole=True)
-    for _ in lesson.answered(batches.epoch(0)):
+    cached_teacher, batches = (
+        CachedTeacher(teacher, cache, log=lambda text: None),
+        batches_of(table, len(LENGTHS)),
+    )
+    cached_teacher.begin(whole=True)
+    for _ in cached_teacher.batches_with_outputs(batches.epoch(0)):
         break
     with pytest.raises(UserError, match="are not finite in float16; add --teacher_cache off"):
-        lesson.end(whole=True)
+        cached_teacher.end(whole=True)
     assert not cache.is_complete()
 
 
@@ -235,11 +243,11 @@ def test_digests_see_names_types_shapes_and_numbers():
 
 
 def test_two_ranks_make_and_read_one_cache(cache, table):
-    """Two threads stand for two processes; each knows rank 0's wish only when both have asked."""
+    """Two threads stand for two processes; each knows rank 0's decision only once both have called."""
     meeting, shared, results = threading.Barrier(2, timeout=60), SimpleNamespace(wish=None), {}
 
     def run(rank):
-        def agreed(wish):
+        def broadcast(wish):
             if rank == 0:
                 shared.wish = bool(wish)
             meeting.wait()
@@ -247,12 +255,12 @@ def test_two_ranks_make_and_read_one_cache(cache, table):
             meeting.wait()
             return wish
 
-        lesson = CachedTeacher(NumpyTeacher(), cache, agreed, rank == 0, lambda text: None)
+        cached_teacher = CachedTeacher(NumpyTeacher(), cache, broadcast, rank == 0, lambda text: None)
         batches = batches_of(table, 2, rank=rank, rank_size=2)
-        first = epoch_of(lesson, batches, 0)
-        asked = lesson.teacher.rows
-        second = epoch_of(lesson, batches, 1)
-        results[rank] = lesson.reads, lesson.teacher.rows == asked, first, second
+        first = epoch_of(cached_teacher, batches, 0)
+        forward_rows = cached_teacher.teacher.rows
+        second = epoch_of(cached_teacher, batches, 1)
+        results[rank] = cached_teacher.from_cache, cached_teacher.teacher.rows == forward_rows, first, second
 
     threads = [threading.Thread(target=run, args=(rank,)) for rank in range(2)]
     for thread in threads:
@@ -260,7 +268,7 @@ def test_two_ranks_make_and_read_one_cache(cache, table):
     for thread in threads:
         thread.join()
     assert sorted(results) == [0, 1]
-    for reads, silent, _, second in results.values():
-        assert reads and silent
-        for batch, answers in second:
-            np.testing.assert_array_equal(answers[3], said(batch.input_ids, batch.attention_mask)[3])
+    for from_cache, no_forward, _, second in results.values():
+        assert from_cache and no_forward
+        for batch, outputs in second:
+            np.testing.assert_array_equal(outputs[3], said(batch.input_ids, batch.attention_mask)[3])

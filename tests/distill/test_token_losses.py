@@ -7,7 +7,7 @@ from mindspore import Parameter, Tensor, nn
 
 from src.distill.losses import token_cross_entropy, token_soft_cross_entropy
 from src.distill.network import DistillNetwork
-from src.distill.objective import label_rows, prediction_rows
+from src.distill.objective import label_terms, prediction_terms
 from src.tasks import IGNORE_INDEX
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
@@ -72,7 +72,7 @@ class Given(nn.Cell):
 
 
 def test_in_the_network_padding_and_fill_get_no_gradient():
-    rows = prediction_rows("token_classification", label_weight=0.5)
+    rows = prediction_terms("token_classification", label_weight=0.5)
     student = Given(STUDENT)
     network = DistillNetwork(student, rows, Given(TEACHER), temperature=T)
     weights = np.array([1.5, 1.5, 0], np.float32)
@@ -87,7 +87,7 @@ def test_in_the_network_padding_and_fill_get_no_gradient():
 
 
 def test_on_labels_alone():
-    network = DistillNetwork(Given(STUDENT), label_rows("token_classification"))
+    network = DistillNetwork(Given(STUDENT), label_terms("token_classification"))
     weights = np.ones(B, np.float32)
     loss, _parts = network(*(Tensor(column) for column in (MASK, MASK * 0, MASK, LABELS, weights)))
     np.testing.assert_allclose(loss.asnumpy(), to_labels(STUDENT).mean(), rtol=1e-5)

@@ -10,7 +10,7 @@ import itertools
 import numpy as np
 
 from src.config.data_config import RecordsConfig
-from src.data import splits as tables
+from src.data import splits
 from src.errors import run_main
 from src.infer.logits import collect_logits
 from src.stages.model import load
@@ -26,8 +26,8 @@ def main(argv=None):
         parser.add_argument(name)
     paths = parser.parse_args(argv)
     config = RecordsConfig(eval_data_dir=paths.records, length_buckets="auto")
-    table = tables.read_split(config, paths.records, "dev")
-    batches = tables.make_batches(table, config, 32, shuffle=False)
+    table = splits.read_split(config, paths.records, "dev")
+    batches = splits.make_loader(table, config, 32, shuffle=False)
     files = load.read_model(paths.model_dir, lambda remark: None)
     ways = {
         "simulation": load_for_inference(paths.model_dir, config, 0).predict,

@@ -1,4 +1,4 @@
-"""Resume checkpoints: whole files, the newest kept, a torn one passed over, another run's refused."""
+"""Resume checkpoints: whole files, the newest kept, a truncated one skipped, another run's refused."""
 
 import logging
 import resource
@@ -72,17 +72,19 @@ def test_other_files_are_left_alone(tmp_path):
 @pytest.mark.parametrize(
     "damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"x" * 99]
 )
-def test_a_torn_checkpoint_is_passed_over(tmp_path, damage, caplog):
+def test_a_truncated_checkpoint_is_skipped(tmp_path, damage, caplog):
     step, checkpoints = Holder(), Checkpoints(tmp_path, 2)
     checkpoints.save(step, {"phase": 1, "step": 1})
     checkpoints.save(step, {"phase": 1, "step": 2})
-    torn = tmp_path / "checkpoints" / "phase1_step_2.safetensors"
-    torn.write_bytes(damage(torn.read_bytes()))
+    truncated = tmp_path / "checkpoints" / "phase1_step_2.safetensors"
+    truncated.write_bytes(damage(truncated.read_bytes()))
     with caplog.at_level(logging.WARNING):
         assert checkpoints.last()[0]["step"] == 1
-    assert "phase1_step_2.safetensors is torn and skipped" in caplog.text
-    torn.rename(torn.with_name("phase1_step_9.safetensors"))
-    Checkpoints(tmp_path, 1).save(step, {"phase": 1, "step": 3})  # the torn one does not count as the newest
+    assert "phase1_step_2.safetensors is truncated, skipped" in caplog.text
+    truncated.rename(truncated.with_name("phase1_step_9.safetensors"))
+    Checkpoints(tmp_path, 1).save(
+        step, {"phase": 1, "step": 3}
+    )  # the truncated one does not count as the newest
     assert names(tmp_path) == ["phase1_step_3.safetensors"]
 
 

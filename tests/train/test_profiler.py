@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
 
-from src.train.prefetch import StepResult
 from src.train.profiler import PARTS, WARM_UP, StepProfile, add_up, operator_name, read_operators, shares
 
 HEADER = "op_side,op_type,op_name,full_op_name,op_occurrences,op_total_time(ms),op_avg_time(ms),x,y,pid"
@@ -53,8 +52,8 @@ def test_steps_after_the_warm_up(graph_mode, tmp_path, left):
     profile = StepProfile(3, left, tmp_path / "profile" / "phase1", said.append)
     for step in range(left):
         profile.before_step()
-        done = StepResult((cell(x),), 1, 4, 20, (0.001, 0.002, 0.003, 0.004))
-        profile.after_step(done, compiled=step == WARM_UP + 1)
+        seconds = (0.001, 0.002, 0.003, 0.004)
+        profile.after_step(cell(x), 1, seconds, compiled=step == WARM_UP + 1)
     profile.end()
     split = "waiting for data 1.00 ms, teacher 2.00 ms, to the device 3.00 ms, train step 4.00 ms"
     assert said[0].startswith(f"profile of {3 - (left > WARM_UP)} steps, in each: {split}")

@@ -8,12 +8,12 @@ import pytest
 from mindspore import Tensor, nn
 
 from src.distill.network import DistillNetwork
-from src.distill.objective import intermediate_rows, prediction_rows
+from src.distill.objective import intermediate_terms, prediction_terms
 from src.model.bert import BertClassifier
 from src.model.layers import Dense
 from src.train.matmul_precision import matmul_rate
 from src.train.throughput import (
-    LONG_ENOUGH,
+    MIN_SECONDS,
     ThroughputMeter,
     forward_flops,
     masked_lm_flops,
@@ -58,12 +58,12 @@ def test_operations_of_a_step():
     student, teacher = BertClassifier(TINY), BertClassifier(TINY.replace(num_hidden_layers=6))
     whole = forward_flops(TINY, 8)
     a_layer = forward_flops(TINY, 8, 1)
-    alone = DistillNetwork(student, prediction_rows("classification"))
+    alone = DistillNetwork(student, prediction_terms("classification"))
     assert step_flops(alone)(8) == 3 * whole
     # A map that ends at layer 4 leaves two layers and the head of the teacher out; five states are fitted.
-    has_teacher = DistillNetwork(student, intermediate_rows(1, 1, 1), teacher, (2, 4), Dense(32, 32, TINY))
+    has_teacher = DistillNetwork(student, intermediate_terms(1, 1, 1), teacher, (2, 4), Dense(32, 32, TINY))
     assert step_flops(has_teacher)(8) == 3 * (2 * a_layer + 3 * 2 * 8 * 32 * 32) + 4 * a_layer
-    shallow = DistillNetwork(student, intermediate_rows(1, 0, 0), teacher, (2, 4))
+    shallow = DistillNetwork(student, intermediate_terms(1, 0, 0), teacher, (2, 4))
     assert step_flops(shallow)(8) == 0
 
 
@@ -75,7 +75,7 @@ class Double(nn.Cell):
 def test_each_shape_is_compiled_apart():
     said, meter = [], None
     meter = ThroughputMeter(said.append)
-    graph = meter.graph(Double(), "test", operations=lambda length: 10 * length)
+    graph = meter.compiled(Double(), "test", flops=lambda length: 10 * length)
     for length in (4, 8, 4):
         x = np.ones((3, length), np.float32)
         assert (graph(Tensor(x)).asnumpy() == 2 * x).all()
@@ -83,7 +83,7 @@ def test_each_shape_is_compiled_apart():
         "compiled the graph of length 4 in N s (test)",
         "compiled the graph of length 8 in N s (test)",
     ]
-    assert meter.graphs == 2 and meter.operations == 3 * 10 * (4 + 8 + 4)
+    assert meter.graphs == 2 and meter.flops == 3 * 10 * (4 + 8 + 4)
     with meter.working():
         began = time.perf_counter()
         graph(Tensor(np.ones((3, 16), np.float32)))
@@ -99,10 +99,10 @@ def test_the_last_lines():
     rates = []
     meter = ThroughputMeter(rate=lambda: rates.append(1) or 8e9)
     meter.add(100, 1700)
-    meter.operations, meter.seconds = 2e9, LONG_ENOUGH / 3
+    meter.flops, meter.seconds = 2e9, MIN_SECONDS / 3
     assert LINE.match(meter.lines()[0]).groups()[3:] == ("0.2", None, None) and not rates
-    meter.operations, meter.seconds = 200e9, LONG_ENOUGH * 2
-    meter.compiled("test", 8, 1.25)
+    meter.flops, meter.seconds = 200e9, MIN_SECONDS * 2
+    meter.log_compilation("test", 8, 1.25)
     first, second = meter.lines()
     assert LINE.match(first).groups() == ("1.7", "28", LINE.match(first)[3], "3.3", "42", "8.0")
     assert second == "compiled 1 graph in 1.2 s" and rates == [1]

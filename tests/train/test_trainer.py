@@ -1,4 +1,4 @@
-"""The loop over a step that only counts: log lines, checkpoints, evaluation, Ctrl+C and resuming."""
+"""The training loop over a step that only counts: log lines, checkpoints, evaluation, Ctrl+C, resuming."""
 
 import json
 import os
@@ -15,7 +15,8 @@ from tfrecord import tfrecord_iterator
 from src.data.dataloader import BucketDataLoader
 from src.data.dataset import TokenizedDataset
 from src.errors import Interrupted, UserError
-from src.train.logger import RunLogger, Speed, clock
+from src.train.callbacks import CheckpointCallback, EvaluationCallback, LoggingCallback
+from src.train.logger import RunLogger
 from src.train.signals import StopSignal
 from src.train.trainer import Trainer, TrainPhase, phase_steps
 
@@ -42,8 +43,8 @@ class CountingStep:
         return Tensor(loss), Tensor([0.25, 0.5]), Tensor(False), Tensor(self.scale)
 
 
-class Kept:
-    """Checkpoints that are only noted."""
+class RecordedCheckpoints:
+    """Checkpoints of which only the positions are kept."""
 
     folder = "checkpoints"
 
@@ -71,12 +72,25 @@ def logger(tmp_path):
     logger.close()
 
 
-def make(logger, step, logging_step=2, save_ckpt_step=100, epochs=2, max_steps=-1, evaluate=None):
-    """(loop, phase) of 10 rows in batches of 4: three steps an epoch."""
-    options = types.SimpleNamespace(logging_step=logging_step, save_ckpt_step=save_ckpt_step)
-    batches = BucketDataLoader(table(), 4, [8], shuffle=True, seed=3)
-    phase = TrainPhase(1, "phase 1", step, batches, epochs, max_steps, ("hidden", "attention"), evaluate)
-    return Trainer(logger, Kept(), options, "python run.py --resume"), phase
+class Training:
+    """A phase over 10 rows in batches of 4, three steps an epoch, with the callbacks of a stage."""
+
+    def __init__(self, logger, step, **options):
+        """Options: logging_step, save_ckpt_step, epochs, max_steps, evaluate, eval_steps."""
+        loader = BucketDataLoader(table(), 4, [8], shuffle=True, seed=3)
+        sizes = options.get("epochs", 2), options.get("max_steps", -1)
+        self.phase = TrainPhase(1, "phase 1", step, loader, *sizes)
+        self.trainer, self.checkpoints = Trainer("python run.py --resume"), RecordedCheckpoints()
+        parts, evaluate = ("hidden", "attention"), options.get("evaluate")
+        logging_step = options.get("logging_step", 2)
+        self.callbacks = [
+            LoggingCallback(logger, step, logging_step, parts, checkpoint_folder="checkpoints"),
+            *([EvaluationCallback(evaluate, options.get("eval_steps", 0))] if evaluate else []),
+            CheckpointCallback(self.checkpoints, step, options.get("save_ckpt_step", 100)),
+        ]
+
+    def run(self, start_step=0):
+        self.trainer.run(self.phase, self.callbacks, start_step)
 
 
 def lines(tmp_path):
@@ -85,10 +99,10 @@ def lines(tmp_path):
 
 def test_two_epochs(logger, tmp_path):
     evaluated, step = [], CountingStep()
-    loop, phase = make(logger, step, evaluate=lambda epoch, number: evaluated.append((epoch, number)))
-    assert phase.total_steps == 6
-    loop.run(phase)
-    assert evaluated == [(1, 3), (2, 6)] and loop.checkpoints.positions == [(1, 3), (1, 6)]
+    training = Training(logger, step, evaluate=lambda epoch, number: evaluated.append((epoch, number)))
+    assert training.phase.total_steps == 6
+    training.run()
+    assert evaluated == [(1, 3), (2, 6)] and training.checkpoints.positions == [(1, 3), (1, 6)]
     epochs = [sum(step.rows[:3], []), sum(step.rows[3:], [])]
     assert [sorted(rows) for rows in epochs] == [list(range(ROWS))] * 2 and epochs[0] != epochs[1]
     found = [LOG_LINE.match(line) for line in lines(tmp_path) if line.startswith("epoch:")]
@@ -120,25 +134,12 @@ def read_curves(folder):
     return curves
 
 
-@pytest.mark.parametrize("torn", [True, False])
-def test_a_killed_run_forgets_what_it_did_after_its_checkpoint(logger, tmp_path, torn):
-    for phase, step in [(1, 2), (1, 4), (2, 2), (2, 4)]:
-        logger.log_step(phase=phase, step=step, loss=step / 10)
-    with open(tmp_path / "losses.jsonl", "a") as log:
-        log.write('{"phase": 2, "st' if torn else '{"phase": 2, "step": 4, "parts": {"hidden": 0.5}')
-    logger.truncate(2, 3)
-    logger.log_step(phase=2, step=4, loss=9.0)
-    entries = [json.loads(line) for line in (tmp_path / "losses.jsonl").read_text().splitlines()]
-    assert [(entry["phase"], entry["step"]) for entry in entries] == [(1, 2), (1, 4), (2, 2), (2, 4)]
-    assert entries[-1]["loss"] == 9.0
-
-
 @pytest.mark.parametrize("max_steps, count", [(2, 2), (3, 3), (5, 5), (-1, 6)])
 def test_train_steps(logger, max_steps, count):
     step, evaluated = CountingStep(), []
-    loop, phase = make(logger, step, max_steps=max_steps, evaluate=lambda *place: evaluated.append(place))
-    loop.run(phase)
-    assert len(step.rows) == count and loop.checkpoints.positions[-1] == (1, count)
+    training = Training(logger, step, max_steps=max_steps, evaluate=lambda *place: evaluated.append(place))
+    training.run()
+    assert len(step.rows) == count and training.checkpoints.positions[-1] == (1, count)
     assert evaluated[-1] == (-(-count // 3), count)
     assert phase_steps(2, max_steps, 3) == count
     assert phase_steps(0, max_steps, 3) == 0  # td_phase1_epoch_size 0 leaves phase 1 out
@@ -146,25 +147,25 @@ def test_train_steps(logger, max_steps, count):
 
 def test_more_steps_than_the_epochs_have(logger):
     step = CountingStep()
-    loop, phase = make(logger, step, max_steps=8, epochs=1)
-    loop.run(phase)
+    training = Training(logger, step, max_steps=8, epochs=1)
+    training.run()
     assert len(step.rows) == 8
 
 
 def test_save_ckpt_step(logger):
-    loop, phase = make(logger, CountingStep(), save_ckpt_step=2)
-    loop.run(phase)
-    assert loop.checkpoints.positions == [(1, 2), (1, 3), (1, 4), (1, 6)]
+    training = Training(logger, CountingStep(), save_ckpt_step=2)
+    training.run()
+    assert training.checkpoints.positions == [(1, 2), (1, 3), (1, 4), (1, 6)]
 
 
 @pytest.mark.parametrize("max_steps, last", [(-1, 6), (5, 5)])
 def test_what_is_saved_has_been_evaluated(logger, max_steps, last):
     """A resumed run evaluates nothing that lies before its checkpoint."""
     done, saved = [], []
-    loop, phase = make(logger, CountingStep(), save_ckpt_step=1, max_steps=max_steps)
-    phase.eval_steps, phase.evaluate = 2, lambda epoch, step: done.append(step)
-    loop.checkpoints.save = lambda _, position: saved.append((position["step"], done.copy()))
-    loop.run(phase)
+    options = {"save_ckpt_step": 1, "eval_steps": 2, "evaluate": lambda epoch, step: done.append(step)}
+    training = Training(logger, CountingStep(), max_steps=max_steps, **options)
+    training.checkpoints.save = lambda _, position: saved.append((position["step"], done.copy()))
+    training.run()
     due = [step for step in range(1, last + 1) if step % 2 == 0 or step % 3 == 0 or step == last]
     assert saved == [(step, [at for at in due if at <= step]) for step in range(1, last + 1)]
 
@@ -172,74 +173,59 @@ def test_what_is_saved_has_been_evaluated(logger, max_steps, last):
 @pytest.mark.parametrize("at", [1, 2, 4, 5])
 def test_ctrl_c_saves_and_a_resumed_run_reads_the_same_rows(logger, at):
     whole = CountingStep()
-    loop, phase = make(logger, whole)
-    loop.run(phase)
+    training = Training(logger, whole)
+    training.run()
     step = CountingStep(interrupt_at=at)
-    loop, phase = make(logger, step)
+    training = Training(logger, step)
     with pytest.raises(
         Interrupted, match=rf"interrupted at step {at} of phase 1, state saved(.|\n)*--resume"
     ):
-        loop.run(phase)
-    assert loop.checkpoints.positions[-1] == (1, at) and len(step.rows) == at
+        training.run()
+    assert training.checkpoints.positions[-1] == (1, at) and len(step.rows) == at
     rest = CountingStep()
-    loop, phase = make(logger, rest)
-    loop.run(phase, done=at)
+    training = Training(logger, rest)
+    training.run(at)
     assert step.rows + rest.rows == whole.rows
 
 
 def test_ctrl_c_at_an_epoch_s_end_evaluates_it_first(logger):
     evaluated = []
-    loop, phase = make(logger, CountingStep(3), evaluate=lambda epoch, number: evaluated.append(number))
+    training = Training(logger, CountingStep(3), evaluate=lambda epoch, number: evaluated.append(number))
     with pytest.raises(Interrupted):
-        loop.run(phase)
-    assert evaluated == [3] and loop.checkpoints.positions[-1] == (1, 3)
+        training.run()
+    assert evaluated == [3] and training.checkpoints.positions[-1] == (1, 3)
 
 
 def test_ctrl_c_at_the_end_of_a_phase_stops_the_next(logger):
-    loop, phase = make(logger, CountingStep(interrupt_at=6))
-    loop.run(phase)  # nothing of it is left to interrupt
+    training = Training(logger, CountingStep(interrupt_at=6))
+    training.run()  # nothing of it is left to interrupt
     step = CountingStep()
-    _, following = make(logger, step)
+    following = Training(logger, step)
     with pytest.raises(Interrupted, match="interrupted"):
-        loop.run(following)
-    assert step.rows == [] and loop.checkpoints.positions[-1] == (1, 6)
+        training.trainer.run(following.phase, following.callbacks)
+    assert step.rows == [] and training.checkpoints.positions[-1] == (1, 6)
 
 
 def test_resuming_a_finished_phase_measures_it_and_does_nothing_else(logger):
     step, evaluated = CountingStep(), []
-    loop, phase = make(logger, step, evaluate=lambda *place: evaluated.append(place))
-    loop.run(phase, done=6)
-    assert step.rows == [] and evaluated == [(2, 6)] and loop.checkpoints.positions == []
+    training = Training(logger, step, evaluate=lambda *place: evaluated.append(place))
+    training.run(6)
+    assert step.rows == [] and evaluated == [(2, 6)] and training.checkpoints.positions == []
 
 
 def test_a_loss_that_no_scale_helps(logger):
-    loop, phase = make(logger, CountingStep(loss=float("nan"), scale=1.0))
+    training = Training(logger, CountingStep(loss=float("nan"), scale=1.0))
     with pytest.raises(UserError, match="the loss is nan at step 2 of phase 1 .*lower --learning_rate"):
-        loop.run(phase)
-    loop, phase = make(logger, CountingStep(loss=float("inf"), scale=8.0))
-    loop.run(phase)  # an overflow that a lower scale may mend
+        training.run()
+    training = Training(logger, CountingStep(loss=float("inf"), scale=8.0))
+    training.run()  # an overflow that a lower scale may mend
 
 
-def test_signals_are_given_back():
+def test_signal_handlers_are_restored():
     before = signal.getsignal(signal.SIGINT)
     with StopSignal() as stop:
         os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.asked
+        assert stop.requested
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_a_resumed_run_appends_to_its_log(tmp_path):
-    for number in (1, 2):
-        logger = RunLogger(quiet=True)
-        logger.info(f"before {number}")  # what is said before there is a folder is not lost
-        logger.open(tmp_path)
-        logger.info(f"line {number}")
-        logger.close()
-    assert lines(tmp_path) == ["before 1", "line 1", "before 2", "line 2"]
-
-
-def test_clock():
-    assert clock(0.2) == "0:00:01" and clock(3725) == "1:02:05"
-    assert Speed().read(5)[0] == 0.0

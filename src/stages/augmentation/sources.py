@@ -92,10 +92,10 @@ class AugmentResources:
 
     def _masked_words(self, survey, device):
         form, config = self.pieces.form, self.config
-        buckets = choose_buckets(survey.context_lengths(), form.max_seq_length, MOST_LENGTHS, passes=1)
+        buckets = choose_buckets(survey.context_lengths(), form.max_seq_length, MOST_LENGTHS, epochs=1)
         allowed = allowed_pieces(self.pieces.tokenizer.vocab, self.mlm.config.vocab_size)
         operations = partial(masked_lm_flops, self.mlm.config)
-        graph = self.meter.graph(masked_lm_from(self.mlm, device), "masked words", operations)
+        graph = self.meter.compiled(masked_lm_from(self.mlm, device), "masked words", operations)
 
         def ask(input_ids, token_type_ids, attention_mask, places):
             self.meter.add(0, attention_mask.asnumpy().sum())

@@ -9,7 +9,7 @@ import numpy as np
 from ...config.bert_config import BertConfig
 from ...config.train_config import TrainConfig
 from ...distill.network import DistillNetwork
-from ...distill.objective import label_rows
+from ...distill.objective import label_terms
 from ...model.bert import BertClassifier
 from ...train.distributed import Ranks
 from ...train.optimizer import polynomial_schedule
@@ -45,7 +45,7 @@ def time_trial_step(config):
 def trial_step(device):
     """A TrainStep of a fresh small classifier."""
     bert = BertConfig(**BERT, dtype=device.dtype, compute_type=device.compute_type)
-    network = DistillNetwork(BertClassifier(bert, device.layers), label_rows("classification"))
+    network = DistillNetwork(BertClassifier(bert, device.layers), label_terms("classification"))
     schedule = polynomial_schedule(1 + STEPS, 1e-3, 0.0, 1.0, 0.0)
     return train_step(network, schedule, TrainConfig(), device, 1, Ranks())
 

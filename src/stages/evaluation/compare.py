@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ...config.fields import to_dict
 from ...config.task.from_records import task_for
-from ...data import splits as tables
+from ...data import splits
 from ...files import write_json, write_text
 from ...infer.latency import milliseconds_a_sentence
 from ...infer.logits import collect_logits
@@ -56,7 +56,7 @@ def measure(folder, task, config):
     model = load_for_inference(folder, config, log=print, task=task)
     logits = partial(collect_logits, model.predict)
     evaluator = Evaluator(logits, model.config, task, config, model.tokenizer_dir)
-    table = next(iter(evaluator.splits.values())).table
+    table = next(iter(evaluator.loaders.values())).dataset
     sentences = [batch[:3] for batch in sentence_batches(table, config)]
     milliseconds = milliseconds_a_sentence(model.predict, sentences)
     return {
@@ -70,7 +70,7 @@ def measure(folder, task, config):
 
 def sentence_batches(table, config):
     """The first rows of a table, one a batch, padded to the length bucket of each."""
-    return tables.make_batches(table.head(config.timed_sentences), config, 1, shuffle=False).epoch(0)
+    return splits.make_loader(table.head(config.timed_sentences), config, 1, shuffle=False).epoch(0)
 
 
 def training_log(folder):

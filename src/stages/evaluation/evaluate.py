@@ -32,7 +32,7 @@ def evaluate(config, zoo_config=None, log=None):
     model = load_for_inference(
         config.model_dir, config, log=log, task=task, zoo_config=zoo_config, meter=meter
     )
-    logits = partial(meter.answered, partial(collect_logits, model.predict))
+    logits = partial(meter.timed, partial(collect_logits, model.predict))
     metrics = Evaluator(logits, model.config, task, config, model.tokenizer_dir).metrics()
     print(json.dumps(metrics), flush=True)
     for line in meter.lines():

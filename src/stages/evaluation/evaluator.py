@@ -1,54 +1,82 @@
-"""A model over the evaluation splits of a task: every row once, GLUE's metric names."""
+"""Evaluation over the splits of a task: every row once, GLUE's metric names."""
+
+from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ...data import splits as tables
+import numpy as np
+from mindspore import nn
+
+from ...config.bert_config import BertConfig
+from ...config.data_config import RecordsConfig
+from ...data import splits
+from ...data.dataloader import BucketDataLoader
 from ...infer.predictor import LogitsCell, predict_logits
 from ...metrics import task_metrics
+from ...tasks import TaskSpec
+
+if TYPE_CHECKING:
+    from ..training.run import Run
 
 
 class Evaluator:
-    """Evaluates one model again and again on the evaluation records of a config.
+    """Evaluates one model repeatedly on the evaluation records of a config.
 
-    `logits` is the model: a function of one pass over a table (BucketDataLoader) to the logits of its
-    rows, in the order of the task's labels. The first split has GLUE's plain names (eval_accuracy); a second
-    one, MNLI's mismatched, the ending _mm.
+    `predict` is the model: a function of a loader to the logits of its dataset's rows, in the order of the
+    task's labels. The first split has GLUE's plain names (eval_accuracy); a second one, MNLI's mismatched,
+    the suffix _mm.
     """
 
-    def __init__(self, logits, bert_config, task, config, tokenizer_dir=None):
-        self.logits, self.task, self.splits = logits, task, {}
-        for split in tables.eval_splits(task, config.eval_data_dir):
-            table = tables.read_split(config, config.eval_data_dir, split)
-            tables.check_table(table, bert_config, task, config.eval_data_dir)
-            tables.check_tokenizer(tokenizer_dir, table, config.eval_data_dir)
-            self.splits[split] = tables.make_batches(table, config, config.eval_batch_size, shuffle=False)
+    def __init__(
+        self,
+        predict: Callable[[BucketDataLoader], np.ndarray],
+        bert_config: BertConfig,
+        task: TaskSpec,
+        config: RecordsConfig,
+        tokenizer_dir: Path | None = None,
+    ) -> None:
+        self.predict, self.task, self.loaders = predict, task, {}
+        folder, models = config.eval_data_dir, [(bert_config, tokenizer_dir)]
+        for split in splits.eval_splits(task, folder):
+            dataset = splits.read_split(config, folder, split)
+            splits.check_models(dataset, models, task, folder)
+            self.loaders[split] = splits.make_loader(dataset, config, config.eval_batch_size, shuffle=False)
 
-    def metrics(self):
+    def metrics(self) -> dict[str, Any]:
         """{eval_<metric>: value, eval_samples: rows} of the model as it is now."""
         values = {}
-        for place, batches in enumerate(self.splits.values()):
-            table, logits = batches.table, self.logits(batches)
-            labels = table.labels
-            if table.labels_by_token:
-                logits, labels = table.by_row(logits), table.by_row(labels)
-            found = task_metrics(self.task, logits, labels)
-            values.update({name + ("_mm" if place else ""): value for name, value in found.items()})
+        for place, loader in enumerate(self.loaders.values()):
+            dataset, logits = loader.dataset, self.predict(loader)
+            labels = dataset.labels
+            if dataset.labels_by_token:
+                logits, labels = dataset.by_row(logits), dataset.by_row(labels)
+            computed = task_metrics(self.task, logits, labels)
+            values.update({name + ("_mm" if place else ""): value for name, value in computed.items()})
         return values
 
 
-def epoch_evaluation(run, network, bert_config, tokenizer_dir, wording=json.dumps):
-    """The function that the loop calls after each epoch: evaluate, log, keep the best if `keep`.
+def epoch_evaluation(
+    run: Run,
+    network: nn.Cell,
+    bert_config: BertConfig,
+    tokenizer_dir: Path | None,
+    result_line: Callable[[dict[str, Any]], str] = json.dumps,
+) -> Callable[..., None]:
+    """A function of epoch and step that evaluates, logs, and keeps the best model unless `keep` is false.
 
-    `wording` makes the line of the log from the metrics.
+    `result_line` formats the metrics for the log.
     """
     cell = LogitsCell(network)
-    logits = partial(predict_logits, cell, graph=run.meter.graph(cell, "evaluation"))
-    evaluator = Evaluator(logits, bert_config, run.task, run.config, tokenizer_dir)
+    predict = partial(predict_logits, cell, graph=run.meter.compiled(cell, "evaluation"))
+    evaluator = Evaluator(predict, bert_config, run.task, run.config, tokenizer_dir)
 
-    def evaluate(epoch, step, keep=True):
+    def evaluate(epoch: int, step: int, keep: bool = True) -> None:
         metrics = {**evaluator.metrics(), "epoch": epoch, "step": step}
-        run.logger.info(wording(metrics))
+        run.logger.info(result_line(metrics))
         if keep:
             run.keep_best(network, bert_config, metrics, tokenizer_dir)
         else:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ...data import splits as tables
+from ...data import splits
 from ...data.records.paths import MANIFEST_FILE
 from ...errors import UserError
 from ...files import read_json, write_text
@@ -26,7 +26,7 @@ class TestRows:
         self.file, self.source = FILES[split], entry["source"]
         # Line 1 is the header, line 2 row 0.
         self.left_out = {bad["line"] - HEADER_LINES - 1 for bad in entry["bad_rows"]}
-        self.table = tables.read_split(config, config.eval_data_dir, split)
+        self.table = splits.read_split(config, config.eval_data_dir, split)
 
     @property
     def rows(self):
@@ -80,8 +80,8 @@ def write_submission(config, task, model, tests, log):
     """
     word, filling = WORDINGS[task.output_mode](task)
     for test in tests:
-        tables.check_table(test.table, model.config, None, config.eval_data_dir)
-        batches = tables.make_batches(test.table, config, config.eval_batch_size, shuffle=False)
+        splits.check_dataset(test.table, model.config, None, config.eval_data_dir)
+        batches = splits.make_loader(test.table, config, config.eval_batch_size, shuffle=False)
         answers = map(word, collect_logits(model.predict, batches))
         lines = [f"{row}\t{filling if row in test.left_out else next(answers)}\n" for row in range(test.rows)]
         path = Path(config.write_predictions) / test.file.format(task=task.name)

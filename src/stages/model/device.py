@@ -19,7 +19,7 @@ class DeviceSetup(Device):
     """A device and the layers, losses and operators of the train step that serve it best.
 
     What is empty or None means the plain operators of the room that takes it: `losses` by the names of
-    intermediate_rows, `optimizer` as in adam_weight_decay, `squared_norm` as in TrainStep. `quantizers` are
+    intermediate_terms, `optimizer` as in adam_weight_decay, `squared_norm` as in TrainStep. `quantizers` are
     what quantized layers compute with.
     """
 

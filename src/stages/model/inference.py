@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ...config.bert_config import BertConfig
-from ...data.dataloader import BucketDataLoader, SortedDataLoader, buckets_beside
+from ...data.dataloader import BucketDataLoader, SortedDataLoader, extend_buckets
 from ...errors import UserError
 from ...files import read_json
 from ...tasks import TaskSpec
@@ -59,7 +59,7 @@ class OpenModel:
             return SortedDataLoader(table, batch_size)
         longest = self.config.max_position_embeddings
         grid = [*(length for length in BUCKETS if length < longest), longest]
-        lengths = buckets_beside(self.lengths, table.lengths, grid)
+        lengths = extend_buckets(self.lengths, table.lengths, grid)
         self.lengths.update(lengths)
         # One text alone is common, and is not worth a whole batch.
         return BucketDataLoader(table, 1 if table.rows == 1 else batch_size, lengths, shuffle=False, seed=0)
@@ -165,7 +165,7 @@ def _weights(folder, settings, log, task, zoo_config, meter):
     if meter is None:
         predict = predictor(network)
     else:
-        predict = predictor(network, partial(meter.graph, name="evaluation"))
+        predict = predictor(network, partial(meter.compiled, name="evaluation"))
         meter.rate = partial(matmul_rate, device.compute_type)
     return OpenModel(predict, config, files.source, precision, any_shape=False)
 

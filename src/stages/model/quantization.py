@@ -3,15 +3,13 @@
 import dataclasses
 from functools import partial
 
-import mindspore as ms
 import numpy as np
 
 from ...config.quantization import is_range
 from ...errors import UserError
-from ...infer.predictor import LogitsCell, evaluation_mode
 from ...model.layers import Dense, Embedding, EmbeddingLookup, MatMul
 from ...model.state_dict import named_parameters
-from ...quant.layers import QuantLookup, QuantProduct, calibration_mode
+from ...quant.layers import QuantLookup, QuantProduct
 
 
 def layers_for(config, device):
@@ -66,25 +64,3 @@ def check_ranges(network, source):
             f"{source}: {len(unset)} ranges are not set ({unset[0]} is 0); set them by run_q8bert_train.py "
             "--epoch_num 0 with this model as --load_ckpt_path"
         )
-
-
-def init_ranges(network, value):
-    """Give the ranges that are not set yet the number `value`; returns how many there were."""
-    parameters, unset = named_parameters(network), unset_ranges(network)
-    for name in unset:
-        parameters[name].set_data(ms.Tensor(np.array([value], np.float32)))
-    return len(unset)
-
-
-def calibrate(network, batches, steps):
-    """Widen the ranges to the plain maximum over the first `steps` batches of an epoch; nothing else changes.
-
-    Returns the number of rows seen. `bind_ranges` has to come before.
-    """
-    cell, rows = LogitsCell(network), 0
-    with evaluation_mode(network), calibration_mode(network):
-        for _, batch in zip(range(steps), batches.epoch(0), strict=False):
-            columns = (batch.input_ids, batch.token_type_ids, batch.attention_mask)
-            cell(*map(ms.Tensor, columns)).asnumpy()
-            rows += int((batch.weights > 0).sum())
-    return rows

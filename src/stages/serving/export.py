@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from ...config.quantization import Quantization
-from ...data import splits as tables
+from ...data import splits
 from ...data.dataloader import SortedDataLoader
 from ...errors import UserError
 from ...infer.mindir import write_mindir
@@ -38,7 +38,7 @@ def export(config):
         raise UserError(f"{config.model_dir} is an exported folder; give the model that it was made from")
     files = load.read_model(config.model_dir, print)
     task_of(files)
-    tables.model_tokenizer(files)
+    splits.model_tokenizer(files)
     files = PRECISIONS[config.precision](files, config)
     kind = {"format": config.format, "precision": config.precision}
     with atomic_output_dir(config.output_dir, config.overwrite_output_dir, inputs, MODEL_FILES) as folder:
@@ -88,10 +88,10 @@ def calibrated(files, config):
             f"{files.source} has no ranges of its layers' inputs, which int8 needs; train it "
             "with run_q8bert_train.py, or give --calibration_data to measure them on records"
         )
-    table = tables.read_split(config, config.calibration_data, "train")
-    tables.check_table(table, files.config, None, config.calibration_data)
-    tables.check_tokenizer(files.tokenizer_dir, table, config.calibration_data)
-    table = tables.sample_rows(table, config.calibration_rows, lambda remark: None)
+    table = splits.read_split(config, config.calibration_data, "train")
+    splits.check_dataset(table, files.config, None, config.calibration_data)
+    splits.check_tokenizer(files.tokenizer_dir, table, config.calibration_data)
+    table = splits.sample_rows(table, config.calibration_rows, lambda remark: None)
     batches = SortedDataLoader(table, CALIBRATION_BATCH, equal=True).epoch()
     ranges = measure_ranges(files.config, files.arrays, (batch[:3] for batch in batches))
     print(

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from ...data import splits as tables
+from ...data import splits
 from ...data.dataset import TokenizedDataset
 from ...errors import UserError
 from ...infer.logits import collect_logits
@@ -95,7 +95,7 @@ def check(file, files, config):
     table = rows_to_compare(files, config)
     device = setup_device(config, lambda remark: None)
     network, _ = load.classifier_from(files, task_of(files), device, lambda remark: None)
-    batches = tables.make_batches(table, config, BATCH, shuffle=False)
+    batches = splits.make_loader(table, config, BATCH, shuffle=False)
     exported = OPENERS[config.format](file, files.config, config, 0)
     found = Comparison.of(
         collect_logits(exported.predict, batches),
@@ -115,9 +115,9 @@ def rows_to_compare(files, config):
     """The first rows of the evaluation records, or rows of random token ids of many lengths."""
     bert, path = files.config, config.eval_data_dir
     if path:
-        table = tables.read_split(config, path, "dev").head(config.compare_rows)
-        tables.check_table(table, bert, None, path)
-        tables.check_tokenizer(files.tokenizer_dir, table, path)
+        table = splits.read_split(config, path, "dev").head(config.compare_rows)
+        splits.check_dataset(table, bert, None, path)
+        splits.check_tokenizer(files.tokenizer_dir, table, path)
         return table
     draw = np.random.default_rng(0)
     longest = min(RANDOM_LENGTH, bert.max_position_embeddings)

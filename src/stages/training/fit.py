@@ -1,24 +1,47 @@
-"""A network that returns (loss, parts) -> a trained network: optimizer, train step and loop put together."""
+"""Trains a network that returns (loss, parts): optimizer, train step, callbacks and loop put together."""
+
+from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+import numpy as np
+from mindspore import nn
+
+from ...config.train_config import LoopConfig
+from ...data.dataloader import BucketDataLoader
+from ...distill.cached_teacher import CachedTeacher
 from ...distill.network import DistillNetwork
 from ...distill.teacher_cache import dataset_hash
 from ...errors import UserError
 from ...kernels.layers import bind_dropout
+from ...train.callbacks import (
+    CheckpointCallback,
+    EvaluationCallback,
+    LoggingCallback,
+    ProfilerCallback,
+    ThroughputCallback,
+)
 from ...train.checkpoint import restore
 from ...train.device import sink_steps
-from ...train.distributed import all_ranks, gradient_reducer
+from ...train.distributed import Ranks, all_ranks, gradient_reducer
 from ...train.optimizer import adam_weight_decay, bias_corrected, polynomial_schedule
 from ...train.profiler import StepProfile
 from ...train.throughput import step_flops
 from ...train.train_step import AllFinite, LossScale, TrainStep
 from ...train.trainer import TrainPhase, phase_steps
+from ..model.device import DeviceSetup
+
+if TYPE_CHECKING:
+    from .run import Run
+
+Evaluate = Callable[[int, int], None]  # of epoch and step
 
 
 @dataclasses.dataclass(frozen=True)
 class PhaseSpec:
-    """What differs between one phase and the next. `eval_steps` as in TrainPhase."""
+    """What distinguishes one phase from the next. `eval_steps`: steps between evaluations, 0 for epochs."""
 
     number: int
     title: str
@@ -27,70 +50,85 @@ class PhaseSpec:
     eval_steps: int = 0
 
 
-def freeze(network):
-    """Make a network a teacher: no gradients, no dropout."""
+PhaseInputs = tuple[PhaseSpec, DistillNetwork, BucketDataLoader, "Evaluate | None", "CachedTeacher | None"]
+
+
+def freeze(network: nn.Cell) -> nn.Cell:
+    """Turn a network into a teacher: no gradients, no dropout."""
     for parameter in network.get_parameters():
         parameter.requires_grad = False
     network.set_train(False)
     return network
 
 
-def train_phase(run, plan, network: DistillNetwork, batches, evaluate=None, lesson=None):
-    """Train what is trainable in `network`; goes on from the run's checkpoint when that is of this phase.
+def train_phase(
+    run: Run,
+    spec: PhaseSpec,
+    network: DistillNetwork,
+    loader: BucketDataLoader,
+    evaluate: Evaluate | None = None,
+    cached_teacher: CachedTeacher | None = None,
+) -> None:
+    """Train the trainable parameters of `network`, from the run's checkpoint where it is of this phase.
 
-    `evaluate(epoch, step)` is called after each epoch, and as `plan.eval_steps` says; `lesson` as in
-    TrainPhase.
+    `evaluate(epoch, step)` is called after each epoch and every `spec.eval_steps` steps.
     """
-    config = run.config
-    total = phase_steps(plan.epochs, config.train_steps, batches.steps_per_epoch)
+    config, dataset = run.config, loader.dataset
+    total = phase_steps(spec.epochs, config.train_steps, loader.steps_per_epoch)
     if total == 0:
-        run.logger.info(f"{plan.title}: 0 steps, nothing is trained")
+        run.logger.info(f"{spec.title}: 0 steps, nothing is trained")
         return
-    # Masks differ between phases and ranks.
-    seed = (config.seed << 16) + (plan.number << 12) + run.ranks.rank
-    schedule = _schedule(config, total, plan.learning_rate)
+    # Dropout masks differ between phases and ranks.
+    seed = (config.seed << 16) + (spec.number << 12) + run.ranks.rank
+    schedule = _schedule(config, total, spec.learning_rate)
     step = train_step(network, schedule, config, run.device, seed, run.ranks)
-    rows = dataset_hash(batches.table, "labels")
-    done = _resume(run, plan.number, step, rows)
+    rows = dataset_hash(dataset, "labels")
+    start_step = _resume(run, spec.number, step, rows)
     run.logger.info(
-        f"{plan.title}: {batches.table.rows} rows, batch {batches.batch_size}, lengths "
-        f"{'/'.join(map(str, batches.buckets))}, {batches.steps_per_epoch} steps an epoch, {total} in all"
+        f"{spec.title}: {dataset.rows} rows, batch {loader.batch_size}, lengths "
+        f"{'/'.join(map(str, loader.buckets))}, {loader.steps_per_epoch} steps an epoch, {total} in all"
     )
-    # What a teacher answers comes from the host, step by step.
-    sunk = 0 if lesson else sink_steps(config, run.device, batches.buckets)
-    profile = _profile(run, plan, total - done)
+    # The outputs of a cached teacher come from the host, step by step.
+    sunk = 0 if cached_teacher else sink_steps(config, run.device, loader.buckets)
+    compiled = step if sunk else run.meter.compiled(step, "train step", step_flops(network))
+    callbacks = [ThroughputCallback(run.meter)]
+    if config.profile:
+        tables = run.output_dir / "profile" / f"phase{spec.number}" if run.ranks.is_main else None
+        profile = StepProfile(config.profile, total - start_step, tables, run.logger.info)
+        callbacks.append(ProfilerCallback(profile, run.meter))
+    folder = run.checkpoints.folder
+    callbacks.append(
+        LoggingCallback(run.logger, step, config.logging_step, network.features, run.log_name, folder)
+    )
+    if evaluate:
+        callbacks.append(EvaluationCallback(evaluate, spec.eval_steps))
+    callbacks.append(
+        CheckpointCallback(
+            run.checkpoints, step, config.save_ckpt_step, lambda: {"rows": rows, "best": run.best_value}
+        )
+    )
     phase = TrainPhase(
-        number=plan.number,
-        title=plan.title,
-        step=step,
-        batches=batches,
-        epochs=plan.epochs,
-        max_steps=config.train_steps,
-        parts=network.features,
-        evaluate=evaluate,
-        log_name=run.log_name,
-        sink_steps=sunk,
-        eval_steps=plan.eval_steps,
-        lesson=lesson,
-        graph=None if sunk else run.meter.graph(step, "train step", step_flops(network)),
-        meter=run.meter,
-        profile=profile,
-        noted=lambda: {"rows": rows, "best": run.best_value},
+        spec.number, spec.title, compiled, loader, spec.epochs, config.train_steps, sunk, cached_teacher
     )
-    run.loop.run(phase, done)
-    if profile:
-        profile.end()
+    run.trainer.run(phase, callbacks, start_step)
 
 
-def train_step(network, schedule, config, device, seed, ranks):
-    """The TrainStep of a DistillNetwork, which is set to train; `seed` is that of its dropout."""
+def train_step(
+    network: DistillNetwork,
+    schedule: np.ndarray,
+    config: LoopConfig,
+    device: DeviceSetup,
+    seed: int,
+    ranks: Ranks,
+) -> TrainStep:
+    """The TrainStep of a DistillNetwork, which is set to training mode; `seed` is that of its dropout."""
     optimizer = adam_weight_decay(network.trainable_params(), schedule, config, device.optimizer)
     scale = LossScale(config.loss_scale_value, config.scale_factor, config.scale_window)
     reducer = gradient_reducer(optimizer.parameters, ranks)
     all_finite = None if device.target == "CPU" else AllFinite(all_ranks(ranks))
     norm = device.squared_norm
     step = TrainStep(network, optimizer, scale, config.clip_norm, reducer, norm, all_finite)
-    # The step of the masks is the optimizer's own, which a checkpoint keeps.
+    # Dropout takes the optimizer's own step counter, which checkpoints hold.
     bind_dropout(network, optimizer.global_step, seed)
     network.set_train(True)
     if network.has_teacher:
@@ -98,31 +136,25 @@ def train_step(network, schedule, config, device, seed, ranks):
     return step
 
 
-def _schedule(config, total, peak):
+def _schedule(config: LoopConfig, total: int, peak: float) -> np.ndarray:
     schedule = polynomial_schedule(total, peak, config.end_learning_rate, config.power, config.warmup_ratio)
     return bias_corrected(schedule) if config.bias_correction else schedule
 
 
-def _profile(run, plan, left):
-    if not run.config.profile:
-        return None
-    tables = run.output_dir / "profile" / f"phase{plan.number}" if run.ranks.is_main else None
-    return StepProfile(run.config.profile, left, tables, run.logger.info)
-
-
-def _resume(run, number, step, rows):
+def _resume(run: Run, number: int, step: TrainStep, rows: str) -> int:
+    """Restore the run's checkpoint where it is of this phase; returns its step, else 0."""
     if resumed_phase(run) != number:
         return 0
-    position, path = run.reached
+    position, path = run.checkpoint
     if position.get("rows", rows) != rows:
         raise UserError(
-            f"{path} is from a run over other training rows: the records have changed since; bring those "
-            "back, or begin anew with --overwrite_output_dir"
+            f"{path} is from a run over other training rows: the records have changed; restore them, or "
+            "start over with --overwrite_output_dir"
         )
     restore(step, path)
     return position["step"]
 
 
-def resumed_phase(run):
-    """The phase whose checkpoint a resumed run goes on from, or 0."""
-    return run.reached[0]["phase"] if run.reached else 0
+def resumed_phase(run: Run) -> int:
+    """The phase of the checkpoint from which a resumed run continues, or 0."""
+    return run.checkpoint[0]["phase"] if run.checkpoint else 0

@@ -7,9 +7,12 @@ import dataclasses
 import os
 import re
 import shlex
+import signal
+import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 
 from ...commands import typed_again
 from ...config.distill_config import FOLDER
@@ -17,7 +20,6 @@ from ...config.seeds_config import seeds_of
 from ...errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError
 from ...files import read_json, write_json, write_text
 from ...output_dir import MARKER, check_output_dir, delete_owned, fresh_output_dir, is_unused
-from .child import run_to_end
 from .run_folder import CONFIG_FILE, FREE_ON_RESUME, check_same_config, inputs_of
 from .run_folder import WRITTEN as RUN_FILES
 from .seed_summary import SPEEDS, check_comparable, paired, read_summary, summary, written
@@ -27,6 +29,8 @@ WRITTEN = (SEEDS_FILE, TABLE_FILE, *(f"seed_[0-9]*/{file}" for file in (MARKER, 
 THROUGHPUT = re.compile(r"^throughput: ([\d.]+) examples/s, (\d+) real tokens/s", re.MULTILINE)
 # Flags that each run gets from here.
 OF_A_RUN = ("seed", "seeds", "seeds_against", "output_dir", *FREE_ON_RESUME)
+# Forwarded to the run: the signals that it handles, and the end of its terminal.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
 EXPLAINED = (EXIT_USER_ERROR, EXIT_INTERRUPTED)  # codes of a run that has said why, and how to go on
 
 
@@ -160,6 +164,32 @@ def _run(repeated, seed):
         print(where, file=sys.stderr)
     if code:
         raise SystemExit(code)
+
+
+def run_to_end(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a command, forwarding signals to it. Returns its exit code, 128 + N where signal N ended it."""
+    process: subprocess.Popen | None = None
+    early: list[int] = []
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        if process is None:
+            early.append(number)
+        else:
+            process.send_signal(number)
+
+    nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    forwarded = [number for number in SIGNALS if not (nohup and number == signal.SIGHUP)]
+    before = {number: signal.signal(number, forward) for number in forwarded}
+    try:
+        # A session of its own: a terminal's Ctrl+C reaches it once, through this process.
+        process = subprocess.Popen(command, env=environment, start_new_session=True)
+        for number in early:
+            process.send_signal(number)
+        code = process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return code if code >= 0 else 128 - code
 
 
 def _result(repeated, seed):

@@ -1,125 +1,154 @@
 """Quantization-aware training (Q8BERT, Zafrir et al. 2019): fine-tuning with weights and inputs rounded.
 
-Without a step of training it is post-training quantization: ranges are measured, weights stay as they are.
+Without training steps it is post-training quantization: ranges are calibrated, weights stay unchanged.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn
+
+from ...config.bert_config import BertConfig
+from ...config.cli import Resolved
 from ...config.q8bert_config import NO_INIT, STUDENT_NET, TEACHER_NET
-from ...data import splits as tables
+from ...config.quantization import Quantization
+from ...data import splits
+from ...data.dataloader import BucketDataLoader
+from ...distill.cached_teacher import CachedTeacher
 from ...distill.network import DistillNetwork
-from ...distill.objective import label_rows, prediction_rows
+from ...distill.objective import label_terms, prediction_terms
 from ...errors import UserError
+from ...infer.predictor import LogitsCell, evaluation_mode
 from ...metrics import short_name
-from ...quant.layers import bind_ranges
+from ...model.bert import BertClassifier
+from ...model.state_dict import named_parameters
+from ...quant.layers import bind_ranges, calibration_mode
+from ...tasks import TaskSpec
 from ...train.distributed import all_reduce_max
 from ...train.trainer import phase_steps
 from ...weights.huggingface import weight_count
 from ..evaluation.evaluator import epoch_evaluation
 from ..model import load
-from ..model.quantization import calibrate, init_ranges
+from ..model.quantization import unset_ranges
 from .fit import PhaseSpec, freeze, resumed_phase, train_phase
 from .run import Run
 from .teacher import Teacher, attach_teacher
 
 
-def q8bert(task, resolved):
+def q8bert(task: TaskSpec, resolved: Resolved) -> Run:
     """Quantize a model by training or by calibration alone, evaluate, keep the best. Returns the Run."""
     config = resolved.config
     if not config.load_ckpt_path:
         raise UserError("--load_ckpt_path is required: the model to quantize, a directory or a .ckpt")
     run = Run("q8bert", task, resolved)
-    run.log_name = "loss"
-    table = tables.train_table(config, run.logger.info)
-    network, bert_config, tokenizer_dir = _student(run, table)
-    teacher = _teacher(run, table)
-    evaluate = None
+    run.log_name, log = "loss", run.logger.info
+    files, teacher_files = load.read_model(config.load_ckpt_path, log, STUDENT_NET, "student"), None
+    if config.load_teacher_ckpt_path:
+        teacher_files = load.read_model(config.load_teacher_ckpt_path, log, TEACHER_NET, "teacher")
+    models = [(each.config, each.tokenizer_dir) for each in (files, teacher_files) if each]
+    (loader,) = splits.train_loaders(run, [config.train_data_dir], models, config.epoch_num)
+    network, bert_config = _student(run, files)
+    teacher = _teacher(run, teacher_files) if teacher_files else None
+    tokenizer_dir, evaluate = files.tokenizer_dir, None
+    del files, teacher_files  # the networks have copies of the weights, 0.4 GB for a BERT-base
     if config.do_eval:
-        evaluate = epoch_evaluation(run, network, bert_config, tokenizer_dir, _wording)
-    batches = tables.train_batches(table, run, config.epoch_num)
+        evaluate = epoch_evaluation(run, network, bert_config, tokenizer_dir, _result_line)
     run.open()
     bind_ranges(network, config.ema_decay, all_reduce_max(run.ranks))
     if config.do_quant and not resumed_phase(run):
-        _set_ranges(run, network, batches)
+        _set_ranges(run, network, loader)
     title = "quantization-aware training" if config.do_quant else "training in float"
-    plan = PhaseSpec(1, title, config.epoch_num, config.learning_rate, config.eval_ckpt_step)
-    objective, lesson = _objective(run, plan, batches, network, teacher)
-    train_phase(run, plan, objective, batches, evaluate, lesson)
-    if evaluate and not phase_steps(config.epoch_num, config.train_steps, batches.steps_per_epoch):
+    spec = PhaseSpec(1, title, config.epoch_num, config.learning_rate, config.eval_ckpt_step)
+    objective, cached_teacher = _objective(run, spec, loader, network, teacher)
+    train_phase(run, spec, objective, loader, evaluate, cached_teacher)
+    if evaluate and not phase_steps(config.epoch_num, config.train_steps, loader.steps_per_epoch):
         evaluate(0, 0)
     run.write_model("last", network, bert_config, tokenizer_dir, run.last_metrics)
     if run.best_value is not None:
-        run.logger.info(f"best {short_name(task)}: {run.best_value:.6f}")
+        log(f"best {short_name(task)}: {run.best_value:.6f}")
     run.finish()
     return run
 
 
-def _read(run, table, path, zoo_config, part):
-    files = load.read_model(path, run.logger.info, zoo_config, part)
-    tables.check_tokenizer(files.tokenizer_dir, table, run.config.train_data_dir)
-    tables.check_table(table, files.config, run.task, run.config.train_data_dir)
-    return files
-
-
-def _student(run, table):
-    """The network to quantize, its config and the folder of its tokenizer."""
+def _student(run: Run, files: load.ModelFiles) -> tuple[BertClassifier, BertConfig]:
+    """The network to quantize and its config."""
     config, log = run.config, run.logger.info
-    files = _read(run, table, config.load_ckpt_path, STUDENT_NET, "student")
     changes = load.dropout_rates(files.config, config)
     if config.cls_dropout_prob >= 0:
         changes["classifier_dropout"] = config.cls_dropout_prob
-    # A new head is of use only where it will be trained.
+    # A new head makes sense only where it is trained.
     network, bert_config = load.classifier_from(
         files, run.task, run.device, log, config.epoch_num > 0, **changes, quantization=config.quantization
     )
     log(f"{weight_count(bert_config):,} parameters, {_described(config.quantization)}")
-    return network, bert_config, files.tokenizer_dir
+    return network, bert_config
 
 
-def _described(quantization):
+def _described(quantization: Quantization | None) -> str:
     if quantization is None:
         return "in float"
-    each = "output" if quantization.per_channel else "tensor"
+    granularity = "output" if quantization.per_channel else "tensor"
     return (
-        f"weights in {quantization.weight_bits} bits (a range for each {each}), embeddings in "
+        f"weights in {quantization.weight_bits} bits (one range per {granularity}), embeddings in "
         f"{quantization.embedding_bits}, inputs of dense layers in {quantization.activation_bits}; 0 is float"
     )
 
 
-def _teacher(run, table):
-    """The Teacher to distil from, or None."""
-    path = run.config.load_teacher_ckpt_path
-    if not path:
-        return None
-    files = _read(run, table, path, TEACHER_NET, "teacher")
-    teacher, bert_config = load.classifier_from(files, run.task, run.device, run.logger.info)
+def _teacher(run: Run, files: load.ModelFiles) -> Teacher:
+    network, bert_config = load.classifier_from(files, run.task, run.device, run.logger.info)
     run.logger.info(f"teacher from {files.source}, {weight_count(bert_config):,} parameters")
-    return Teacher(freeze(teacher), bert_config, files.source)
+    return Teacher(freeze(network), bert_config, files.source)
 
 
-def _objective(run, plan, batches, network, teacher):
-    """The network with its losses: to the labels, or to a teacher (and the labels with is_lgt_fit).
-
-    Returns the DistillNetwork and the CachedTeacher of a teacher that is not in it.
-    """
+def _objective(
+    run: Run, spec: PhaseSpec, loader: BucketDataLoader, network: nn.Cell, teacher: Teacher | None
+) -> tuple[DistillNetwork, CachedTeacher | None]:
+    """The network with its losses: to the labels, or to a teacher (and the labels with is_lgt_fit)."""
     config, mode = run.config, run.task.output_mode
     if teacher is None:
-        return DistillNetwork(network, label_rows(mode)), None
-    rows = prediction_rows(mode, label_weight=float(config.is_lgt_fit))
-    inside, lesson = attach_teacher(run, plan, batches, rows, teacher)
-    return DistillNetwork(network, rows, inside, temperature=config.temperature), lesson
+        return DistillNetwork(network, label_terms(mode)), None
+    terms = prediction_terms(mode, label_weight=float(config.is_lgt_fit))
+    inside, cached_teacher = attach_teacher(run, spec, loader, terms, teacher)
+    return DistillNetwork(network, terms, inside, temperature=config.temperature), cached_teacher
 
 
-def _set_ranges(run, network, batches):
-    """Bring the ranges to where the moving average begins."""
+def _set_ranges(run: Run, network: nn.Cell, loader: BucketDataLoader) -> None:
+    """Set the initial values of the ranges' moving averages."""
     config = run.config
     if config.activation_init != NO_INIT:
         count = init_ranges(network, float(config.activation_init))
-        run.logger.info(f"input ranges not set before: {count}, which begin at {config.activation_init}")
+        run.logger.info(f"input ranges: {count} unset ones initialized to {config.activation_init}")
     if config.activation_bits and config.calibration_steps:
-        rows = calibrate(network, batches, config.calibration_steps)
-        run.logger.info(f"input ranges: the largest over {rows} training rows")
+        rows = calibrate(network, loader, config.calibration_steps)
+        run.logger.info(f"input ranges: maximum over {rows} training rows")
 
 
-def _wording(metrics):
+def init_ranges(network: nn.Cell, value: float) -> int:
+    """Set the ranges that are not set yet to `value`; returns their number."""
+    parameters, unset = named_parameters(network), unset_ranges(network)
+    for name in unset:
+        parameters[name].set_data(ms.Tensor(np.array([value], np.float32)))
+    return len(unset)
+
+
+def calibrate(network: nn.Cell, loader: BucketDataLoader, steps: int) -> int:
+    """Widen the ranges to the maximum over the first `steps` batches of an epoch; nothing else changes.
+
+    Returns the number of rows. Requires `bind_ranges`.
+    """
+    cell, rows = LogitsCell(network), 0
+    with evaluation_mode(network), calibration_mode(network):
+        for _, batch in zip(range(steps), loader.epoch(0), strict=False):
+            columns = (batch.input_ids, batch.token_type_ids, batch.attention_mask)
+            cell(*map(ms.Tensor, columns)).asnumpy()
+            rows += int((batch.weights > 0).sum())
+    return rows
+
+
+def _result_line(metrics: dict[str, Any]) -> str:
     """The line of an evaluation, with the metrics' names as the model zoo's Q8BERT writes them."""
     names = [name for name in metrics if name.startswith("eval_") and "samples" not in name]
     return f"The current result is { ({name.removeprefix('eval_'): metrics[name] for name in names}) }"

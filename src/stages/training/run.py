@@ -1,18 +1,24 @@
-"""What every training stage does first and last: output folder, log, config, device, best/ and last/."""
+"""The start and end of every training stage: output folder, log, config, device, best/ and last/."""
 
 import os
 import shlex
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import mindspore as ms
+import numpy as np
+from mindspore import nn
 
 from ...commands import typed_again
+from ...config.bert_config import BertConfig
+from ...config.cli import Resolved
 from ...config.fields import BOOLEAN, to_dict
 from ...files import read_json, relative_path, write_json
 from ...metrics import best_of, short_name
 from ...model.state_dict import weight_arrays
 from ...output_dir import check_output_dir, fresh_output_dir
+from ...tasks import TaskSpec
 from ...train.checkpoint import Checkpoints
 from ...train.distributed import all_reduce_sum, any_rank, join_ranks
 from ...train.logger import RunLogger
@@ -26,11 +32,11 @@ from .run_folder import CONFIG_FILE, WRITTEN, check_same_config, inputs_of, refu
 
 
 class Run:
-    """One run of a training stage. Before `open` nothing is written: a refused run leaves no trace."""
+    """One run of a training stage. Nothing is written before `open`: a refused run leaves no trace."""
 
     log_name = "outputs"
 
-    def __init__(self, stage, task, resolved):
+    def __init__(self, stage: str, task: TaskSpec | None, resolved: Resolved) -> None:
         self.task, self.config, self.resolved = task, resolved.config, resolved
         title = f"{stage} {task.name}" if task else stage
         self.output_dir = Path(self.config.output_dir or f"output/{title.replace(' ', '_')}")
@@ -49,52 +55,57 @@ class Run:
             title = "all settings" if self.config.verbose else "settings other than the defaults"
             self.logger.info(f"{title}:\n{table}")
         self.checkpoints = Checkpoints(self.output_dir, self.config.max_ckpt_num, self.ranks.is_main)
-        # (position, path) of the checkpoint that a resumed run goes on from
-        self.reached = self.checkpoints.last() if self.resumed else None
-        agree = any_rank(self.ranks)
-        self.loop = Trainer(self.logger, self.checkpoints, self.config, resume_command(), agree)
+        # (position, path) of the checkpoint from which a resumed run continues
+        self.checkpoint = self.checkpoints.last() if self.resumed else None
+        self.trainer = Trainer(resume_command(), any_rank(self.ranks))
         self.meter = ThroughputMeter(self.logger.info, partial(matmul_rate, self.device.compute_type))
-        self.best_value, self.last_metrics = None, None
-        self._read_best()
+        self.best_value: float | None = self._read_best()
+        self.last_metrics: dict[str, Any] | None = None
 
-    def open(self):
-        """Make the output folder and begin its log: called when all inputs are read and fit."""
+    def open(self) -> None:
+        """Create the output folder and open its log, once all inputs are read and checked."""
         if not self.ranks.is_main:
             return
         if not self.resumed:
             overwrite, inputs = self.config.overwrite_output_dir, inputs_of(self.config)
             fresh_output_dir(self.output_dir, overwrite, inputs, WRITTEN)
-        # First of all: without it a run that is killed could not be resumed.
+        # Written first: a run killed before it could not be resumed.
         values = {"values": to_dict(self.config), "origins": self.resolved.origins}
         write_json(self.output_dir / CONFIG_FILE, values)
         self.logger.open(self.output_dir)
         if self.resumed:
-            self._take_up()
+            self._rewind_log()
 
-    def _take_up(self):
-        """Forget what was done after the checkpoint; without one the run begins anew."""
-        position, path = self.reached or ({"phase": 0, "step": 0}, None)
+    def _rewind_log(self) -> None:
+        """Drop what was logged after the checkpoint; without one the run starts over."""
+        position, path = self.checkpoint or ({"phase": 0, "step": 0}, None)
         self.logger.truncate(position["phase"], position["step"])
         self.logger.info(
             f"resumed from {path} (step {position['step']})"
             if path
-            else f"resumed: {self.output_dir} holds no checkpoint yet, from the beginning"
+            else f"resumed: {self.output_dir} holds no checkpoint yet, starting over"
         )
 
-    def _read_best(self):
-        """What a resumed run has to beat: the best at its checkpoint.
+    def _read_best(self) -> float | None:
+        """The best metric at the checkpoint of a resumed run.
 
-        best/ itself may be of an evaluation that came after that, and will be done again; or it was deleted.
+        best/ itself may be from a later evaluation, which will be repeated, or it was deleted.
         """
         file = self.output_dir / "best" / "metrics.json"
-        if not (self.reached and self.task and file.is_file()):
-            return
-        position, _ = self.reached
-        # Checkpoints did not always say it.
-        self.best_value = position["best"] if "best" in position else best_of(self.task, read_json(file))
+        if not (self.checkpoint and self.task and file.is_file()):
+            return None
+        position, _ = self.checkpoint
+        # Checkpoints of earlier versions lack it.
+        return position["best"] if "best" in position else best_of(self.task, read_json(file))
 
-    def keep_best(self, network, bert_config, metrics, tokenizer_dir):
-        """Write best/ when `metrics` beat what is there (strictly), and say `The best acc is ...`."""
+    def keep_best(
+        self,
+        network: nn.Cell,
+        bert_config: BertConfig,
+        metrics: dict[str, Any],
+        tokenizer_dir: Path | None,
+    ) -> None:
+        """Write best/ where `metrics` improve on it strictly, and log `The best acc is ...`."""
         self.last_metrics, value = metrics, best_of(self.task, metrics)
         self.logger.log_metrics(metrics)
         if self.best_value is None or value > self.best_value:
@@ -102,10 +113,18 @@ class Run:
             self.write_model("best", network, bert_config, tokenizer_dir, metrics)
         self.logger.info(f"The best {short_name(self.task)} is {self.best_value:.6f}")
 
-    def write_model(self, name, network, bert_config, tokenizer_dir, metrics=None, extra=None):
-        """Write the network as the model folder `name`/ of this run; transformers opens it as it is.
+    def write_model(
+        self,
+        name: str,
+        network: nn.Cell,
+        bert_config: BertConfig,
+        tokenizer_dir: Path | None,
+        metrics: dict[str, Any] | None = None,
+        extra: dict[str, np.ndarray] | None = None,
+    ) -> None:
+        """Write the network as the model folder `name`/ of this run, in the layout of transformers.
 
-        `extra` {name: array} are weights to go with it (the hidden projection of a general student).
+        `extra` {name: array} are further weights (the hidden projection of a general student).
         """
         if not self.ranks.is_main:
             return
@@ -117,8 +136,8 @@ class Run:
             {"metrics.json": metrics} if metrics else None,
         )
 
-    def finish(self):
-        """The last lines of a run, and its loss curves."""
+    def finish(self) -> None:
+        """Log the last lines of the run and plot its loss curves."""
         for line in self.meter.lines(all_reduce_sum(self.ranks)):
             self.logger.info(line)
         for name in ("best", "last"):
@@ -130,9 +149,10 @@ class Run:
             plot_losses({"": read_log(log)}, self.output_dir / "losses.png")
 
 
-def resume_command():
-    """The command line that started this process (a launcher's too) with --resume, ready to be pasted."""
-    kept, skip_value = [], False
+def resume_command() -> str:
+    """The command line that started this process, or its launcher, with --resume added."""
+    kept: list[str] = []
+    skip_value = False
     launcher = os.environ.get("RESUME_COMMAND")
     for argument in shlex.split(launcher) if launcher else typed_again():
         if skip_value and argument.lower() in BOOLEAN:

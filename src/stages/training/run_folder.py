@@ -1,16 +1,19 @@
-"""The folder of a training run: the config kept in it, and whether a resumed run is still the same one."""
+"""The folder of a training run: its config, and whether a resumed run still has the same."""
 
 import dataclasses
 import fcntl
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from ...config.fields import to_dict
+from ...config.train_config import LoopConfig
 from ...errors import UserError
 from ...files import read_json
 from ...weights.huggingface import MODEL_FILES
 
 CONFIG_FILE = "run_config.json"
-# All that a training run writes; phase1/ is a task distillation's.
+# Everything that a training run writes; phase1/ is written by task distillation.
 WRITTEN = (
     CONFIG_FILE,
     "log.txt",
@@ -37,15 +40,15 @@ FREE_ON_RESUME = (
 )
 
 
-def inputs_of(config):
+def inputs_of(config: LoopConfig) -> list[str]:
     """Every path, or comma list of paths, that a run with this config reads."""
     values = to_dict(config)
     read = ("_path", "data_dir", "vocab_dir", "schema_dir")
     return [values[name] for name in values if name.endswith(read)]
 
 
-def refuse_busy(folder):
-    """Raise UserError where another process is writing to `folder` now: it has locked its log."""
+def refuse_busy(folder: Path | str) -> None:
+    """Raise UserError where another process is writing to `folder`: it holds the lock of the log."""
     log = Path(folder) / "log.txt"
     if not log.is_file():
         return
@@ -60,14 +63,14 @@ def refuse_busy(folder):
             return  # a file system without locks
 
 
-def check_same_config(folder, config, free=FREE_ON_RESUME):
-    """Refuse to go on in `folder` with other flags than its run began with, those in `free` apart.
+def check_same_config(folder: Path | str, config: LoopConfig, free: Collection[str] = FREE_ON_RESUME) -> None:
+    """Raise UserError where flags outside `free` differ from those of the run in `folder`.
 
-    A flag that did not exist then had its default. Raises UserError, also when the folder holds no run.
+    A flag that did not exist then had its default. Also raises UserError where the folder holds no run.
     """
     file = Path(folder) / CONFIG_FILE
     if not file.is_file():
-        raise UserError(f"--resume: {folder} holds no run to go on with ({CONFIG_FILE} is missing)")
+        raise UserError(f"--resume: {folder} holds no run to resume ({CONFIG_FILE} is missing)")
     defaults = {field.name: field.default for field in dataclasses.fields(config)}
     before, now = {**defaults, **read_json(file)["values"]}, to_dict(config)
     changed = [name for name in now if name not in free and _plain(before[name]) != _plain(now[name])]
@@ -78,5 +81,5 @@ def check_same_config(folder, config, free=FREE_ON_RESUME):
         )
 
 
-def _plain(value):
-    return list(value) if isinstance(value, tuple) else value  # JSON has lists alone
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value  # JSON has no tuples

@@ -1,22 +1,42 @@
-"""Where a task student begins: a general student, fresh weights, or layers of its teacher."""
+"""The task student: a general student, random weights, or layers of its teacher."""
 
-from ...config.student_config import check_architecture, fresh_student
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...config.bert_config import BertConfig
+from ...config.student_config import StudentConfig, check_architecture, fresh_student
+from ...config.td_config import TaskDistillConfig
+from ...distill.layer_map import parse_layer_map
 from ...errors import UserError
 from ...model.bert import BertClassifier
 from ...model.state_dict import load_strict
+from ...tasks import TaskSpec
 from ...weights.huggingface import without_ranges
 from ..model import load
 from ..model.quantization import refuse_quantized
+from .run import Run
+
+# Fields in which a student that copies layers has to agree with its teacher.
+SHARED_FIELDS = (
+    "hidden_size",
+    "intermediate_size",
+    "num_attention_heads",
+    "hidden_act",
+    "use_relative_positions",
+)
 
 
-def read_student(config, zoo_config, log):
-    """The student's files (after phase 1, or general), or None for a student made here."""
+def read_student(
+    config: TaskDistillConfig, zoo_config: BertConfig, log: Callable[[str], None]
+) -> load.ModelFiles | None:
+    """The student's files (general, or after phase 1); None for a fresh student."""
     path = config.load_td1_ckpt_path or config.load_gd_ckpt_path
     if config.student_init == "teacher_layers" and path:
         flag = "load_td1_ckpt_path" if config.load_td1_ckpt_path else "load_gd_ckpt_path"
-        raise UserError(f"--{flag} and --student_init teacher_layers are two different starts; give one")
+        raise UserError(f"--{flag} and --student_init teacher_layers are mutually exclusive")
     if not path and config.new_head:
-        raise UserError("--new_head replaces that of a given student; give one with --load_gd_ckpt_path")
+        raise UserError("--new_head replaces the head of a given student; give one with --load_gd_ckpt_path")
     if not path:
         return None
     files = load.read_model(path, log, zoo_config, "student")
@@ -25,8 +45,8 @@ def read_student(config, zoo_config, log):
     return load.without_head(files, log) if config.new_head else files
 
 
-def fresh_config(config, teacher):
-    """The config of a student made here: preset and flags, with the teacher's vocabulary and positions."""
+def fresh_config(config: StudentConfig, teacher: BertConfig) -> BertConfig:
+    """The config of a fresh student: preset and flags, with the teacher's vocabulary and positions."""
     return fresh_student(
         config,
         vocab_size=teacher.vocab_size,
@@ -35,55 +55,54 @@ def fresh_config(config, teacher):
     )
 
 
-def build(run, files, teacher_files, layer_map):
-    """The student network and its config; where its weights come from is said aloud."""
+def build(
+    run: Run, files: load.ModelFiles | None, student_config: BertConfig, teacher_files: load.ModelFiles
+) -> tuple[BertClassifier, BertConfig]:
+    """The student network and its config, from `files` or fresh; the origin of its weights is logged."""
     config, task, log = run.config, run.task, run.logger.info
     if files:
         log(f"student from {files.source}")
         rates = load.dropout_rates(files.config, config)
         return load.classifier_from(files, task, run.device, log, True, **rates)
-    student_config = (
-        fresh_config(config, teacher_files.config)
-        .for_task(task)
-        .replace(dtype=run.device.dtype, compute_type=run.device.compute_type)
+    student_config = student_config.for_task(task).replace(
+        dtype=run.device.dtype, compute_type=run.device.compute_type
     )
     network = BertClassifier(student_config, run.device.layers)
     if config.student_init == "teacher_layers":
+        sizes = student_config.num_hidden_layers, teacher_files.config.num_hidden_layers
+        layer_map = parse_layer_map(config.layer_map, *sizes)
         _copy_teacher_layers(network, student_config, teacher_files, layer_map, task)
         log(f"student from the teacher's embeddings, pooler and layers {', '.join(map(str, layer_map))}")
     else:
-        log("student: no general student was given (load_gd_ckpt_path is empty), its weights are fresh")
+        log("student: no general student given (load_gd_ckpt_path is empty), initialized randomly")
     return network, student_config
 
 
-def _copy_teacher_layers(network, student_config, teacher_files, layer_map, task):
-    teacher = teacher_files.config
-    for field in (
-        "hidden_size",
-        "intermediate_size",
-        "num_attention_heads",
-        "hidden_act",
-        "use_relative_positions",
-    ):
-        ours, theirs = getattr(student_config, field), getattr(teacher, field)
-        if ours != theirs:
+def _copy_teacher_layers(
+    network: BertClassifier,
+    student_config: BertConfig,
+    teacher_files: load.ModelFiles,
+    layer_map: tuple[int, ...],
+    task: TaskSpec,
+) -> None:
+    for field in SHARED_FIELDS:
+        value, teacher_value = getattr(student_config, field), getattr(teacher_files.config, field)
+        if value != teacher_value:
             raise UserError(
-                f"--student_init teacher_layers needs the teacher's {field}: the student has {ours}, the "
-                f"teacher {theirs}; give --{field} {theirs} (or a preset that has it)"
+                f"--student_init teacher_layers needs the teacher's {field}: the student has {value}, the "
+                f"teacher {teacher_value}; give --{field} {teacher_value} (or a preset that has it)"
             )
-    # The teacher's head is of this task, perhaps in another order (said aloud when it was loaded).
+    # The teacher's head is of this task, perhaps in another order (logged when it was loaded).
     order = list(load.label_order(teacher_files, task, lambda text: None))
     arrays = {}
     for name, array in without_ranges(teacher_files.arrays).items():
         parts = name.split(".")
-        if not name.startswith("bert.encoder.layer."):
-            arrays[name] = array[order] if name.startswith(load.HEAD) else array
+        if name.startswith(load.HEAD):
+            arrays[name] = array[order]
+        elif not name.startswith("bert.encoder.layer."):
+            if name.startswith("bert."):
+                arrays[name] = array
         elif int(parts[3]) + 1 in layer_map:
             parts[3] = str(layer_map.index(int(parts[3]) + 1))
             arrays[".".join(parts)] = array
-    arrays = {
-        name: array
-        for name, array in arrays.items()
-        if name.startswith("bert.") or name.startswith(load.HEAD)
-    }
     load_strict(network, arrays, teacher_files.source, optional=(load.HEAD,))

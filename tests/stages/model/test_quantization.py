@@ -18,7 +18,8 @@ from src.model.state_dict import named_parameters, weight_arrays
 from src.quant.layers import bind_ranges, quantized_products
 from src.stages.model import load
 from src.stages.model.device import DeviceSetup, kernel_parts
-from src.stages.model.quantization import calibrate, init_ranges, layers_for, refuse_quantized
+from src.stages.model.quantization import layers_for, refuse_quantized
+from src.stages.training.q8bert import calibrate, init_ranges
 from src.tasks import find_task
 from src.tools.convert import main as convert
 from src.weights.huggingface import expected_shapes, write_directory

@@ -8,7 +8,7 @@ from mindspore import Tensor
 from src.config.bert_config import BertConfig, preset
 from src.config.train_config import TrainConfig
 from src.distill.network import DistillNetwork
-from src.distill.objective import intermediate_rows
+from src.distill.objective import intermediate_terms
 from src.model.bert import BertClassifier
 from src.model.layers import Dense
 from src.model.state_dict import load_strict
@@ -37,7 +37,7 @@ def phase1(device, teacher_config, student_config, layer_map, spread):
     projection = Dense(student_config.hidden_size, teacher_config.hidden_size, student_config)
     draw = np.random.default_rng(2).standard_normal(projection.weight.shape)
     projection.weight.set_data(Tensor((spread * draw).astype(np.float32)))
-    rows = intermediate_rows(1.0, 1.0, 1.0, **device.losses)
+    rows = intermediate_terms(1.0, 1.0, 1.0, **device.losses)
     network = DistillNetwork(student, rows, freeze(teacher), layer_map, projection)
     network.set_train(True)
     teacher.set_train(False)

@@ -57,11 +57,10 @@ def start_of(tmp_path, records, teacher, *more, **values):
 def networks(monkeypatch):
     """The networks of both phases, caught where their training would begin."""
     caught = []
-    for place in ("layer_distill", "distillation"):
-        monkeypatch.setattr(
-            f"src.stages.training.{place}.train_phase",
-            lambda run, plan, network, *others: caught.append(network),
-        )
+    monkeypatch.setattr(
+        "src.stages.training.task_distill.train_phase",
+        lambda run, spec, network, *others: caught.append(network),
+    )
     return caught
 
 
@@ -98,7 +97,7 @@ def test_an_explicit_layer_map(tmp_path, teacher, sst2):
 
 def test_a_fresh_student_is_said_aloud(tmp_path, teacher, sst2):
     student, log = start_of(tmp_path, sst2, teacher, *SIZES, load_gd_ckpt_path="", initializer_range=0.1)
-    assert "no general student was given (load_gd_ckpt_path is empty), its weights are fresh" in log
+    assert "no general student given (load_gd_ckpt_path is empty), initialized randomly" in log
     assert 0.08 < student["bert.embeddings.word_embeddings.weight"].std() < 0.1
     config = BertConfig.from_json(tmp_path / "start" / "last" / "config.json")
     assert (config.vocab_size, config.max_position_embeddings) == (100, 32)  # the teacher's
@@ -121,14 +120,14 @@ def test_a_run_that_was_killed_before_its_first_step_is_resumed(tmp_path, teache
         with pytest.raises(KeyboardInterrupt):
             start_of(tmp_path, sst2, teacher, *SIZES)
     _, log = start_of(tmp_path, sst2, teacher, *SIZES, "--resume")
-    assert "holds no checkpoint yet, from the beginning" in log
+    assert "holds no checkpoint yet, starting over" in log
 
 
 def test_a_general_student_and_its_projection(tmp_path, teacher, general, sst2, networks):
     student, log = start_of(tmp_path, sst2, teacher, load_gd_ckpt_path=general)
     theirs = read_weights(general).arrays
     tiny.assert_same_weights(body_of(student), body_of(theirs))
-    assert "the hidden projection of the general student is carried along" in log
+    assert "the hidden projection of the general student is loaded" in log
     assert "the head is new" in log and f"student from {general}" in log
     projection = networks[0].hidden_projection
     np.testing.assert_array_equal(projection.weight.asnumpy(), theirs["hidden_projection.weight"])
@@ -207,9 +206,9 @@ def test_the_flags_reach_the_networks(tmp_path, teacher, sst2, networks):
     }
     start_of(tmp_path, sst2, teacher, *SIZES, **values)
     first, second = networks
-    assert first.features == ("embedding", "hidden") and first.row_weights == (2.0, 1.0)
+    assert first.features == ("embedding", "hidden") and first.term_weights == (2.0, 1.0)
     assert first.include_padding and first.layer_map == (2, 4)
-    assert second.features == ("logits", "labels") and second.row_weights == (1.0, 0.5)
+    assert second.features == ("logits", "labels") and second.term_weights == (1.0, 0.5)
     assert second.inverse_temperature == 0.25
     config = BertConfig.from_json(tmp_path / "start" / "last" / "config.json")
     assert (config.hidden_dropout_prob, config.attention_probs_dropout_prob) == (0.3, 0.1)
@@ -217,11 +216,15 @@ def test_the_flags_reach_the_networks(tmp_path, teacher, sst2, networks):
 
 @pytest.mark.parametrize("epochs, kept", [(1, False), (0, True)])
 def test_an_untrained_head_is_not_the_best_before_phase_2(tmp_path, teacher, sst2, monkeypatch, epochs, kept):
-    """With --phase1_eval phase 1 is measured; of it best/ is only where no phase 2 follows."""
+    """With --phase1_eval phase 1 is evaluated; best/ is written there only where no phase 2 follows."""
     evaluator = "src.stages.evaluation.evaluator.Evaluator"
     monkeypatch.setattr(f"{evaluator}.metrics", lambda self: {"eval_accuracy": 0.875})
-    monkeypatch.setattr("src.stages.training.layer_distill.train_phase", lambda *places: places[4](1, 3))
-    monkeypatch.setattr("src.stages.training.distillation.train_phase", lambda *places: None)
+
+    def evaluate_phase1(run, spec, network, loader, evaluate, cached_teacher):
+        if spec.number == 1:
+            evaluate(1, 3)
+
+    monkeypatch.setattr("src.stages.training.task_distill.train_phase", evaluate_phase1)
     out = tmp_path / "out"
     values = {"phase1_eval": "true", "td_phase2_epoch_size": epochs}
     main(arguments(sst2, out, teacher, *SIZES, **values))
@@ -231,6 +234,6 @@ def test_an_untrained_head_is_not_the_best_before_phase_2(tmp_path, teacher, sst
 
 def test_two_starts_at_once(tmp_path, teacher, general, sst2):
     values = {"load_gd_ckpt_path": general, "student_init": "teacher_layers"}
-    with pytest.raises(UserError, match="are two different starts; give one"):
+    with pytest.raises(UserError, match="are mutually exclusive"):
         main(arguments(sst2, tmp_path / "out", teacher, **values))
     assert not (tmp_path / "out").exists()

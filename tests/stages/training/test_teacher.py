@@ -9,8 +9,9 @@ import pytest
 from run_task_distill import main as distil
 from src.config.distill_config import TeacherCacheConfig
 from src.distill.network import TeacherOutputs
+from src.distill.teacher_cache import cache_of
 from src.errors import UserError
-from src.stages.training.teacher import Teacher, cache_of
+from src.stages.training.teacher import Teacher
 from src.tools.cache import main as cache_tool
 from src.weights.reader import read_weights
 from tests import tiny
@@ -42,7 +43,7 @@ def runs(tmp_path_factory, vocabulary, sst2):
         run("writes", "auto")
         # Compiled or not, what the teacher answers goes through this cell.
         patch.setattr(TeacherOutputs, "construct", forbidden)
-        patch.setattr("src.distill.cached_teacher.CachedTeacher._ask", forbidden)
+        patch.setattr("src.distill.cached_teacher.CachedTeacher._forward", forbidden)
         run("reads", "auto")
     return folder
 
@@ -73,13 +74,13 @@ def test_a_second_run_reads_and_ends_as_the_first(runs):
     for name, array in one.items():
         np.testing.assert_allclose(other[name], array, atol=1e-6, err_msg=name)
     log = log_of(runs / "reads")
-    assert log.count("is read") == 2 and log.count("the teacher has nothing to do") == 2
+    assert log.count("reading ") == 2 and log.count("the teacher does not run") == 2
     waits = re.findall(r"^waited for the teacher cache: ([\d.]+) % of the epoch$", log, re.M)
     assert len(waits) == 4 and all(0 <= float(wait) <= 100 for wait in waits)
     written = log_of(runs / "writes")
     # Phase 1's first epoch kept the logits along with the layers: phase 2 finds them.
     assert len(re.findall(r"40 rows, \S+ GB, \S+ GB of disk free; written to", written)) == 1
-    assert written.count("the teacher has nothing to do") == 1
+    assert written.count("the teacher does not run") == 1
     assert len(re.findall(r"waited for the teacher cache", written)) == 3
 
 
@@ -113,10 +114,9 @@ def test_the_tool_lists_and_deletes(runs, tmp_path, capsys):
 
 
 def cache_with(tmp_path, network, table, config=tiny.TINY, **changes):
-    values = {"teacher_cache_dir": tmp_path, "matmul_precision": "fp32", **changes.pop("flags", {})}
-    run = SimpleNamespace(config=SimpleNamespace(**values), output_dir=tmp_path / "out")
     features, layer_map = changes.get("features", ["embedding", "hidden"]), changes.get("layer_map", (1, 2))
-    return cache_of(run, table, features, Teacher(network, config, "somewhere"), layer_map).key
+    teacher, precision = Teacher(network, config, "somewhere"), changes.get("matmul_precision", "fp32")
+    return cache_of(tmp_path, teacher, table, features, layer_map, precision).key
 
 
 def test_what_another_key_comes_of(tmp_path):
@@ -135,7 +135,7 @@ def test_what_another_key_comes_of(tmp_path):
         cache_with(tmp_path, network, table, layer_map=(1,)),
         cache_with(tmp_path, network, table, features=["hidden"]),
         cache_with(tmp_path, network, table, features=["logits"]),
-        cache_with(tmp_path, network, table, flags={"matmul_precision": "bf16"}),
+        cache_with(tmp_path, network, table, matmul_precision="bf16"),
         cache_with(tmp_path, network, table, tiny.TINY.replace(labels=("1", "0"))),
         cache_with(tmp_path, network, table, tiny.TINY.replace(head_activation="relu")),
     }
@@ -151,24 +151,24 @@ def test_what_another_key_comes_of(tmp_path):
 
 
 def test_the_choice(monkeypatch, tmp_path):
-    from src.stages.training import teacher as teacher_cache
+    from src.stages.training import teacher
 
-    said = []
-    monkeypatch.setattr(teacher_cache, "_free_bytes", lambda folder: 8e9)
+    logged = []
+    monkeypatch.setattr(teacher, "_free_bytes", lambda folder: 8e9)
     cache = SimpleNamespace(bytes=3e9, folder=tmp_path / "key", lengths=[1] * 70, is_complete=lambda: False)
-    plan, batches = SimpleNamespace(title="phase 1", epochs=2), SimpleNamespace(steps_per_epoch=10)
+    spec, loader = SimpleNamespace(title="phase 1", epochs=2), SimpleNamespace(steps_per_epoch=10)
 
     def chosen(steps=-1, **values):
         config = SimpleNamespace(train_steps=steps, **vars(TeacherCacheConfig(**values)))
-        logger = SimpleNamespace(info=said.append)
-        run = SimpleNamespace(config=config, logger=logger, loop=SimpleNamespace(agree=None))
-        return teacher_cache._is_worth_it(run, plan, batches, cache)
+        logger, trainer = SimpleNamespace(info=logged.append), SimpleNamespace(any_rank=None)
+        run = SimpleNamespace(config=config, logger=logger, trainer=trainer)
+        return teacher._use_cache(run, spec, loader, cache)
 
-    assert not chosen() and "70 rows, 3 GB, 8 GB of disk free; off (more than a quarter" in said[-1]
+    assert not chosen() and "70 rows, 3 GB, 8 GB of disk free; off (more than a quarter" in logged[-1]
     assert chosen(teacher_cache="full")
-    assert not chosen(teacher_cache="full", teacher_cache_limit_gb=2.5) and "limit_gb 2.5" in said[-1]
-    assert not chosen(9, teacher_cache="full") and "ends before every row was read" in said[-1]
+    assert not chosen(teacher_cache="full", teacher_cache_limit_gb=2.5) and "limit_gb 2.5" in logged[-1]
+    assert not chosen(9, teacher_cache="full") and "ends before its first epoch does" in logged[-1]
     cache.bytes = 9e9
-    assert not chosen(teacher_cache="full") and "no room" in said[-1]
+    assert not chosen(teacher_cache="full") and "no room" in logged[-1]
     cache.is_complete = lambda: True
-    assert chosen() and "nothing to do" in said[-1]
+    assert chosen() and "the teacher does not run" in logged[-1]

@@ -117,9 +117,9 @@ def test_a_model_of_tokens_has_no_pooler_to_go_on_with(tmp_path, vocabulary, sst
 
 def test_a_new_head_of_nothing(tmp_path, vocabulary, sst2):
     teacher = teacher_of(tmp_path / "teacher", vocabulary, ("0", "1"))
-    with pytest.raises(UserError, match="--new_head replaces that of a given student; give one"):
+    with pytest.raises(UserError, match="--new_head replaces the head of a given student; give one"):
         task_distill(flags_of("SST-2", sst2, tmp_path / "a", load_teacher_ckpt_path=teacher, new_head="true"))
-    with pytest.raises(UserError, match="--new_head replaces that of a given model; give one"):
+    with pytest.raises(UserError, match="--new_head replaces the head of a given model; give one"):
         finetune(flags_of("SST-2", sst2, tmp_path / "a", init="fresh", new_head="true"))
 
 
