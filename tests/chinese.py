@@ -1,7 +1,7 @@
 """A small Chinese vocabulary and two small Chinese tasks: python -m tests.chinese FOLDER writes their files.
 
-Films that are good or bad (a CSV of a sentence and its label), where a negation turns a clause round, and
-people and places (CoNLL, a character a line), where the same name is one or the other by its context.
+Film sentiment (a CSV of sentences and labels), where negation inverts a clause, and named entities (CoNLL,
+one character per line), where context decides whether a name is a person or a place.
 """
 
 import csv
@@ -48,39 +48,40 @@ max_seq_length: 32
 """
 
 
-def film(draw):
-    """(text, label) of one sentence about a film."""
-    label, turned = draw.choice((GOOD, BAD)), draw.random() < 0.5
-    word = draw.choice(WORDS[(BAD if label == GOOD else GOOD) if turned else label])
-    return draw.choice(CLAUSES[turned]).format(thing=draw.choice(THINGS), word=word) + "。", label
+def film(rng: random.Random) -> tuple[str, str]:
+    """Draw (text, label) of one sentence about a film."""
+    label, negated = rng.choice((GOOD, BAD)), rng.random() < 0.5
+    word = rng.choice(WORDS[(BAD if label == GOOD else GOOD) if negated else label])
+    return rng.choice(CLAUSES[negated]).format(thing=rng.choice(THINGS), word=word) + "。", label
 
 
-def names(draw):
-    """[(character, tag), ...] of one sentence with people or places."""
-    row, rest = [], draw.choice(SENTENCES)
+def names(rng: random.Random) -> list[tuple[str, str]]:
+    """Draw [(character, tag), ...] of one sentence with people or places."""
+    row: list[tuple[str, str]] = []
+    rest = rng.choice(SENTENCES)
     while rest:
         if rest[0] != "{":
             row.append((rest[0], "O"))
             rest = rest[1:]
             continue
-        first, second = draw.choice(NAMES)
+        first, second = rng.choice(NAMES)
         row += [(first, f"B-{rest[1:4]}"), (second, f"I-{rest[1:4]}")]
         rest = rest[5:]
     return row
 
 
-def vocabulary():
-    """The pieces: every character of the tasks, in order."""
+def vocabulary() -> list[str]:
+    """Return the special tokens and all characters of the tasks, sorted."""
     texts = chain(THINGS, *WORDS.values(), *CLAUSES.values(), NAMES, SENTENCES, ("。",))
     return [*SPECIAL, *sorted({letter for text in texts for letter in text if ord(letter) > 127})]
 
 
-def write(folder, train=1200, dev=300, seed=1):
-    """Write vocab.txt, the files of both tasks and their task files into `folder`; returns its Path."""
-    folder, draw = Path(folder), random.Random(seed)
+def write(folder: str | Path, train: int = 1200, dev: int = 300, seed: int = 1) -> Path:
+    """Write vocab.txt, the data of both tasks and their task files to `folder`; returns its Path."""
+    folder, rng = Path(folder), random.Random(seed)
     folder.mkdir(parents=True, exist_ok=True)
     films = io.StringIO()
-    csv.writer(films, lineterminator="\n").writerows([("text", "label"), *(film(draw) for _ in range(train))])
+    csv.writer(films, lineterminator="\n").writerows([("text", "label"), *(film(rng) for _ in range(train))])
     files = {
         "vocab.txt": "".join(f"{piece}\n" for piece in vocabulary()),
         "films.csv": films.getvalue(),
@@ -88,7 +89,7 @@ def write(folder, train=1200, dev=300, seed=1):
         "names.yaml": NAMES_TASK,
     }
     for name, count in (("names_train.txt", train), ("names_dev.txt", dev)):
-        rows = ("".join(f"{letter} {tag}\n" for letter, tag in names(draw)) for _ in range(count))
+        rows = ("".join(f"{letter} {tag}\n" for letter, tag in names(rng)) for _ in range(count))
         files[name] = "\n".join(rows)
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")

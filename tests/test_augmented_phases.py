@@ -1,4 +1,4 @@
-"""run_task_distill.py on augmented records: which phase reads which rows."""
+"""run_task_distill.py on augmented records: the rows that each phase reads."""
 
 import pytest
 
@@ -19,47 +19,47 @@ def teacher(tmp_path_factory, vocabulary):
 
 @pytest.fixture(scope="module")
 def augmented(tmp_path_factory, vocabulary):
-    """Records of 64 rows; those of the fixture sst2 have 40."""
+    """Records of 64 rows; the fixture `sst2` has 40."""
     texts = {"train": tiny.single_rows(64, 7), "dev": tiny.single_rows(4, 2)}
     return tiny.prepare_task(tmp_path_factory.mktemp("augmented"), vocabulary, "SST-2", texts)
 
 
-def phases(records, out, teacher, **values):
-    """The rows of each phase, as the log of one step of each says them."""
-    places = {
+def rows_by_phase(records, out, teacher, **values):
+    """Train one step of each phase; returns the number of rows that the log reports for each."""
+    flags = {
         "task_name": "SST-2",
         "train_data_dir": records,
         "load_teacher_ckpt_path": teacher,
         "output_dir": out,
         **values,
     }
-    main([*tiny.flags(**places), *SMALL, *SHORT])
+    main([*tiny.flags(**flags), *SMALL, *SHORT])
     lines = (out / "log.txt").read_text().splitlines()
     return [int(line.partition("): ")[2].split()[0]) for line in lines if " rows, batch " in line]
 
 
-def test_phase_2_reads_the_original_rows_where_asked(sst2, augmented, teacher, tmp_path):
+def test_phase2_augmented_false_reads_the_original_rows(sst2, augmented, teacher, tmp_path):
     flags = {"augmented_data_dir": augmented, "phase2_augmented": "false"}
-    assert phases(sst2, tmp_path / "out", teacher, **flags) == [64, 40]
+    assert rows_by_phase(sst2, tmp_path / "out", teacher, **flags) == [64, 40]
 
 
 def test_both_phases_read_augmented_rows_by_default(augmented, teacher, tmp_path):
-    # The original records are not needed then; phase 1 is left out to save its graph.
+    # This needs no original records. Without phase 1 there is one graph fewer to compile.
     flags = {"augmented_data_dir": augmented, "td_phase1_epoch_size": 0}
-    assert phases("", tmp_path / "out", teacher, **flags) == [64]
+    assert rows_by_phase("", tmp_path / "out", teacher, **flags) == [64]
 
 
 @pytest.mark.parametrize(
     "task, flags, expected",
     [("STS-B", [], False), ("STS-B", ["--phase2_augmented", "true"], True), ("SST-2", [], True)],
 )
-def test_only_sts_b_goes_back_to_the_original_rows(task, flags, expected):
+def test_phase_2_uses_the_original_rows_by_default_for_sts_b_only(task, flags, expected):
     assert resolve(["--task_name", task, *flags])[1].config.phase2_augmented is expected
 
 
-def test_augmented_records_of_another_task_are_refused(sst2, teacher, vocabulary, tmp_path):
+def test_augmented_records_of_another_task_are_rejected(sst2, teacher, vocabulary, tmp_path):
     texts = {name: tiny.mnli_rows(4, 1) for name in ("train", "dev_matched", "dev_mismatched")}
     records = tiny.prepare_task(tmp_path, vocabulary, "MNLI", texts)
     with pytest.raises(UserError, match="labels"):
-        phases(sst2, tmp_path / "out", teacher, augmented_data_dir=records)
+        rows_by_phase(sst2, tmp_path / "out", teacher, augmented_data_dir=records)
     assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""Entities of BIO tags: cases counted by hand, and what seqeval says of random ones in its strict mode."""
+"""Entities of BIO tags: cases counted by hand, and random ones compared with seqeval in strict mode."""
 
 import json
 from pathlib import Path
@@ -22,28 +22,28 @@ REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "entity_scores.json
         ("I-LOC B-LOC I-LOC", [("LOC", 1, 3)]),
     ],
 )
-def test_where_entities_begin_and_end(tags, expected):
+def test_entity_spans(tags, expected):
     assert entities(tags.split()) == [Entity(*entity) for entity in expected]
 
 
-def test_counted_by_hand():
+def test_scores_counted_by_hand():
     labels = [["B-PER", "I-PER", "O", "B-LOC"], ["B-ORG", "O"], ["O", "O"]]
     predictions = [["B-PER", "I-PER", "O", "B-ORG"], ["B-ORG", "I-ORG"], ["B-LOC", "O"]]
-    # Predicted: PER right, ORG of the wrong type, ORG a word too long, LOC where nothing is. True: three.
+    # Predicted: PER correct, ORG of the wrong type, ORG one word too long, spurious LOC. Gold: three.
     assert precision(predictions, labels) == 1 / 4 and recall(predictions, labels) == 1 / 3
     assert f1(predictions, labels) == 2 / 7
-    # The same words in another sentence are another entity.
+    # The same span in another sentence is another entity.
     assert f1([["B-PER"], ["O"]], [["O"], ["B-PER"]]) == 0
     assert [score([["O"]], [["O"]]) for score in (precision, recall, f1)] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("case", REFERENCE)
-def test_as_seqeval_counts_in_its_strict_mode(case):
+def test_scores_match_seqeval_in_strict_mode(case):
     rows = case["predictions"], case["labels"]
     assert [score(*rows) for score in (precision, recall, f1)] == pytest.approx(case["scores"], abs=1e-12)
 
 
-def test_the_reference_has_something_to_say():
+def test_reference_scores_are_not_trivial():
     assert sum(0 < case["scores"][2] < 1 for case in REFERENCE) > len(REFERENCE) / 2
 
 

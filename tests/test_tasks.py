@@ -1,4 +1,4 @@
-"""The table of tasks against what GLUE and the recipes say."""
+"""The task table, compared with GLUE and the published recipes."""
 
 import pytest
 
@@ -17,7 +17,7 @@ PHASE1_EPOCHS = {
     "QNLI": 10,
     "WNLI": 20,
 }
-# N of TinyBERT's published augmentation; WNLI has none there and takes that of the small tasks.
+# N of TinyBERT's published augmentation; WNLI, which has none, uses that of the small tasks.
 COPIES = {
     "CoLA": 30,
     "MRPC": 30,
@@ -32,7 +32,7 @@ COPIES = {
 
 
 @pytest.mark.parametrize(
-    "asked, name",
+    "spelling, name",
     [
         ("SST-2", "SST-2"),
         ("sst2", "SST-2"),
@@ -43,11 +43,11 @@ COPIES = {
         ("Sample", "sample"),
     ],
 )
-def test_names_are_found_whatever_their_spelling(asked, name):
-    assert find_task(asked).name == name
+def test_task_names_ignore_case_and_punctuation(spelling, name):
+    assert find_task(spelling).name == name
 
 
-def test_a_misspelt_name_is_answered_with_the_nearest():
+def test_unknown_task_suggests_the_nearest_name():
     with pytest.raises(UserError, match='did you mean "SST-2"'):
         find_task("SST-3")
 
@@ -69,7 +69,7 @@ def test_recipes(name, epochs):
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
-def test_every_row_is_whole(task):
+def test_every_task_is_complete(task):
     assert len(task.text_columns) in (1, 2)
     assert task.max_seq_length == {1: 64, 2: 128}[len(task.text_columns)]
     assert task.best_metric in task.metrics and set(task.metrics) <= set(METRICS)
@@ -79,7 +79,7 @@ def test_every_row_is_whole(task):
     assert list(task.files)[0] == "train" and all(name.endswith(suffix) for name in task.files.values())
 
 
-def test_what_is_special():
+def test_special_columns_labels_and_metrics():
     assert TASKS["CoLA"].columns == ("source", "label", "mark", "sentence")
     assert TASKS["MNLI"].labels == ("contradiction", "entailment", "neutral")
     assert list(TASKS["MNLI"].dev_files) == ["dev_matched", "dev_mismatched"]
