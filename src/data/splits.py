@@ -12,12 +12,12 @@ from ..errors import UserError
 from .dataloader import BucketDataLoader, choose_buckets
 from .dataset import TokenizedDataset
 from .records.io import check_labels, read_records
-from .tokenization.tokenizer import BertTokenizer, load_tokenizer
+from .tokenization.tokenizer import load_tokenizer
+from .tokenization.tokenizer import model_tokenizer as model_tokenizer
 
 if TYPE_CHECKING:
     from ..config.bert_config import BertConfig
     from ..config.train_config import FormatConfig
-    from ..stages.model.load import ModelFiles
     from ..stages.training.run import Run
     from ..tasks import TaskSpec
     from ..train.distributed import Ranks
@@ -146,17 +146,3 @@ def make_loader(
 def eval_splits(task: TaskSpec, path: str) -> list[str]:
     """The evaluation splits to read in `path`: those of the task in a folder, one for files."""
     return list(task.dev_files) if Path(path).is_dir() else ["dev"]
-
-
-def model_tokenizer(files: ModelFiles) -> BertTokenizer:
-    """The tokenizer of a model on disk. Raises UserError where it has none, or one that does not fit it."""
-    if files.tokenizer_dir is None:
-        raise UserError(f"{files.source.parent} holds no tokenizer files; copy them beside the weights")
-    tokenizer = load_tokenizer(files.tokenizer_dir)
-    largest = max(tokenizer.vocab.values())
-    if largest >= files.config.vocab_size:
-        raise UserError(
-            f"{files.tokenizer_dir}: the vocabulary has the id {largest}, the model beside it "
-            f"{files.config.vocab_size} word embeddings; copy the model's own tokenizer there"
-        )
-    return tokenizer

@@ -1,16 +1,23 @@
 """BERT's WordPiece tokenizer, built on the `tokenizers` library from a vocabulary and its settings."""
 
+from __future__ import annotations
+
 import dataclasses
 import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from ...errors import UserError
 from ...files import atomic_path, read_json, write_json, write_text
+
+if TYPE_CHECKING:
+    from ...stages.model.inference import OpenModel
+    from ...stages.model.load import ModelFiles
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 VOCAB_FILE, TOKENIZER_FILE, CONFIG_FILE = "vocab.txt", "tokenizer.json", "tokenizer_config.json"
@@ -215,3 +222,17 @@ def _build(vocab: dict[str, int], normalization: Normalization, added_tokens: It
     backend.post_processor = processors.BertProcessing(("[SEP]", vocab["[SEP]"]), ("[CLS]", vocab["[CLS]"]))
     backend.add_special_tokens([*(t for t in SPECIAL_TOKENS if t in vocab), *added_tokens])
     return backend
+
+
+def model_tokenizer(files: ModelFiles | OpenModel) -> BertTokenizer:
+    """The tokenizer of a model on disk. Raises UserError where it has none, or one that does not fit it."""
+    if files.tokenizer_dir is None:
+        raise UserError(f"{files.source.parent} holds no tokenizer files; copy them beside the weights")
+    tokenizer = load_tokenizer(files.tokenizer_dir)
+    largest = max(tokenizer.vocab.values())
+    if largest >= files.config.vocab_size:
+        raise UserError(
+            f"{files.tokenizer_dir}: the vocabulary has the id {largest}, the model beside it "
+            f"{files.config.vocab_size} word embeddings; copy the model's own tokenizer there"
+        )
+    return tokenizer

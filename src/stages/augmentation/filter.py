@@ -6,8 +6,8 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from ...data.dataloader import BucketDataLoader
-from ...data.splits import model_tokenizer
 from ...data.tokenization.features import LABEL_ARRAYS, encode_texts
+from ...data.tokenization.tokenizer import model_tokenizer
 from ...infer.predictor import LogitsCell, predict_logits
 from ...train.throughput import forward_flops
 from ..model import load

@@ -7,8 +7,8 @@ from ...config.fields import to_dict
 from ...data.augmentation.glove import load_glove, stamp_of
 from ...data.augmentation.masked_contexts import ContextForm
 from ...data.dataloader import choose_buckets
-from ...data.splits import model_tokenizer
 from ...data.tokenization.features import check_length
+from ...data.tokenization.tokenizer import model_tokenizer
 from ...errors import UserError
 from ...files import sha256
 from ...infer.masked_lm import MaskedLMPredictor
