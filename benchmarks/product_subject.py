@@ -1,59 +1,67 @@
-"""This project's side of the comparison, the subject of a process (processes.Peer): task distillation.
+"""This project's side of the comparison, a subject for processes.Peer: task distillation.
 
-The stage is assembled as for a run, with a trainer that keeps the phases instead of training them. Their
-steps are then fed as in the training loop, and timed.
+The stage is assembled as in a real run, but its trainer records the phases instead of training them. Their
+steps are then fed as in the training loop and timed.
 """
 
 import shutil
 import time
-import unittest.mock
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+from unittest import mock
 
 import mindspore as ms
 import numpy as np
 
 from benchmarks.sst2_lengths import MAX_SEQ_LENGTH, full_dataset, slice_of
 from src.config import td_config
-from src.data.dataloader import BucketDataLoader
+from src.data.dataloader import Batch, BucketDataLoader
 from src.distill.cached_teacher import CachedTeacher
 from src.stages.model import load
 from src.stages.training.fit import train_phase
 from src.stages.training.run import Run
 from src.stages.training.task_distill import Distillation
+from src.train.callbacks import Callback
 from src.train.prefetch import step_inputs
+from src.train.throughput import CompiledCell
+from src.train.trainer import Trainer, TrainPhase
 
 PHASES = {"first": 0, "later": 0, "step": 0, "phase2": 1}
 
 
 class PhaseRecorder:
-    """Replaces the Trainer of a run: passes each phase to `ready` and trains nothing."""
+    """Replaces the Trainer of a run: passes each phase to `on_phase` and trains nothing."""
 
-    def __init__(self, trainer, ready):
-        self.any_rank, self.phases, self._ready = trainer.any_rank, [], ready
+    def __init__(self, trainer: Trainer, on_phase: Callable[[TrainPhase], None]) -> None:
+        self.any_rank, self._on_phase = trainer.any_rank, on_phase
+        self.phases: list[TrainPhase] = []
 
-    def run(self, phase, callbacks=(), start_step=0):
+    def run(self, phase: TrainPhase, callbacks: Sequence[Callback] = (), start_step: int = 0) -> None:
         """Record a phase."""
         self.phases.append(phase)
-        self._ready(phase)
+        self._on_phase(phase)
 
 
 class OneBatch:
-    """One batch, repeated, as an epoch."""
+    """A data loader that repeats one batch."""
 
-    def __init__(self, batch, times):
+    def __init__(self, batch: Batch, times: int) -> None:
         self.batch, self.steps_per_epoch, self.batch_size = batch, times, len(batch.rows)
 
-    def epoch(self, epoch, skip=0):
-        """The batches from `skip` on."""
+    def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
+        """Iterate over the batches from `skip` on."""
         return iter([self.batch] * (self.steps_per_epoch - skip))
 
 
 class Product:
-    """Task distillation of a student preset from the teacher in a folder, on a slice of SST-2's lengths.
+    """Task distillation of a student preset from a teacher directory, on a slice of SST-2's rows.
 
-    `flags` are more of run_task_distill.py; the output goes below `folder`.
+    `flags` are additional flags of run_task_distill.py; output goes to `folder`.
     """
 
-    def __init__(self, teacher, student, data_dir, rows, folder, flags):
+    def __init__(
+        self, teacher: str, student: str, data_dir: str, rows: int, folder: str, flags: Mapping[str, Any]
+    ) -> None:
         flags = {
             "task_name": "SST-2",
             "load_teacher_ckpt_path": teacher,
@@ -67,81 +75,87 @@ class Product:
             **flags,
         }
         task, resolved = td_config.resolve([f"--{name}={value}" for name, value in flags.items()])
-        self.run_of_stage = Run("task_distill", task, resolved)
-        log = self.run_of_stage.logger.info
-        whole = full_dataset(data_dir)
-        files = load.read_model(teacher, log)
-        with unittest.mock.patch("src.data.splits.read_split", lambda *arguments: whole):
-            distillation = Distillation(self.run_of_stage, files, None)
-        self.whole, part = distillation.loaders, slice_of(whole, rows)
-        # Buckets are chosen for all rows, as in a real run, and only a slice of the rows is read.
-        distillation.loaders = [
+        self.stage_run = Run("task_distill", task, resolved)
+        dataset = full_dataset(data_dir)
+        files = load.read_model(teacher, self.stage_run.logger.info)
+        with mock.patch("src.data.splits.read_split", lambda *arguments: dataset):
+            self.distillation = Distillation(self.stage_run, files, None)
+        self.full_loaders, part = self.distillation.loaders, slice_of(dataset, rows)
+        # Buckets are chosen for all rows, as in a real run, but only a slice of the rows is read.
+        self.distillation.loaders = [
             BucketDataLoader(part, loader.batch_size, loader.buckets, shuffle=True, seed=1)
-            for loader in self.whole
+            for loader in self.full_loaders
         ]
-        self.run_of_stage.trainer = PhaseRecorder(self.run_of_stage.trainer, self._warm)
-        self.run_of_stage.open()
-        self.distillation, self.turn, self.compiling = distillation, 0, {}
+        self.recorder = PhaseRecorder(self.stage_run.trainer, self._warm_up)
+        self.stage_run.trainer = self.recorder  # type: ignore[assignment]
+        self.stage_run.open()
+        self.epochs = 0
+        self.compile_seconds: dict[str, float] = {}
 
-    def prepare(self, phases, warm_up):
-        """Compile what the stage trains and warm it up, `warm_up` steps at each length.
+    def prepare(self, phases: Sequence[int], warm_up: int) -> dict[str, Any]:
+        """Compile all phases and run `warm_up` steps at each length.
 
-        `phases` are those that the flags select. Returns compile seconds, and the batches of an epoch
-        over all of SST-2 by length.
+        `phases` is unused: the flags select the phases. Returns compile times, and the number of batches of
+        each length in an epoch over all of SST-2.
         """
         self.warm_up = warm_up
         if self.distillation.match:
-            train_phase(self.run_of_stage, *self.distillation.phase1())
-        train_phase(self.run_of_stage, *self.distillation.phase2())
-        lengths = [batch.input_ids.shape[1] for batch in self.whole[0].epoch(0)]
-        found, counts = np.unique(lengths, return_counts=True)
-        seconds = sum(self.compiling.values())
+            train_phase(self.stage_run, *self.distillation.phase1())
+        train_phase(self.stage_run, *self.distillation.phase2())
+        lengths, counts = np.unique(
+            [batch.input_ids.shape[1] for batch in self.full_loaders[0].epoch(0)], return_counts=True
+        )
+        seconds = sum(self.compile_seconds.values())
         return {
-            "counts": dict(zip(map(str, found), map(int, counts), strict=True)),
-            "compile": self.compiling,
-            "description": f"lengths {', '.join(map(str, found))}, {seconds:.1f} s of compilation",
+            "counts": dict(zip(map(str, lengths), map(int, counts), strict=True)),
+            "compile": self.compile_seconds,
+            "description": f"lengths {', '.join(map(str, lengths))}, {seconds:.1f} s of compilation",
         }
 
-    def _warm(self, phase):
-        # Before the next phase is assembled: both bind the student's dropout to their own optimizer.
-        seen = {batch.input_ids.shape[1]: batch for batch in phase.loader.epoch(0)}
-        for length, batch in seen.items():
-            spans = self._timed(phase, OneBatch(batch, 1 + self.warm_up))
-            self.compiling[f"phase {phase.number}, {length}"] = spans[0] - float(np.median(spans[1:]))
+    def _warm_up(self, phase: TrainPhase) -> None:
+        # Runs before the next phase is assembled: each binds the student's dropout to its own optimizer.
+        by_length = {batch.input_ids.shape[1]: batch for batch in phase.loader.epoch(0)}
+        for length, batch in by_length.items():
+            first, *rest = self._step_seconds(phase, OneBatch(batch, 1 + self.warm_up))
+            self.compile_seconds[f"phase {phase.number}, {length}"] = first - float(np.median(rest))
 
-    def run(self, task, steps=0):
-        """Time an epoch of the slice (`steps` steps of it where that is not 0).
+    def run(self, task: str, steps: int = 0) -> dict[str, Any]:
+        """Time an epoch over the slice, or its first `steps` steps unless 0.
 
-        Returns the length and seconds of each step, and the time of an epoch outside its steps.
+        Returns (length, seconds) of each step, and the time of an epoch outside its steps.
         """
-        phase = self.run_of_stage.trainer.phases[PHASES[task]]
-        self.turn += 1
+        phase = self.recorder.phases[PHASES[task]]
+        self.epochs += 1
         if task == "first":
-            last = phase.cached_teacher
-            shutil.rmtree(last.cache.folder.parent, ignore_errors=True)
-            phase.cached_teacher = CachedTeacher(last.teacher, last.cache, logits_cache=last.logits_cache)
+            previous = phase.cached_teacher
+            assert previous, "the task needs the teacher cache"
+            shutil.rmtree(previous.cache.folder.parent, ignore_errors=True)
+            phase.cached_teacher = CachedTeacher(
+                previous.teacher, previous.cache, logits_cache=previous.logits_cache
+            )
         began, teacher = time.perf_counter(), phase.cached_teacher
         if teacher:
             teacher.begin(whole=True)
-        spans = self._timed(phase, phase.loader, steps)
+        seconds = self._step_seconds(phase, phase.loader, steps)
         if teacher:
             teacher.end(whole=True)
-        rest = time.perf_counter() - began - sum(spans)
-        lengths = (str(batch.input_ids.shape[1]) for batch in phase.loader.epoch(self.turn))
-        waited = teacher.read_seconds if teacher else 0.0
-        return {"steps": list(zip(lengths, spans, strict=False)), "rest": rest, "waited": waited}
+        rest = time.perf_counter() - began - sum(seconds)
+        lengths = (str(batch.input_ids.shape[1]) for batch in phase.loader.epoch(self.epochs))
+        return {"steps": list(zip(lengths, seconds, strict=False)), "rest": rest}
 
-    def _timed(self, phase, loader, steps=0):
-        """Seconds from the end of one step to that of the next, over an epoch or `steps` steps."""
-        # The learning rate has a value for each step of the phase, but none for the rounds of a benchmark.
+    def _step_seconds(
+        self, phase: TrainPhase, loader: BucketDataLoader | OneBatch, steps: int = 0
+    ) -> list[float]:
+        """Measure the time from one step's end to the next step's, over an epoch or `steps` steps."""
+        # The learning rate schedule ends with the phase, but a benchmark runs more steps.
+        assert isinstance(phase.step, CompiledCell)
         phase.step.cell.optimizer.global_step.set_data(ms.Tensor([0], ms.int32))
-        spans, before = [], time.perf_counter()
-        limit = steps or loader.steps_per_epoch
-        inputs = step_inputs(phase.step, loader, self.turn, 0, limit, cached_teacher=phase.cached_teacher)
-        for each in inputs:
-            loss = each.call(*each.inputs)[0]
-            loss.asnumpy()  # waits for the step
-            now = time.perf_counter()
-            spans.append(now - before)
-            before = now
-        return spans
+        seconds, began = [], time.perf_counter()
+        limit, teacher = steps or loader.steps_per_epoch, phase.cached_teacher
+        calls = step_inputs(phase.step, loader, self.epochs, 0, limit, cached_teacher=teacher)  # type: ignore[arg-type]
+        for inputs in calls:
+            inputs.call(*inputs.inputs)[0].asnumpy()  # reading the loss waits for the step
+            ended = time.perf_counter()
+            seconds.append(ended - began)
+            began = ended
+        return seconds

@@ -1,11 +1,12 @@
-"""python -m tests.infer.three_ways MODEL_DIR EXPORTED_DIR RECORDS: a quantized model, computed in three ways.
+"""python -m tests.infer.three_ways MODEL_DIR EXPORTED_DIR RECORDS: compare versions of a quantized model.
 
-The simulation that training computes with, the exported int8 file in ONNX Runtime, and the integer reference
-in NumPy, over all rows of the dev split: how far the logits are apart, and which predictions differ.
+Compares fake quantization as in training, the exported int8 file in ONNX Runtime, and integer arithmetic in
+NumPy over all rows of the dev split: the differences of the logits, and the predictions that differ.
 """
 
 import argparse
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,26 +20,26 @@ from src.stages.serving.verify import Comparison
 from tests.infer.integer_bert import IntegerBert
 
 
-def main(argv=None):
-    """Compute and print the comparison of each pair of ways."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the comparison of each pair of versions."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name in ("model_dir", "exported_dir", "records"):
         parser.add_argument(name)
     paths = parser.parse_args(argv)
     config = RecordsConfig(eval_data_dir=paths.records, length_buckets="auto")
-    table = splits.read_split(config, paths.records, "dev")
-    batches = splits.make_loader(table, config, 32, shuffle=False)
-    files = load.read_model(paths.model_dir, lambda remark: None)
-    ways = {
+    dataset = splits.read_split(config, paths.records, "dev")
+    loader = splits.make_loader(dataset, config, 32, shuffle=False)
+    files = load.read_model(paths.model_dir, lambda message: None)
+    versions = {
         "simulation": load_for_inference(paths.model_dir, config, 0).predict,
         "int8 file": load_for_inference(paths.exported_dir, config, 0).predict,
         "NumPy integers": IntegerBert(files.config, files.arrays),
     }
-    logits = {name: collect_logits(way, batches) for name, way in ways.items()}
-    print(f"{table.rows} rows")
+    logits = {name: collect_logits(predict, loader) for name, predict in versions.items()}
+    print(f"{dataset.rows} rows")
     for first, second in itertools.combinations(logits, 2):
-        found = Comparison.of(logits[second], logits[first])
-        print(f"{first} and {second}: {str(found).split(': ', 1)[1]}")
+        comparison = Comparison.of(logits[second], logits[first])
+        print(f"{first} and {second}: {str(comparison).split(': ', 1)[1]}")
         for row in np.flatnonzero(logits[first].argmax(1) != logits[second].argmax(1)):
             print(f"  row {row}: logits {logits[first][row]} and {logits[second][row]}")
 
