@@ -165,7 +165,7 @@ FINETUNE = {
     "no start": ({"load_pretrained_path": None}, "--load_pretrained_path is required"),
     "two starts": ({"init": "fresh"}, "mutually exclusive"),
     "model absent": ({"load_pretrained_path": "none"}, "none does not exist; give a model folder"),
-    "a folder without weights": ({"load_pretrained_path": "."}, ". holds no weights"),
+    "a folder without weights": ({"load_pretrained_path": "."}, ". contains no weights"),
     "records absent": ({"train_data_dir": "none"}, "none does not exist"),
     "misspelt task": ({"task_name": "colla"}, 'did you mean "CoLA"'),
     "labels of another task": ({"task_name": "STS-B"}, "holds class indices, but STS-B is a regression task"),
@@ -242,7 +242,7 @@ def test_a_model_without_config(here, good, capsys):
     model = changed_weights(here / "model", good["teacher"], lambda arrays: None)
     (model / "config.json").unlink()
     message = refused(finetune, finetune_flags(good, load_pretrained_path=model), capsys)
-    assert "has no config.json beside it" in message
+    assert "has no config.json next to it" in message
 
 
 def test_a_config_of_another_family(here, good, capsys):

@@ -260,7 +260,7 @@ def test_rows_that_prepare_left_out_have_an_answer_too(tmp_path, vocabulary, sco
     )
     capsys.readouterr()
     found = evaluated(scorer, tmp_path / "records", tmp_path)
-    assert "7 rows of test.tsv; 0.000000 stands for 2 that prepare left out" in capsys.readouterr().err
+    assert "7 rows of test.tsv; 2 rows skipped by prepare are set to 0.000000" in capsys.readouterr().err
     answers = [line.split("\t")[1] for line in whole[1:]]
     expected = [answers[0], "0.000000", answers[1], "0.000000", *answers[2:]]
     assert found == ["index\tprediction", *(f"{row}\t{answer}" for row, answer in enumerate(expected))]
@@ -280,8 +280,8 @@ def test_records_without_all_rows_are_refused(tmp_path, vocabulary, scorer, here
     )
     cases = {
         tmp_path / "cut" / "records": "holds the first 5 rows of test.tsv (--max_rows of prepare)",
-        tmp_path / "none": "holds no test records: put test.tsv beside the dev file",
-        tmp_path / "none" / "dev.tfrecord": "needs a folder that prepare wrote",
+        tmp_path / "none": "contains no test records: put test.tsv next to the dev file",
+        tmp_path / "none" / "dev.tfrecord": "requires a folder written by prepare",
     }
     for records, complaint in cases.items():
         flags = tiny.flags(model_dir=scorer, task_name="STS-B", eval_data_dir=records)

@@ -48,7 +48,7 @@ def weights_of(folder):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory, vocabulary):
-    """A pretrained body without head, and a pre-training head that is set aside."""
+    """A pretrained body without head, and a pre-training head that is ignored."""
     arrays = {
         name: a for name, a in tiny.random_arrays(tiny.TINY, spread=0.1).items() if name.startswith("bert.")
     }
@@ -90,8 +90,8 @@ def test_the_lines_of_the_log(done):
     assert [tuple(map(int, pair)) for pair in found] == [(1 + (s - 1) // 5, s) for s in range(2, 81, 2)]
     assert len(re.findall(r"^epoch time: [\d.]+ ms, per step time: [\d.]+ ms$", log, re.M)) == 16
     assert len(re.findall(r"^The best acc is [01]\.\d+$", log, re.M)) == 16
-    assert "the head is new" in log
-    assert "set aside cls.predictions.bias" in log
+    assert "the head is newly initialized" in log
+    assert "ignored cls.predictions.bias" in log
     assert re.search(r"finetune SST-2 on CPU, compute_type float32", log)
     assert re.search(r"learning_rate +0\.002 +\(command line\)", log)
 

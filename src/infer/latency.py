@@ -1,51 +1,55 @@
-"""How long one sentence takes, measured as a service would feel it: batch of one, median of many calls."""
+"""Latency of single sentences as in serving: batch size one, median over many calls."""
 
 import gc
 import statistics
 import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-WARM_UP = 8  # the first five to seven calls of a graph are slower by a third and more
+WARM_UP = 8  # the first five to seven calls of a graph are at least a third slower
 
 
-def milliseconds_a_sentence(predict, sentences):
+def median_latency_ms(
+    predict: Callable[..., object], sentences: Sequence[Sequence[np.ndarray]], warm_up: int = WARM_UP
+) -> float:
     """Median milliseconds of one call.
 
-    predict     a function of one sentence's arrays that returns only when its result is in host memory
-    sentences   one tuple of arrays a call, each a batch of one; every shape is warmed up before the
-                clock starts
+    predict     function of one sentence's arrays that returns once its result is in host memory
+    sentences   one tuple of arrays per call, each a batch of one; every shape is warmed up before timing
     """
     for sentence in {tuple(array.shape for array in arrays): arrays for arrays in sentences}.values():
-        for _ in range(WARM_UP):
+        for _ in range(warm_up):
             predict(*sentence)
     times = []
     for arrays in sentences:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         predict(*arrays)
-        times.append(time.perf_counter() - begun)
+        times.append(time.perf_counter() - start)
     return 1000.0 * statistics.median(times)
 
 
-def interleaved_milliseconds(calls, repeats, warm_up=WARM_UP):
-    """Times of several functions, called in turn, so that whatever else the machine does falls on all alike.
+def interleaved_latencies_ms(
+    calls: Sequence[Callable[[], object]], repeats: int, warm_up: int = WARM_UP
+) -> np.ndarray:
+    """Times of several functions called in turn, so that background load affects all of them alike.
 
-    `calls` are functions without arguments that return only when their result is in host memory.
-    Returns: [calls, repeats] float64, column r from round r. Garbage is not collected inside the rounds.
+    `calls` are functions without arguments that return once their result is in host memory.
+    Returns: [calls, repeats] float64, column r from round r. Garbage collection is off during the rounds.
     """
     times = np.zeros((len(calls), repeats))
     for call in calls:
         for _ in range(warm_up):
             call()
-    collecting = gc.isenabled()
+    gc_was_enabled = gc.isenabled()
     gc.disable()
     try:
-        for turn in range(repeats):
-            for place, call in enumerate(calls):
-                begun = time.perf_counter()
+        for repeat in range(repeats):
+            for index, call in enumerate(calls):
+                start = time.perf_counter()
                 call()
-                times[place, turn] = time.perf_counter() - begun
+                times[index, repeat] = time.perf_counter() - start
     finally:
-        if collecting:
+        if gc_was_enabled:
             gc.enable()
     return 1000.0 * times

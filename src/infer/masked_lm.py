@@ -1,60 +1,67 @@
-"""The most probable words of many masked places, in batches of one length.
+"""The most probable words at many masked positions, in batches of equal length.
 
-Shape letters: B batch, S length of a bucket, V vocabulary, M words asked for.
+Shape letters: B batch, S length of a bucket, V vocabulary, M words per position.
 """
+
+from collections.abc import Sequence
 
 import mindspore as ms
 import numpy as np
+from mindspore import nn
 
-BLOCK = 64  # logits whose largest stands for them when the best are looked for
+BLOCK = 64  # logits per block maximum in `top_k`
+
+Context = tuple[Sequence[int], int, int]  # ids, length of the first segment, masked position
 
 
 class MaskedLMPredictor:
-    """Asks a masked language model for the best words of contexts.
+    """Predicts the best words for contexts with a masked language model.
 
-    network     cell of input_ids, token_type_ids, attention_mask [B, S], places [B] -> logits [B, V]
-    allowed     [V] bool: ids that may be answered
-    buckets     ascending lengths; a context is padded to the first that holds it
-    batch_size  contexts in one call; each call has the same shape for its length, so that what a context is
-                told does not depend on the others
+    network     cell of input_ids, token_type_ids, attention_mask [B, S], positions [B] -> logits [B, V]
+    allowed     [V] bool: ids that may be predicted
+    buckets     ascending lengths; a context is padded to the first that fits
+    batch_size  contexts per call; every call of a length has the same shape, so that predictions for a
+                context do not depend on the other contexts
     count       M
     """
 
-    def __init__(self, network, allowed, buckets, batch_size, count):
+    def __init__(
+        self, network: nn.Cell, allowed: np.ndarray, buckets: Sequence[int], batch_size: int, count: int
+    ) -> None:
         self.network, self.buckets, self.batch_size = network, list(buckets), batch_size
         self.count = min(count, int(allowed.sum()))
-        self.refused = np.flatnonzero(~allowed)
+        self.excluded = np.flatnonzero(~allowed)
 
-    def __call__(self, contexts):
-        """[n, M] int32 ids, the most probable first, of a list of (ids, length of first segment, place)."""
-        answers = np.zeros((len(contexts), self.count), np.int32)
+    def __call__(self, contexts: Sequence[Context]) -> np.ndarray:
+        """[n, M] int32 ids, the most probable first, for (ids, length of first segment, position) each."""
+        predictions = np.zeros((len(contexts), self.count), np.int32)
         bucket = np.searchsorted(self.buckets, [len(ids) for ids, _, _ in contexts])
-        for number, length in enumerate(self.buckets):
-            members = np.flatnonzero(bucket == number)
+        for index, length in enumerate(self.buckets):
+            members = np.flatnonzero(bucket == index)
             for start in range(0, len(members), self.batch_size):
                 rows = members[start : start + self.batch_size]
-                answers[rows] = self._ask([contexts[row] for row in rows], length)[: len(rows)]
-        return answers
+                predictions[rows] = self._predict([contexts[row] for row in rows], length)[: len(rows)]
+        return predictions
 
-    def _ask(self, contexts, length):
+    def _predict(self, contexts: Sequence[Context], length: int) -> np.ndarray:
         ids, types, mask = np.zeros((3, self.batch_size, length), np.int32)
-        # Rows without a context are masked but for one token: no softmax over nothing.
+        # Padding rows keep one unmasked token, so that no softmax is over nothing.
         mask[:, 0] = 1
-        places = np.arange(self.batch_size, dtype=np.int32) * length
-        for row, context in enumerate(contexts):
-            size = len(context[0])
-            ids[row, :size], types[row, context[1] : size], mask[row, :size] = context[0], 1, 1
-            places[row] += context[2]
-        logits = self.network(*map(ms.Tensor, (ids, types, mask, places))).asnumpy()[: len(contexts)]
-        logits[:, self.refused] = -np.inf
-        return largest(logits, self.count)
+        positions = np.arange(self.batch_size, dtype=np.int32) * length
+        for row, (context, first_length, position) in enumerate(contexts):
+            size = len(context)
+            ids[row, :size], types[row, first_length:size], mask[row, :size] = context, 1, 1
+            positions[row] += position
+        logits = self.network(*map(ms.Tensor, (ids, types, mask, positions))).asnumpy()[: len(contexts)]
+        logits[:, self.excluded] = -np.inf
+        return top_k(logits, self.count)
 
 
-def largest(values, count):
-    """Columns of the `count` largest of each row of [n, V], the largest first, equal ones by column.
+def top_k(values: np.ndarray, count: int) -> np.ndarray:
+    """Columns of the `count` largest values in each row of [n, V], in descending order, ties by column.
 
-    Exact, and seven times faster than a partition of each row: at least `count` values are as large as the
-    count-th largest of the maxima of blocks, and few are larger.
+    Exact, and seven times faster than a partition of each row: at least `count` values reach the count-th
+    largest block maximum, and few exceed it.
     """
     rows, width = values.shape
     blocks = width // BLOCK
@@ -62,8 +69,8 @@ def largest(values, count):
         return np.argsort(-values, axis=1, kind="stable")[:, :count]
     maxima = values[:, : blocks * BLOCK].reshape(rows, blocks, BLOCK).max(axis=2)
     bounds = np.partition(maxima, -count, axis=1)[:, -count]
-    found = np.empty((rows, count), np.int64)
+    top = np.empty((rows, count), np.int64)
     for row, bound in enumerate(bounds):
-        kept = np.flatnonzero(values[row] >= bound)
-        found[row] = kept[np.argsort(-values[row, kept], kind="stable")[:count]]
-    return found
+        candidates = np.flatnonzero(values[row] >= bound)
+        top[row] = candidates[np.argsort(-values[row, candidates], kind="stable")[:count]]
+    return top

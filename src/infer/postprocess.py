@@ -1,31 +1,52 @@
-"""What the logits of a model say, in the words of its output mode: a row of `ANSWERS` for each.
+"""Postprocessing of logits by output mode: Python values, table cells and JSON fields.
 
-C outputs of the model.
+Shape letters: C outputs of the model.
 """
 
-from scipy.special import expit, softmax
+from typing import Protocol
+
+import numpy as np
+
+from ..config.bert_config import BertConfig
 
 
-class OneLabel:
-    """The most probable of several labels. `config` is the model's BertConfig."""
+class Output(Protocol):
+    """Interface of the three output modes of whole texts."""
 
-    def __init__(self, config):
+    def __init__(self, config: BertConfig) -> None: ...
+
+    def values(self, logits: np.ndarray) -> np.ndarray:
+        """Probabilities or scores [rows, C] of logits [rows, C]."""
+
+    def to_python(self, values: np.ndarray) -> object:
+        """The prediction for one row [C] as Python values."""
+
+    def to_cells(self, values: np.ndarray) -> list[str]:
+        """The prediction for one row [C] as table cells."""
+
+    def to_fields(self, values: np.ndarray | None) -> dict[str, object]:
+        """The prediction for one row [C] as {key: JSON value}; nulls for None."""
+
+
+class ClassificationOutput:
+    """The most probable of several labels; implements Output."""
+
+    def __init__(self, config: BertConfig) -> None:
         self.labels = config.labels
 
-    def values(self, logits):
-        """Probabilities [rows, C] of logits [rows, C]."""
-        return softmax(logits, axis=-1)
+    def values(self, logits: np.ndarray) -> np.ndarray:
+        exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
-    def plain(self, values):
-        """The answer of one row [C] as Python values: (label, probability)."""
+    def to_python(self, values: np.ndarray) -> tuple[str, float]:
+        """(label, probability)"""
         return self.labels[values.argmax()], float(values.max())
 
-    def cells(self, values):
-        """The answer of one row [C] as texts: label, probability."""
-        return [self.labels[values.argmax()], _digits(values.max())]
+    def to_cells(self, values: np.ndarray) -> list[str]:
+        """label, probability"""
+        return [self.labels[values.argmax()], _format(values.max())]
 
-    def fields(self, values):
-        """The answer of one row [C] as {key: JSON value}; nulls for None."""
+    def to_fields(self, values: np.ndarray | None) -> dict[str, object]:
         if values is None:
             return {"label": None, "probability": None, "probabilities": None}
         probabilities = _by_label(self.labels, values)
@@ -33,61 +54,66 @@ class OneLabel:
         return {"label": label, "probability": probabilities[label], "probabilities": probabilities}
 
 
-class AnyLabels:
-    """Each label for itself, there or not; `OneLabel` explains the methods."""
+class MultiLabelOutput:
+    """A probability for each label independently; implements Output."""
 
-    def __init__(self, config):
+    def __init__(self, config: BertConfig) -> None:
         self.labels, self.separator = config.labels, config.label_separator
 
-    def values(self, logits):
-        return expit(logits)
+    def values(self, logits: np.ndarray) -> np.ndarray:
+        return np.exp(-np.logaddexp(0.0, -logits))
 
-    def plain(self, values):
+    def to_python(self, values: np.ndarray) -> dict[str, float]:
+        """{label: probability}"""
         return {label: float(value) for label, value in zip(self.labels, values, strict=True)}
 
-    def cells(self, values):
-        """Labels above one half, joined as in the task's own files; then every label and its probability."""
-        pairs = zip(self.labels, map(_digits, values), strict=True)
-        return [self.separator.join(self._chosen(values)), *(cell for pair in pairs for cell in pair)]
+    def to_cells(self, values: np.ndarray) -> list[str]:
+        """Labels above one half, joined as in the task's files, then every label and its probability."""
+        pairs = zip(self.labels, map(_format, values), strict=True)
+        return [self.separator.join(self._predicted(values)), *(cell for pair in pairs for cell in pair)]
 
-    def fields(self, values):
+    def to_fields(self, values: np.ndarray | None) -> dict[str, object]:
         if values is None:
             return {"labels": None, "probabilities": None}
-        return {"labels": self._chosen(values), "probabilities": _by_label(self.labels, values)}
+        return {"labels": self._predicted(values), "probabilities": _by_label(self.labels, values)}
 
-    def _chosen(self, values):
+    def _predicted(self, values: np.ndarray) -> list[str]:
         return [label for label, value in zip(self.labels, values, strict=True) if value > 0.5]
 
 
-class Score:
-    """A number; `OneLabel` explains the methods."""
+class RegressionOutput:
+    """A score; implements Output."""
 
-    def __init__(self, config):
+    def __init__(self, config: BertConfig) -> None:
         pass
 
-    def values(self, logits):
+    def values(self, logits: np.ndarray) -> np.ndarray:
         return logits
 
-    def plain(self, values):
+    def to_python(self, values: np.ndarray) -> float:
         return float(values[0])
 
-    def cells(self, values):
-        return [_digits(values[0])]
+    def to_cells(self, values: np.ndarray) -> list[str]:
+        return [_format(values[0])]
 
-    def fields(self, values):
+    def to_fields(self, values: np.ndarray | None) -> dict[str, object]:
         return {"score": None if values is None else _rounded(values[0])}
 
 
-ANSWERS = {"classification": OneLabel, "multi_label": AnyLabels, "regression": Score}
+OUTPUTS: dict[str, type[Output]] = {
+    "classification": ClassificationOutput,
+    "multi_label": MultiLabelOutput,
+    "regression": RegressionOutput,
+}
 
 
-def _digits(value):
+def _format(value: float) -> str:
     return f"{value:.6f}"
 
 
-def _rounded(value):
+def _rounded(value: float) -> float:
     return round(float(value), 6)
 
 
-def _by_label(labels, values):
+def _by_label(labels: tuple[str, ...], values: np.ndarray) -> dict[str, float]:
     return {label: _rounded(value) for label, value in zip(labels, values, strict=True)}

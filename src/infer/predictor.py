@@ -1,55 +1,65 @@
-"""What a network says of every row of a table, once each, in the table's order."""
+"""Logits of a MindSpore network for every row of a dataset, in the order of the dataset."""
+
+from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterator
 
 import mindspore as ms
-from mindspore import nn
+import numpy as np
+from mindspore import Tensor, nn
 
-from .logits import collect_logits
+from .logits import DataLoader, collect_logits
+
+Predict = Callable[..., np.ndarray]
 
 
 class LogitsCell(nn.Cell):
-    """A classifier's logits alone, so that a graph keeps neither hidden states nor scores."""
+    """Returns only the logits of a classifier, so that its graph keeps neither hidden states nor scores."""
 
-    def __init__(self, network):
+    def __init__(self, network: nn.Cell) -> None:
         super().__init__(auto_prefix=False)
         self.network = network
 
-    def construct(self, input_ids, token_type_ids, attention_mask):
-        # Unpacking the tuple into unused names makes the compiler warn of eliminated nodes.
+    def construct(self, input_ids: Tensor, token_type_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        # Unpacking the tuple into unused names makes the compiler warn about eliminated nodes.
         return self.network(input_ids, token_type_ids, attention_mask)[0]
 
 
 @contextlib.contextmanager
-def evaluation_mode(network):
-    """No dropout inside the block; the network's mode before it comes back after it."""
-    before = network.training
+def evaluation_mode(network: nn.Cell) -> Iterator[None]:
+    """Disable dropout inside the block and restore the network's mode afterwards."""
+    training = network.training
     network.set_train(False)
     try:
         yield
     finally:
-        network.set_train(before)
+        network.set_train(training)
 
 
-def predict_logits(cell, batches, graph=None):
-    """Logits of every row by a LogitsCell, called as `graph` where that is given; see `collect_logits`."""
+def predict_logits(
+    cell: LogitsCell, loader: DataLoader, graph: Callable[..., Tensor] | None = None
+) -> np.ndarray:
+    """Logits of every row by a LogitsCell, called as `graph` if given; see `collect_logits`."""
     with evaluation_mode(cell.network):
-        return collect_logits(on_arrays(graph or cell), batches)
+        return collect_logits(numpy_function(graph or cell), loader)
 
 
-def predictor(network, graph_of=lambda cell: cell):
-    """The network's logits as a function of one batch's NumPy arrays; no dropout from now on.
+def predictor(
+    network: nn.Cell, graph_of: Callable[[nn.Cell], Callable[..., Tensor]] = lambda cell: cell
+) -> Predict:
+    """The logits of a network as a function of one batch's NumPy arrays; disables dropout permanently.
 
-    `graph_of(cell)` is what calls the cell.
+    `graph_of(cell)` wraps the cell before it is called.
     """
     network.set_train(False)
-    return on_arrays(graph_of(LogitsCell(network)))
+    return numpy_function(graph_of(LogitsCell(network)))
 
 
-def on_arrays(cell):
+def numpy_function(cell: Callable[..., Tensor]) -> Predict:
     """A cell of tensors as a function of NumPy arrays."""
 
-    def call(*columns):
+    def call(*columns: np.ndarray) -> np.ndarray:
         return cell(*map(ms.Tensor, columns)).asnumpy()
 
     return call

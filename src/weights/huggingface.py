@@ -1,14 +1,15 @@
-"""Model folders in Hugging Face's layout: what they must hold, and how one is written whole or not at all."""
+"""Model folders in Hugging Face's layout: expected weights, atomic writing."""
 
 import math
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from safetensors.numpy import save_file
+import numpy as np
 
-from ..config.bert_config import RELATIVE_DISTANCE
-from ..config.quantization import RANGE, is_range
-from ..errors import UserError, describe_mismatch
+from ..config.bert_config import RELATIVE_DISTANCE, BertConfig
+from ..config.quantization import RANGE, Quantization, is_range
+from ..errors import Shape, UserError, describe_mismatch
 from ..files import atomic_directory, write_json
 from .mindspore_ckpt import write_ckpt
 
@@ -19,7 +20,7 @@ TOKENIZER_FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
-# All that a model folder may hold: weights of one form or another, metrics, and what evaluate adds.
+# Every file that this project writes to a model folder; eval_results.json comes from evaluate.
 MODEL_FILES = (
     "config.json",
     "model.safetensors",
@@ -30,14 +31,17 @@ MODEL_FILES = (
     "eval_results.json",
     *TOKENIZER_FILES,
 )
-EXTRAS = ("hidden_projection.",)  # of the distillation, not of the model
+PROJECTION = "hidden_projection."  # trained by distillation, not part of the model
 RELATIVE_TABLES = ("relative_keys", "relative_values")
+PROJECT_KEYS = ("use_relative_positions", "head_activation", "label_separator", "quantization")
+
+Arrays = Mapping[str, np.ndarray]
 
 
-def expected_shapes(config):
+def expected_shapes(config: BertConfig) -> dict[str, Shape]:
     """{Hugging Face name: shape} of every weight of a BertConfig; the head only when it has labels."""
     hidden = config.hidden_size
-    shapes = {
+    shapes: dict[str, Shape] = {
         "bert.embeddings.word_embeddings.weight": (config.vocab_size, hidden),
         "bert.embeddings.token_type_embeddings.weight": (config.type_vocab_size, hidden),
         **_norm("bert.embeddings.LayerNorm", hidden),
@@ -53,127 +57,140 @@ def expected_shapes(config):
     return {**shapes, **_ranges(shapes, config.quantization)}
 
 
-def weight_count(config):
-    """Number of weights of a BertConfig, those of its head included."""
+def weight_count(config: BertConfig) -> int:
+    """Number of parameters of a BertConfig, including its head."""
     return sum(math.prod(shape) for name, shape in expected_shapes(config).items() if not is_range(name))
 
 
-def check_weights(arrays, config, source):
-    """Raise UserError unless `arrays` are exactly the weights of `config`; EXTRAS may be there too.
+def check_weights(arrays: Arrays, config: BertConfig, source: Path) -> None:
+    """Raise UserError unless `arrays` are exactly the weights of `config`; a hidden_projection may be added.
 
-    The message names the missing, the unexpected (with the nearest missing name) and those of another shape.
+    The message names missing weights, unexpected ones (with the closest missing name) and wrong shapes.
     """
-    wrong = describe_mismatch(
-        {name: array.shape for name, array in drop_projection(arrays).items()}, expected_shapes(config)
-    )
-    if wrong:
-        raise UserError(f"{source} does not fit its config: {wrong}")
+    actual = {name: array.shape for name, array in drop_projection(arrays).items()}
+    mismatch = describe_mismatch(actual, expected_shapes(config))
+    if mismatch:
+        raise UserError(f"{source} does not fit its config: {mismatch}")
 
 
-def infer_labels(config, arrays):
-    """The config with labels when the weights have a classifier and the config names none.
+def infer_labels(config: BertConfig, arrays: Arrays) -> tuple[BertConfig, str]:
+    """The config with labels when the weights include a classifier and the config names none.
 
-    transformers leaves id2label out of config.json for LABEL_0, LABEL_1; one output means regression.
-    Returns (config, a sentence to say aloud or "").
+    transformers omits id2label from config.json for LABEL_0, LABEL_1; a single output means regression.
+    Returns (config, a sentence to log or "").
     """
     head = arrays.get("classifier.weight")
     if head is None or config.num_labels:
         return config, ""
-    rows = head.shape[0]
-    if rows == 1 and not config.by_token:
-        return config.replace(output_mode="regression"), "one output: taken as a regression"
-    labels = tuple(f"LABEL_{i}" for i in range(rows))
-    return config.replace(labels=labels), f"the config names no labels: taken as LABEL_0 .. LABEL_{rows - 1}"
+    outputs = head.shape[0]
+    if outputs == 1 and not config.by_token:
+        return config.replace(output_mode="regression"), "one output: treated as regression"
+    labels = tuple(f"LABEL_{i}" for i in range(outputs))
+    note = f"the config has no labels: using LABEL_0 .. LABEL_{outputs - 1}"
+    return config.replace(labels=labels), note
 
 
-def drop_unused_pooler(config, arrays):
-    """`arrays` as a BertConfig has them: without a pooler where the head answers for each token.
+def drop_unused_pooler(config: BertConfig, arrays: Arrays) -> tuple[dict[str, np.ndarray], list[str]]:
+    """`arrays` without the pooler when `config` is a token classifier, which has none.
 
-    Returns (arrays, the names left out).
+    Returns (arrays, the dropped names).
     """
-    left_out = sorted(name for name in arrays if config.by_token and name.startswith("bert.pooler."))
-    return {name: array for name, array in arrays.items() if name not in left_out}, left_out
+    dropped = sorted(name for name in arrays if config.by_token and name.startswith("bert.pooler."))
+    return {name: array for name, array in arrays.items() if name not in dropped}, dropped
 
 
-def refuse_what_transformers_lacks(config, source):
-    """Raise UserError when transformers' BERT would compute something else than this model."""
+def check_transformers_support(config: BertConfig, source: Path) -> None:
+    """Raise UserError when transformers' BERT cannot represent this model."""
+    unsupported = None
     if config.use_relative_positions:
-        raise UserError(
-            f"{source} has use_relative_positions, which transformers' BERT does not have; leave out --to hf"
-        )
-    if config.head_activation != "none":
-        raise UserError(
-            f"{source} has head_activation {config.head_activation} before its classifier, which "
-            "transformers' BERT does not have; leave out --to hf"
-        )
+        unsupported = "use_relative_positions"
+    elif config.head_activation != "none":
+        unsupported = f"head_activation {config.head_activation} before its classifier"
+    if unsupported:
+        raise UserError(f"{source} has {unsupported}, which transformers' BERT does not have; omit --to hf")
 
 
-def plain_config(config):
-    """config.json's content without the keys that only this project knows."""
-    return {
-        k: v
-        for k, v in config.to_json_dict().items()
-        if k not in ("use_relative_positions", "head_activation", "label_separator", "quantization")
-    }
+def transformers_config(config: BertConfig) -> dict[str, object]:
+    """config.json's content without the keys that are specific to this project."""
+    return {key: value for key, value in config.to_json_dict().items() if key not in PROJECT_KEYS}
 
 
-def without_ranges(arrays):
+def without_ranges(arrays: Arrays) -> dict[str, np.ndarray]:
     """`arrays` without the ranges of quantized inputs."""
     return {name: array for name, array in arrays.items() if not is_range(name)}
 
 
-def drop_projection(arrays):
-    """`arrays` without what only the distillation needs (hidden_projection)."""
-    return {name: array for name, array in arrays.items() if not name.startswith(EXTRAS)}
+def drop_projection(arrays: Arrays) -> dict[str, np.ndarray]:
+    """`arrays` without hidden_projection, which only distillation uses."""
+    return {name: array for name, array in arrays.items() if not name.startswith(PROJECTION)}
 
 
-def tokenizer_files(folder):
-    """The tokenizer files that a folder holds."""
+def tokenizer_files(folder: str | Path) -> list[Path]:
+    """The tokenizer files in a folder."""
     return [Path(folder) / name for name in TOKENIZER_FILES if (Path(folder) / name).is_file()]
 
 
-def write_directory(path, arrays, config, tokenizer_dir=None, extra=None, weights="model.safetensors"):
-    """Write a model folder: weights, config.json, the tokenizer's files; replaces the folder if it exists.
+def write_directory(
+    path: str | Path,
+    arrays: Arrays,
+    config: BertConfig | Mapping[str, object],
+    tokenizer_dir: str | Path | None = None,
+    extra: Mapping[str, object] | None = None,
+    weights: str = "model.safetensors",
+) -> None:
+    """Write a model folder (weights, config.json, tokenizer files) atomically, replacing an existing one.
 
     Parameters: `arrays` {Hugging Face name: array}; `config` a BertConfig, or the dict for config.json;
-    `tokenizer_dir` the folder whose tokenizer files are copied; `extra` {file name: value} written as JSON
-    beside them (metrics.json); `weights` the weight file's name, .safetensors or .ckpt.
+    `tokenizer_dir` the folder to copy tokenizer files from; `extra` {file name: value} written as JSON
+    (metrics.json); `weights` the name of the weight file, .safetensors or .ckpt.
     """
     write_folder(path, lambda folder: write_weights(folder / weights, arrays), config, tokenizer_dir, extra)
 
 
-def write_folder(path, write_model, config, tokenizer_dir=None, extra=None):
-    """As `write_directory`, with a model file of any kind, which `write_model(folder)` writes.
+def write_folder(
+    path: str | Path,
+    write_model: Callable[[Path], None],
+    config: BertConfig | Mapping[str, object],
+    tokenizer_dir: str | Path | None = None,
+    extra: Mapping[str, object] | None = None,
+) -> None:
+    """As `write_directory`, for a model file of any kind, written by `write_model(folder)`.
 
-    Everything is written into a folder beside `path` that then takes its name; when `write_model` raises,
-    nothing has changed.
+    When `write_model` raises, the existing folder stays unchanged.
     """
     with atomic_directory(Path(path)) as folder:
-        write_beside(folder, config, tokenizer_dir, extra)
+        write_metadata(folder, config, tokenizer_dir, extra)
         write_model(folder)
 
 
-def write_beside(folder, config, tokenizer_dir=None, extra=None):
-    """Write what goes with the weights in a model folder; parameters as of `write_directory`."""
-    write_json(folder / "config.json", config if isinstance(config, dict) else config.to_json_dict())
+def write_metadata(
+    folder: Path,
+    config: BertConfig | Mapping[str, object],
+    tokenizer_dir: str | Path | None = None,
+    extra: Mapping[str, object] | None = None,
+) -> None:
+    """Write all files of a model folder except the model; parameters as of `write_directory`."""
+    write_json(folder / "config.json", config.to_json_dict() if isinstance(config, BertConfig) else config)
     for file in tokenizer_files(tokenizer_dir) if tokenizer_dir else ():
         shutil.copyfile(file, folder / file.name)
     for name, value in (extra or {}).items():
         write_json(folder / name, value)
 
 
-def write_weights(file, arrays):
-    """Write {Hugging Face name: array} as one file, .safetensors or .ckpt."""
+def write_weights(file: Path, arrays: Arrays) -> None:
+    """Write {Hugging Face name: array} to one file, .safetensors or .ckpt."""
     if file.suffix == ".ckpt":
         write_ckpt(file, arrays)
-    else:
-        # transformers refuses a file that does not say which framework's layout it follows.
-        save_file(arrays, str(file), metadata={"format": "pt"})
+        return
+    from safetensors.numpy import save_file
+
+    # transformers rejects a file without the framework in its metadata.
+    save_file(dict(arrays), str(file), metadata={"format": "pt"})
 
 
-def _layer_shapes(prefix, config):
+def _layer_shapes(prefix: str, config: BertConfig) -> dict[str, Shape]:
     hidden, inner = config.hidden_size, config.intermediate_size
-    shapes = {}
+    shapes: dict[str, Shape] = {}
     for name in ("query", "key", "value"):
         shapes.update(_dense(f"{prefix}attention.self.{name}", hidden, hidden))
     shapes.update(_dense(f"{prefix}attention.output.dense", hidden, hidden))
@@ -183,12 +200,12 @@ def _layer_shapes(prefix, config):
     shapes.update(_norm(f"{prefix}output.LayerNorm", hidden))
     if config.use_relative_positions:
         table = (2 * RELATIVE_DISTANCE + 1, config.head_size)
-        shapes.update({f"{prefix}attention.self.{n}.table.weight": table for n in RELATIVE_TABLES})
+        shapes.update({f"{prefix}attention.self.{name}.table.weight": table for name in RELATIVE_TABLES})
     return shapes
 
 
-def _ranges(shapes, quantization):
-    """One range for each dense layer among `shapes` whose input is quantized."""
+def _ranges(shapes: Mapping[str, Shape], quantization: Quantization | None) -> dict[str, Shape]:
+    """One range for each dense layer in `shapes` with a quantized input."""
     if not (quantization and quantization.activation_bits):
         return {}
     biases = [name for name in shapes if name.endswith(".bias") and "LayerNorm" not in name]
@@ -198,9 +215,9 @@ def _ranges(shapes, quantization):
     return {f"{name}.{RANGE}": (1,) for name in sorted(dense)}
 
 
-def _dense(name, size_in, size_out):
-    return {f"{name}.weight": (size_out, size_in), f"{name}.bias": (size_out,)}
+def _dense(name: str, in_size: int, out_size: int) -> dict[str, Shape]:
+    return {f"{name}.weight": (out_size, in_size), f"{name}.bias": (out_size,)}
 
 
-def _norm(name, size):
+def _norm(name: str, size: int) -> dict[str, Shape]:
     return {f"{name}.weight": (size,), f"{name}.bias": (size,)}

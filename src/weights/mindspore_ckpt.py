@@ -1,23 +1,28 @@
-"""Reads and writes MindSpore .ckpt files: our own, and those of the model zoo's BERT, TinyBERT and Q8BERT.
+"""Reads and writes MindSpore .ckpt files, including those of the model zoo's BERT, TinyBERT and Q8BERT.
 
-Names of the zoo: the body is `bert_embedding_lookup`, `bert_embedding_postprocessor`, `bert_encoder`, `dense`
-(the pooler), under one `bert.` for each cell around it; TinyBERT's general student says `tinybert_` instead.
-A distillation checkpoint may hold the teacher (`teacher.`) beside the student (`bert.`).
+Names in the zoo: the body consists of `bert_embedding_lookup`, `bert_embedding_postprocessor`, `bert_encoder`
+and `dense` (the pooler), with one `bert.` prefix for each enclosing cell; TinyBERT's general student uses
+`tinybert_`. A distillation checkpoint may contain both the teacher (`teacher.`) and the student (`bert.`).
 """
 
 import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from ..errors import UserError, did_you_mean, join_names
 
 PARTS = ("student", "teacher")
 WRAPPERS = re.compile(r"^(?:(?:network|teacher|student|bert|tinybert)\.)+")
-# Optimizer, schedule and loss-scale state: never weights, passed over and counted.
-STATE = re.compile(
+# Optimizer, schedule and loss-scale state: counted and ignored.
+OPTIMIZER_STATE = re.compile(
     r"^(?:adam_[mv]|moments?|moment[12]|accum|lamb_[mv])\.|"
     r"(?:^|\.)(?:global_step|learning_rate|loss_scale|scale_sense|beta[12]_power|epoch_num|"
     r"step_num|current_iterator_step|last_overflow_iterator_step)$"
 )
-# Ranges of fake quantization (MindSpore's observers call them minq and maxq, or quant_min and quant_max).
+# Fake-quantization ranges (MindSpore's observers call them minq and maxq, or quant_min and quant_max).
 QUANTIZATION = re.compile(
     r"(?:^|\.)(?:\w*fake_quant\w*|act_quant\w*|quant_\w+|minq|maxq|clip_\w+|"
     r"activation(?:_\w+)?|\w+_(?:min|max|scale|alpha))(?:\.|$)"
@@ -48,13 +53,13 @@ LAYER_NORMS = {f"{where}.layernorm": f"{where}.LayerNorm" for where in ("attenti
 TOP_DENSE = {"dense": "bert.pooler.dense", "dense_1": "classifier", "fit_dense": "hidden_projection"}
 
 
-def read_ckpt(path):
-    """({name: NumPy array}, number of values that are no tensors) of a MindSpore checkpoint."""
+def read_ckpt(path: Path) -> tuple[dict[str, np.ndarray], int]:
+    """({name: array}, number of values that are not tensors) of a MindSpore checkpoint."""
     import mindspore
 
     try:
         parameters = mindspore.load_checkpoint(str(path))
-    except Exception as error:  # MindSpore raises whatever its parser meets
+    except Exception as error:  # MindSpore passes on any exception of its parser
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
             f"{path} is truncated or not a MindSpore checkpoint ({reason}); write or download it again"
@@ -64,45 +69,47 @@ def read_ckpt(path):
     return arrays, len(parameters) - len(arrays)
 
 
-def write_ckpt(path, arrays):
-    """Write {name: array} as a MindSpore checkpoint under the same names. `path` ends in .ckpt."""
+def write_ckpt(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write {name: array} as a MindSpore checkpoint with the same names. `path` ends in .ckpt."""
     import mindspore
 
-    rows = [{"name": name, "data": mindspore.Tensor(array)} for name, array in arrays.items()]
-    mindspore.save_checkpoint(rows, str(path))
+    parameters = [{"name": name, "data": mindspore.Tensor(array)} for name, array in arrays.items()]
+    mindspore.save_checkpoint(parameters, str(path))
 
 
-def weights_of_zoo(raw, source, part=None, strict=True):
-    """Hugging Face names for the arrays of a model zoo checkpoint.
+def zoo_to_hf(
+    raw: Mapping[str, np.ndarray], source: Path | str, part: str | None = None, strict: bool = True
+) -> tuple[dict[str, np.ndarray], list[str], int]:
+    """The arrays of a model zoo checkpoint under Hugging Face's names.
 
-    Parameters: `raw` {zoo name: array}; `part` which of teacher and student, needed when both are there; with
-    `strict` the part has to be there, else a single model is taken for it.
-    Returns: {Hugging Face name: array}, names set aside, number of optimizer values passed over.
-    Raises UserError for names that no model of the zoo has, and when `part` is needed or not there.
+    Parameters: `raw` {zoo name: array}; `part` "teacher" or "student", required when the file has both; with
+    `strict` that part must exist, otherwise a single model is used in its place.
+    Returns: {Hugging Face name: array}, the ignored names, the number of optimizer values.
+    Raises UserError for names that no model of the zoo has, and when `part` is required or missing.
     """
-    named = {name: array for name, array in raw.items() if not STATE.search(name)}
+    named = {name: array for name, array in raw.items() if not OPTIMIZER_STATE.search(name)}
     chosen = _choose_part(named, part, source, strict)
     relative = any(RELATIVE in name for name in chosen)
-    set_aside = [name for name in chosen if _is_set_aside(name, relative)]
-    hf_names = {name: _hf_names(name) for name in chosen if name not in set(set_aside)}
+    ignored = [name for name in chosen if _is_ignored(name, relative)]
+    hf_names = {name: _hf_names(name) for name in chosen if name not in set(ignored)}
     unknown = [name for name, found in hf_names.items() if not found]
     if unknown:
         raise UserError(_unknown_names(unknown, source))
-    origin = {}
+    origin: dict[str, str] = {}
     for name, found in hf_names.items():
         for hf_name in found:
             if origin.setdefault(hf_name, name) != name:
-                raise UserError(f'{source}: "{origin[hf_name]}" and "{name}" both mean "{hf_name}"')
-    return {hf_name: chosen[name] for hf_name, name in origin.items()}, set_aside, len(raw) - len(named)
+                raise UserError(f'{source}: "{origin[hf_name]}" and "{name}" both map to "{hf_name}"')
+    return {hf_name: chosen[name] for hf_name, name in origin.items()}, ignored, len(raw) - len(named)
 
 
-def is_zoo(names):
+def has_zoo_names(names: Iterable[str]) -> bool:
     """Whether these are the model zoo's names, not Hugging Face's."""
     return any("embedding_lookup." in name or "encoder.layers." in name for name in names)
 
 
-def _is_set_aside(name, relative):
-    # With relative positions the zoo keeps the table of absolute ones, unused.
+def _is_ignored(name: str, relative: bool) -> bool:
+    # With relative positions the zoo still stores the unused table of absolute ones.
     return bool(
         QUANTIZATION.search(name)
         or HEADS.match(WRAPPERS.sub("", name))
@@ -110,20 +117,22 @@ def _is_set_aside(name, relative):
     )
 
 
-def _choose_part(named, part, source, strict):
-    teacher = {n: a for n, a in named.items() if n.startswith("teacher.")}
-    student = {n: a for n, a in named.items() if n not in teacher}
+def _choose_part(
+    named: dict[str, np.ndarray], part: str | None, source: Path | str, strict: bool
+) -> dict[str, np.ndarray]:
+    teacher = {name: array for name, array in named.items() if name.startswith("teacher.")}
+    student = {name: array for name, array in named.items() if name not in teacher}
     if part is None and teacher and student:
-        raise UserError(f"{source} holds a teacher and a student; add --part teacher or --part student")
+        raise UserError(f"{source} contains a teacher and a student; add --part teacher or --part student")
     if strict and part == "teacher" and not teacher:
-        raise UserError(f"{source} holds one model and no teacher; leave --part out")
+        raise UserError(f"{source} contains one model and no teacher; omit --part")
     if strict and part == "student" and not student:
-        raise UserError(f"{source} holds a teacher only; leave --part out")
+        raise UserError(f"{source} contains only a teacher; omit --part")
     return teacher if (part == "teacher" and teacher) or not student else student
 
 
-def _hf_names(name):
-    """Hugging Face's names of one zoo name, or None; the zoo's table of relative positions has two."""
+def _hf_names(name: str) -> list[str]:
+    """Hugging Face's names for a zoo name, none if unknown; the table of relative positions has two."""
     body = WRAPPERS.sub("", name)
     body = re.sub(r"^(?:tiny)?bert_", "", body)
     if body in BODY:
@@ -132,10 +141,10 @@ def _hf_names(name):
     if layer:
         return _hf_names_in_layer(HF_LAYER.format(layer[1]), layer[2])
     stem, _, kind = body.rpartition(".")
-    return [f"{TOP_DENSE[stem]}.{kind}"] if stem in TOP_DENSE and kind in ("weight", "bias") else None
+    return [f"{TOP_DENSE[stem]}.{kind}"] if stem in TOP_DENSE and kind in ("weight", "bias") else []
 
 
-def _hf_names_in_layer(prefix, rest):
+def _hf_names_in_layer(prefix: str, rest: str) -> list[str]:
     if rest == RELATIVE:
         return [f"{prefix}attention.self.relative_{which}.table.weight" for which in ("keys", "values")]
     stem, _, kind = rest.rpartition(".")
@@ -143,24 +152,22 @@ def _hf_names_in_layer(prefix, rest):
         return [f"{prefix}{LAYER_DENSE[stem]}.{kind}"]
     if stem in LAYER_NORMS and kind in ("gamma", "beta"):
         return [f"{prefix}{LAYER_NORMS[stem]}.{'weight' if kind == 'gamma' else 'bias'}"]
-    return None
+    return []
 
 
-def _unknown_names(unknown, source):
+def _unknown_names(unknown: list[str], source: Path | str) -> str:
     layer = re.search(r"layers\.(\d+)\.", unknown[0])
-    prefix = WRAPPERS.match(unknown[0])
-    known = [(prefix[0] if prefix else "") + "bert_" + name for name in BODY]
-    known += [
-        (prefix[0] if prefix else "") + "bert_" + LAYER.format(layer[1] if layer else 0) + name
-        for name in _layer_names()
-    ]
+    wrappers = WRAPPERS.match(unknown[0])
+    prefix = (wrappers[0] if wrappers else "") + "bert_"
+    layer_prefix = prefix + LAYER.format(layer[1] if layer else 0)
+    known = [prefix + name for name in BODY] + [layer_prefix + name for name in _layer_names()]
     return (
         f"{source}: {len(unknown)} names are not of the model zoo's BERT, TinyBERT or Q8BERT: "
         f"{join_names(unknown, 5)}{did_you_mean(unknown[0], known)}"
     )
 
 
-def _layer_names():
+def _layer_names() -> Iterator[str]:
     yield RELATIVE
     for stem in LAYER_DENSE:
         yield from (f"{stem}.weight", f"{stem}.bias")
@@ -168,5 +175,5 @@ def _layer_names():
         yield from (f"{stem}.gamma", f"{stem}.beta")
 
 
-def _to_numpy(parameter, mindspore):
+def _to_numpy(parameter: Any, mindspore: Any) -> np.ndarray:
     return (parameter.float() if parameter.dtype == mindspore.bfloat16 else parameter).asnumpy()

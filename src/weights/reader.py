@@ -1,28 +1,29 @@
-"""Weight files of any kind -> float32 arrays under Hugging Face's names.
+"""Reads weight files of any kind as float32 arrays under Hugging Face's names.
 
 Canonical names: `bert.embeddings...`, `bert.encoder.layer.N...`, `bert.pooler.dense...`, `classifier...`, and
-`hidden_projection...` (W_h of the distillation), each linear weight as (out, in).
+`hidden_projection...` (W_h of the distillation). Linear weights are (out, in).
 """
 
 import dataclasses
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import UserError
 from ..files import read_json
-from .mindspore_ckpt import is_zoo, read_ckpt, weights_of_zoo
+from .mindspore_ckpt import has_zoo_names, read_ckpt, zoo_to_hf
 from .safetensors_file import read_safetensors
-from .tensorflow import read_tf_checkpoint, weights_of_tf
+from .tensorflow import read_tf_checkpoint, tf_to_hf
 from .torch_zip import read_torch_zip
 
 BODY = ("embeddings.", "encoder.", "pooler.")
-# Heads of pre-training; "fit_denses.N" are the projections, one a layer, of TinyBERT's second general models.
+# Pre-training heads; "fit_denses.N" are the per-layer projections of TinyBERT's second general models.
 PRETRAINING_HEADS = ("cls.", "fit_denses.")
 MASKED_LM_HEAD = "cls.predictions."
 BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
-# What a folder may hold, in the order of preference.
+# Weight files in a folder, in order of preference.
 FOLDER_FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -39,53 +40,56 @@ LFS_POINTER = b"version https://git-lfs"
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """What a weight file holds.
+    """The content of a weight file.
 
-    `arrays` {canonical name: float32 array}; `set_aside` the names, as in the file, of buffers, pre-training
-    heads and quantization ranges; `config` the config.json beside the file as a dict, or None; `config_file`
-    its path; `source` the file read; `ignored` the number of optimizer values passed over.
+    `arrays` {canonical name: float32 array}; `ignored_names` the names, as in the file, of buffers,
+    pre-training heads and quantization ranges; `config` the config.json next to the file as a dict, or None;
+    `config_file` its path; `source` the file that was read; `optimizer_values` how many values of the
+    optimizer and its schedule were ignored.
     """
 
-    arrays: dict
-    set_aside: list
+    arrays: dict[str, np.ndarray]
+    ignored_names: list[str]
     config: dict | None
     config_file: Path | None
     source: Path
-    ignored: int = 0
+    optimizer_values: int = 0
 
 
-def read_weights(path, part=None, keep=(), strict=True):
+def read_weights(
+    path: str | Path, part: str | None = None, keep: Sequence[str] = (), strict: bool = True
+) -> Weights:
     """Read a model folder or a single weight file.
 
     Parameters: `path` a folder (model.safetensors, pytorch_model.bin, their shards, a .ckpt), a file of one
-    of these kinds, or the prefix of a TensorFlow checkpoint; `part` "student" or "teacher", needed only for a
-    .ckpt that holds both (not `strict`: and passed over where there is one model); `keep` prefixes of
-    pre-training heads that are not set aside (MASKED_LM_HEAD).
-    Returns: Weights. Raises UserError when nothing is found, the file is broken or two names mean one weight.
+    of these kinds, or the prefix of a TensorFlow checkpoint; `part` "student" or "teacher", for a .ckpt that
+    contains both (ignored for a single model unless `strict`); `keep` prefixes of pre-training heads to read
+    as well (MASKED_LM_HEAD).
+    Raises UserError when no file is found, the file is broken, or two names map to one weight.
     """
     path = Path(path)
     file = find_weight_file(path)
     config_file = next((file.parent / name for name in CONFIG_FILES if (file.parent / name).is_file()), None)
     config = read_json(config_file) if config_file else None
-    raw, set_aside, ignored = _read_file(file, part, strict)
+    raw, ignored, optimizer_values = _read_file(file, part, strict)
     arrays, more = canonical_arrays(raw, file, keep)
-    return Weights(arrays, sorted(set_aside + more), config, config_file, file, ignored)
+    return Weights(arrays, sorted(ignored + more), config, config_file, file, optimizer_values)
 
 
-def find_weight_file(path):
-    """The file that holds the weights of `path` (a folder, a file or a TensorFlow prefix)."""
+def find_weight_file(path: str | Path) -> Path:
+    """The weight file of `path` (a folder, a file or a TensorFlow prefix)."""
     path = Path(path)
     if path.is_dir():
         for pattern in FOLDER_FILES:
             found = sorted(path.glob(pattern))
             if len(found) > 1:
                 raise UserError(
-                    f"{path} holds {len(found)} checkpoints (the first is {found[0].name}); "
-                    "name the file itself"
+                    f"{path} contains {len(found)} checkpoints (the first is {found[0].name}); "
+                    "give the path of one file"
                 )
             if found:
                 return found[0]
-        raise UserError(f"{path} holds no weights; looked for {', '.join(FOLDER_FILES)}")
+        raise UserError(f"{path} contains no weights; looked for {', '.join(FOLDER_FILES)}")
     if path.is_file():
         return path
     index = path.with_name(path.name + ".index")
@@ -94,8 +98,8 @@ def find_weight_file(path):
     raise UserError(f"{path} does not exist; give a model folder or a weight file")
 
 
-def weight_bytes(file):
-    """Bytes on disk of a weight file, or of all the files that an index names."""
+def weight_bytes(file: Path) -> int:
+    """Bytes on disk of a weight file, or of all shards of an index."""
     if file.name.endswith(".index.json"):
         return sum(shard.stat().st_size for shard in _shards(file, _weight_map(file)))
     if file.suffix == ".index":  # TensorFlow's
@@ -103,24 +107,28 @@ def weight_bytes(file):
     return file.stat().st_size
 
 
-def canonical_arrays(raw, source, keep=()):
-    """({canonical name: float32 array}, names set aside) of {name in the file: array}; `keep` as above."""
-    arrays, origin, set_aside = {}, {}, []
+def canonical_arrays(
+    raw: Mapping[str, np.ndarray], source: Path, keep: Sequence[str] = ()
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """({canonical name: float32 array}, ignored names) of {name in the file: array}; `keep` as above."""
+    arrays: dict[str, np.ndarray] = {}
+    origin: dict[str, str] = {}
+    ignored = []
     for name, array in raw.items():
         canonical = canonical_name(name, keep)
         if canonical is None:
-            set_aside.append(name)
+            ignored.append(name)
         elif canonical in arrays:
             raise UserError(
-                f'{source}: "{origin[canonical]}" and "{name}" both mean "{canonical}"; remove one of them'
+                f'{source}: "{origin[canonical]}" and "{name}" both map to "{canonical}"; remove one of them'
             )
         else:
             arrays[canonical], origin[canonical] = _as_float32(array, name, source), name
-    return arrays, set_aside
+    return arrays, ignored
 
 
-def canonical_name(name, keep=()):
-    """Our name of a tensor of a Hugging Face file, or None when it is a buffer or a pre-training head."""
+def canonical_name(name: str, keep: Sequence[str] = ()) -> str | None:
+    """The canonical name of a Hugging Face tensor; None for a buffer or a pre-training head."""
     name = name.removeprefix("module.")
     body = name.removeprefix("bert.")
     if body in BUFFERS or name.startswith(PRETRAINING_HEADS) and not name.startswith(tuple(keep)):
@@ -132,59 +140,58 @@ def canonical_name(name, keep=()):
     return "hidden_projection." + name.removeprefix("fit_dense.") if name.startswith("fit_dense.") else name
 
 
-def _as_float32(array, name, source):
+def _as_float32(array: np.ndarray, name: str, source: Path) -> np.ndarray:
     if not np.issubdtype(array.dtype, np.floating):
         raise UserError(
-            f'{source}: "{name}" is stored as {array.dtype}, not as floating point; give the '
-            "unquantized weights"
+            f'{source}: "{name}" is stored as {array.dtype}, not as floating point; give unquantized weights'
         )
     return np.ascontiguousarray(array, dtype=np.float32)
 
 
-def _read_file(file, part, strict):
-    """({name: array}, names set aside, number of values ignored) of one weight file or shard index."""
-    _refuse_unreadable(file)
+def _read_file(file: Path, part: str | None, strict: bool) -> tuple[dict[str, np.ndarray], list[str], int]:
+    """({name: array}, ignored names, number of optimizer values) of one weight file or shard index."""
+    _reject_unreadable(file)
     if part and strict and file.suffix != ".ckpt":
-        raise UserError(f"{file} holds one model; --part is for a .ckpt with a teacher and a student")
+        raise UserError(f"{file} contains one model; --part is for a .ckpt with a teacher and a student")
     if file.name.endswith(".index.json"):
         return _read_shards(file), [], 0
     if file.suffix == ".index":
-        raw, ignored = read_tf_checkpoint(file)
-        return *weights_of_tf(raw, file), ignored
+        raw, optimizer_values = read_tf_checkpoint(file)
+        return *tf_to_hf(raw, file), optimizer_values
     if file.suffix == ".ckpt" and not zipfile.is_zipfile(file):
-        raw, ignored = read_ckpt(file)
-        if not is_zoo(raw):
-            return raw, [], ignored
-        arrays, set_aside, state = weights_of_zoo(raw, file, part, strict)
-        return arrays, set_aside, ignored + state
+        raw, scalars = read_ckpt(file)
+        if not has_zoo_names(raw):
+            return raw, [], scalars
+        arrays, ignored, optimizer_values = zoo_to_hf(raw, file, part, strict)
+        return arrays, ignored, scalars + optimizer_values
     return _read_tensors(file), [], 0
 
 
-def _refuse_unreadable(file):
+def _reject_unreadable(file: Path) -> None:
     with open(file, "rb") as handle:
         first = handle.read(len(LFS_POINTER))
     if first == LFS_POINTER:
         raise UserError(f"{file} is a Git LFS pointer, not the weights; run `git lfs pull` in its folder")
     if file.suffix == ".pdparams":
         raise UserError(
-            f"{file} is Paddle's pickle, which is not run; open it with PaddleNLP, save its "
-            "weights as model.safetensors or pytorch_model.bin, and convert that"
+            f"{file} is Paddle's pickle, which is not supported; load it with PaddleNLP, save the "
+            "weights as model.safetensors or pytorch_model.bin, and convert that file"
         )
 
 
-def _read_tensors(file):
+def _read_tensors(file: Path) -> dict[str, np.ndarray]:
     if file.suffix == ".safetensors":
         return read_safetensors(file)
     if file.suffix in TORCH_SUFFIXES or zipfile.is_zipfile(file):
         return read_torch_zip(file)
     raise UserError(
-        f"{file}: not a kind of weight file that is known; give .safetensors, pytorch_model.bin, "
-        ".ckpt or a TensorFlow checkpoint"
+        f"{file}: unknown kind of weight file; give .safetensors, pytorch_model.bin, .ckpt or a "
+        "TensorFlow checkpoint"
     )
 
 
-def _weight_map(index):
-    """{name of a weight: name of its shard} that an index file holds."""
+def _weight_map(index: Path) -> dict[str, str]:
+    """{name of a weight: name of its shard} of an index file."""
     content = read_json(index)
     weight_map = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(weight_map, dict):
@@ -192,23 +199,24 @@ def _weight_map(index):
     return weight_map
 
 
-def _shards(index, weight_map):
-    """The files that an index names; they lie beside it: a path out of the folder is never followed."""
+def _shards(index: Path, weight_map: Mapping[str, str]) -> list[Path]:
+    """The shards of an index, all in its own folder: paths that lead elsewhere are never followed."""
     files = [index.parent / Path(shard).name for shard in sorted(set(map(str, weight_map.values())))]
     for file in files:
         if not file.is_file():
             raise UserError(
-                f"{index} names the shard {file.name}, which is not there; download the folder again"
+                f"{index} lists the shard {file.name}, which does not exist; download the folder again"
             )
     return files
 
 
-def _read_shards(index):
-    weight_map, raw = _weight_map(index), {}
+def _read_shards(index: Path) -> dict[str, np.ndarray]:
+    weight_map = _weight_map(index)
+    raw: dict[str, np.ndarray] = {}
     for file in _shards(index, weight_map):
-        _refuse_unreadable(file)
+        _reject_unreadable(file)
         raw.update(_read_tensors(file))
-    absent = sorted(set(weight_map) - set(raw))
-    if absent:
-        raise UserError(f'{index} names "{absent[0]}", which no shard holds; download the folder again')
+    missing = sorted(set(weight_map) - set(raw))
+    if missing:
+        raise UserError(f'{index} lists "{missing[0]}", which no shard contains; download the folder again')
     return raw

@@ -1,14 +1,15 @@
-"""Reads Google's TensorFlow checkpoints of BERT (bert_model.ckpt.index), where tensorflow is installed."""
+"""Reads Google's TensorFlow checkpoints of BERT (bert_model.ckpt.index); requires tensorflow."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import UserError, did_you_mean
 
-STATE = re.compile(r"(?:/|^)(?:adam_[mv]|global_step|good_steps|loss_scale|beta[12]_power)$")
-# run_classifier.py's head, already (out, in)
+OPTIMIZER_STATE = re.compile(r"(?:/|^)(?:adam_[mv]|global_step|good_steps|loss_scale|beta[12]_power)$")
+# run_classifier.py's head, stored as (out, in)
 HEAD = {"output_weights": "classifier.weight", "output_bias": "classifier.bias"}
 EMBEDDINGS = ("word_embeddings", "position_embeddings", "token_type_embeddings")
 DENSE = (
@@ -23,38 +24,38 @@ PATTERN = re.compile(
 EXAMPLES = ["bert/embeddings/" + name for name in EMBEDDINGS] + ["bert/pooler/dense/kernel", "output_weights"]
 
 
-def read_tf_checkpoint(index):
-    """{TensorFlow name: array} of the checkpoint whose .index file is `index`; optimizer state is not read.
+def read_tf_checkpoint(index: Path) -> tuple[dict[str, np.ndarray], int]:
+    """({TensorFlow name: array}, number of skipped optimizer values) of a checkpoint's .index file.
 
-    Returns also the number of names passed over. Raises UserError when tensorflow is not installed.
+    Raises UserError when tensorflow is not installed or the checkpoint cannot be read.
     """
     prefix = str(Path(index).with_suffix(""))
     try:
         import tensorflow
     except ImportError:
         raise UserError(
-            f"{prefix} is a TensorFlow checkpoint, which needs tensorflow "
-            "(pip install tensorflow-cpu), or a copy converted to safetensors"
+            f"{prefix} is a TensorFlow checkpoint, which requires tensorflow "
+            "(pip install tensorflow-cpu); install it or convert the checkpoint to safetensors"
         ) from None
     try:
         reader = tensorflow.train.load_checkpoint(prefix)
         names = list(reader.get_variable_to_shape_map())
-        wanted = [name for name in names if not STATE.search(name)]
-        return {name: reader.get_tensor(name) for name in wanted}, len(names) - len(wanted)
+        weights = [name for name in names if not OPTIMIZER_STATE.search(name)]
+        return {name: reader.get_tensor(name) for name in weights}, len(names) - len(weights)
     except (tensorflow.errors.OpError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{prefix} cannot be read ({reason}); download it again") from None
 
 
-def weights_of_tf(raw, source):
-    """Hugging Face names for Google's: ({name: array (out, in)}, names set aside).
+def tf_to_hf(raw: Mapping[str, np.ndarray], source: Path | str) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Google's arrays under Hugging Face's names: ({name: array (out, in)}, the ignored names).
 
-    A TensorFlow kernel is (in, out) and is transposed. Raises UserError for a name that is not BERT's.
+    A TensorFlow kernel is (in, out) and gets transposed. Raises UserError for a name that is not BERT's.
     """
-    arrays, set_aside, unknown = {}, [], []
+    arrays, ignored, unknown = {}, [], []
     for name, array in raw.items():
         if name.startswith("cls/"):
-            set_aside.append(name)
+            ignored.append(name)
         elif name in HEAD:
             arrays[HEAD[name]] = array
         elif PATTERN.fullmatch(name):
@@ -66,11 +67,11 @@ def weights_of_tf(raw, source):
             f"{source}: {len(unknown)} names are not of Google's BERT: {', '.join(unknown[:5])}"
             f"{did_you_mean(unknown[0], EXAMPLES)}"
         )
-    return arrays, set_aside
+    return arrays, ignored
 
 
-def _hf_name(name):
+def _hf_name(name: str) -> str:
     name = re.sub(r"/layer_(\d+)/", r"/layer/\1/", name).replace("/", ".")
-    for theirs, ours in (("kernel", "weight"), ("gamma", "weight"), ("beta", "bias")):
-        name = re.sub(rf"\.{theirs}$", f".{ours}", name)
+    for tf_name, hf_name in (("kernel", "weight"), ("gamma", "weight"), ("beta", "bias")):
+        name = re.sub(rf"\.{tf_name}$", f".{hf_name}", name)
     return name + ".weight" if name.endswith(EMBEDDINGS) else name

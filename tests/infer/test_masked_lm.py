@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from src.infer.masked_lm import MaskedLMPredictor, largest
+from src.infer.masked_lm import MaskedLMPredictor, top_k
 from tests import tiny
 
 CONFIG = tiny.TINY.replace(labels=())
@@ -11,13 +11,13 @@ PIECES = CONFIG.vocab_size
 
 
 @pytest.mark.parametrize("width, count", [(10, 3), (1000, 15), (30522, 18), (130, 2)])
-def test_the_largest_are_those_of_a_full_sort(width, count):
+def test_top_k_equals_a_full_sort(width, count):
     draw = np.random.default_rng(width)
     values = draw.standard_normal((20, width)).astype(np.float32)
     values[10:] = np.round(values[10:])  # many equal ones, which go by column
     values[:, : width // 3] = -np.inf
     expected = np.argsort(-values, axis=1, kind="stable")[:, :count]
-    np.testing.assert_array_equal(largest(values, count), expected)
+    np.testing.assert_array_equal(top_k(values, count), expected)
 
 
 class Counting:

@@ -137,6 +137,6 @@ def test_answers_that_are_no_numbers_are_not_counted(vocabulary, sst2, tmp_path)
     arrays = tiny.random_arrays(tiny.TINY)
     arrays["classifier.bias"][0] = np.nan
     model = tiny.write_model(tmp_path / "model", vocabulary, arrays=arrays)
-    with pytest.raises(UserError, match="13 of 13 answers of the model are NaN or infinite"):
+    with pytest.raises(UserError, match="13 of 13 outputs of the model are NaN or infinite"):
         main(tiny.flags(model_dir=model, task_name="SST-2", eval_data_dir=sst2, kernels="off"))
     assert not (model / "eval_results.json").exists()

@@ -6,7 +6,7 @@ import pytest
 from scipy.special import erf
 
 from src.model.state_dict import named_parameters, weight_arrays
-from src.stages.model.masked_lm import has_head, masked_lm_from, read_masked_lm
+from src.stages.model.masked_lm import has_mlm_head, load_masked_lm, read_masked_lm
 from src.weights.huggingface import write_directory
 from tests import tiny
 
@@ -22,7 +22,7 @@ HEAD = [
 
 
 class Float:
-    """What masked_lm_from asks of a device."""
+    """What load_masked_lm asks of a device."""
 
     from src.model.layers import FLOAT_LAYERS as layers
 
@@ -101,8 +101,8 @@ def test_ours_opens_transformers(suffix, tmp_path):
         (tmp_path / "model.safetensors").unlink()
         torch.save(theirs.state_dict(), tmp_path / "pytorch_model.bin")
     files = read_masked_lm(tmp_path)
-    assert has_head(files)
-    network = masked_lm_from(files, Float)
+    assert has_mlm_head(files)
+    network = load_masked_lm(files, Float)
     batch = tiny.token_batch(CONFIG, rows=4, length=16)
     with torch.no_grad():
         ids, types, mask = (torch.tensor(column).long() for column in batch)
@@ -112,7 +112,7 @@ def test_ours_opens_transformers(suffix, tmp_path):
 
 
 def test_a_folder_without_the_head_says_so(tmp_path, vocabulary):
-    assert not has_head(read_masked_lm(tiny.write_model(tmp_path / "model", vocabulary)))
+    assert not has_mlm_head(read_masked_lm(tiny.write_model(tmp_path / "model", vocabulary)))
 
 
 def test_an_output_matrix_of_its_own_is_refused(network, tmp_path, vocabulary):
@@ -120,5 +120,5 @@ def test_an_output_matrix_of_its_own_is_refused(network, tmp_path, vocabulary):
 
     decoder = np.zeros((CONFIG.vocab_size, CONFIG.hidden_size), np.float32)
     folder = written(network, tmp_path / "model", vocabulary, **{"cls.predictions.decoder.weight": decoder})
-    with pytest.raises(UserError, match="not that of the word embeddings"):
+    with pytest.raises(UserError, match="differs from the word embeddings"):
         read_masked_lm(folder)

@@ -6,9 +6,9 @@ import pytest
 from src.config.bert_config import BertConfig
 from src.errors import UserError
 from src.weights.huggingface import expected_shapes
-from src.weights.mindspore_ckpt import weights_of_zoo, write_ckpt
+from src.weights.mindspore_ckpt import write_ckpt, zoo_to_hf
 from src.weights.reader import read_weights
-from src.weights.tensorflow import weights_of_tf
+from src.weights.tensorflow import tf_to_hf
 
 CONFIG = BertConfig(
     vocab_size=40,
@@ -82,17 +82,17 @@ def shapes_of(arrays):
 )
 def test_every_layout_gives_every_weight(outer, stem, head, old):
     raw = arrays_of(zoo_shapes(outer, stem, old, head))
-    arrays, set_aside, ignored = weights_of_zoo(raw, "x.ckpt")
+    arrays, ignored, optimizer_values = zoo_to_hf(raw, "x.ckpt")
     config = CONFIG if head else CONFIG.replace(labels=())
     assert shapes_of(arrays) == expected_shapes(config)
-    assert (set_aside, ignored) == ([], 0)
+    assert (ignored, optimizer_values) == ([], 0)
     query = f"{outer}{stem}encoder.layers.1.attention.attention.query_layer.weight"
     assert arrays["bert.encoder.layer.1.attention.self.query.weight"] is raw[query]
 
 
-def test_state_is_counted_and_ranges_and_heads_are_set_aside():
+def test_optimizer_state_is_counted_and_ranges_and_heads_are_ignored():
     layer = "bert.bert.bert_encoder.layers.0."
-    aside = {
+    ignored_shapes = {
         f"{layer}attention.attention.query_layer.fake_quant_weight.quant_min": (1,),
         f"{layer}attention.attention.query_layer.fake_quant_weight.maxq": (1,),
         f"{layer}intermediate.fake_quant_act.minq": (1,),
@@ -112,10 +112,10 @@ def test_state_is_counted_and_ranges_and_heads_are_set_aside():
         "last_overflow_iterator_step": (),
         "scale_sense": (),
     }
-    raw = arrays_of({**zoo_shapes(), **aside, **state})
-    arrays, set_aside, ignored = weights_of_zoo(raw, "x.ckpt")
+    raw = arrays_of({**zoo_shapes(), **ignored_shapes, **state})
+    arrays, ignored, optimizer_values = zoo_to_hf(raw, "x.ckpt")
     assert shapes_of(arrays) == expected_shapes(CONFIG)
-    assert set(set_aside) == set(aside) and ignored == len(state)
+    assert set(ignored) == set(ignored_shapes) and optimizer_values == len(state)
 
 
 def test_teacher_and_student_in_one_file():
@@ -127,19 +127,19 @@ def test_teacher_and_student_in_one_file():
     }
     raw = arrays_of(both)
     with pytest.raises(UserError, match="--part teacher or --part student"):
-        weights_of_zoo(raw, "x.ckpt")
-    teacher = weights_of_zoo(raw, "x.ckpt", "teacher")[0]
-    student = weights_of_zoo(raw, "x.ckpt", "student")[0]
+        zoo_to_hf(raw, "x.ckpt")
+    teacher = zoo_to_hf(raw, "x.ckpt", "teacher")[0]
+    student = zoo_to_hf(raw, "x.ckpt", "student")[0]
     assert teacher["classifier.bias"] is raw["teacher.dense_1.bias"]
     assert student["classifier.bias"] is raw["bert.dense_1.bias"]
     assert "hidden_projection.weight" in student and "hidden_projection.weight" not in teacher
     one = arrays_of(zoo_shapes())
     with pytest.raises(UserError, match="no teacher"):
-        weights_of_zoo(one, "x.ckpt", "teacher")
+        zoo_to_hf(one, "x.ckpt", "teacher")
     # A stage that takes a teacher takes the model of a file that holds but one.
-    found = weights_of_zoo(one, "x.ckpt", "teacher", strict=False)[0]
+    found = zoo_to_hf(one, "x.ckpt", "teacher", strict=False)[0]
     assert found["classifier.bias"] is one["bert.dense_1.bias"]
-    assert weights_of_zoo(raw, "x.ckpt", "teacher", strict=False)[0].keys() == teacher.keys()
+    assert zoo_to_hf(raw, "x.ckpt", "teacher", strict=False)[0].keys() == teacher.keys()
 
 
 def test_relative_positions():
@@ -148,9 +148,9 @@ def test_relative_positions():
         "embeddings_table"
     )
     raw = arrays_of({**zoo_shapes(), **{table.format(layer): (33, 8) for layer in (0, 1)}})
-    arrays, set_aside, _ = weights_of_zoo(raw, "x.ckpt")
+    arrays, ignored, _ = zoo_to_hf(raw, "x.ckpt")
     assert shapes_of(arrays) == expected_shapes(CONFIG.replace(use_relative_positions=True))
-    assert set_aside == ["bert.bert.bert_embedding_postprocessor.full_position_embedding.embedding_table"]
+    assert ignored == ["bert.bert.bert_embedding_postprocessor.full_position_embedding.embedding_table"]
 
 
 def test_an_unknown_name_is_listed_with_the_nearest():
@@ -159,9 +159,9 @@ def test_an_unknown_name_is_listed_with_the_nearest():
         "bert.bert.bert_encoder.layers.1.attention.attention.query_layer.weight"
     )
     with pytest.raises(UserError, match="quary_layer.*did you mean.*layers.1.*query_layer"):
-        weights_of_zoo(arrays_of(shapes), "x.ckpt")
-    with pytest.raises(UserError, match="both mean"):
-        weights_of_zoo(arrays_of({**zoo_shapes(), "dense_1.bias": (3,)}), "x.ckpt")
+        zoo_to_hf(arrays_of(shapes), "x.ckpt")
+    with pytest.raises(UserError, match="both map to"):
+        zoo_to_hf(arrays_of({**zoo_shapes(), "dense_1.bias": (3,)}), "x.ckpt")
 
 
 def test_a_ckpt_file(tmp_path):
@@ -169,7 +169,7 @@ def test_a_ckpt_file(tmp_path):
     file = tmp_path / "tinybert.ckpt"
     write_ckpt(file, raw)
     weights = read_weights(file)
-    assert shapes_of(weights.arrays) == expected_shapes(CONFIG) and weights.ignored == 2
+    assert shapes_of(weights.arrays) == expected_shapes(CONFIG) and weights.optimizer_values == 2
     np.testing.assert_array_equal(weights.arrays["classifier.weight"], raw["bert.dense_1.weight"])
     file.chmod(0o644)
     file.write_bytes(file.read_bytes()[:-500])
@@ -197,9 +197,9 @@ def test_google_names_and_transposes():
     ours = arrays_of(expected_shapes(CONFIG))
     raw = {google_name(n): a.T if google_name(n).endswith("kernel") else a for n, a in ours.items()}
     assert "bert/encoder/layer_1/attention/output/dense/kernel" in raw
-    arrays, set_aside = weights_of_tf({**raw, "cls/predictions/output_bias": np.zeros(40)}, "bert_model.ckpt")
-    assert set_aside == ["cls/predictions/output_bias"] and set(arrays) == set(ours)
+    arrays, ignored = tf_to_hf({**raw, "cls/predictions/output_bias": np.zeros(40)}, "bert_model.ckpt")
+    assert ignored == ["cls/predictions/output_bias"] and set(arrays) == set(ours)
     for name, array in ours.items():
         np.testing.assert_array_equal(arrays[name], array)
     with pytest.raises(UserError, match="names are not of Google's BERT: bert/encoder/strange"):
-        weights_of_tf({**raw, "bert/encoder/strange": np.zeros(1)}, "bert_model.ckpt")
+        tf_to_hf({**raw, "bert/encoder/strange": np.zeros(1)}, "bert_model.ckpt")

@@ -1,103 +1,108 @@
-"""Quantized layers of an ONNX graph: integers in the file, QuantizeLinear, DequantizeLinear at the products.
+"""Quantized layers of an ONNX graph: integer weights, QuantizeLinear and DequantizeLinear at the products.
 
-The scheme is Q8BERT's (Zafrir et al. 2019, section 2): symmetric, M = 2^(bits-1) - 1, step = threshold / M,
-q = clip(round(x / step), -M, M), rounding half to even. A runtime that knows the pattern DequantizeLinear,
-DequantizeLinear, MatMul multiplies the integers themselves.
+The scheme is Q8BERT's (Zafrir et al. 2019, section 2): symmetric, M = 2^(bits-1) - 1, scale = clip value / M,
+q = clip(round(x / scale), -M, M), rounding half to even. A runtime that recognizes the pattern
+DequantizeLinear, DequantizeLinear, MatMul multiplies the integers themselves.
 """
 
 from functools import partial
 
 import numpy as np
 
-from ...config.quantization import RANGE, levels
+from ...config.quantization import RANGE, Quantization, levels
 from ...errors import UserError
-from .bert import FloatLayers
+from .bert import Arrays, FloatLayers, Graph, LayerFactory
 
-# Inputs are bytes q + 128, as x86 multiplies unsigned by signed bytes; the number meant is the same.
+# Inputs are stored as q + 128, since x86 multiplies unsigned by signed bytes.
 INPUT_ZERO = np.uint8(128)
 
 
-def step_of(threshold, bits):
-    """The step between two neighbours, float32; 1 where the threshold is zero, as all values then are."""
-    threshold = np.asarray(threshold, np.float32)
-    return np.where(threshold > 0, threshold / np.float32(levels(bits)), np.float32(1)).astype(np.float32)
+def scale_of(clip_value: np.ndarray | float, bits: int) -> np.ndarray:
+    """The quantization scale, float32; 1 where the clip value is zero, since all values then are."""
+    clip_value = np.asarray(clip_value, np.float32)
+    scale = clip_value / np.float32(levels(bits))
+    return np.where(clip_value > 0, scale, np.float32(1)).astype(np.float32)
 
 
-def quantize(array, step, bits):
-    """float32 array -> int8 array of the same shape; `step` a scalar or what broadcasts."""
+def quantize(array: np.ndarray, scale: np.ndarray, bits: int) -> np.ndarray:
+    """float32 array -> int8 array of the same shape; `scale` is broadcast."""
     limit = levels(bits)
-    return np.clip(np.rint(array / step), -limit, limit).astype(np.int8)
+    return np.clip(np.rint(array / scale), -limit, limit).astype(np.int8)
 
 
 class Int8Layers(FloatLayers):
-    """As FloatLayers, with the groups of tensors that a Quantization names in integers.
+    """FloatLayers with the tensor groups of a Quantization in integers.
 
-    `arrays` hold the float weights and, for each dense layer with a quantized input, its input_threshold.
+    `arrays` contain the float weights and, for each dense layer with a quantized input, its input_threshold.
     """
 
-    def __init__(self, graph, arrays, quantization):
+    def __init__(self, graph: Graph, arrays: Arrays, quantization: Quantization) -> None:
         super().__init__(graph, arrays)
-        self.quantization, self.rounded_inputs = quantization, {}
+        self.quantization = quantization
+        self.quantized_inputs: dict[tuple[str, float], str] = {}
 
-    def multiply(self, x, name):
+    def matmul(self, x: str, name: str) -> str:
         scheme = self.quantization
         if name == "classifier" and not scheme.quantize_classifier:
-            return super().multiply(x, name)
+            return super().matmul(x, name)
         if scheme.activation_bits:
-            x = self._rounded(x, name)
+            x = self._quantized_input(x, name)
         if not scheme.weight_bits:
-            return super().multiply(x, name)
-        weight = self._weight(name, scheme)
-        return self.graph.add("MatMul", x, weight, name=f"{name}.product")
+            return super().matmul(x, name)
+        return self.graph.add("MatMul", x, self._weight(name), name=f"{name}.product")
 
-    def embed(self, name, op, *inputs):
+    def embedding(self, name: str, op: str, *inputs: str) -> str:
         bits = self.quantization.embedding_bits
         if not bits:
-            return super().embed(name, op, *inputs)
+            return super().embedding(name, op, *inputs)
         array = self.arrays[f"{name}.weight"]
-        step = step_of(np.abs(array).max(), bits)
-        table = self.graph.constant(f"{name}.weight", quantize(array, step, bits))
+        scale = scale_of(np.abs(array).max(), bits)
+        table = self.graph.constant(f"{name}.weight", quantize(array, scale, bits))
         rows = self.graph.add(op, table, *inputs, name=f"{name}.integers")
-        return self._dequantize(rows, f"{name}.weight", step, name)
+        return self._dequantize(rows, f"{name}.weight", scale, name)
 
-    def _weight(self, name, scheme):
-        array = self.arrays[f"{name}.weight"]
-        threshold = np.abs(array).max(axis=1) if scheme.per_channel else np.abs(array).max()
-        step = step_of(threshold, scheme.weight_bits)
-        integers = self.graph.constant(f"{name}.weight", quantize(array.T, step, scheme.weight_bits))
-        axis = {"axis": 1} if scheme.per_channel else {}
-        return self._dequantize(integers, f"{name}.weight", step, f"{name}.weight.float", **axis)
+    def _weight(self, name: str) -> str:
+        array, bits = self.arrays[f"{name}.weight"], self.quantization.weight_bits
+        per_channel = self.quantization.per_channel
+        scale = scale_of(np.abs(array).max(axis=1 if per_channel else None), bits)
+        integers = self.graph.constant(f"{name}.weight", quantize(array.T, scale, bits))
+        axis = {"axis": 1} if per_channel else {}
+        return self._dequantize(integers, f"{name}.weight", scale, f"{name}.weight.float", **axis)
 
-    def _rounded(self, x, name):
-        """x to integers and back, once for all layers that share x and its threshold."""
-        bits, threshold = self.quantization.activation_bits, self._threshold(name)
-        if (x, threshold) not in self.rounded_inputs:
-            graph, base, limit = self.graph, f"{name}.input", levels(bits)
-            scale = graph.constant(f"{base}.step", step_of(threshold, bits))
-            zero = graph.constant("input.zero", INPUT_ZERO)
-            integers = graph.add("QuantizeLinear", x, scale, zero, name=f"{base}.unclipped")
-            # On bytes, after the rounding: a clip of x itself would take five times as long.
-            ends = [graph.constant(f"input.{end:+}", np.uint8(INPUT_ZERO + end)) for end in (-limit, limit)]
-            integers = graph.add("Clip", integers, *ends, name=f"{base}.integers")
-            rounded = graph.add("DequantizeLinear", integers, scale, zero, name=base)
-            self.rounded_inputs[x, threshold] = rounded
-        return self.rounded_inputs[x, threshold]
+    def _quantized_input(self, x: str, name: str) -> str:
+        """x quantized and dequantized, once for all layers that share x and its clip value."""
+        bits, clip_value = self.quantization.activation_bits, self._clip_value(name)
+        if (x, clip_value) not in self.quantized_inputs:
+            graph, prefix, limit = self.graph, f"{name}.input", levels(bits)
+            scale = graph.constant(f"{prefix}.step", scale_of(clip_value, bits))
+            zero = graph.constant("input.zero", np.asarray(INPUT_ZERO))
+            integers = graph.add("QuantizeLinear", x, scale, zero, name=f"{prefix}.unclipped")
+            # Clip bytes after rounding: clipping x itself would take five times as long.
+            bounds = [
+                graph.constant(f"input.{end:+}", np.array(INPUT_ZERO + end, np.uint8))
+                for end in (-limit, limit)
+            ]
+            integers = graph.add("Clip", integers, *bounds, name=f"{prefix}.integers")
+            self.quantized_inputs[x, clip_value] = graph.add(
+                "DequantizeLinear", integers, scale, zero, name=prefix
+            )
+        return self.quantized_inputs[x, clip_value]
 
-    def _threshold(self, name):
+    def _clip_value(self, name: str) -> float:
         value = self.arrays.get(f"{name}.{RANGE}")
         if value is None or not value.item() > 0:
             raise UserError(
-                f"{name} has no range of its input; train with run_q8bert_train.py, or give "
-                "records to measure the ranges on: --calibration_data"
+                f"{name} has no input range; train with run_q8bert_train.py, or measure the ranges with "
+                "--calibration_data"
             )
         return value.item()
 
-    def _dequantize(self, integers, weight, step, name, **axis):
-        # A zero point left out is zero.
-        scale = self.graph.constant(f"{weight}.step", step)
-        return self.graph.add("DequantizeLinear", integers, scale, name=name, **axis)
+    def _dequantize(self, integers: str, weight: str, scale: np.ndarray, name: str, **axis: int) -> str:
+        # The default zero point is zero.
+        scale_name = self.graph.constant(f"{weight}.step", scale)
+        return self.graph.add("DequantizeLinear", integers, scale_name, name=name, **axis)
 
 
-def layers_of(quantization):
-    """The layers of a model that is quantized so (None: FloatLayers), for `bert_graph`."""
+def layers_of(quantization: Quantization | None) -> LayerFactory:
+    """The layer constructor for `bert_graph`; FloatLayers without quantization."""
     return FloatLayers if quantization is None else partial(Int8Layers, quantization=quantization)

@@ -1,42 +1,47 @@
-"""ONNX files in ONNX Runtime: a function of one batch, and which of its products are of integers."""
+"""ONNX files in ONNX Runtime: inference on one batch, and which matrix products run in integers."""
 
 import collections
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
 
 from ...errors import UserError
 from ...machine import instructions
-from .bert import INPUTS
 
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 LOGITS = "logits"
 PROVIDERS = ["CPUExecutionProvider"]
-ERRORS_ONLY = 3
-# Multiply bytes and sum in 32 bits at once; what is older sums pairs in 16 bits, which can overflow.
-BYTE_PRODUCTS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
-# Products as ONNX Runtime has them after its rewriting, by what they multiply.
-INTEGER_PRODUCTS = (
+ERRORS_ONLY = 3  # log severity
+# Instructions that accumulate 8-bit products in 32 bits; older ones sum pairs in 16 bits, which can overflow.
+INT8_INSTRUCTIONS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
+# Matrix products after ONNX Runtime's graph optimization.
+INTEGER_MATMULS = (
     "MatMulIntegerToFloat",
     "MatMulInteger",
     "QLinearMatMul",
     "QGemm",
     "DynamicQuantizeMatMul",
 )
-FLOAT_PRODUCTS = ("MatMul", "FusedMatMul", "Gemm", "FusedGemm")
+FLOAT_MATMULS = ("MatMul", "FusedMatMul", "Gemm", "FusedGemm")
 
 
 class OnnxModel:
     """A model file in ONNX Runtime's CPU provider.
 
-    `threads` for one operator, 0: as many as there are cores. `outputs` is C, None where the file leaves it
-    open. Raises UserError for a file that is no model, or one of other inputs and outputs.
+    `threads` per operator, 0: one per core. `outputs` is C, None if the file leaves it open. Raises UserError
+    for a file that is not a model, or has other inputs and outputs.
     Call: input_ids, token_type_ids, attention_mask [B, S] integers -> logits [B, C] float32.
     """
 
-    def __init__(self, path, threads=0):
+    def __init__(self, path: str | Path, threads: int = 0) -> None:
         if not Path(path).is_file():
             raise UserError(f"{path} does not exist; export the model again")
         self.session = open_session(Path(path), threads)
@@ -44,30 +49,30 @@ class OnnxModel:
         outputs = {value.name: value.shape for value in self.session.get_outputs()}
         if inputs != dict.fromkeys(INPUTS, "tensor(int64)") or LOGITS not in outputs:
             raise UserError(
-                f"{path} takes {', '.join(inputs)} and gives {', '.join(outputs)}, not "
+                f"{path} has inputs {', '.join(inputs)} and outputs {', '.join(outputs)} instead of "
                 f"{', '.join(INPUTS)} (int64) and {LOGITS}; export it with src.tools.export"
             )
         width = outputs[LOGITS][-1]
         self.outputs = width if isinstance(width, int) else None
 
-    def __call__(self, *columns):
-        return self.session.run([LOGITS], feed(columns))[0]
+    def __call__(self, *columns: np.ndarray) -> np.ndarray:
+        return self.session.run([LOGITS], input_feed(columns))[0]
 
 
-def feed(columns):
-    """input_ids, token_type_ids, attention_mask [B, S] as a session takes them."""
+def input_feed(columns: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """input_ids, token_type_ids, attention_mask [B, S] as the input feed of a session."""
     return {name: np.asarray(column, np.int64) for name, column in zip(INPUTS, columns, strict=True)}
 
 
-def open_session(model, threads=0, optimized=None):
-    """An InferenceSession of a file's Path, or of the bytes of a file.
+def open_session(model: Path | bytes, threads: int = 0, optimized: Path | None = None) -> "InferenceSession":
+    """An InferenceSession of a file, or of the bytes of a file.
 
-    `optimized` is a file for the graph as the runtime rewrites it.
+    `optimized` is where the runtime writes the graph after its optimization.
     """
-    onnxruntime = _load_runtime()
+    onnxruntime = _import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, ERRORS_ONLY
-    if not BYTE_PRODUCTS & set(instructions()):
+    if not INT8_INSTRUCTIONS & set(instructions()):
         options.add_session_config_entry("session.x64quantprecision", "1")
     if optimized:
         options.optimized_model_filepath = str(optimized)
@@ -75,24 +80,28 @@ def open_session(model, threads=0, optimized=None):
         return onnxruntime.InferenceSession(
             model if isinstance(model, bytes) else str(model), options, providers=PROVIDERS
         )
-    except Exception as error:  # the runtime's own classes have no other base
+    except Exception as error:  # the runtime's exceptions have no other base class
         reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{model}: ONNX Runtime cannot read it ({reason}); export the model again") from None
+        raise UserError(
+            f"{model!s}: ONNX Runtime cannot read it ({reason}); export the model again"
+        ) from None
 
 
-def _load_runtime():
-    # Since 1.29 ONNX Runtime sends names and hashes of the models that it opens to Microsoft; it reads this
-    # variable when it is imported. Who wants that sets it to 0.
+def _import_onnxruntime() -> ModuleType:
+    # Since 1.29 ONNX Runtime sends names and hashes of opened models to Microsoft; it reads this variable on
+    # import. Set it to 0 to opt in.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
     return onnxruntime
 
 
-def count_products(path):
-    """(products of integers, products of floats) in the graph that ONNX Runtime really runs."""
+def count_matmuls(path: str | Path) -> tuple[int, int]:
+    """(integer, float) matrix products in the optimized graph that ONNX Runtime executes."""
+    import onnx
+
     with tempfile.TemporaryDirectory() as folder:
         optimized = Path(folder) / "optimized.onnx"
         open_session(Path(path), threads=1, optimized=optimized)
-        kinds = collections.Counter(node.op_type for node in onnx.load(optimized).graph.node)
-    return tuple(sum(kinds[name] for name in names) for names in (INTEGER_PRODUCTS, FLOAT_PRODUCTS))
+        counts = collections.Counter(node.op_type for node in onnx.load(optimized).graph.node)
+    return sum(counts[op] for op in INTEGER_MATMULS), sum(counts[op] for op in FLOAT_MATMULS)

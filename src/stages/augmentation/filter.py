@@ -21,7 +21,7 @@ class TeacherFilter:
 
     def __init__(self, files, task, device, minimum, batch_size, meter):
         self.tokenizer = model_tokenizer(files)
-        network, config = load.classifier_from(files, task, device, print)
+        network, config = load.load_classifier(files, task, device, print)
         self.cell, self.task, self.minimum = LogitsCell(network), task, minimum
         self.meter = meter
         self.graph = meter.compiled(self.cell, "filter", partial(forward_flops, config))

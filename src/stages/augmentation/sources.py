@@ -14,7 +14,7 @@ from ...files import sha256
 from ...infer.masked_lm import MaskedLMPredictor
 from ...train.throughput import ThroughputMeter, masked_lm_flops
 from ..model import load
-from ..model.masked_lm import WORDS, has_head, masked_lm_from, read_masked_lm
+from ..model.masked_lm import WORDS, has_mlm_head, load_masked_lm, read_masked_lm
 from .candidates import SPARE, Candidates, WordPieces, allowed_pieces, neighbor_words
 from .filter import TeacherFilter
 
@@ -48,7 +48,7 @@ class AugmentResources:
         self.mlm = read_masked_lm(config.mlm_model) if config.mlm_model else None
         teacher = config.load_teacher_ckpt_path
         self.teacher = load.read_model(teacher, print) if teacher else None
-        self.predicts = self.mlm is not None and has_head(self.mlm)
+        self.predicts = self.mlm is not None and has_mlm_head(self.mlm)
         if self.mlm is not None and not self.predicts:
             print(f"{self.mlm.source} has no masked language modelling head: neighbours alone")
         self.embedded = self.teacher or self.mlm
@@ -95,7 +95,7 @@ class AugmentResources:
         buckets = choose_buckets(survey.context_lengths(), form.max_seq_length, MOST_LENGTHS, epochs=1)
         allowed = allowed_pieces(self.pieces.tokenizer.vocab, self.mlm.config.vocab_size)
         operations = partial(masked_lm_flops, self.mlm.config)
-        graph = self.meter.compiled(masked_lm_from(self.mlm, device), "masked words", operations)
+        graph = self.meter.compiled(load_masked_lm(self.mlm, device), "masked words", operations)
 
         def ask(input_ids, token_type_ids, attention_mask, places):
             self.meter.add(0, attention_mask.asnumpy().sum())

@@ -1,30 +1,36 @@
-"""Models side by side: size on disk, latency of one text, throughput of batches, measured in turn."""
+"""Benchmark of several models: size on disk, latency of one text, throughput of batches, measured in turn."""
+
+from __future__ import annotations
 
 import contextlib
 import dataclasses
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...errors import UserError
-from ...files import read_json, write_json, write_text
-from ...infer.latency import interleaved_milliseconds
+from ...files import atomic_path, read_json, write_json, write_text
+from ...infer.latency import interleaved_latencies_ms
 from ...machine import describe_machine
 from ...output_dir import check_output_dir, fresh_output_dir
 from ..markdown import aligned
-from ..model.inference import load_for_inference
-from ..model.named_models import named_models
+from ..model.inference import Predict, load_for_inference, parse_named_models
 from .random_model import RANDOM, random_model
-from .serving_plot import plot_quality
+
+if TYPE_CHECKING:
+    from ...tools.benchmark import BenchmarkConfig
 
 WRITTEN = ("benchmark.json", "table.md", "quality.png")
 RESULT_FILES = ("eval_results.json", "metrics.json")
-FACTS = ("processor", "instructions", "cores", "platform", "packages")
+MACHINE_FACTS = ("processor", "instructions", "cores", "platform", "packages")
 BATCH_WARM_UP = 3
+PANEL = (4.2, 3.2)  # inches
+PLOT_AXES = {"megabytes": "MB on disk", "milliseconds": "milliseconds a text"}
 COLUMNS = (
     "model",
     "engine",
@@ -39,33 +45,34 @@ COLUMNS = (
     "times more",
 )
 
+Row = dict[str, Any]
+
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """A model to be timed: `predict` as in OpenModel; `megabytes` of its file; `vocab_size` and `positions`
-    bound its inputs; `quality` (metric, value) where an evaluation lies beside the file, else None."""
+    """A model to benchmark: `predict` as in InferenceModel; `megabytes` of its file; `vocab_size` and
+    `positions` bound its inputs; `quality` (metric, value) of an evaluation next to the file, or None."""
 
     name: str
-    predict: Callable
+    predict: Predict
     engine: str
     precision: str
     megabytes: float
     vocab_size: int
     positions: int
-    quality: tuple | None = None
+    quality: tuple[str, float] | None = None
 
 
-def benchmark(config, peers=()):
-    """Run a BenchmarkConfig: print the table, write benchmark.json, table.md and, where models have results,
-    quality.png. `peers` are Subjects from elsewhere, which come first. Returns the rows."""
-    models = named_models(config.models, (RANDOM,))
-    folders = [place for place in models.values() if not place.startswith(RANDOM)]
+def benchmark(config: BenchmarkConfig, peers: Sequence[Subject] = ()) -> list[Row]:
+    """Run a BenchmarkConfig: print the table, write benchmark.json, table.md and, for models with results,
+    quality.png. `peers` are external Subjects, listed first. Returns the rows."""
+    models = parse_named_models(config.models, (RANDOM,))
+    folders = [spec for spec in models.values() if not spec.startswith(RANDOM)]
     check_output_dir(config.output_dir, config.overwrite_output_dir, folders)
     lengths = parse_lengths(config.lengths)
     with contextlib.ExitStack() as stack:
-        ours = [open_subject(name, place, config, stack) for name, place in models.items()]
-        subjects = [*peers, *ours]
-        refuse_too_long(subjects, lengths)
+        subjects = [*peers, *(open_subject(name, spec, config, stack) for name, spec in models.items())]
+        check_lengths(subjects, lengths)
         facts = machine_facts(config)
         rows = measure(subjects, lengths, config)
     facts["load after"] = load_average()
@@ -82,8 +89,8 @@ def benchmark(config, peers=()):
     return rows
 
 
-def parse_lengths(text):
-    """`16,64` -> [16, 64]. Raises UserError for what is no positive number."""
+def parse_lengths(text: str) -> list[int]:
+    """`16,64` -> [16, 64]. Raises UserError unless all are positive integers."""
     try:
         lengths = [int(part) for part in text.split(",")]
     except ValueError:
@@ -93,14 +100,14 @@ def parse_lengths(text):
     return lengths
 
 
-def open_subject(name, place, config, stack):
-    """The Subject of a folder, or of random weights, whose file lives as long as `stack`."""
+def open_subject(name: str, spec: str, config: BenchmarkConfig, stack: contextlib.ExitStack) -> Subject:
+    """The Subject of a folder, or of random weights, whose file is deleted with `stack`."""
     threads = thread_count(config)
-    if place.startswith(RANDOM):
+    if spec.startswith(RANDOM):
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        model = random_model(place, folder, threads)
+        model = random_model(spec, folder, threads)
     else:
-        model = load_for_inference(place, config, threads, print)
+        model = load_for_inference(spec, config, threads, print)
     engine = "ONNX Runtime" if model.source.suffix == ".onnx" else "MindSpore"
     return Subject(
         name,
@@ -114,24 +121,20 @@ def open_subject(name, place, config, stack):
     )
 
 
-def quality_of(folder):
-    """(metric, value) of the evaluation that lies in a folder, its first metric; None without one."""
+def quality_of(folder: Path) -> tuple[str, float] | None:
+    """(metric, value) of the evaluation in a folder, its first metric; None without one."""
     for name in RESULT_FILES:
         if (folder / name).is_file():
             values = read_json(folder / name)
-            found = values.items() if isinstance(values, dict) else ()
-            return next(
-                (
-                    (key.removeprefix("eval_"), value)
-                    for key, value in found
-                    if key.startswith("eval_") and key != "eval_samples" and isinstance(value, (int, float))
-                ),
-                None,
-            )
+            for key, value in values.items() if isinstance(values, dict) else ():
+                is_metric = key.startswith("eval_") and key != "eval_samples"
+                if is_metric and isinstance(value, (int, float)):
+                    return key.removeprefix("eval_"), value
+            return None
     return None
 
 
-def refuse_too_long(subjects, lengths):
+def check_lengths(subjects: Sequence[Subject], lengths: Sequence[int]) -> None:
     """Raise UserError for a length beyond the positions of a model."""
     for subject in subjects:
         if max(lengths) > subject.positions:
@@ -140,15 +143,15 @@ def refuse_too_long(subjects, lengths):
             )
 
 
-def measure(subjects, lengths, config):
+def measure(subjects: Sequence[Subject], lengths: Sequence[int], config: BenchmarkConfig) -> list[Row]:
     """The rows of the table: each model at each length, ratios to the first model."""
-    rows = []
+    rows: list[Row] = []
     for length in lengths:
-        single = interleaved_milliseconds([call_of(s, 1, length) for s in subjects], config.repeats)
-        whole = interleaved_milliseconds(
+        single = interleaved_latencies_ms([call_of(s, 1, length) for s in subjects], config.repeats)
+        batch = interleaved_latencies_ms(
             [call_of(s, config.batch_size, length) for s in subjects], config.batches, BATCH_WARM_UP
         )
-        for place, subject in enumerate(subjects):
+        for index, subject in enumerate(subjects):
             rows.append(
                 {
                     "model": subject.name,
@@ -157,11 +160,11 @@ def measure(subjects, lengths, config):
                     "megabytes": subject.megabytes,
                     "of_the_first": subject.megabytes / subjects[0].megabytes,
                     "length": length,
-                    "p50_ms": float(np.median(single[place])),
-                    "p95_ms": float(np.percentile(single[place], 95)),
-                    "times_faster": float(np.median(single[0] / single[place])),
-                    "texts_per_second": 1000.0 * config.batch_size / float(np.median(whole[place])),
-                    "times_more": float(np.median(whole[0] / whole[place])),
+                    "p50_ms": float(np.median(single[index])),
+                    "p95_ms": float(np.percentile(single[index], 95)),
+                    "times_faster": float(np.median(single[0] / single[index])),
+                    "texts_per_second": 1000.0 * config.batch_size / float(np.median(batch[index])),
+                    "times_more": float(np.median(batch[0] / batch[index])),
                 }
             )
             if subject.quality:
@@ -169,33 +172,33 @@ def measure(subjects, lengths, config):
     return rows
 
 
-def call_of(subject, rows, length):
+def call_of(subject: Subject, rows: int, length: int) -> Callable[[], np.ndarray]:
     """A call of the model on `rows` texts of random tokens without padding."""
     ids = np.random.default_rng(0).integers(0, subject.vocab_size, (rows, length), dtype=np.int32)
     return partial(subject.predict, ids, np.zeros_like(ids), np.ones_like(ids))
 
 
-def machine_facts(config):
-    """{fact: value} of what the figures depend on."""
-    described = describe_machine()
+def machine_facts(config: BenchmarkConfig) -> Row:
+    """{fact: value} that the measurements depend on."""
+    machine = describe_machine()
     return {
         "threads": thread_count(config),
-        **{name: described[name] for name in FACTS},
+        **{name: machine[name] for name in MACHINE_FACTS},
         "load before": load_average(),
     }
 
 
-def thread_count(config):
-    """--threads, or one for each core this process may use."""
+def thread_count(config: BenchmarkConfig) -> int:
+    """--threads, or one per core available to this process."""
     return config.threads or len(os.sched_getaffinity(0))
 
 
-def load_average():
-    """Processes that wanted a core during the last minute; above the number of cores the figures suffer."""
+def load_average() -> float:
+    """Load average of the last minute; above the number of cores the measurements suffer."""
     return round(os.getloadavg()[0], 1)
 
 
-def render(rows):
+def render(rows: Sequence[Row]) -> str:
     """The rows as a Markdown table whose columns also line up in a terminal."""
     lines = [list(COLUMNS)]
     for row in rows:
@@ -214,11 +217,11 @@ def render(rows):
                 f"{row['times_more']:.2f}",
             ]
         )
-    return aligned(lines, words=3)
+    return aligned(lines, text_columns=3)
 
 
-def quality_points(subjects, rows, lengths):
-    """What plot_quality draws: models with a result, their latency at the middle length."""
+def quality_points(subjects: Sequence[Subject], rows: Sequence[Row], lengths: Sequence[int]) -> list[Row]:
+    """The points of `plot_quality`: models with a result and their latency at the middle length."""
     middle = sorted(lengths)[len(lengths) // 2]
     milliseconds = {row["model"]: row["p50_ms"] for row in rows if row["length"] == middle}
     return [
@@ -232,3 +235,30 @@ def quality_points(subjects, rows, lengths):
         for subject in subjects
         if subject.quality
     ]
+
+
+def plot_quality(points: Sequence[Row], path: Path) -> None:
+    """Plot quality against size and latency, one panel each, to a .png. Does nothing without points."""
+    if not points:
+        return
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(PANEL[0] * len(PLOT_AXES), PANEL[1]), layout="constrained")
+    panels = figure.subplots(1, len(PLOT_AXES), sharey=True)
+    for panel, (key, title) in zip(panels, PLOT_AXES.items(), strict=True):
+        panel.scatter([point[key] for point in points], [point["quality"] for point in points], color="black")
+        for point in points:
+            panel.annotate(
+                point["name"],
+                (point[key], point["quality"]),
+                xytext=(4, 4),
+                textcoords="offset points",
+                fontsize="small",
+            )
+        panel.set(xlabel=title)
+        panel.margins(x=0.3, y=0.2)
+        panel.set_xlim(left=0)
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel(points[0]["metric"])
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)

@@ -1,44 +1,55 @@
-"""Several models on the same records: quality, size and latency in one table, losses in one plot."""
+"""Comparison of several models on the same records: quality, size and latency, and a plot of the losses."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ...config.fields import to_dict
 from ...config.task.from_records import task_for
 from ...data import splits
 from ...files import write_json, write_text
-from ...infer.latency import milliseconds_a_sentence
+from ...infer.latency import median_latency_ms
 from ...infer.logits import collect_logits
 from ...metrics import best_of, share_of
 from ...output_dir import check_output_dir, fresh_output_dir
+from ...tasks import TaskSpec
 from ...train.loss_plot import LOG_FILE, plot_losses, read_log
 from ...weights.huggingface import weight_count
 from ..markdown import aligned
 from ..model.device import setup_device
-from ..model.inference import load_for_inference
-from ..model.named_models import named_models
+from ..model.inference import load_for_inference, parse_named_models
 from .evaluator import Evaluator
+
+if TYPE_CHECKING:
+    from ...data.dataloader import Batch
+    from ...data.dataset import TokenizedDataset
+    from ...tools.compare import CompareConfig
 
 WRITTEN = ("compare.json", "table.md", "losses.png")
 COLUMNS = ("model", "{metric}", "of the first", "parameters", "MB", "ms a sentence")
 
+Row = dict[str, Any]
 
-def compare(config):
+
+def compare(config: CompareConfig) -> list[Row]:
     """Measure every model of a CompareConfig, print the table and return its rows.
 
-    Writes compare.json, table.md and, where a model's training left a log, losses.png.
+    Writes compare.json, table.md and, for models with a training log, losses.png.
     """
-    task, folders = task_for(to_dict(config)), named_models(config.models)
+    task, folders = task_for(to_dict(config)), parse_named_models(config.models)
     inputs = (*folders.values(), config.eval_data_dir)
     check_output_dir(config.output_dir, config.overwrite_output_dir, inputs)
-    device = setup_device(config, lambda remark: None)
-    rows = [{"model": name, **measure(folder, task, config)} for name, folder in folders.items()]
+    device = setup_device(config, lambda text: None)
+    rows: list[Row] = [{"model": name, **measure(folder, task, config)} for name, folder in folders.items()]
     for row in rows:
         row["of_the_first"] = share_of(best_of(task, row), best_of(task, rows[0]))
     table = render(rows, task)
-    place = device.target if device.target == "CPU" else f"{device.target}, of ONNX files on CPU"
+    target = device.target if device.target == "CPU" else f"{device.target}, of ONNX files on CPU"
     print(
-        f"\n{table}\n\n{rows[0]['eval_samples']} rows; milliseconds on {place}, "
+        f"\n{table}\n\n{rows[0]['eval_samples']} rows; milliseconds on {target}, "
         f"one sentence at a time, median of {rows[0]['timed_sentences']}"
     )
     output_dir = fresh_output_dir(config.output_dir, config.overwrite_output_dir, inputs, WRITTEN)
@@ -51,14 +62,14 @@ def compare(config):
     return rows
 
 
-def measure(folder, task, config):
+def measure(folder: str, task: TaskSpec, config: CompareConfig) -> Row:
     """{eval_<metric>: value, ..., parameters, megabytes, milliseconds} of one model folder."""
     model = load_for_inference(folder, config, log=print, task=task)
     logits = partial(collect_logits, model.predict)
     evaluator = Evaluator(logits, model.config, task, config, model.tokenizer_dir)
-    table = next(iter(evaluator.loaders.values())).dataset
-    sentences = [batch[:3] for batch in sentence_batches(table, config)]
-    milliseconds = milliseconds_a_sentence(model.predict, sentences)
+    dataset = next(iter(evaluator.loaders.values())).dataset
+    sentences = [batch[:3] for batch in sentence_batches(dataset, config)]
+    milliseconds = median_latency_ms(model.predict, sentences)
     return {
         **evaluator.metrics(),
         "parameters": weight_count(model.config),
@@ -68,19 +79,19 @@ def measure(folder, task, config):
     }
 
 
-def sentence_batches(table, config):
-    """The first rows of a table, one a batch, padded to the length bucket of each."""
-    return splits.make_loader(table.head(config.timed_sentences), config, 1, shuffle=False).epoch(0)
+def sentence_batches(dataset: TokenizedDataset, config: CompareConfig) -> Iterable[Batch]:
+    """The first rows of a dataset as batches of one, each padded to its length bucket."""
+    return splits.make_loader(dataset.head(config.timed_sentences), config, 1, shuffle=False).epoch(0)
 
 
-def training_log(folder):
-    """The log of the run that made a model, in its folder or beside best/; empty where there is none."""
-    places = (Path(folder) / LOG_FILE, Path(folder).parent / LOG_FILE)
-    log = next((path for path in places if path.is_file()), None)
+def training_log(folder: str) -> Any:
+    """The log of the run that trained a model, in its folder or next to best/; empty without one."""
+    candidates = (Path(folder) / LOG_FILE, Path(folder).parent / LOG_FILE)
+    log = next((path for path in candidates if path.is_file()), None)
     return read_log(log) if log else []
 
 
-def render(rows, task):
+def render(rows: Sequence[Row], task: TaskSpec) -> str:
     """The rows as a Markdown table whose columns also line up in a terminal."""
     lines = [[column.format(metric=task.best_metric.replace("_", " ")) for column in COLUMNS]]
     for row in rows:

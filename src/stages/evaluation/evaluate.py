@@ -1,27 +1,35 @@
-"""Evaluation alone: a model folder over a task's evaluation records."""
+"""Standalone evaluation of a model folder on the evaluation records of a task."""
+
+from __future__ import annotations
 
 import json
 import sys
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from ...config.bert_config import BertConfig
 from ...config.fields import to_dict
 from ...config.task.from_records import task_for
 from ...files import write_json
 from ...infer.logits import collect_logits
 from ...output_dir import check_folder
 from ...train.throughput import ThroughputMeter
-from ..model.inference import load_for_inference
+from ..model.inference import Log, load_for_inference
 from . import submission
 from .evaluator import Evaluator
 
+if TYPE_CHECKING:
+    from ...config.evaluate_config import EvaluateConfig
 
-def evaluate(config, zoo_config=None, log=None):
+
+def evaluate(
+    config: EvaluateConfig, zoo_config: BertConfig | None = None, log: Log | None = None
+) -> dict[str, Any]:
     """Evaluate `config.model_dir`, print one JSON line, write eval_results.json and return the metrics.
 
-    With `write_predictions` GLUE's submission files too; what was written is said on standard error.
-    `zoo_config` describes a .ckpt; `log` is the log callback (default: none of them, the JSON line stands
-    alone).
+    With `write_predictions` also writes GLUE's submission files and lists them on stderr. `zoo_config`
+    describes a .ckpt; `log` is the log callback (default: no log).
     """
     log = log or (lambda text: None)
     check_folder(config.output_dir)

@@ -1,4 +1,6 @@
-"""ONNX files with random weights: as large and as fast as trained ones, for measurements without weights."""
+"""ONNX files with random weights, as large and as fast as trained ones, for benchmarks without weights."""
+
+from pathlib import Path
 
 import numpy as np
 
@@ -10,7 +12,7 @@ from ...infer.onnx.calibration import measure_ranges
 from ...infer.onnx.int8 import layers_of
 from ...infer.onnx.session import OnnxModel
 from ...weights.huggingface import expected_shapes
-from ..model.inference import FILES, OpenModel
+from ..model.inference import FILES, InferenceModel
 
 RANDOM = "random:"
 BASE = "bert-base"
@@ -18,7 +20,7 @@ PRECISIONS = {"fp32": None, "int8": Quantization()}
 LABELS = ("0", "1")
 
 
-def random_config(name):
+def random_config(name: str) -> BertConfig:
     """The BertConfig of a preset or of BERT-base, with two labels. Raises UserError for another name."""
     if name != BASE and name not in PRESETS:
         known = (BASE, *PRESETS)
@@ -26,21 +28,21 @@ def random_config(name):
     return BertConfig(labels=LABELS) if name == BASE else preset(name, labels=LABELS)
 
 
-def random_arrays(config):
-    """{Hugging Face name: float32 array}: normal weights around 0, around 1 where LayerNorm multiplies."""
-    draw = np.random.default_rng(0)
+def random_arrays(config: BertConfig) -> dict[str, np.ndarray]:
+    """{Hugging Face name: float32 array} of normal weights, with mean 1 for the LayerNorm scales."""
+    rng = np.random.default_rng(0)
     arrays = {}
     for name, shape in expected_shapes(config).items():
-        values = draw.standard_normal(shape, dtype=np.float32) * np.float32(config.initializer_range)
+        values = rng.standard_normal(shape, dtype=np.float32) * np.float32(config.initializer_range)
         arrays[name] = values + np.float32(name.endswith("LayerNorm.weight"))
     return arrays
 
 
-def random_model(place, folder, threads):
-    """The OpenModel of `random:PRESET` or `random:PRESET:int8`, its file written into `folder`."""
-    name, _, precision = place.removeprefix(RANDOM).partition(":")
+def random_model(spec: str, folder: Path, threads: int) -> InferenceModel:
+    """The InferenceModel of `random:PRESET` or `random:PRESET:int8`; its file is written to `folder`."""
+    name, _, precision = spec.removeprefix(RANDOM).partition(":")
     if precision and precision not in PRECISIONS:
-        raise UserError(f'"{place}": precision {precision} is not one of {", ".join(PRECISIONS)}')
+        raise UserError(f'"{spec}": precision {precision} is not one of {", ".join(PRECISIONS)}')
     config = random_config(name)
     arrays = random_arrays(config)
     quantization = PRECISIONS[precision or "fp32"]
@@ -49,4 +51,4 @@ def random_model(place, folder, threads):
         arrays.update(measure_ranges(config, arrays, [(ids, np.zeros_like(ids), np.ones_like(ids))]))
     file = folder / FILES["onnx"]
     file.write_bytes(bert_model(config, arrays, layers_of(quantization)).SerializeToString())
-    return OpenModel(OnnxModel(file, threads), config, file, precision or "fp32", any_shape=True)
+    return InferenceModel(OnnxModel(file, threads), config, file, precision or "fp32", any_shape=True)

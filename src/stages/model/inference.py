@@ -1,121 +1,147 @@
-"""A model folder of any kind as a function from token ids to logits: weights, model.onnx, or model.mindir.
+"""Opens a model folder of any kind for inference: weights, model.onnx or model.mindir.
 
-What a kind does not need is not imported: an ONNX file is served without MindSpore.
+MindSpore is imported only for the kinds that need it: an ONNX file is served without it.
 """
 
+from __future__ import annotations
+
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ...config.bert_config import BertConfig
 from ...data.dataloader import BucketDataLoader, SortedDataLoader, extend_buckets
 from ...errors import UserError
 from ...files import read_json
 from ...tasks import TaskSpec
-from ...train.throughput import forward_flops
+from ...train.throughput import ThroughputMeter, forward_flops
 from ...weights.huggingface import tokenizer_files
 from ...weights.reader import weight_bytes
 
-CONFIG_FILE, EXPORT = "config.json", "export"  # the key of config.json that says what was exported
+if TYPE_CHECKING:
+    from ...config.data_config import DeviceConfig
+    from ...data.dataset import TokenizedDataset
+    from .load import ModelFiles
+
+CONFIG_FILE, EXPORT = "config.json", "export"  # export: the key of config.json with format and precision
 FILES = {"onnx": "model.onnx", "mindir": "model.mindir"}
-# Settings that an exported file cannot follow: it has its own types, and ONNX Runtime computes on the CPU.
+# Settings that an exported file does not support: its types are fixed, and ONNX Runtime runs on the CPU.
 OTHER_TYPES = {"dtype": ("float16",), "compute_type": ("float16",)}
 NOT_FLOAT32 = {**OTHER_TYPES, "matmul_precision": ("bf16",)}
-UNSUPPORTED = {"mindir": OTHER_TYPES, "onnx": {**NOT_FLOAT32, "device_target": ("GPU", "Ascend")}}
+UNSUPPORTED: dict[str, dict[str, tuple[str, ...]]] = {
+    "mindir": OTHER_TYPES,
+    "onnx": {**NOT_FLOAT32, "device_target": ("GPU", "Ascend")},
+}
 BUCKETS = (16, 32, 64, 128, 256)
+
+Log = Callable[[str], object]
+Predict = Callable[..., np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
-class OpenModel:
-    """A model ready to answer.
+class InferenceModel:
+    """A model ready for inference.
 
     `predict` takes input_ids, token_type_ids, attention_mask [B, S] and returns logits [B, C], or [B, S, C]
-    of each token; `source` is its file, computed in `precision`; `any_shape` is False where each new shape
-    of a batch first has to be compiled.
+    per token; `source` is its file, computed in `precision`; without `any_shape` each new batch shape
+    is compiled first.
     """
 
-    predict: Callable
+    predict: Predict
     config: BertConfig
     source: Path
     precision: str
     any_shape: bool
-    lengths: set = dataclasses.field(default_factory=set)  # those of the graphs that were compiled
+    lengths: set[int] = dataclasses.field(default_factory=set)  # of the compiled graphs
 
     @property
-    def tokenizer_dir(self):
-        """The model's folder where it holds tokenizer files, else None."""
+    def tokenizer_dir(self) -> Path | None:
+        """The model's folder if it contains tokenizer files, else None."""
         folder = self.source.parent
         return folder if tokenizer_files(folder) else None
 
     @property
-    def megabytes(self):
-        """Millions of bytes that the weights take on disk."""
+    def megabytes(self) -> float:
+        """Size of the weights on disk in millions of bytes."""
         return weight_bytes(self.source) / 1e6
 
-    def batches(self, table, batch_size):
-        """One pass over a table in the shapes that suit the model, for `collect_logits`."""
+    def loader(self, dataset: TokenizedDataset, batch_size: int) -> SortedDataLoader | BucketDataLoader:
+        """A data loader in shapes that suit the model, for one pass of `collect_logits`."""
         if self.any_shape:
-            return SortedDataLoader(table, batch_size)
+            return SortedDataLoader(dataset, batch_size)
         longest = self.config.max_position_embeddings
         grid = [*(length for length in BUCKETS if length < longest), longest]
-        lengths = extend_buckets(self.lengths, table.lengths, grid)
+        lengths = extend_buckets(self.lengths, dataset.lengths, grid)
         self.lengths.update(lengths)
-        # One text alone is common, and is not worth a whole batch.
-        return BucketDataLoader(table, 1 if table.rows == 1 else batch_size, lengths, shuffle=False, seed=0)
+        # Single texts are common and not worth a whole batch.
+        return BucketDataLoader(
+            dataset, 1 if dataset.rows == 1 else batch_size, lengths, shuffle=False, seed=0
+        )
 
 
 def load_for_inference(
-    model_dir, settings, threads=0, log=lambda remark: None, task=None, zoo_config=None, meter=None
-):
+    model_dir: str | Path,
+    settings: DeviceConfig,
+    threads: int = 0,
+    log: Log = lambda text: None,
+    task: TaskSpec | None = None,
+    zoo_config: BertConfig | None = None,
+    meter: ThroughputMeter | None = None,
+) -> InferenceModel:
     """Open a model folder.
 
-    Parameters: `settings` a DeviceConfig for what MindSpore computes; `threads` of ONNX Runtime, 0: as many
-    as there are cores; `log` is the log callback; `task` is the TaskSpec whose labels the logits follow
-    (None: the model's own); `zoo_config` describes a .ckpt without config.json; `meter` is a
-    ThroughputMeter. Raises UserError for a folder that holds no classifier, or none of the task, and for
-    settings that an exported file cannot follow.
+    Parameters: `settings` a DeviceConfig for MindSpore; `threads` of ONNX Runtime, 0: one per core; `log` the
+    log callback; `task` the TaskSpec that determines the order of the logits (None: the model's own labels);
+    `zoo_config` describes a .ckpt without config.json; `meter` counts FLOPs and compilations. Raises
+    UserError for a folder without a classifier, or without one for the task, and for settings that an
+    exported file does not support.
     """
     folder = Path(model_dir)
     for kind, name in FILES.items():
-        if (folder / name).is_file() or exported_as(folder).get("format") == kind:
+        if (folder / name).is_file() or export_info(folder).get("format") == kind:
             config = BertConfig.from_json(folder / CONFIG_FILE)
             check_supported(settings, UNSUPPORTED[kind], folder / name)
-            model = OPENERS[kind](folder / name, config, settings, threads)
-            return _counted(_for_task(model, task, log) if task else model, meter)
-    return _counted(_weights(folder, settings, log, task, zoo_config, meter), meter)
+            model = EXPORT_LOADERS[kind](folder / name, config, settings, threads)
+            return _count_flops(_reorder_for_task(model, task, log) if task else model, meter)
+    return _count_flops(_load_weights(folder, settings, log, task, zoo_config, meter), meter)
 
 
-def _counted(model, meter):
+def _count_flops(model: InferenceModel, meter: ThroughputMeter | None) -> InferenceModel:
     if meter is None:
         return model
-    operations = partial(forward_flops, model.config)
-    return dataclasses.replace(model, predict=meter.counted(model.predict, operations))
+    flops = partial(forward_flops, model.config)
+    return dataclasses.replace(model, predict=meter.counted(model.predict, flops))
 
 
-def answers_by_token(model_dir):
-    """Whether a model folder says that it answers for each token; nothing else of it is looked at."""
-    place = Path(model_dir)
-    file = (place if place.is_dir() else place.parent) / CONFIG_FILE
+def is_token_classifier(model_dir: str | Path) -> bool:
+    """Whether the config of a model folder describes a token classifier; nothing else is read."""
+    path = Path(model_dir)
+    file = (path if path.is_dir() else path.parent) / CONFIG_FILE
     return file.is_file() and BertConfig.from_json(file).by_token
 
 
-def exported_as(folder):
-    """{format, precision} of a folder that `export` wrote, {} of any other."""
+def export_info(folder: Path) -> dict[str, str]:
+    """{format, precision} of a folder written by `export`, {} of any other."""
     file = folder / CONFIG_FILE
     values = read_json(file) if file.is_file() else {}
-    found = values.get(EXPORT) if isinstance(values, dict) else None
-    return found if isinstance(found, dict) else {}
+    info = values.get(EXPORT) if isinstance(values, dict) else None
+    return info if isinstance(info, dict) else {}
 
 
-def check_supported(settings, beyond, place):
-    """Raise UserError where a DeviceConfig has one of the values in `beyond` {name: values}."""
-    for name, values in beyond.items():
+def check_supported(
+    settings: DeviceConfig, unsupported: Mapping[str, Iterable[str]], model: Path | str
+) -> None:
+    """Raise UserError where a DeviceConfig has one of the `unsupported` {name: values}."""
+    for name, values in unsupported.items():
         if getattr(settings, name) in values:
-            raise UserError(f"--{name} {getattr(settings, name)} is not for {place}: leave it out")
+            raise UserError(f"--{name} {getattr(settings, name)} is not supported for {model}: omit it")
 
 
-def _onnx(file, config, settings, threads):
+def _load_onnx(file: Path, config: BertConfig, settings: DeviceConfig, threads: int) -> InferenceModel:
     from ...infer.onnx.session import OnnxModel
 
     model = OnnxModel(file, threads)
@@ -123,43 +149,52 @@ def _onnx(file, config, settings, threads):
         raise UserError(
             f"{file} has {model.outputs} outputs, its config.json {config.num_labels}; export the model again"
         )
-    precision = exported_as(file.parent).get("precision", "unknown")
-    return OpenModel(model, config, file, precision, any_shape=True)
+    precision = export_info(file.parent).get("precision", "unknown")
+    return InferenceModel(model, config, file, precision, any_shape=True)
 
 
-def _mindir(file, config, settings, threads):
+def _load_mindir(file: Path, config: BertConfig, settings: DeviceConfig, threads: int) -> InferenceModel:
     from ...infer.mindir import MindirModel
     from .device import setup_device
 
-    setup_device(settings, lambda remark: None)
-    return OpenModel(MindirModel(file), config, file, settings.matmul_precision, any_shape=True)
+    setup_device(settings, lambda text: None)
+    return InferenceModel(MindirModel(file), config, file, settings.matmul_precision, any_shape=True)
 
 
-OPENERS = {"onnx": _onnx, "mindir": _mindir}
+EXPORT_LOADERS = {"onnx": _load_onnx, "mindir": _load_mindir}
 
 
-def _for_task(model, task, log):
+def _reorder_for_task(model: InferenceModel, task: TaskSpec, log: Log) -> InferenceModel:
     """An exported model with its logits in the order of the task's labels."""
     from .load import match_labels
 
     order = match_labels(model.config, task, model.source, log)
     if order is None:
         raise UserError(
-            f"{model.source} is not of {task.name}: it answers {', '.join(model.config.labels) or 'a score'}"
+            f"{model.source} is not a model of {task.name}: it predicts "
+            f"{', '.join(model.config.labels) or 'a score'}"
         )
-    return dataclasses.replace(model, predict=lambda *columns: model.predict(*columns)[..., list(order)])
+    indices = list(order)
+    return dataclasses.replace(model, predict=lambda *columns: model.predict(*columns)[..., indices])
 
 
-def _weights(folder, settings, log, task, zoo_config, meter):
+def _load_weights(
+    folder: Path,
+    settings: DeviceConfig,
+    log: Log,
+    task: TaskSpec | None,
+    zoo_config: BertConfig | None,
+    meter: ThroughputMeter | None,
+) -> InferenceModel:
     from ...infer.predictor import predictor
     from ...train.matmul_precision import matmul_rate
-    from . import load
     from .device import setup_device
+    from .load import load_classifier, read_model
 
-    # A stage that describes a .ckpt by its config asks for the student that it has made.
-    files = load.read_model(folder, log, zoo_config, "student" if zoo_config else None)
+    # A stage that describes a .ckpt by its config evaluates the student of that file.
+    files = read_model(folder, log, zoo_config, "student" if zoo_config else None)
     device = setup_device(settings, log)
-    network, config = load.classifier_from(files, task or task_of(files), device, log)
+    network, config = load_classifier(files, task or task_of(files), device, log)
     bits = {"float32": settings.matmul_precision, "float16": "fp16"}[config.compute_type]
     precision = f"integers simulated in {bits}" if config.quantization else bits
     if meter is None:
@@ -167,10 +202,10 @@ def _weights(folder, settings, log, task, zoo_config, meter):
     else:
         predict = predictor(network, partial(meter.compiled, name="evaluation"))
         meter.rate = partial(matmul_rate, device.compute_type)
-    return OpenModel(predict, config, files.source, precision, any_shape=False)
+    return InferenceModel(predict, config, files.source, precision, any_shape=False)
 
 
-def task_of(files):
+def task_of(files: ModelFiles) -> TaskSpec:
     """The task that a model's own labels describe. Raises UserError for a model without a head."""
     if not files.config.num_labels:
         raise UserError(f"{files.source} has no head; fine-tune it on a task first with run_finetune.py")
@@ -182,3 +217,22 @@ def task_of(files):
         labels=config.labels,
         label_separator=config.label_separator,
     )
+
+
+def parse_named_models(text: str, prefixes: tuple[str, ...] = ()) -> dict[str, str]:
+    """`big=DIR,small=DIR` -> {name: DIR} in that order; `prefixes` mark values that are not folders.
+
+    Raises UserError for any other text, and for a repeated name.
+    """
+    models: dict[str, str] = {}
+    for entry in filter(None, text.split(",")):
+        name, _, value = entry.partition("=")
+        if not (name and value and (value.startswith(prefixes) or Path(value).is_dir())):
+            alternatives = "".join(f" or name={prefix}PRESET" for prefix in prefixes)
+            raise UserError(f'--models: "{entry}" is not name=FOLDER with an existing folder{alternatives}')
+        if name in models:
+            raise UserError(f"--models: the name {name} is used twice; give each model its own name")
+        models[name] = value
+    if not models:
+        raise UserError("--models is empty; give name=FOLDER")
+    return models

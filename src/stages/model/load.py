@@ -1,7 +1,11 @@
-"""Model folders -> networks: weights under strict names, labels by name."""
+"""Loads model folders into networks: strict weight names, labels matched by name."""
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from ...config.bert_config import BertConfig
 from ...config.quantization import is_range
@@ -9,69 +13,82 @@ from ...config.student_config import RATES, with_rates
 from ...errors import UserError, join_names
 from ...model.bert import BertClassifier, BertEncoder
 from ...model.state_dict import load_strict
+from ...tasks import TaskSpec
 from ...weights.huggingface import drop_projection, drop_unused_pooler, infer_labels, tokenizer_files
 from ...weights.reader import read_weights
+from .device import DeviceSetup
 from .quantization import align_ranges, check_ranges, layers_for
 
 HEAD = "classifier."
-SHOWN = 6  # names join_names in a remark; the rest are counted
+SHOWN = 6  # names per log line; the rest are counted
+
+Log = Callable[[str], object]
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelFiles:
-    """A model on disk: its config, weights {Hugging Face name: array}, folder and what was set aside."""
+    """A model on disk: its config, weights {Hugging Face name: array} and weight file."""
 
     config: BertConfig
-    arrays: dict
+    arrays: dict[str, np.ndarray]
     source: Path
 
     @property
-    def tokenizer_dir(self):
-        """The folder beside the weights when it holds tokenizer files, else None."""
+    def tokenizer_dir(self) -> Path | None:
+        """The folder of the weights if it contains tokenizer files, else None."""
         folder = Path(self.source).parent
         return folder if tokenizer_files(folder) else None
 
 
-def read_model(path, log, zoo_config=None, part=None):
+def read_model(
+    path: str | Path, log: Log, zoo_config: BertConfig | None = None, part: str | None = None
+) -> ModelFiles:
     """Read a model folder or weight file; `zoo_config` describes a .ckpt without config.json.
 
-    `part` is "student" or "teacher", for a .ckpt that holds both.
+    `part` is "student" or "teacher", for a .ckpt that contains both.
     """
     weights = read_weights(path, part, strict=False)
-    if weights.config_file is None and zoo_config is None:
+    config = BertConfig.from_json(weights.config_file) if weights.config_file else zoo_config
+    if config is None:
         raise UserError(
-            f"{weights.source} has no config.json beside it; run python -m src.tools.convert with "
+            f"{weights.source} has no config.json next to it; run python -m src.tools.convert with "
             "--config_file first"
         )
-    config = BertConfig.from_json(weights.config_file) if weights.config_file else zoo_config
     config, note = infer_labels(config, weights.arrays)
     if note:
         log(f"{weights.source}: {note}")
-    arrays, left_out = drop_unused_pooler(config, weights.arrays)
-    _say_set_aside([*weights.set_aside, *left_out], weights.source, log)
+    arrays, dropped = drop_unused_pooler(config, weights.arrays)
+    _log_ignored([*weights.ignored_names, *dropped], weights.source, log)
     return ModelFiles(config, arrays, weights.source)
 
 
-def _say_set_aside(names, source, log):
+def _log_ignored(names: list[str], source: Path, log: Log) -> None:
     if names:
-        log(f"{source}: set aside {join_names(sorted(names), SHOWN)}")
+        log(f"{source}: ignored {join_names(sorted(names), SHOWN)}")
 
 
-def classifier_from(files, task, device, log, fresh_head=False, **changes):
+def load_classifier(
+    files: ModelFiles,
+    task: TaskSpec,
+    device: DeviceSetup,
+    log: Log,
+    fresh_head: bool = False,
+    **changes: Any,
+) -> tuple[BertClassifier, BertConfig]:
     """A BertClassifier with the weights of `files`, its outputs in the order of the task's labels.
 
-    The head's rows are matched with the labels by name. Where the head is absent or another task's, it is
-    new if `fresh_head`, which is said aloud. With `quantization` among the `changes` of the config, ranges
-    of inputs that the files do not have begin at zero, which is not set yet; else those of a quantized model
-    have to be there. Returns (network, config). Raises UserError when a weight has no partner or the head
-    does not fit.
+    The rows of the head are matched with the labels by name. A head that is missing or belongs to another
+    task is initialized randomly if `fresh_head`, which is logged. With `quantization` in `changes` (of the
+    config), input ranges missing from the files start at zero, meaning unset; otherwise a quantized model
+    must have them. Returns (network, config). Raises UserError when weights do not match or the head does not
+    fit.
     """
     config = files.config.for_task(task).replace(
         dtype=device.dtype, compute_type=device.compute_type, **changes
     )
     order = label_order(files, task, log)
-    arrays, left_out = drop_unused_pooler(config, drop_projection(files.arrays))
-    _say_set_aside(left_out, files.source, log)
+    arrays, dropped = drop_unused_pooler(config, drop_projection(files.arrays))
+    _log_ignored(dropped, files.source, log)
     if not config.by_token:
         _check_pooler(arrays, files.source)
     if order is None and not fresh_head:
@@ -81,7 +98,7 @@ def classifier_from(files, task, device, log, fresh_head=False, **changes):
         )
     if order is None:
         arrays = {name: array for name, array in arrays.items() if not name.startswith(HEAD)}
-        log(f"{files.source}: the head is new{_old_head(files, task)}")
+        log(f"{files.source}: the head is newly initialized{_previous_head(files, task)}")
     else:
         head = [name for name in arrays if name.startswith(HEAD) and not is_range(name)]
         arrays.update({name: arrays[name][list(order)] for name in head})
@@ -94,40 +111,40 @@ def classifier_from(files, task, device, log, fresh_head=False, **changes):
     return network, config
 
 
-def _check_pooler(arrays, source):
-    # Without an encoder the names are wrong altogether, which strict loading explains.
+def _check_pooler(arrays: Mapping[str, np.ndarray], source: Path) -> None:
+    # Without an encoder the names are wrong altogether, which strict loading reports.
     parts = {name.split(".")[1] for name in arrays if name.startswith("bert.")}
     if "encoder" in parts and "pooler" not in parts:
         raise UserError(
-            f"{source} has no pooler, from which a whole text is answered: it is a model of single tokens "
-            "(tags, masked words); give one with bert.pooler.dense.weight"
+            f"{source} has no pooler, which sequence classification requires: it is a model of single tokens "
+            "(token classification, masked LM); give one with bert.pooler.dense.weight"
         )
 
 
-def _old_head(files, task):
+def _previous_head(files: ModelFiles, task: TaskSpec) -> str:
     if f"{HEAD}weight" not in files.arrays:
         return ""
-    wanted = ", ".join(task.labels) or "a score"
-    return f", for {wanted}; the one it had was for {_outputs(files.config)}"
+    labels = ", ".join(task.labels) or "a score"
+    return f", for {labels}; the previous one was for {_outputs(files.config)}"
 
 
-def _outputs(config):
+def _outputs(config: BertConfig) -> str:
     if config.output_mode == "regression":
         return "a score"
     return ", ".join(config.labels) or f"{config.num_labels} outputs"
 
 
-def without_head(files, log):
-    """`files` without their classifier, where they have one, so that a network gets a new one; said aloud."""
+def drop_head(files: ModelFiles, log: Log) -> ModelFiles:
+    """`files` without their classifier, so that a network gets a new one; logged."""
     if f"{HEAD}weight" not in files.arrays:
         return files
-    log(f"{files.source}: its head, for {_outputs(files.config)}, is left out (--new_head)")
+    log(f"{files.source}: its head, for {_outputs(files.config)}, is dropped (--new_head)")
     arrays = {name: array for name, array in files.arrays.items() if not name.startswith(HEAD)}
     return dataclasses.replace(files, arrays=arrays)
 
 
-def body_from(files, device, log):
-    """(BertEncoder with the weights of `files`, its config); a head is left out, and that is said aloud."""
+def load_encoder(files: ModelFiles, device: DeviceSetup, log: Log) -> tuple[BertEncoder, BertConfig]:
+    """(BertEncoder with the weights of `files`, its config); a head is ignored, which is logged."""
     config = files.config.replace(
         labels=(), output_mode="classification", dtype=device.dtype, compute_type=device.compute_type
     )
@@ -142,30 +159,30 @@ def body_from(files, device, log):
     return network, config
 
 
-def dropout_rates(model_config, values):
-    """The dropout rates of a model on disk, changed by the flags that give one."""
+def dropout_rates(model_config: BertConfig, values: Any) -> dict[str, float]:
+    """The dropout rates of a model on disk, overridden by the flags that are set."""
     config = with_rates(model_config, values)
     return {name: getattr(config, name) for name in RATES}
 
 
-def label_order(files, task, log):
-    """For each label of the task the model's output of that name; None where the model has no such head.
+def label_order(files: ModelFiles, task: TaskSpec, log: Log) -> tuple[int, ...] | None:
+    """For each label of the task the index of the model's output of that name; None without a fitting head.
 
-    LABEL_0, LABEL_1 ... mean the task's labels by position, which is said aloud.
+    LABEL_0, LABEL_1 ... are matched with the task's labels by position, which is logged.
     """
     return match_labels(files.config, task, files.source, log) if f"{HEAD}weight" in files.arrays else None
 
 
-def match_labels(config, task, source, log):
-    """`label_order` of a head that the BertConfig of the file `source` describes."""
+def match_labels(config: BertConfig, task: TaskSpec, source: Path, log: Log) -> tuple[int, ...] | None:
+    """`label_order` for a head described by the BertConfig of the file `source`."""
     labels, outputs = config.labels, max(len(task.labels), 1)
     if config.output_mode != task.output_mode:
         return None
     if tuple(labels) == tuple(task.labels):
         return tuple(range(outputs))
     if len(labels) == outputs and all(str(name).upper() == f"LABEL_{i}" for i, name in enumerate(labels)):
-        named = ", ".join(f"{name} = {label}" for name, label in zip(labels, task.labels, strict=True))
-        log(f"{source}: labels by position: {named}")
+        pairs = ", ".join(f"{name} = {label}" for name, label in zip(labels, task.labels, strict=True))
+        log(f"{source}: labels by position: {pairs}")
         return tuple(range(outputs))
     if sorted(labels) != sorted(task.labels):
         return None

@@ -1,4 +1,6 @@
-"""A model folder -> BERT with its head of masked language modelling, where it has one."""
+"""Loads a model folder into a BERT with a masked language modeling head."""
+
+from pathlib import Path
 
 import numpy as np
 
@@ -7,6 +9,7 @@ from ...errors import UserError
 from ...model.masked_lm import BertMaskedLM
 from ...model.state_dict import load_strict
 from ...weights.reader import MASKED_LM_HEAD, read_weights
+from .device import DeviceSetup
 from .load import ModelFiles
 
 WORDS = "bert.embeddings.word_embeddings.weight"
@@ -14,21 +17,21 @@ DECODER, BIAS = f"{MASKED_LM_HEAD}decoder.", f"{MASKED_LM_HEAD}bias"
 POOLER = "bert.pooler."
 
 
-def read_masked_lm(path):
-    """The ModelFiles of a folder; the head, where there is one, under the names of transformers.
+def read_masked_lm(path: str | Path) -> ModelFiles:
+    """The ModelFiles of a folder, including an MLM head under transformers' names if there is one.
 
-    Raises UserError without a config.json, or when the output matrix is not that of the word embeddings.
+    Raises UserError without a config.json, or when the decoder is not tied to the word embeddings.
     """
     weights = read_weights(path, keep=(MASKED_LM_HEAD,))
     if weights.config_file is None:
-        raise UserError(f"{weights.source} has no config.json beside it; give a Hugging Face folder")
+        raise UserError(f"{weights.source} has no config.json next to it; give a Hugging Face folder")
     arrays = dict(weights.arrays)
-    # Which copies of the tied weights a file holds depends on what wrote it.
+    # Which copies of the tied weights a file contains depends on the program that wrote it.
     decoder = arrays.pop(f"{DECODER}weight", None)
-    if decoder is not None and not np.array_equal(decoder, arrays.get(WORDS)):
+    if decoder is not None and (WORDS not in arrays or not np.array_equal(decoder, arrays[WORDS])):
         raise UserError(
-            f"{weights.source}: {DECODER}weight is not that of the word embeddings; give a model whose "
-            "output matrix is tied to them, as BERT's is"
+            f"{weights.source}: {DECODER}weight differs from the word embeddings; give a model with tied "
+            "embeddings, such as BERT"
         )
     bias = arrays.pop(f"{DECODER}bias", None)
     if bias is not None:
@@ -36,16 +39,13 @@ def read_masked_lm(path):
     return ModelFiles(BertConfig.from_json(weights.config_file), arrays, weights.source)
 
 
-def has_head(files):
-    """Whether the model of `read_masked_lm` can predict words."""
+def has_mlm_head(files: ModelFiles) -> bool:
+    """Whether a model from `read_masked_lm` can predict words."""
     return any(name.startswith(MASKED_LM_HEAD) for name in files.arrays)
 
 
-def masked_lm_from(files, device):
-    """A BertMaskedLM with the weights of `files`, ready to predict.
-
-    Its pooler, which nothing reads, may be absent from them.
-    """
+def load_masked_lm(files: ModelFiles, device: DeviceSetup) -> BertMaskedLM:
+    """A BertMaskedLM with the weights of `files`, in evaluation mode; the unused pooler may be missing."""
     config = files.config.replace(
         labels=(), output_mode="classification", dtype=device.dtype, compute_type=device.compute_type
     )

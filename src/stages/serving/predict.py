@@ -1,9 +1,14 @@
-"""Texts in, labels and probabilities out: a model folder as a Python object, and the lines of the command."""
+"""Text classification and regression: the Python class Classifier and the command `predict`."""
+
+from __future__ import annotations
 
 import dataclasses
 import itertools
 import json
 import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,141 +16,150 @@ from ...data.text.lines import read_pairs
 from ...data.text.tabular import HALF_CHARACTER
 from ...data.tokenization.features import encode_texts
 from ...errors import UserError
-from ...infer.postprocess import ANSWERS
-from ...tasks import for_mode
-from ..model.inference import answers_by_token
+from ...infer.postprocess import OUTPUTS, Output
+from ..model.inference import is_token_classifier
 from .tag import tag
-from .text_model import TextModel, as_list
+from .text_model import TextModel, check_list
 
-LINES = 8192  # read, answered and printed at a time
+if TYPE_CHECKING:
+    from ...tools.predict import PredictConfig
+
+CHUNK = 8192  # lines read, predicted and printed at a time
+
+Pair = tuple[str, str | None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Answers:
-    """`values` [rows, C] float32: probabilities of the labels, or scores (C = 1); `truncated` texts cut."""
+class Predictions:
+    """`values` [rows, C] float32: probabilities of the labels, or scores (C = 1); `truncated` texts."""
 
     values: np.ndarray
     truncated: int
 
 
 class Classifier(TextModel):
-    """Answers with a model folder; takes and raises what TextModel does. Words are tagged by tag.Tagger."""
+    """Classifies texts with a model folder; parameters and errors as of TextModel. See Tagger for tokens."""
 
-    def __init__(self, model_dir, *arguments, **settings):
+    def __init__(self, model_dir: str | Path, *arguments: Any, **settings: Any) -> None:
         super().__init__(model_dir, *arguments, **settings)
-        self.form = for_mode(ANSWERS, self.config.output_mode, "answer to a whole text")(self.config)
+        if self.config.by_token:
+            raise UserError(f"{model_dir} is a token classification model; use Tagger")
+        self.output: Output = OUTPUTS[self.config.output_mode](self.config)
 
-    def __call__(self, texts):
-        """One answer for each text, in order.
+    def __call__(self, texts: Sequence[str | Sequence[str]]) -> list[Any]:
+        """One prediction per text, in order.
 
         `texts` are strings, or pairs (text_a, text_b). Returns (label, probability) for each; for a
-        multi-label model {label: probability}, for a regression model the score alone.
+        multi-label model {label: probability}, for a regression model the score.
         """
-        return [self.form.plain(row) for row in self.answer(texts).values]
+        return [self.output.to_python(row) for row in self.predict(texts).values]
 
-    def answer(self, texts):
-        """The Answers to a list of texts as in a call."""
-        pairs = [(text, None) if isinstance(text, str) else tuple(text) for text in as_list(texts)]
+    def predict(self, texts: Sequence[str | Sequence[str | None]]) -> Predictions:
+        """The Predictions for a list of texts as in `__call__`."""
+        pairs = [(text, None) if isinstance(text, str) else tuple(text) for text in check_list(texts)]
         if not pairs:
-            return Answers(np.zeros((0, self.config.num_labels), np.float32), 0)
-        _, counts, logits = self.ask(encode_texts, pairs)
-        return Answers(self.form.values(logits), counts.truncated)
+            return Predictions(np.zeros((0, self.config.num_labels), np.float32), 0)
+        _, counts, logits = self.forward(encode_texts, pairs)
+        return Predictions(self.output.values(logits), counts.truncated)
+
+    answer = predict  # former name
 
 
-def predict(config):
-    """Answer the texts that a PredictConfig names, one line on standard output for each, in their order.
+def predict(config: PredictConfig) -> None:
+    """Print one prediction per line for the texts of a PredictConfig, in their order.
 
-    An empty text has an empty answer, so that line n still answers line n. How many were empty, and how many
-    were cut, is said on standard error; after more texts than a batch, how fast it went too. A model that
-    classifies tokens answers as in `tag`.
+    An empty text gives an empty line, so that line n of the output belongs to text n. The numbers of empty
+    and truncated texts go to stderr, and the throughput if there are more texts than a batch. A token
+    classification model is handled by `tag`.
     """
-    if answers_by_token(config.model_dir):
+    if is_token_classifier(config.model_dir):
         return tag(config, sentences_of(config))
     if config.input_format != "text":
         raise UserError(
-            f"--input_format {config.input_format} is for a model that tags words; "
-            f"{config.model_dir} answers for whole texts"
+            f"--input_format {config.input_format} requires a token classification model; "
+            f"{config.model_dir} classifies whole texts"
         )
     pairs = texts_of(config)
-    classify = Classifier(
+    classifier = Classifier(
         config.model_dir, config.max_seq_length, config.batch_size, threads=config.threads, settings=config
     )
-    word = {"tsv": as_tsv, "json": as_json}[config.format]
+    format_line = {"tsv": as_tsv, "json": as_json}[config.format]
     rows = empty = truncated = 0
-    while chunk := list(itertools.islice(pairs, LINES)):
-        real = [pair for pair in chunk if pair]
-        found = classify.answer(real)
-        values = iter(found.values)
+    while chunk := list(itertools.islice(pairs, CHUNK)):
+        texts = [pair for pair in chunk if pair]
+        predictions = classifier.predict(texts)
+        values = iter(predictions.values)
         for pair in chunk:
-            print(word(pair, next(values) if pair else None, classify.form))
+            print(format_line(pair, next(values) if pair else None, classifier.output))
         sys.stdout.flush()
-        rows, empty, truncated = rows + len(real), empty + len(chunk) - len(real), truncated + found.truncated
+        rows, empty = rows + len(texts), empty + len(chunk) - len(texts)
+        truncated += predictions.truncated
     if truncated:
-        _note(f"texts cut to {classify.max_seq_length} tokens: {truncated} of {rows}")
+        _note(f"texts truncated to {classifier.max_seq_length} tokens: {truncated} of {rows}")
     if empty:
-        _note(f"empty texts, whose answers are empty: {empty}")
+        _note(f"empty texts, printed as empty lines: {empty}")
     if rows > config.batch_size:
-        for line in classify.meter.lines():
+        for line in classifier.meter.lines():
             _note(line)
 
 
-def sentences_of(config):
-    """What `tag` takes: the sentences, whole lines all of them, or the lines of a CoNLL file."""
+def sentences_of(config: PredictConfig) -> Iterable[Any]:
+    """The input of `tag`: one sentence per line, or the lines of a CoNLL file as bytes."""
     if config.text_b:
-        raise UserError("--text_b: a model that tags words takes single sentences; leave it out")
+        raise UserError("--text_b: token classification takes single sentences; omit it")
     if config.input_format == "text":
         return ("\t".join(filter(None, pair)) if pair else None for pair in texts_of(config))
     if config.text:
-        raise UserError("--input_format conll is the form of a file; leave --text out and give --input")
-    return _lines_of(config)
+        raise UserError("--input_format conll applies to files; give --input instead of --text")
+    return _open_input(config)
 
 
-def texts_of(config):
-    """Iterate over the pairs, or None for an empty text, of the command line, a file or standard input."""
+def texts_of(config: PredictConfig) -> Iterator[Pair | None]:
+    """The pairs of the command line, a file or standard input; None for an empty text."""
     if config.text_b and len(config.text_b) != len(config.text):
         raise UserError(
             f"--text_b has {len(config.text_b)} texts, --text {len(config.text)}; a pair needs one of each"
         )
     if config.text and config.input:
-        raise UserError("--text and --input are two sources of texts; give one")
+        raise UserError("--text and --input are mutually exclusive; give one")
     for number, text in enumerate((*config.text, *config.text_b), 1):
-        if HALF_CHARACTER.search(text):  # what Python makes of bytes that are no characters
+        if HALF_CHARACTER.search(text):  # how Python decodes invalid UTF-8 on the command line
             raise UserError(f"text {number} of the command line is not UTF-8; give it with --input")
     if config.text:
         seconds = config.text_b or [None] * len(config.text)
         pairs = zip(config.text, seconds, strict=True)
         return (pair if "".join(filter(None, pair)).strip() else None for pair in pairs)
-    return read_pairs(_lines_of(config), config.input or "standard input")
+    return read_pairs(_open_input(config), config.input or "standard input")
 
 
-def _lines_of(config):
+def _open_input(config: PredictConfig) -> Iterable[bytes]:
     """The lines of --input, or of standard input, as bytes."""
     if config.input and config.input != "-":
         try:
-            return _closing(open(config.input, "rb"))
+            return _lines_of(open(config.input, "rb"))
         except OSError as error:
             raise UserError(f"--input {config.input} cannot be read: {error.strerror}") from None
     if sys.stdin.isatty():
-        _note("reading texts from standard input, one a line; Ctrl+D ends")
+        _note("reading texts from standard input, one per line; Ctrl+D ends")
     return sys.stdin.buffer
 
 
-def _closing(file):
+def _lines_of(file: IO[bytes]) -> Iterator[bytes]:
     with file:
         yield from file
 
 
-def as_tsv(pair, values, form):
-    """The answer to a pair as tab-separated cells; nothing for an empty text."""
-    return "" if values is None else "\t".join(form.cells(values))
+def as_tsv(pair: Pair | None, values: np.ndarray | None, output: Output) -> str:
+    """The prediction for a pair as tab-separated cells; an empty line for an empty text."""
+    return "" if values is None else "\t".join(output.to_cells(values))
 
 
-def as_json(pair, values, form):
-    """One JSON object of texts and answer; the answer is null for an empty text."""
+def as_json(pair: Pair | None, values: np.ndarray | None, output: Output) -> str:
+    """One JSON object with the texts and the prediction, which is null for an empty text."""
     first, second = pair or ("", None)
     texts = {"text": first} if second is None else {"text": first, "text_b": second}
-    return json.dumps({**texts, **form.fields(values)}, ensure_ascii=False)
+    return json.dumps({**texts, **output.to_fields(values)}, ensure_ascii=False)
 
 
-def _note(text):
+def _note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

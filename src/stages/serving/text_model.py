@@ -1,4 +1,12 @@
-"""A model folder opened to be asked about texts, whatever its answers are."""
+"""A model folder with its tokenizer: texts in, logits out. Base class of Classifier and Tagger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 from ...config.data_config import DeviceConfig
 from ...data.splits import model_tokenizer
@@ -7,18 +15,30 @@ from ...infer.logits import collect_logits
 from ...train.throughput import ThroughputMeter
 from ..model.inference import load_for_inference
 
+if TYPE_CHECKING:
+    from ...data.dataset import TokenizedDataset
+    from ...data.tokenization.features import EncodingCounts
+
+Text = TypeVar("Text")
+
 
 class TextModel:
-    """A folder best/ or last/ of a run, a Hugging Face BERT with a head, or an export, with its tokenizer.
+    """A best/ or last/ folder of a run, a Hugging Face BERT with a head, or an export, with its tokenizer.
 
-    An exported ONNX file is run by ONNX Runtime with `threads` threads (0: one a core), all else by MindSpore
-    on `device_target`, or as `settings`, a DeviceConfig, say. `max_seq_length` cuts longer texts (0: the
-    model's positions). Raises UserError for a folder that is none of these.
+    An exported ONNX file runs in ONNX Runtime with `threads` threads (0: one per core), everything else in
+    MindSpore on `device_target`, or as configured by `settings`, a DeviceConfig. Texts are truncated to
+    `max_seq_length` (0: the model's positions). Raises UserError for any other folder.
     """
 
     def __init__(
-        self, model_dir, max_seq_length=0, batch_size=32, device_target="auto", threads=0, settings=None
-    ):
+        self,
+        model_dir: str | Path,
+        max_seq_length: int = 0,
+        batch_size: int = 32,
+        device_target: str = "auto",
+        threads: int = 0,
+        settings: DeviceConfig | None = None,
+    ) -> None:
         settings = settings or DeviceConfig(device_target=device_target)
         self.meter = ThroughputMeter()
         self.model = load_for_inference(model_dir, settings, threads, meter=self.meter)
@@ -31,17 +51,19 @@ class TextModel:
         self.max_seq_length = max_seq_length or positions
         self.tokenizer = model_tokenizer(self.model)
 
-    def ask(self, encode, texts, *more):
-        """(TokenizedDataset, EncodingCounts, logits) of `encode(texts, tokenizer, *more, length)`."""
+    def forward(
+        self, encode: Callable[..., Any], texts: Sequence[Any], *more: object
+    ) -> tuple[TokenizedDataset, EncodingCounts, np.ndarray]:
+        """(TokenizedDataset, EncodingCounts, logits) of `encode(texts, tokenizer, *more, max_seq_length)`."""
         with self.meter.working():
-            table, counts = encode(texts, self.tokenizer, *more, self.max_seq_length)
-            logits = collect_logits(self.model.predict, self.model.batches(table, self.batch_size))
-        self.meter.add(table.rows, table.lengths.sum())
-        return table, counts, logits
+            dataset, counts = encode(texts, self.tokenizer, *more, self.max_seq_length)
+            logits = collect_logits(self.model.predict, self.model.loader(dataset, self.batch_size))
+        self.meter.add(dataset.rows, dataset.lengths.sum())
+        return dataset, counts, logits
 
 
-def as_list(texts):
-    """The same texts. Raises UserError for one text alone, which is a sequence too: of its letters."""
+def check_list(texts: Sequence[Text]) -> Sequence[Text]:
+    """`texts`. Raises UserError for a single string, which is a sequence too."""
     if isinstance(texts, str):
-        raise UserError(f'give a list of texts, ["{texts[:40]}"], not one text alone')
+        raise UserError(f'give a list of texts, ["{texts[:40]}"], not a single text')
     return texts

@@ -58,9 +58,9 @@ def _network(run: Run) -> tuple[BertClassifier, BertConfig, Path | None]:
         refuse_quantized(files)
         check_architecture(config, files.config, files.source)
         if config.new_head:
-            files = load.without_head(files, log)
+            files = load.drop_head(files, log)
         rates = load.dropout_rates(files.config, config)
-        network, bert_config = load.classifier_from(files, task, run.device, log, True, **rates)
+        network, bert_config = load.load_classifier(files, task, run.device, log, True, **rates)
         return network, bert_config, files.tokenizer_dir
     tokenizer_dir = _records_tokenizer(config.vocab_dir or config.train_data_dir)
     bert_config = fresh_student(

@@ -80,7 +80,7 @@ def _student(run: Run, files: load.ModelFiles) -> tuple[BertClassifier, BertConf
     if config.cls_dropout_prob >= 0:
         changes["classifier_dropout"] = config.cls_dropout_prob
     # A new head makes sense only where it is trained.
-    network, bert_config = load.classifier_from(
+    network, bert_config = load.load_classifier(
         files, run.task, run.device, log, config.epoch_num > 0, **changes, quantization=config.quantization
     )
     log(f"{weight_count(bert_config):,} parameters, {_described(config.quantization)}")
@@ -98,7 +98,7 @@ def _described(quantization: Quantization | None) -> str:
 
 
 def _teacher(run: Run, files: load.ModelFiles) -> Teacher:
-    network, bert_config = load.classifier_from(files, run.task, run.device, run.logger.info)
+    network, bert_config = load.load_classifier(files, run.task, run.device, run.logger.info)
     run.logger.info(f"teacher from {files.source}, {weight_count(bert_config):,} parameters")
     return Teacher(freeze(network), bert_config, files.source)
 

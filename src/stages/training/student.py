@@ -42,7 +42,7 @@ def read_student(
     files = load.read_model(path, log, zoo_config, "student")
     refuse_quantized(files)
     check_architecture(config, files.config, files.source)
-    return load.without_head(files, log) if config.new_head else files
+    return load.drop_head(files, log) if config.new_head else files
 
 
 def fresh_config(config: StudentConfig, teacher: BertConfig) -> BertConfig:
@@ -63,7 +63,7 @@ def build(
     if files:
         log(f"student from {files.source}")
         rates = load.dropout_rates(files.config, config)
-        return load.classifier_from(files, task, run.device, log, True, **rates)
+        return load.load_classifier(files, task, run.device, log, True, **rates)
     student_config = student_config.for_task(task).replace(
         dtype=run.device.dtype, compute_type=run.device.compute_type
     )

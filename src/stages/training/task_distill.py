@@ -71,7 +71,7 @@ class Distillation:
         # Each phase compiles graphs of its own: the epochs of one alone have to pay for them.
         epochs = max(config.td_phase1_epoch_size, config.td_phase2_epoch_size)
         self.loaders = splits.train_loaders(run, _record_folders(config), models, epochs)
-        teacher, teacher_config = load.classifier_from(teacher_files, task, run.device, log)
+        teacher, teacher_config = load.load_classifier(teacher_files, task, run.device, log)
         self.student, self.student_config = student.build(run, student_files, student_config, teacher_files)
         self.match = None
         if config.td_phase1_epoch_size > 0 and not config.load_td1_ckpt_path:

@@ -84,7 +84,9 @@ def test_a_file_of_other_inputs_or_outputs(tmp_path, name):
     for value in (*model.graph.input, *model.graph.output):
         value.name = "other" if value.name == name else value.name
     file.write_bytes(model.SerializeToString())
-    with pytest.raises(UserError, match=r"takes .*other.*, not input_ids, .* \(int64\) and logits"):
+    with pytest.raises(
+        UserError, match=r"has inputs .*other.* instead of input_ids, .* \(int64\) and logits"
+    ):
         OnnxModel(file)
 
 

@@ -10,7 +10,7 @@ from src.infer.onnx import session as onnx_session
 from src.infer.onnx.bert import bert_model
 from src.infer.onnx.calibration import measure_ranges
 from src.infer.onnx.int8 import layers_of
-from src.infer.onnx.session import OnnxModel, count_products
+from src.infer.onnx.session import OnnxModel, count_matmuls
 from tests import tiny
 from tests.infer.integer_bert import IntegerBert
 
@@ -58,7 +58,7 @@ def test_logits_are_those_of_the_integer_reference(tmp_path, quantization, range
 def test_every_dense_layer_multiplies_integers(tmp_path, name, ranges):
     file = write(tmp_path, SCHEMES[name], ranges)[2]
     # What is left are the two products inside the attention of each layer.
-    assert count_products(file) == (DENSE, 2 * tiny.TINY.num_hidden_layers)
+    assert count_matmuls(file) == (DENSE, 2 * tiny.TINY.num_hidden_layers)
 
 
 @pytest.mark.parametrize("name", ["8 bits", "per channel"])
@@ -99,7 +99,7 @@ def test_a_range_beyond_which_inputs_lie(tmp_path, ranges):
 def test_a_layer_without_a_range(ranges, value):
     arrays = {**tiny.random_arrays(tiny.TINY), **ranges}
     arrays["bert.pooler.dense.input_threshold"] = value
-    with pytest.raises(UserError, match="bert.pooler.dense has no range.*--calibration_data"):
+    with pytest.raises(UserError, match="bert.pooler.dense has no input range.*--calibration_data"):
         bert_model(tiny.TINY, arrays, layers_of(Quantization()))
 
 

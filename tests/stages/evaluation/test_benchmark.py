@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from src.errors import UserError
-from src.infer.latency import interleaved_milliseconds
+from src.infer.latency import interleaved_latencies_ms
 from src.stages.evaluation import random_model
 from src.stages.evaluation.benchmark import quality_of
 from src.tools.benchmark import main
@@ -79,7 +79,7 @@ def test_results_of_another_kind(tmp_path, content):
 
 def test_calls_take_turns():
     order = []
-    times = interleaved_milliseconds([lambda: order.append("a"), lambda: order.append("b")], 3, warm_up=2)
+    times = interleaved_latencies_ms([lambda: order.append("a"), lambda: order.append("b")], 3, warm_up=2)
     assert order == [*"aabb", *"ababab"]
     assert times.shape == (2, 3) and (times >= 0).all()
 
@@ -101,7 +101,7 @@ def test_random_weights_have_the_size_of_trained_ones(small):
 WRONG = {
     "no name": ({"models": "here"}, "is not name=FOLDER"),
     "no folder": ({"models": "a=none"}, '"a=none" is not name=FOLDER'),
-    "one name twice": ({"models": "a=random:4L-312,a=random:4L-312"}, "a name of its own"),
+    "one name twice": ({"models": "a=random:4L-312,a=random:4L-312"}, "its own name"),
     "no preset": ({"models": "a=random:4L-313"}, 'did you mean "4L-312"'),
     "no precision": ({"models": "a=random:4L-312:int4"}, "precision int4 is not one of"),
     "no number": ({"lengths": "8,x"}, "comma list of numbers"),

@@ -8,7 +8,7 @@ from src.errors import UserError
 from src.metrics import share_of
 from src.output_dir import fresh_output_dir
 from src.stages.evaluation.compare import render
-from src.stages.model.named_models import named_models
+from src.stages.model.inference import parse_named_models
 from src.tasks import find_task
 from src.tools.compare import main
 from tests import tiny
@@ -47,12 +47,12 @@ def test_nothing_is_kept_of_a_first_model_at_zero_or_below(first):
 @pytest.mark.parametrize("text", ["teacher", "teacher=", "=/", "teacher=/nowhere/at/all", "", ","])
 def test_a_model_needs_a_name_and_a_folder(text):
     with pytest.raises(UserError, match="name=FOLDER"):
-        named_models(text)
+        parse_named_models(text)
 
 
 def test_a_name_is_that_of_one_model():
-    with pytest.raises(UserError, match="a is there twice; give each model a name of its own"):
-        named_models("a=/,a=/tmp")
+    with pytest.raises(UserError, match="the name a is used twice; give each model its own name"):
+        parse_named_models("a=/,a=/tmp")
 
 
 def test_what_is_compared_is_never_deleted(tmp_path, vocabulary, sst2):

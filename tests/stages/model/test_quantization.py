@@ -54,7 +54,7 @@ def quiet(text):
 def quantized(folder, device=None, **bits):
     """(network, config) of a model folder, to be quantized."""
     files = load.read_model(folder, quiet)
-    return load.classifier_from(files, TASK, device or plain(), quiet, quantization=Quantization(**bits))
+    return load.load_classifier(files, TASK, device or plain(), quiet, quantization=Quantization(**bits))
 
 
 def rows(count=12):
@@ -126,19 +126,19 @@ def test_there_and_back(ready):
     network, folder = ready
     files = load.read_model(folder, quiet)
     assert files.config.quantization == Quantization()
-    again, _ = load.classifier_from(files, TASK, plain(), quiet)
+    again, _ = load.load_classifier(files, TASK, plain(), quiet)
     expected = logits_of(network)
     np.testing.assert_array_equal(logits_of(again), expected)
     assert set(files.arrays) >= RANGES and all(files.arrays[name] > 0 for name in RANGES)
     # Rounding is no small matter here: the model in float says something else.
-    in_float = load.classifier_from(files, TASK, plain(), quiet, quantization=None)[0]
+    in_float = load.load_classifier(files, TASK, plain(), quiet, quantization=None)[0]
     assert np.abs(logits_of(in_float) - expected).max() > 1e-3
 
 
 def test_kernels_give_the_same(ready, library):
     network, folder = ready
     device = DeviceSetup("CPU", "float32", "float32", **kernel_parts(library))
-    with_kernels, _ = load.classifier_from(load.read_model(folder, quiet), TASK, device, quiet)
+    with_kernels, _ = load.load_classifier(load.read_model(folder, quiet), TASK, device, quiet)
     # A number that sums differ in by 1e-7 can round to the neighbouring step.
     np.testing.assert_allclose(logits_of(with_kernels), logits_of(network), atol=2e-2)
 
@@ -147,7 +147,7 @@ def test_calibration_finds_the_largest_inputs(ready):
     """The query's input is the embeddings' output: its range is their largest magnitude over all rows."""
     network, folder = ready
     files = load.read_model(folder, quiet)
-    body = load.classifier_from(files, TASK, plain(), quiet)[0].bert
+    body = load.load_classifier(files, TASK, plain(), quiet)[0].bert
     largest = 0.0
     for batch in rows().epoch(0):
         columns = (batch.input_ids, batch.token_type_ids, batch.attention_mask)
@@ -183,7 +183,7 @@ def test_transformers_with_rounded_weights_and_inputs(ready, tmp_path, vocabular
                 module.register_forward_pre_hook(round_input(arrays[f"{name}.input_threshold"]))
         names = ("input_ids", "token_type_ids", "attention_mask")
         expected = theirs(**dict(zip(names, map(torch.from_numpy, tiny.token_batch()), strict=True)))
-    network, _ = load.classifier_from(load.read_model(folder, quiet), TASK, plain(), quiet)
+    network, _ = load.load_classifier(load.read_model(folder, quiet), TASK, plain(), quiet)
     np.testing.assert_allclose(logits_of(network), expected.logits.numpy(), atol=1e-3)
 
 
@@ -199,7 +199,7 @@ def test_ranges_that_stay_and_ranges_that_go(ready):
     network, _ = quantized(ready[1], weight_bits=2)
     assert all(weight_arrays(network)[name] > 0 for name in RANGES)
     files = load.read_model(ready[1], quiet)
-    in_float, config = load.classifier_from(files, TASK, plain(), quiet, quantization=None)
+    in_float, config = load.load_classifier(files, TASK, plain(), quiet, quantization=None)
     assert not RANGES & set(weight_arrays(in_float)) and config.quantization is None
 
 
@@ -207,7 +207,7 @@ def test_labels_in_another_order_leave_the_range_alone(ready, tmp_path, vocabula
     arrays = load_file(str(ready[1] / "model.safetensors"))
     config = CONFIG.replace(quantization=Quantization(), labels=("1", "0"))
     folder = tiny.write_model(tmp_path / "model", vocabulary, config, arrays)
-    network, _ = load.classifier_from(load.read_model(folder, quiet), TASK, plain(), quiet)
+    network, _ = load.load_classifier(load.read_model(folder, quiet), TASK, plain(), quiet)
     found = weight_arrays(network)
     np.testing.assert_array_equal(found["classifier.bias"], arrays["classifier.bias"][::-1])
     np.testing.assert_array_equal(found["classifier.input_threshold"], arrays["classifier.input_threshold"])
@@ -215,7 +215,7 @@ def test_labels_in_another_order_leave_the_range_alone(ready, tmp_path, vocabula
 
 def test_a_body_without_head(ready):
     """As the teacher of general distillation."""
-    body, config = load.body_from(load.read_model(ready[1], quiet), plain(), quiet)
+    body, config = load.load_encoder(load.read_model(ready[1], quiet), plain(), quiet)
     assert isinstance(body, BertEncoder) and config.quantization
     assert len(quantized_products(body)) == len(DENSE) + 1
 
@@ -223,7 +223,7 @@ def test_a_body_without_head(ready):
 def test_what_conversion_does_with_ranges(ready, tmp_path, capsys):
     folder = ready[1]
     convert(["--input", str(folder), "--output_dir", str(tmp_path / "hf"), "--to", "hf"])
-    assert "the bits and 8 ranges of inputs are left out" in capsys.readouterr().out
+    assert "the bit widths and 8 input ranges are dropped" in capsys.readouterr().out
     written = load_file(str(tmp_path / "hf" / "model.safetensors"))
     assert not RANGES & set(written)
     assert BertConfig.from_json(tmp_path / "hf" / "config.json").quantization is None
@@ -244,7 +244,7 @@ def test_ranges_that_are_not_set(model, tmp_path, vocabulary):
     write_directory(tmp_path / "model", weight_arrays(network), config, vocabulary)
     files = load.read_model(tmp_path / "model", quiet)
     with pytest.raises(UserError, match="8 ranges are not set .bert.* by run_q8bert_train.py --epoch_num 0"):
-        load.classifier_from(files, TASK, plain(), quiet)
+        load.load_classifier(files, TASK, plain(), quiet)
 
 
 def test_ranges_that_are_missing(ready, tmp_path, vocabulary):
@@ -253,7 +253,7 @@ def test_ranges_that_are_missing(ready, tmp_path, vocabulary):
     config = CONFIG.replace(quantization=Quantization())
     folder = tiny.write_model(tmp_path / "model", vocabulary, config, arrays)
     with pytest.raises(UserError, match="1 weights are missing .bert.pooler.dense.input_threshold."):
-        load.classifier_from(load.read_model(folder, quiet), TASK, plain(), quiet)
+        load.load_classifier(load.read_model(folder, quiet), TASK, plain(), quiet)
 
 
 def test_a_quantized_model_is_no_start_in_float(ready):

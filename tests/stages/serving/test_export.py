@@ -13,7 +13,7 @@ from src.errors import UserError
 from src.infer.onnx.session import OnnxModel
 from src.output_dir import MARKER
 from src.stages.model import device as kernels
-from src.stages.serving import verify as export_check
+from src.stages.serving import verify
 from src.stages.serving.verify import Comparison
 from src.tools.compare import main as compare
 from src.tools.evaluate import main as evaluate
@@ -73,7 +73,7 @@ def test_a_quantized_model(tmp_path, vocabulary, capsys):
     folder = quantized(tmp_path / "model", vocabulary)
     assert run(folder, tmp_path / "int8", "--precision=int8")["quantization"]["activation_bits"] == 8
     assert "quantization" not in run(folder, tmp_path / "fp32")
-    assert "fp32 leaves the quantization out" in capsys.readouterr().out
+    assert "fp32 drops the quantization" in capsys.readouterr().out
     batch = tiny.token_batch(rows=8)
     int8, fp32 = (OnnxModel(tmp_path / name / "model.onnx")(*batch) for name in ("int8", "fp32"))
     assert 1e-3 < np.abs(int8 - fp32).max()
@@ -96,7 +96,7 @@ def test_an_export_is_evaluated_and_compared_like_its_model(tmp_path, vocabulary
         == rows[1]["parameters"]
         == sum(array.size for array in tiny.random_arrays(tiny.TINY).values())
     )
-    with pytest.raises(UserError, match="is not of MNLI: it answers 1, 0"):
+    with pytest.raises(UserError, match="is not a model of MNLI: it predicts 1, 0"):
         evaluate([f"--model_dir={tmp_path / 'out'}", "--task_name=MNLI", f"--eval_data_dir={sst2}"])
 
 
@@ -134,20 +134,20 @@ def test_of_scores_no_prediction_is_said_to_differ_or_not():
 
 
 def test_a_file_that_does_not_agree_is_not_kept(tmp_path, model, monkeypatch):
-    monkeypatch.setattr(export_check, "LARGEST", -1.0)
-    with pytest.raises(UserError, match="does not compute what the model does"):
+    monkeypatch.setattr(verify, "MAX_DIFFERENCE", -1.0)
+    with pytest.raises(UserError, match="does not agree with the model"):
         run(model, tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 
 REFUSED = {
-    "int8 without ranges": (["--precision=int8"], "give --calibration_data"),
-    "int8 as mindir": (["--precision=int8", "--format=mindir"], "needs --format onnx"),
-    "calibration in float": (["--calibration_data=x"], "for --precision int8"),
+    "int8 without ranges": (["--precision=int8"], "measure them on records with --calibration_data"),
+    "int8 as mindir": (["--precision=int8", "--format=mindir"], "requires --format onnx"),
+    "calibration in float": (["--calibration_data=x"], "require --precision int8"),
     "calibration records absent": (["--precision=int8", "--calibration_data=none"], "none does not exist"),
     "evaluation records absent": (["--eval_data_dir=none"], "none does not exist"),
-    "half precision": (["--compute_type=float16"], "--compute_type float16 is not for export"),
-    "rounded products": (["--matmul_precision=bf16"], "--matmul_precision bf16 is not for export"),
+    "half precision": (["--compute_type=float16"], "--compute_type float16 is not supported for export"),
+    "rounded products": (["--matmul_precision=bf16"], "--matmul_precision bf16 is not supported for export"),
     "misspelt format": (["--format=onxx"], 'did you mean "onnx"'),
 }
 
@@ -182,7 +182,7 @@ def test_a_file_is_compared_with_the_model_in_float32(tmp_path, model, monkeypat
 
 def test_a_quantized_model_has_its_own_ranges(tmp_path, vocabulary):
     folder = quantized(tmp_path / "model", vocabulary)
-    with pytest.raises(UserError, match="leave out --calibration_data"):
+    with pytest.raises(UserError, match="omit --calibration_data"):
         run(folder, tmp_path / "out", "--precision=int8", f"--calibration_data={tmp_path}")
     unset = quantized(tmp_path / "unset", vocabulary, scale=0.0)
     with pytest.raises(UserError, match="has no range of its input"):
@@ -208,7 +208,7 @@ def test_folders_that_cannot_be_exported(tmp_path, vocabulary):
             run(folder, tmp_path / "out")
         assert not (tmp_path / "out").exists()
     run(tiny.write_model(tmp_path / "good", vocabulary), tmp_path / "exported")
-    with pytest.raises(UserError, match="is an exported folder"):
+    with pytest.raises(UserError, match="is already an export"):
         run(tmp_path / "exported", tmp_path / "out")
     with pytest.raises(UserError, match="contains .*, which this run reads"):
         run(relative, tmp_path)

@@ -81,7 +81,7 @@ def test_a_score(tmp_path, vocabulary, capsys):
     capsys.readouterr()
     main(["--model_dir", str(tmp_path / "onnx"), "--text", "baba", " "])
     lines = capsys.readouterr()
-    assert lines.out == f"{score:.6f}\n\n" and "empty texts, whose answers are empty: 1" in lines.err
+    assert lines.out == f"{score:.6f}\n\n" and "empty texts, printed as empty lines: 1" in lines.err
     main(["--model_dir", str(tmp_path / "onnx"), "--text", "baba", "--format", "json"])
     assert json.loads(capsys.readouterr().out) == {"text": "baba", "score": pytest.approx(score, abs=1e-5)}
 
@@ -113,7 +113,7 @@ def test_a_file(onnx, tmp_path, capsys):
     assert [answer["text"] for answer in answers] == ["baba", "", LONG, "kiki"]
     assert answers[0]["text_b"] == "dede" and "text_b" not in answers[3]
     assert answers[1]["label"] is None and answers[1]["probabilities"] is None
-    assert "texts cut to 32 tokens: 1 of 3" in lines.err and "answers are empty: 1" in lines.err
+    assert "texts truncated to 32 tokens: 1 of 3" in lines.err and "printed as empty lines: 1" in lines.err
 
 
 def test_standard_input(onnx, monkeypatch, capsys):
@@ -130,7 +130,7 @@ def test_chunks_make_no_difference(onnx, tmp_path, monkeypatch, capsys):
     flags = ["--model_dir", str(onnx), "--input", str(tmp_path / "texts")]
     main(flags)
     whole = capsys.readouterr().out
-    monkeypatch.setattr("src.stages.serving.predict.LINES", 3)
+    monkeypatch.setattr("src.stages.serving.predict.CHUNK", 3)
     main(flags)
     assert capsys.readouterr().out == whole and len(whole.splitlines()) == 11
 
@@ -169,13 +169,13 @@ def test_an_onnx_file_is_served_without_mindspore(onnx):
 @pytest.mark.parametrize("kind", ["onnx", "mindir"])
 def test_an_exported_file_has_its_own_types(folders, kind):
     for flag in ("--dtype", "--compute_type"):
-        with pytest.raises(UserError, match=f"{flag} float16 is not for .*model.{kind}: leave it out"):
+        with pytest.raises(UserError, match=f"{flag} float16 is not supported for .*model.{kind}: omit it"):
             main(["--model_dir", str(folders / kind), "--text", "a", flag, "float16"])
 
 
 def test_onnx_runtime_is_on_the_cpu(onnx):
     for flags in (["--device_target", "GPU"], ["--matmul_precision", "bf16"]):
-        with pytest.raises(UserError, match=f"{' '.join(flags)} is not for .*model.onnx: leave it out"):
+        with pytest.raises(UserError, match=f"{' '.join(flags)} is not supported for .*model.onnx: omit it"):
             main(["--model_dir", str(onnx), "--text", "a", *flags])
 
 
@@ -195,7 +195,7 @@ def test_wrong_sources(onnx, tmp_path):
         (["--input", tmp_path / "three"], "three, line 2: 3 columns"),
         (["--input", tmp_path / "latin"], "latin, line 2: byte 2 is not UTF-8"),
         (["--input", tmp_path / "none"], "none cannot be read: No such file"),
-        (["--text", "a", "--input", "x"], "two sources of texts"),
+        (["--text", "a", "--input", "x"], "are mutually exclusive"),
         (["--text", "a", "b", "--text_b", "c"], "--text_b has 1 texts, --text 2"),
         (["--text", "a", os.fsdecode(b"d\xe9d\xe9")], "text 2 of the command line is not UTF-8"),
         (["--text", "a", "--max_seq_length", "64"], "more than the 32 positions"),
@@ -208,7 +208,11 @@ def test_wrong_sources(onnx, tmp_path):
 
 def test_folders_that_lack_something(folders, tmp_path, vocabulary):
     headless = tiny.write_model(tmp_path / "headless", vocabulary, tiny.TINY.replace(labels=()))
-    cases = [(tmp_path / "none", "does not exist"), (tmp_path, "holds no weights"), (headless, "has no head")]
+    cases = [
+        (tmp_path / "none", "does not exist"),
+        (tmp_path, "contains no weights"),
+        (headless, "has no head"),
+    ]
     for kind, name in (
         ("onnx", "model.onnx"),
         ("mindir", "model.mindir"),

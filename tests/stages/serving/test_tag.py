@@ -108,28 +108,28 @@ def test_json_has_entities_with_their_places(folder, tags, tmp_path, capsys):
 def test_words_that_do_not_fit(folder, capsys):
     found = predicted(capsys, folder, text="ann " * 40)
     assert found.out.splitlines()[30:40] == ["ann\tO"] * 10
-    assert found.err == "words beyond 32 tokens, whose tag is O: 10\n"
+    assert found.err == "words beyond 32 tokens, tagged O: 10\n"
 
 
 def test_what_is_refused(folder, tmp_path, vocabulary):
     for values, complaint in (
         ({"text": "a", "text_b": "b"}, "takes single sentences"),
-        ({"text": "a", "input_format": "conll"}, "is the form of a file"),
+        ({"text": "a", "input_format": "conll"}, "applies to files"),
     ):
         with pytest.raises(UserError, match=complaint):
             main(tiny.flags(model_dir=folder, **values))
     (tmp_path / "latin").write_bytes(b"baba\nd\xe9\n")
     with pytest.raises(UserError, match="latin, line 2: not UTF-8 .byte 2.$"):  # and no word of --on_bad_row
         main(tiny.flags(model_dir=folder, input_format="conll", input=tmp_path / "latin"))
-    with pytest.raises(UserError, match="has no answer to a whole text here"):
+    with pytest.raises(UserError, match="is a token classification model; use Tagger"):
         Classifier(folder)
     config = {**tiny.TINY.to_json_dict(), EXPORT: {"format": "onnx"}}
     model = bert_model(tiny.TINY, tiny.random_arrays(tiny.TINY)).SerializeToString()
     other = tmp_path / "other"
     write_folder(other, lambda place: (place / "model.onnx").write_bytes(model), config, vocabulary)
-    with pytest.raises(UserError, match="answers for whole texts; tags are those"):
+    with pytest.raises(UserError, match="classifies whole texts, not tokens; use Classifier"):
         Tagger(other)
-    with pytest.raises(UserError, match="--input_format conll is for a model that tags words"):
+    with pytest.raises(UserError, match="--input_format conll requires a token classification model"):
         main(tiny.flags(model_dir=other, input_format="conll", text="a"))
 
 

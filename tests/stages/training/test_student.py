@@ -128,7 +128,7 @@ def test_a_general_student_and_its_projection(tmp_path, teacher, general, sst2, 
     theirs = read_weights(general).arrays
     tiny.assert_same_weights(body_of(student), body_of(theirs))
     assert "the hidden projection of the general student is loaded" in log
-    assert "the head is new" in log and f"student from {general}" in log
+    assert "the head is newly initialized" in log and f"student from {general}" in log
     projection = networks[0].hidden_projection
     np.testing.assert_array_equal(projection.weight.asnumpy(), theirs["hidden_projection.weight"])
     np.testing.assert_array_equal(projection.bias.asnumpy(), theirs["hidden_projection.bias"])

@@ -1,4 +1,4 @@
-"""A model of another task as the start: its encoder goes on, the head is new, and that is said.
+"""A model of another task as the start: its encoder is kept, the head is newly initialized, which is logged.
 
 `--train_steps 0` writes the model as it begins, so nothing has to be compiled.
 """
@@ -65,7 +65,9 @@ def test_distillation_from_a_student_of_another_task(tmp_path, vocabulary, sst2,
     values = {"load_teacher_ckpt_path": teacher, "load_gd_ckpt_path": mnli_student}
     task_distill(flags_of("SST-2", sst2, out, **values))
     assert_begins_as(out / "last", mnli_student, ("0", "1"))
-    said = "the head is new, for 0, 1; the one it had was for contradiction, entailment, neutral"
+    said = (
+        "the head is newly initialized, for 0, 1; the previous one was for contradiction, entailment, neutral"
+    )
     assert said in (out / "log.txt").read_text()
 
 
@@ -76,7 +78,10 @@ def test_a_score_after_classes(tmp_path, vocabulary, mnli_student):
     values = {"load_teacher_ckpt_path": teacher, "load_gd_ckpt_path": mnli_student}
     task_distill(flags_of("STS-B", records, out, **values))
     assert_begins_as(out / "last", mnli_student, ())
-    assert "the head is new, for a score; the one it had was for contra" in (out / "log.txt").read_text()
+    assert (
+        "the head is newly initialized, for a score; the previous one was for contra"
+        in (out / "log.txt").read_text()
+    )
 
 
 @pytest.mark.parametrize("values", [{}, {"new_head": "true"}])
@@ -87,7 +92,7 @@ def test_a_head_with_the_same_names_goes_on_unless_a_new_one_is_asked_for(tmp_pa
     assert_begins_as(out / "last", model, ("0", "1"))
     same = (read_weights(out / "last").arrays[HEAD] == read_weights(model).arrays[HEAD]).all()
     log = (out / "log.txt").read_text()
-    assert same == (not values) and ("its head, for 0, 1, is left out (--new_head)" in log) == bool(values)
+    assert same == (not values) and ("its head, for 0, 1, is dropped (--new_head)" in log) == bool(values)
 
 
 def test_fine_tuning_goes_on_from_another_task(tmp_path, sst2, mnli_student):
@@ -110,7 +115,9 @@ def test_the_encoder_is_loaded_strictly(tmp_path, vocabulary, sst2, mnli_student
 
 def test_a_model_of_tokens_has_no_pooler_to_go_on_with(tmp_path, vocabulary, sst2):
     tags = teacher_of(tmp_path / "tags", vocabulary, ("O", "B-X", "I-X"), "token_classification")
-    with pytest.raises(UserError, match="tags/model.safetensors has no pooler, from which a whole text is"):
+    with pytest.raises(
+        UserError, match="tags/model.safetensors has no pooler, which sequence classification"
+    ):
         finetune(flags_of("SST-2", sst2, tmp_path / "out", load_pretrained_path=tags))
     assert not (tmp_path / "out").exists()
 
