@@ -32,7 +32,7 @@ FILES = {"onnx": "model.onnx", "mindir": "model.mindir"}
 # Settings that an exported file does not support: its types are fixed, and ONNX Runtime runs on the CPU.
 OTHER_TYPES = {"dtype": ("float16",), "compute_type": ("float16",)}
 NOT_FLOAT32 = {**OTHER_TYPES, "matmul_precision": ("bf16",)}
-UNSUPPORTED: dict[str, dict[str, tuple[str, ...]]] = {
+UNSUPPORTED: Mapping[str, Mapping[str, Iterable[str]]] = {
     "mindir": OTHER_TYPES,
     "onnx": {**NOT_FLOAT32, "device_target": ("GPU", "Ascend")},
 }

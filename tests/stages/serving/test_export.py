@@ -185,7 +185,7 @@ def test_a_quantized_model_has_its_own_ranges(tmp_path, vocabulary):
     with pytest.raises(UserError, match="omit --calibration_data"):
         run(folder, tmp_path / "out", "--precision=int8", f"--calibration_data={tmp_path}")
     unset = quantized(tmp_path / "unset", vocabulary, scale=0.0)
-    with pytest.raises(UserError, match="has no range of its input"):
+    with pytest.raises(UserError, match="has no input range"):
         run(unset, tmp_path / "out", "--precision=int8")
     assert not (tmp_path / "out").exists()
 
