@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn
@@ -49,7 +50,7 @@ def parameter_count(cell: nn.Cell) -> int:
 
 
 def load_strict(
-    cell: nn.Cell, arrays: dict[str, np.ndarray], source: str, optional: Iterable[str] = ()
+    cell: nn.Cell, arrays: dict[str, np.ndarray], source: Path | str, optional: Iterable[str] = ()
 ) -> list[str]:
     """Load `arrays` {Hugging Face name: array} into `cell`; every name has to match.
 

@@ -16,7 +16,7 @@ from ...errors import UserError
 from ...files import atomic_path, read_json, write_json, write_text
 
 if TYPE_CHECKING:
-    from ...stages.model.inference import OpenModel
+    from ...stages.model.inference import InferenceModel
     from ...stages.model.load import ModelFiles
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -224,7 +224,7 @@ def _build(vocab: dict[str, int], normalization: Normalization, added_tokens: It
     return backend
 
 
-def model_tokenizer(files: ModelFiles | OpenModel) -> BertTokenizer:
+def model_tokenizer(files: ModelFiles | InferenceModel) -> BertTokenizer:
     """The tokenizer of a model on disk. Raises UserError where it has none, or one that does not fit it."""
     if files.tokenizer_dir is None:
         raise UserError(f"{files.source.parent} holds no tokenizer files; copy them beside the weights")

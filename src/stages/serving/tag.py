@@ -60,6 +60,7 @@ class Tagger(TextModel):
             return Tags([[] for _ in rows], 0)
         sentences = [Sentence(tuple(words), None, 0) for words in nonempty]
         dataset, counts, logits = self.forward(encode_sentences, sentences, None)
+        assert dataset.labels is not None  # encode_sentences marks the first token of each word
         predicted = map(self._to_tags, dataset.by_row(logits), dataset.by_row(dataset.labels))
         tags = [next(predicted) if words else [] for words in rows]
         padding = ([OUTSIDE] * (len(words) - len(known)) for words, known in zip(rows, tags, strict=True))
