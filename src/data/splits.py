@@ -13,7 +13,6 @@ from .dataloader import BucketDataLoader, choose_buckets
 from .dataset import TokenizedDataset
 from .records.io import check_labels, read_records
 from .tokenization.tokenizer import load_tokenizer
-from .tokenization.tokenizer import model_tokenizer as model_tokenizer
 
 if TYPE_CHECKING:
     from ..config.bert_config import BertConfig

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ...config.quantization import Quantization
 from ...data import splits
 from ...data.dataloader import SortedDataLoader
+from ...data.tokenization.tokenizer import model_tokenizer
 from ...errors import UserError
 from ...infer.mindir import write_mindir
 from ...infer.onnx.bert import bert_model
@@ -45,7 +46,7 @@ def export(config: ExportConfig) -> Comparison:
         raise UserError(f"{config.model_dir} is already an export; give the model folder it was made from")
     files = read_model(config.model_dir, print)
     task_of(files)
-    splits.model_tokenizer(files)
+    model_tokenizer(files)
     files = PRECISIONS[config.precision](files, config)
     info = {"format": config.format, "precision": config.precision}
     with atomic_output_dir(config.output_dir, config.overwrite_output_dir, inputs, MODEL_FILES) as folder:

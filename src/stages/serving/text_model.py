@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from ...config.data_config import DeviceConfig
-from ...data.splits import model_tokenizer
+from ...data.tokenization.tokenizer import model_tokenizer
 from ...errors import UserError
 from ...infer.logits import collect_logits
 from ...train.throughput import ThroughputMeter
