@@ -17,6 +17,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ import numpy as np
 from src.data.augmentation.glove import load_glove
 from src.data.augmentation.masked_contexts import Context
 from src.data.augmentation.neighbors import WordTable, neighbors_in, unit_rows
-from src.data.augmentation.word_replacement import Recipe, augment_rows
+from src.data.augmentation.word_replacement import ReplacementParams, augment_rows
 from src.data.augmentation.words import Word
 from src.errors import UserError, run_main
 from src.infer.masked_lm import MaskedLMPredictor
@@ -91,7 +92,7 @@ def full_sort(table: WordTable, count: int) -> FindNeighbors:
     count = min(count, len(table.words) - 1)  # the word itself is excluded
 
     def find_neighbors(word: Word) -> dict[str, tuple[str, ...]]:
-        row = table.place.get(word.key)
+        row = table.row_of.get(word.key)
         if row is None:
             return {}
         similarities = table.vectors @ table.vectors[row]
@@ -108,7 +109,7 @@ class Inputs:
 
     rows: list[tuple[int, list[str]]]
     columns: list[int]
-    recipe: Recipe
+    params: ReplacementParams
     batched: Candidates
     table: WordTable
     model: str
@@ -140,13 +141,13 @@ def read_inputs(config: AugmentConfig, count: int) -> Inputs:
     # Pad to the lengths that a run over the complete file compiles graphs for.
     full_stats.add([column for values, _ in text.all_rows() for column in text.texts(values)])
     stats.lengths = full_stats.lengths
-    batched = resources.candidates(stats, setup_device(config, print), config.data_dir)
+    batched = resources.candidates(stats, setup_device(config, print), Path(config.data_dir))
     if config.glove_file:
         table = load_glove(config.glove_file, config.data_dir)
     else:
         table = multi_piece_words(resources, stats)
-    recipe = Recipe(config.copies, config.probability, config.seed)
-    return Inputs(rows, text.columns, recipe, batched, table, config.mlm_model)
+    params = ReplacementParams(config.copies, config.probability, config.seed)
+    return Inputs(rows, text.columns, params, batched, table, config.mlm_model)
 
 
 def multi_piece_words(resources: AugmentResources, stats: WordStats) -> WordTable:
@@ -190,7 +191,7 @@ def measure(
     for _ in range(repeats):
         for name, factory in factories.items():
             wall, processor = time.perf_counter(), time.process_time()
-            copies[name] = augment_rows(inputs.rows, inputs.columns, inputs.recipe, factory())
+            copies[name] = augment_rows(inputs.rows, inputs.columns, inputs.params, factory())
             times[name].append((time.perf_counter() - wall, time.process_time() - processor))
     medians = {
         name: [statistics.median(column) for column in zip(*runs, strict=True)]

@@ -7,7 +7,7 @@ script (augmentation copies).
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .errors import UserError, did_you_mean
 
@@ -81,7 +81,7 @@ def _recipe(phase1_epochs: int, phase2_epochs: int = 3, copies: int = 20, **dist
     }
 
 
-def _pair(name: str, columns: tuple[str, ...], recipe: Recipe, **fields) -> TaskSpec:
+def _pair(name: str, columns: tuple[str, ...], recipe: Recipe, **fields: Any) -> TaskSpec:
     return TaskSpec(name, columns, max_seq_length=PAIR_LENGTH, recipe=recipe, **fields)
 
 

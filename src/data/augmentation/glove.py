@@ -1,10 +1,12 @@
-"""GloVe's text files (Pennington et al. 2014): read once, then memory-mapped from a copy in binary form.
+"""GloVe text files (Pennington et al. 2014), converted once to a memory-mapped binary copy.
 
-V words, D numbers each.
+V words, D dimensions.
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from tqdm import tqdm
@@ -16,19 +18,19 @@ from .neighbors import WordTable, is_candidate
 VECTORS, WORDS, NOTE = ".vectors.npy", ".words.txt", ".vectors.json"
 
 
-def load_glove(path, spare_folder):
-    """The WordTable of a GloVe text file, its vectors memory-mapped.
+def load_glove(path: str | Path, fallback_folder: str | Path) -> WordTable:
+    """Load a GloVe text file as a WordTable with memory-mapped vectors.
 
-    The first reading writes the binary copy beside the file, or into `spare_folder` where that place cannot
-    be written; later ones take it for as long as the text file keeps its size and time. Raises UserError for
-    a file that is none, with its line.
+    The first call writes the binary copy to the folder of the file, or to `fallback_folder` if that is not
+    writable; later calls use it as long as size and modification time of the text file are unchanged. Raises
+    UserError, with the line, for an invalid file.
     """
-    path, stamp = Path(path), stamp_of(path)
-    folders = [path.parent, Path(spare_folder)]
+    path, stamp = Path(path), file_stamp(path)
+    folders = [path.parent, Path(fallback_folder)]
     for folder in folders:
         copy = folder / path.name
-        whole = all(_with(copy, suffix).is_file() for suffix in (VECTORS, WORDS, NOTE))
-        if whole and read_json(_with(copy, NOTE)) == stamp:
+        complete = all(_with(copy, suffix).is_file() for suffix in (VECTORS, WORDS, NOTE))
+        if complete and read_json(_with(copy, NOTE)) == stamp:
             return _open(copy)
     folder = folders[0] if os.access(folders[0], os.W_OK) else folders[1]
     copy = folder / path.name
@@ -37,29 +39,29 @@ def load_glove(path, spare_folder):
     return _open(copy)
 
 
-def stamp_of(path):
-    """Size and time of a file: what tells it from another, where its bytes are too many to read again."""
+def file_stamp(path: str | Path) -> dict[str, int]:
+    """Size and modification time, which identify a file too large to hash."""
     status = Path(path).stat()
     return {"bytes": status.st_size, "modified": status.st_mtime_ns}
 
 
-def _with(path, suffix):
+def _with(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
-def _open(copy):
+def _open(copy: Path) -> WordTable:
     words = _with(copy, WORDS).read_text(encoding="utf-8").split("\n")
     return WordTable(words, np.load(_with(copy, VECTORS), mmap_mode="r", allow_pickle=False))
 
 
-def _convert(path, copy):
-    """Write the words that can be candidates, one for all its spellings, and their unit vectors."""
-    words = {}
+def _convert(path: Path, copy: Path) -> None:
+    """Write the words that can be candidates, one of each spelling, and their unit vectors."""
+    words: dict[str, None] = {}
     with atomic_path(_with(copy, VECTORS)) as temporary:
         with open(temporary, "wb") as file:
             for number, word, fields in _rows(path):
                 key = word.lower()
-                # The file goes from frequent to rare: of "movie", "Movie" and "MOVIE" the first counts.
+                # Sorted by frequency: the first of "movie", "Movie" and "MOVIE" is the most frequent.
                 if key in words or not is_candidate(word):
                     continue
                 if not words:
@@ -67,22 +69,22 @@ def _convert(path, copy):
                 words[key] = None
                 file.write(_unit(fields, path, number).tobytes())
             if not words:
-                raise UserError(f"{path} holds no word that could take another's place")
+                raise UserError(f"{path} holds no word that can replace another")
             file.seek(0)
-            # NumPy leaves room in the header for the count to grow.
+            # NumPy pads the header so that the count can grow.
             if _header(file, len(words), len(fields)) != start:
-                raise UserError(f"{_with(copy, VECTORS)}: the header of the copy does not fit")
+                raise UserError(f"{_with(copy, VECTORS)}: the header of the binary copy has another size")
     write_text(_with(copy, WORDS), "\n".join(words))
 
 
-def _header(file, rows, width):
+def _header(file: BinaryIO, rows: int, width: int) -> int:
     described = {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
     np.lib.format.write_array_header_1_0(file, described)
     return file.tell()
 
 
-def _rows(path):
-    """(line number, word, its D numbers as text) of each line; the first may be word2vec's two counts."""
+def _rows(path: Path) -> Iterator[tuple[int, str, list[str]]]:
+    """(line number, word, its D numbers as text) of each line, without word2vec's header."""
     width = 0
     size = path.stat().st_size
     with (
@@ -97,20 +99,20 @@ def _rows(path):
             width = width or len(fields) - 1
             if width < 2 or len(fields) <= width:
                 raise UserError(
-                    f"{path}, line {number}: {len(fields) - 1} numbers after the word where {max(width, 2)} "
-                    "belong; a GloVe file has a word and its vector on each line"
+                    f"{path}, line {number}: {len(fields) - 1} numbers after the word instead of "
+                    f"{max(width, 2)}; a GloVe file has a word and its vector on each line"
                 )
-            # A few words of the large files hold blanks.
+            # Some words of the large files contain spaces.
             yield number, " ".join(fields[:-width]), fields[-width:]
 
 
-def _unit(fields, path, number):
-    """A vector as text -> [D] float32 of length 1."""
+def _unit(fields: list[str], path: Path, number: int) -> np.ndarray:
+    """Parse a vector and normalize it to unit length, [D] float32."""
     try:
         vector = np.array(fields, np.float32)
     except ValueError:
         raise UserError(f"{path}, line {number}: not a word and {len(fields)} numbers") from None
     length = np.sqrt(vector @ vector)
     if not np.isfinite(length):
-        raise UserError(f"{path}, line {number}: the vector holds a number that is not finite")
+        raise UserError(f"{path}, line {number}: the vector has a non-finite number")
     return (vector / (length or 1)).astype("<f4")

@@ -1,12 +1,13 @@
-"""The finished parts of a long augmentation: kept beside its output until all are there, then joined.
+"""Finished parts of a long augmentation, stored next to its output until they can be joined.
 
-A part is two files: what it adds to the output, and a note with its rows' hashes and counts. The lines come
-last and whole: where they are, the part is finished.
+A part consists of two files: its lines of the output, and a note with the hashes of its rows and its counts.
+The lines are written last and atomically: a part with lines is complete.
 """
 
 import contextlib
 import shutil
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -20,49 +21,53 @@ WRITTEN = (JOB_FILE, "part-*.txt", "part-*.npz")
 
 
 class Parts:
-    """The folder of the parts of one job; the first part that is written makes it.
+    """Folder of the parts of one job, created with the first part.
 
-    `job` {name: value} is all that decides the output. Parts of another job are replaced with `overwrite`,
-    else a UserError.
+    `job` {name: value} is everything that determines the output. Parts of another job are replaced with
+    `overwrite`, otherwise they raise a UserError.
     """
 
-    def __init__(self, folder, job, overwrite=False):
+    def __init__(self, folder: str | Path, job: dict, overwrite: bool = False) -> None:
         self.folder, self.job = Path(folder), job
-        begun = read_json(self.folder / JOB_FILE) if (self.folder / JOB_FILE).is_file() else None
-        differing = [name for name in job if begun is not None and begun.get(name) != job[name]]
-        self.begun = begun is not None and not differing
-        if begun is None and self.folder.exists() and _holds_files(self.folder):
-            raise UserError(f"{self.folder}, the place for the parts, holds other files; move them away")
+        found = (self.folder / JOB_FILE).is_file()
+        previous = read_json(self.folder / JOB_FILE) if found else {}
+        differing = [name for name in job if found and previous.get(name) != job[name]]
+        self.started = found and not differing
+        if not found and self.folder.exists() and _holds_files(self.folder):
+            raise UserError(
+                f"{self.folder}, the folder for the parts, holds other files; move them elsewhere"
+            )
         foreign = first_foreign(self.folder, WRITTEN) if differing and overwrite else None
         if foreign:
             raise UserError(
-                f"{self.folder} holds {foreign}, which is no part, so nothing in it is deleted; "
-                "move that away"
+                f"{self.folder} holds {foreign}, which is not a part, so nothing in it is deleted; "
+                "move it elsewhere"
             )
         if differing and not overwrite:
             name = differing[0]
             raise UserError(
-                f"{self.folder} holds parts that an interrupted run made with {name} {begun.get(name)}, not "
-                f"{job[name]}; give its flags to go on, or --overwrite_output_file to delete them"
+                f"{self.folder} holds parts of an interrupted run with {name} {previous.get(name)}, not "
+                f"{job[name]}; give its flags to resume it, or --overwrite_output_file to delete them"
             )
 
-    def finished(self, number):
-        """True when part `number` is there."""
-        return self.begun and self._lines(number).is_file()
+    def finished(self, number: int) -> bool:
+        """True when part `number` is complete."""
+        return self.started and self._lines(number).is_file()
 
-    def write(self, number, lines, hashes, counts):
-        """Keep a part: its lines of text, the hashes of its rows and its counts {name: int}."""
-        if not self.begun:
+    def write(self, number: int, lines: Iterable[str], hashes: np.ndarray, counts: dict[str, int]) -> None:
+        """Write a part: its lines of text, the hashes of its rows and its counts {name: int}."""
+        if not self.started:
             if self.folder.is_dir():
                 delete_matching(self.folder, WRITTEN)
             write_json(self.folder / JOB_FILE, self.job)
-            self.begun = True
+            self.started = True
         with atomic_path(self._note(number)) as path, open(path, "wb") as file:
-            np.savez(file, hashes=np.asarray(hashes, np.uint64), **counts)
+            arrays = {name: np.asarray(count) for name, count in counts.items()}
+            np.savez(file, hashes=np.asarray(hashes, np.uint64), **arrays)
         with atomic_path(self._lines(number)) as path, open(path, "w", encoding="utf-8", newline="") as file:
             file.writelines(lines)
 
-    def note(self, number):
+    def note(self, number: int) -> tuple[np.ndarray, dict[str, int]]:
         """(hashes [rows] uint64, counts {name: int}) of a finished part."""
         try:
             with np.load(self._note(number), allow_pickle=False) as note:
@@ -71,8 +76,8 @@ class Parts:
             raise UserError(f"{self._note(number)} cannot be read ({error}); delete {self.folder}") from None
         return values.pop("hashes"), {name: int(value) for name, value in values.items()}
 
-    def join(self, output, first_lines, count):
-        """Write `output`: the lines of an iterable, then those of parts 0 to count - 1."""
+    def join(self, output: str | Path, first_lines: Iterable[str], count: int) -> None:
+        """Write `output`: `first_lines`, then the lines of parts 0 to count - 1."""
         with atomic_path(output) as path:
             with open(path, "w", encoding="utf-8", newline="") as file:
                 file.writelines(first_lines)
@@ -81,16 +86,16 @@ class Parts:
                     with open(self._lines(number), "rb") as part:
                         shutil.copyfileobj(part, file)
         delete_matching(self.folder, WRITTEN)
-        with contextlib.suppress(OSError):  # somebody has put another file there meanwhile
+        with contextlib.suppress(OSError):  # it holds another file
             self.folder.rmdir()
 
-    def _lines(self, number):
+    def _lines(self, number: int) -> Path:
         return self.folder / f"part-{number:05d}.txt"
 
-    def _note(self, number):
+    def _note(self, number: int) -> Path:
         return self.folder / f"part-{number:05d}.npz"
 
 
-def _holds_files(folder):
-    # A hidden file is a job.json that a killed run was just writing.
+def _holds_files(folder: Path) -> bool:
+    # A hidden file is the unfinished job.json of a killed run.
     return not folder.is_dir() or any(path.name[0] != "." for path in folder.iterdir())

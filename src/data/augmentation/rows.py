@@ -1,53 +1,58 @@
-"""Rows of augmented text: how one is written, and which texts are there already."""
+"""Serialization and deduplication of augmented rows."""
 
 import csv
 import hashlib
 import io
 import json
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from ..text.examples import ExampleFile
 from ..text.tabular import COMMA, OBJECTS
 
 
-def row_line(values, header, suffix):
-    """One row as a line of a file with this suffix, newline included: TSV, CSV or JSON lines."""
+def row_line(values: Sequence[str], header: Sequence[str], suffix: str) -> str:
+    """Format a row as a line of TSV, CSV or JSON Lines, by suffix, with a newline."""
     if suffix in OBJECTS:
         return json.dumps(dict(zip(header, values, strict=True)), ensure_ascii=False) + "\n"
     if suffix == COMMA:
         text = io.StringIO()
-        # By itself the writer quotes no lone carriage return, at which the reader would stop.
-        quoting = csv.QUOTE_ALL if any("\r" in value for value in values) else csv.QUOTE_MINIMAL
-        csv.writer(text, lineterminator="\n", quoting=quoting).writerow(values)
+        # By default the writer does not quote a lone carriage return, which the reader rejects.
+        quote_all = any("\r" in value for value in values)
+        writer = csv.writer(
+            text, lineterminator="\n", quoting=csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL
+        )
+        writer.writerow(values)
         return text.getvalue()
     return "\t".join(values) + "\n"
 
 
-def header_lines(source):
-    """The lines before the first row of a file like `source` (ExampleFile): its header, or none."""
+def header_lines(source: ExampleFile) -> list[str]:
+    """Lines before the first row of a file like `source`: its header, if any."""
     if source.headerless or source.path.suffix in OBJECTS:
         return []
     return [row_line(source.header, source.header, source.path.suffix)]
 
 
-def text_hash(texts):
-    """64 bits of the texts of a row; blanks do not count, as a tokenizer does not see them."""
+def text_hash(texts: Iterable[str]) -> int:
+    """64-bit hash of the texts of a row, with whitespace normalized as in a tokenizer."""
     words = "\0".join(" ".join(text.split()) for text in texts)
     return int.from_bytes(hashlib.blake2b(words.encode(), digest_size=8).digest(), "big")
 
 
 class SeenTexts:
-    """Which rows are there already, at eight bytes a row."""
+    """Set of text hashes, eight bytes per row."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._sorted = np.empty(0, np.uint64)
 
-    def add(self, hashes):
-        """Note rows by their `text_hash`."""
+    def add(self, hashes: np.ndarray | Sequence[int]) -> None:
+        """Add rows by their `text_hash`."""
         self._sorted = np.union1d(self._sorted, np.asarray(hashes, np.uint64))
 
-    def fresh(self, hashes):
-        """[n] bool: rows that were not added before, of equal ones in `hashes` the first."""
+    def unseen(self, hashes: np.ndarray | Sequence[int]) -> np.ndarray:
+        """[n] bool: rows not added before; of duplicates in `hashes` only the first."""
         hashes = np.asarray(hashes, np.uint64)
         first = np.zeros(len(hashes), bool)
         first[np.unique(hashes, return_index=True)[1]] = True

@@ -1,19 +1,23 @@
-"""Augmentation of a text by word replacement (TinyBERT, Jiao et al. 2020, section 3.2, Algorithm 1).
+"""Data augmentation by word replacement (TinyBERT, Jiao et al. 2020, section 3.2, Algorithm 1).
 
-Pure functions over words: where the candidates of a word come from is the caller's affair.
-W words of a text that may be replaced, N copies.
+Pure functions over words; the caller provides the candidates.
+W replaceable words of a text, N copies.
 """
 
 import dataclasses
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from .words import find_words, replaced
+from .words import Word, find_words, replaced
+
+TextWords = tuple[str, list[Word]]  # a text and words of it
+FindCandidates = Callable[[list[TextWords]], Iterable[Sequence[Sequence[str]]]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
-    """`copies` N of each text, `probability` p that a word is replaced, `seed` of all draws."""
+class ReplacementParams:
+    """`copies` N of each text, `probability` p of replacing a word, random `seed`."""
 
     copies: int
     probability: float
@@ -22,71 +26,79 @@ class Recipe:
 
 @dataclasses.dataclass(frozen=True)
 class RandomDraws:
-    """What chance decides for a text before any candidate is known.
+    """Random draws for a text, independent of its candidates.
 
-    `replace` [N, W] bool; `choice` [N, W] float in [0, 1): a place in the list of candidates.
+    `replace` [N, W] bool; `choice` [N, W] float in [0, 1), a relative position in the list of candidates.
     """
 
     replace: np.ndarray
     choice: np.ndarray
 
     @property
-    def needed(self):
-        """[W] bool: the words that some copy replaces; only these need candidates."""
+    def needed(self) -> np.ndarray:
+        """[W] bool: words that at least one copy replaces; only these need candidates."""
         return self.replace.any(axis=0)
 
 
-def draw(recipe, words, row, column):
-    """The RandomDraws for `words` words of the text in `column` of row number `row`.
+def draw(params: ReplacementParams, words: int, row: int, column: int) -> RandomDraws:
+    """RandomDraws for `words` words of the text in `column` of row number `row`.
 
-    They depend on (seed, row, column) alone: neither on batches nor on what was made before.
+    They depend only on (seed, row, column), not on batches or earlier draws.
     """
-    random = np.random.default_rng([recipe.seed, row, column])
-    numbers = random.random((2, recipe.copies, words))
-    return RandomDraws(numbers[0] < recipe.probability, numbers[1])
+    rng = np.random.default_rng([params.seed, row, column])
+    numbers = rng.random((2, params.copies, words))
+    return RandomDraws(numbers[0] < params.probability, numbers[1])
 
 
-def copies_of(text, words, draws, candidates):
-    """The copies of a text that differ from it and from each other, in the order drawn.
+def copies_of(
+    text: str, words: list[Word], draws: RandomDraws, candidates: Sequence[Sequence[str]]
+) -> list[str]:
+    """Distinct copies of a text that differ from it, in drawing order.
 
-    `candidates` holds for each word a sequence of words, empty where there is none.
+    `candidates` has a (possibly empty) sequence of words for each word.
     """
-    found = dict.fromkeys([text])
+    copies: dict[str, None] = {text: None}
     for replace, choice in zip(draws.replace, draws.choice, strict=True):
         replacements = [
-            offered[int(share * len(offered))] if wanted and offered else None
-            for wanted, share, offered in zip(replace, choice, candidates, strict=True)
+            options[int(position * len(options))] if selected and options else None
+            for selected, position, options in zip(replace, choice, candidates, strict=True)
         ]
-        found[replaced(text, words, replacements)] = None
-    return list(found)[1:]
+        copies[replaced(text, words, replacements)] = None
+    return list(copies)[1:]
 
 
-def augment_rows(rows, columns, recipe, candidates):
-    """The copies of each row, one text changed in each: a pair's other text stays as it is.
+def augment_rows(
+    rows: Sequence[tuple[int, list[str]]],
+    columns: Sequence[int],
+    params: ReplacementParams,
+    find_candidates: FindCandidates,
+) -> list[list[list[str]]]:
+    """Augmented copies of each row, each with one of its texts changed.
 
-    rows        [(row number, values)]
-    columns     places of the texts among the values
-    candidates  function of [(text, words)] -> for each a list with the candidates of each word
-    Returns for each row a list of new values.
+    rows             [(row number, values)]
+    columns          indices of the texts in the values
+    find_candidates  function of [(text, words)] -> for each text a list with the candidates of each word
+    Returns a list of new values for each row.
     """
-    work = []
+    texts = []
     for number, values in rows:
         for column in columns:
             words = find_words(values[column])
-            work.append((values[column], words, draw(recipe, len(words), number, column)))
-    offered = iter(candidates([(text, _needed(words, draws)) for text, words, draws in work]))
-    copies = iter([copies_of(*each, _spread(each[-1], next(offered))) for each in work])
+            texts.append((values[column], words, draw(params, len(words), number, column)))
+    # Candidates of the needed words only: no copy replaces the others.
+    candidates = find_candidates(
+        [
+            (text, [word for word, needed in zip(words, draws.needed, strict=True) if needed])
+            for text, words, draws in texts
+        ]
+    )
+    copies = []
+    for (text, words, draws), found in zip(texts, candidates, strict=True):
+        remaining = iter(found)
+        aligned = [next(remaining) if needed else () for needed in draws.needed]
+        copies.append(copies_of(text, words, draws, aligned))
+    pending = iter(copies)
     return [
-        [[*values[:column], text, *values[column + 1 :]] for column in columns for text in next(copies)]
+        [[*values[:column], text, *values[column + 1 :]] for column in columns for text in next(pending)]
         for _, values in rows
     ]
-
-
-def _needed(words, draws):
-    return [word for word, needed in zip(words, draws.needed, strict=True) if needed]
-
-
-def _spread(draws, offered):
-    # Candidates were asked for the needed words only; the others get none, as no copy replaces them.
-    given = iter(offered)
-    return [next(given) if needed else () for needed in draws.needed]

@@ -1,18 +1,19 @@
-"""The words of a text that augmentation may replace, and how another word takes such a place."""
+"""Words of a text that augmentation may replace, and their replacement."""
 
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ..text.words import IDEOGRAPH
 
-# A Chinese character stands alone, as in BERT's own splitting; other letters and digits run together, with
-# apostrophes inside, so that "don't" is one thing and no word.
+# Each Chinese character is a token, as in BERT's own splitting; other letters and digits form tokens with
+# inner apostrophes, so that "don't" is a single token and not a word.
 _WORD = re.compile(rf"[{IDEOGRAPH}]|[^\W_{IDEOGRAPH}]+(?:['’][^\W_{IDEOGRAPH}]+)*")
 _POSSESSIVE = re.compile("['’][sS]$")
 
-# Closed classes: what they say is grammar (negation above all), and no other word says it. The last lines are
-# what is left of contractions in text that is split already ("did n't", "we 'll").
+# Closed-class words: they carry grammar (above all negation) and have no synonyms. The last lines are
+# fragments of contractions in tokenized text ("did n't", "we 'll").
 STOP_WORDS = frozenset(
     """
     i me my mine myself we us our ours ourselves you your yours yourself yourselves he him his himself she
@@ -34,56 +35,57 @@ STOP_WORDS = frozenset(
 
 
 class Word(NamedTuple):
-    """A word that may be replaced: `text` is text[start:end] of the sentence it stands in."""
+    """A replaceable word: `text` is text[start:end] of its sentence."""
 
     text: str
     start: int
     end: int
 
     @property
-    def key(self):
-        """What the word is looked up as, in tables without case."""
+    def key(self) -> str:
+        """Lookup key in case-insensitive tables."""
         return self.text.lower()
 
 
-def find_words(text):
-    """The words of `text` that may be replaced, in order.
+def find_words(text: str) -> list[Word]:
+    """Replaceable words of `text`, in order.
 
-    Stop words, single Latin letters and what is no word (numbers, "mp3", "don't", punctuation) are left out;
-    of "film's" the word is "film". So are parts of a word that holds combining marks.
+    Excludes stop words, single Latin letters, tokens that are not words (numbers, "mp3", "don't",
+    punctuation) and parts of words with combining marks; of "film's" the word is "film".
     """
     found = []
     for match in _WORD.finditer(text):
         token = _POSSESSIVE.sub("", match.group())
         word = Word(token, match.start(), match.start() + len(token))
-        if is_word(token) and token.lower() not in STOP_WORDS and not _goes_on(text, word):
+        if is_word(token) and token.lower() not in STOP_WORDS and not _touches_mark(text, word):
             found.append(word)
     return found
 
 
-def _goes_on(text, word):
-    # An accent that is a character of its own, a vowel sign, a soft hyphen: a part of a word, for BERT too.
+def _touches_mark(text: str, word: Word) -> bool:
+    # Combining accents, vowel signs and soft hyphens are part of a word, for BERT too.
     around = text[max(word.start - 1, 0) : word.start] + text[word.end : word.end + 1]
-    return any(unicodedata.category(sign) in ("Mn", "Mc", "Me", "Cf") for sign in around)
+    return any(unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf") for character in around)
 
 
-def is_word(token):
-    """True for letters alone, two at least where the script is Latin."""
+def is_word(token: str) -> bool:
+    """True for a token of letters only, at least two in Latin script."""
     return token.isalpha() and (len(token) > 1 or not token.isascii())
 
 
-def in_case_of(word, candidate):
-    """`candidate` written as `word` is: capitals, a capital first, or as the candidate comes."""
+def in_case_of(word: str, candidate: str) -> str:
+    """`candidate` with the capitalization of `word`: upper case, capitalized, or unchanged."""
     if word.isupper() and len(word) > 1:
         return candidate.upper()
     return candidate[:1].upper() + candidate[1:] if word[:1].isupper() else candidate
 
 
-def replaced(text, words, replacements):
-    """`text` with words[i] replaced by replacements[i], where that is not None; all else untouched."""
-    parts, place = [], 0
+def replaced(text: str, words: Sequence[Word], replacements: Iterable[str | None]) -> str:
+    """`text` with words[i] replaced by replacements[i] unless that is None."""
+    parts: list[str] = []
+    end = 0
     for word, replacement in zip(words, replacements, strict=True):
         if replacement is not None:
-            parts += [text[place : word.start], in_case_of(word.text, replacement)]
-            place = word.end
-    return "".join([*parts, text[place:]])
+            parts += [text[end : word.start], in_case_of(word.text, replacement)]
+            end = word.end
+    return "".join([*parts, text[end:]])

@@ -1,63 +1,70 @@
-"""Where the candidates of a word come from: a masked language model, or the neighbours of its vector."""
+"""Candidates for the replacement of words: masked LM predictions, or nearest neighbors."""
 
 from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ...data.augmentation.masked_contexts import pieces_of_words
-from ...data.augmentation.neighbors import is_candidate, neighbors_by_pieces, neighbors_in
-from ...data.augmentation.words import find_words
+from ...data.augmentation.masked_contexts import Context, ContextForm, pieces_of_words
+from ...data.augmentation.neighbors import is_candidate, neighbors_by_pieces
+from ...data.augmentation.words import Word, find_words
+from ...data.tokenization.tokenizer import BertTokenizer
 
-# Spellings of the word itself (movie, Movie, MOVIE) that may be among the predictions of a cased model.
+TextWords = tuple[str, list[Word]]  # a text and words of it
+
+# Extra predictions, as a cased model may predict spellings of the word itself (movie, Movie, MOVIE).
 SPARE = 3
-CACHED = 100_000  # contexts whose predictions are kept: some 40 MB
+CACHE_SIZE = 100_000  # contexts whose predictions are cached, about 40 MB
 
 
-def allowed_pieces(vocab, vocab_size):
-    """[V] bool: the pieces that are whole words and may take another word's place."""
+def allowed_pieces(vocab: Mapping[str, int], vocab_size: int) -> np.ndarray:
+    """[V] bool: pieces that are whole words and may replace a word."""
     allowed = np.zeros(vocab_size, bool)
     allowed[[index for piece, index in vocab.items() if is_candidate(piece)]] = True
     return allowed
 
 
 class WordPieces:
-    """Texts and their words as word pieces, and which of the words a model is asked for.
+    """Builds the masked contexts of words that a masked LM can predict.
 
-    `form` is the ContextForm of the model's questions; None where no model predicts: then no word is single.
+    `form` is the ContextForm; None without a masked LM, so that no word has a context.
     """
 
-    def __init__(self, tokenizer, form=None):
+    def __init__(self, tokenizer: BertTokenizer | None, form: ContextForm | None = None) -> None:
         self.tokenizer, self.form = tokenizer, form
 
-    def contexts(self, wanted):
-        """For each (text, words) a list: the Context of each word of one known piece, None for the others."""
-        if self.form is None:
-            return [[None] * len(words) for _, words in wanted]
-        encoded = self.tokenizer.encode_with_spans([text for text, _ in wanted])
-        return [
-            [self._context(ids, places) for places in pieces_of_words(words, spans)]
-            for (_, words), (ids, spans) in zip(wanted, encoded, strict=True)
-        ]
+    def contexts(self, texts: Sequence[TextWords]) -> list[list[Context | None]]:
+        """For each (text, words) the Context of each word of one known piece, None for other words."""
+        form, tokenizer = self.form, self.tokenizer
+        if form is None or tokenizer is None:
+            return [[None] * len(words) for _, words in texts]
 
-    def _context(self, ids, places):
-        if len(places) != 1 or ids[places[0]] == self.tokenizer.unk_id:
-            return None
-        return self.form.masked(ids, places[0])
+        def context(ids: list[int], pieces: range) -> Context | None:
+            known = len(pieces) == 1 and ids[pieces[0]] != tokenizer.unk_id
+            return form.masked(ids, pieces[0]) if known else None
+
+        encoded = tokenizer.encode_with_spans([text for text, _ in texts])
+        return [
+            [context(ids, pieces) for pieces in pieces_of_words(words, spans)]
+            for (_, words), (ids, spans) in zip(texts, encoded, strict=True)
+        ]
 
 
 class WordStats:
-    """What a first reading of the texts finds: lengths of contexts, and the words that need neighbours.
+    """Statistics of the texts: {length of a context: count}, and the words that need neighbors.
 
-    `words` {word in lower case: as it was first written}.
+    `words` {word in lower case: its first spelling}.
     """
 
-    def __init__(self, pieces):
-        self.pieces, self.lengths, self.words = pieces, {}, {}
+    def __init__(self, pieces: WordPieces) -> None:
+        self.pieces = pieces
+        self.lengths: dict[int, int] = {}
+        self.words: dict[str, str] = {}
 
-    def add(self, texts):
-        """Read some texts."""
-        wanted = [(text, find_words(text)) for text in texts]
-        for (_, words), contexts in zip(wanted, self.pieces.contexts(wanted), strict=True):
+    def add(self, texts: Iterable[str]) -> None:
+        """Add some texts."""
+        text_words = [(text, find_words(text)) for text in texts]
+        for (_, words), contexts in zip(text_words, self.pieces.contexts(text_words), strict=True):
             for word, context in zip(words, contexts, strict=True):
                 if context is None:
                     self.words.setdefault(word.key, word.text)
@@ -65,8 +72,8 @@ class WordStats:
                     length = len(context.ids)
                     self.lengths[length] = self.lengths.get(length, 0) + 1
 
-    def context_lengths(self):
-        """[n] the length of every context."""
+    def context_lengths(self) -> np.ndarray:
+        """[n] length of each context."""
         return np.repeat(list(self.lengths), list(self.lengths.values()))
 
 
@@ -74,55 +81,60 @@ class Candidates:
     """Function of [(text, words)] -> for each text a list with the candidates of each word.
 
     masked_words  infer.MaskedLMPredictor, or None
-    neighbours    {word in lower case: its neighbours}
+    neighbors     {word in lower case: its neighbors}
     count         M
     """
 
-    def __init__(self, pieces, masked_words, neighbors, count):
+    def __init__(
+        self,
+        pieces: WordPieces,
+        masked_words: Callable[[Sequence[Context]], np.ndarray] | None,
+        neighbors: Mapping[str, Sequence[str]],
+        count: int,
+    ) -> None:
         self.pieces, self.masked_words = pieces, masked_words
         self.neighbors, self.count = neighbors, count
-        self.cache = OrderedDict()
-        vocab = pieces.tokenizer.vocab if masked_words else {}
+        self.cache: OrderedDict[Context, np.ndarray] = OrderedDict()
+        vocab = pieces.tokenizer.vocab if masked_words and pieces.tokenizer else {}
         self.words = {index: piece for piece, index in vocab.items()}
 
-    def __call__(self, wanted):
-        contexts = self.pieces.contexts(wanted)
-        answers = self._predicted(dict.fromkeys(c for each in contexts for c in each if c is not None))
+    def __call__(self, texts: Sequence[TextWords]) -> list[list[Sequence[str]]]:
+        contexts = self.pieces.contexts(texts)
+        predictions = self._predict(dict.fromkeys(c for each in contexts for c in each if c is not None))
         return [
             [
-                self.neighbors.get(word.key, ()) if context is None else self._others(word, answers[context])
+                self.neighbors.get(word.key, ())
+                if context is None
+                else self._others(word, predictions[context])
                 for word, context in zip(words, each, strict=True)
             ]
-            for (_, words), each in zip(wanted, contexts, strict=True)
+            for (_, words), each in zip(texts, contexts, strict=True)
         ]
 
-    def _predicted(self, contexts):
-        """{context: ids} of a dict's keys; asked are those that were not asked lately."""
+    def _predict(self, contexts: Iterable[Context]) -> dict[Context, np.ndarray]:
+        """{context: predicted ids} of distinct contexts, from the cache if possible."""
+        contexts = list(contexts)
         new = [context for context in contexts if context not in self.cache]
-        if new:
+        if new and self.masked_words:
             self.cache.update(zip(new, self.masked_words(new), strict=True))
-        answers = {context: self.cache[context] for context in contexts}
-        while len(self.cache) > CACHED:
+        predictions = {context: self.cache[context] for context in contexts}
+        while len(self.cache) > CACHE_SIZE:
             self.cache.popitem(last=False)
-        return answers
+        return predictions
 
-    def _others(self, word, ids):
-        # A cased model may answer in several spellings, and with the word itself.
-        found = {}
+    def _others(self, word: Word, ids: Iterable[int]) -> list[str]:
+        # A cased model may predict several spellings, and the word itself.
+        found: dict[str, str] = {}
         for index in ids:
             found.setdefault(self.words[index].lower(), self.words[index])
         found.pop(word.key, None)
         return list(found.values())[: self.count]
 
 
-def neighbor_words(words, count, glove, model):
-    """{word: its neighbours} of WordStats' `words`, from a GloVe WordTable or, without one, from a model.
-
-    `model` is (tokenizer, word embeddings [V, H]).
-    """
-    if glove is not None:
-        return neighbors_in(glove, words, count)
-    tokenizer, embeddings = model
+def neighbor_words(
+    words: Mapping[str, str], count: int, tokenizer: BertTokenizer, embeddings: np.ndarray
+) -> dict[str, tuple[str, ...]]:
+    """{word: its neighbors} of WordStats' `words`, by the word embeddings [V, H] of a model."""
     encoded = zip(words, tokenizer.encode(list(words.values())), strict=True)
     known = {key: ids for key, ids in encoded if ids and tokenizer.unk_id not in ids}
     return neighbors_by_pieces(tokenizer.vocab, embeddings, known, count)

@@ -1,25 +1,34 @@
-"""The files that augmentation asks for other words: a masked language model, a teacher, GloVe."""
+"""Resources of augmentation: masked language model, teacher and GloVe vectors."""
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mindspore import Tensor
 
 from ...config.fields import to_dict
-from ...data.augmentation.glove import load_glove, stamp_of
+from ...data.augmentation.glove import file_stamp, load_glove
 from ...data.augmentation.masked_contexts import ContextForm
+from ...data.augmentation.neighbors import neighbors_in
 from ...data.dataloader import choose_buckets
 from ...data.tokenization.features import check_length
-from ...data.tokenization.tokenizer import model_tokenizer
+from ...data.tokenization.tokenizer import BertTokenizer, model_tokenizer
 from ...errors import UserError
 from ...files import sha256
 from ...infer.masked_lm import MaskedLMPredictor
+from ...tasks import TaskSpec
 from ...train.throughput import ThroughputMeter, masked_lm_flops
 from ..model import load
+from ..model.device import DeviceSetup
 from ..model.masked_lm import WORDS, has_mlm_head, load_masked_lm, read_masked_lm
-from .candidates import SPARE, Candidates, WordPieces, allowed_pieces, neighbor_words
+from .candidates import SPARE, Candidates, WordPieces, WordStats, allowed_pieces, neighbor_words
 from .filter import TeacherFilter
 
-# Flags that decide the output: with the contents of the files they are what a resumed run has to share.
-DECIDING = (
+if TYPE_CHECKING:
+    from ...tools.augment import AugmentConfig
+
+# Flags that determine the output, together with the files: a resumed run must have the same.
+OUTPUT_FLAGS = (
     "task_name",
     "copies",
     "probability",
@@ -36,13 +45,13 @@ DECIDING = (
     "matmul_precision",
 )
 
-MOST_LENGTHS = 12  # graphs built at most; padding is half of what a model computes with one
+MAX_BUCKETS = 12  # compiled graphs; with a single one half of the computation is padding
 
 
 class AugmentResources:
-    """Everything that an AugmentConfig names, read and checked; no graph is built yet."""
+    """Models and files of an AugmentConfig, loaded and validated; graphs are compiled later."""
 
-    def __init__(self, config, task):
+    def __init__(self, config: "AugmentConfig", task: TaskSpec) -> None:
         self.config, self.task = config, task
         _check(config, task)
         self.mlm = read_masked_lm(config.mlm_model) if config.mlm_model else None
@@ -50,83 +59,82 @@ class AugmentResources:
         self.teacher = load.read_model(teacher, print) if teacher else None
         self.predicts = self.mlm is not None and has_mlm_head(self.mlm)
         if self.mlm is not None and not self.predicts:
-            print(f"{self.mlm.source} has no masked language modelling head: neighbours alone")
+            print(f"{self.mlm.source} has no masked language modeling head: using nearest neighbors only")
         self.embedded = self.teacher or self.mlm
         self.meter = ThroughputMeter(print)
-        tokenizer = model_tokenizer(self.mlm) if self.predicts else None
-        self.pieces = WordPieces(tokenizer, self._form(tokenizer) if self.predicts else None)
+        self.pieces = WordPieces(None)
+        if self.mlm is not None and self.predicts:
+            tokenizer = model_tokenizer(self.mlm)
+            length = min(config.max_seq_length, self.mlm.config.max_position_embeddings)
+            self.pieces = WordPieces(tokenizer, self._context_form(tokenizer, length))
 
-    def fingerprint(self):
-        """{name: value} of all that decides the output, but for the text."""
+    def fingerprint(self) -> dict:
+        """{name: value} of everything that determines the output, except the text."""
         files = {"mlm_model": self.mlm, "load_teacher_ckpt_path": self.teacher}
-        values = {name: sha256(files[name].source) if files[name] else "" for name in files}
+        hashes = {name: sha256(model.source) if model else "" for name, model in files.items()}
         glove = self.config.glove_file
-        deciding = {name: to_dict(self.config)[name] for name in DECIDING}
-        return {**values, "glove_file": stamp_of(glove) if glove else "", **deciding}
+        flags = {name: to_dict(self.config)[name] for name in OUTPUT_FLAGS}
+        return {**hashes, "glove_file": file_stamp(glove) if glove else "", **flags}
 
-    def candidates(self, survey, device, spare_folder):
-        """The Candidates of texts that `survey` has read; `spare_folder` may take a copy of GloVe."""
+    def candidates(self, stats: WordStats, device: DeviceSetup | None, fallback_folder: Path) -> Candidates:
+        """Candidates for the texts of `stats`; `fallback_folder` is for the binary copy of GloVe."""
         config = self.config
-        glove = load_glove(config.glove_file, spare_folder) if config.glove_file else None
-        model = None
-        if glove is None:
-            model = model_tokenizer(self.embedded), self.embedded.arrays[WORDS]
-        neighbors = neighbor_words(survey.words, config.candidates, glove, model)
-        print(self._description(survey, neighbors))
-        masked_words = self._masked_words(survey, device) if self.predicts and survey.lengths else None
-        return Candidates(self.pieces, masked_words, neighbors, config.candidates)
+        if config.glove_file or self.embedded is None:
+            source, glove = config.glove_file, load_glove(config.glove_file, fallback_folder)
+            neighbors = neighbors_in(glove, stats.words, config.candidates)
+        else:
+            source = f"the word embeddings of {self.embedded.source}"
+            tokenizer, embeddings = model_tokenizer(self.embedded), self.embedded.arrays[WORDS]
+            neighbors = neighbor_words(stats.words, config.candidates, tokenizer, embeddings)
+        if self.mlm is not None and self.predicts:
+            print(f"{sum(stats.lengths.values()):,} words of one piece are predicted by {self.mlm.source}")
+        print(
+            f"{len(stats.words):,} distinct words are looked up in {source}; "
+            f"{len(stats.words) - len(neighbors):,} have no neighbors and are not replaced"
+        )
+        return Candidates(self.pieces, self._masked_words(stats, device), neighbors, config.candidates)
 
-    def filter(self, device):
-        """The TeacherFilter, or None."""
+    def filter(self, device: DeviceSetup | None) -> TeacherFilter | None:
+        """TeacherFilter, None if not configured."""
         minimum = self.config.filter_with_teacher
-        if not minimum:
+        if not minimum or self.teacher is None or device is None:
             return None
         return TeacherFilter(self.teacher, self.task, device, minimum, self.config.batch_size, self.meter)
 
-    def _form(self, tokenizer):
+    def _context_form(self, tokenizer: BertTokenizer, length: int) -> ContextForm:
         if "[MASK]" not in tokenizer.vocab:
             raise UserError(f"the vocabulary of {self.config.mlm_model} has no [MASK]")
-        longest = min(self.config.max_seq_length, self.mlm.config.max_position_embeddings)
         ids = tokenizer.cls_id, tokenizer.sep_id, tokenizer.vocab["[MASK]"]
-        return ContextForm(*ids, longest, self.config.mlm_context == "pair")
+        return ContextForm(*ids, length, self.config.mlm_context == "pair")
 
-    def _masked_words(self, survey, device):
-        form, config = self.pieces.form, self.config
-        buckets = choose_buckets(survey.context_lengths(), form.max_seq_length, MOST_LENGTHS, epochs=1)
-        allowed = allowed_pieces(self.pieces.tokenizer.vocab, self.mlm.config.vocab_size)
-        operations = partial(masked_lm_flops, self.mlm.config)
-        graph = self.meter.compiled(load_masked_lm(self.mlm, device), "masked words", operations)
+    def _masked_words(self, stats: WordStats, device: DeviceSetup | None) -> MaskedLMPredictor | None:
+        mlm, form, tokenizer = self.mlm, self.pieces.form, self.pieces.tokenizer
+        if mlm is None or form is None or tokenizer is None or device is None or not stats.lengths:
+            return None
+        config = self.config
+        buckets = choose_buckets(stats.context_lengths(), form.max_seq_length, MAX_BUCKETS, epochs=1)
+        allowed = allowed_pieces(tokenizer.vocab, mlm.config.vocab_size)
+        flops = partial(masked_lm_flops, mlm.config)
+        graph = self.meter.compiled(load_masked_lm(mlm, device), "masked words", flops)
 
-        def ask(input_ids, token_type_ids, attention_mask, places):
+        def forward(
+            input_ids: Tensor, token_type_ids: Tensor, attention_mask: Tensor, positions: Tensor
+        ) -> Tensor:
             self.meter.add(0, attention_mask.asnumpy().sum())
-            return graph(input_ids, token_type_ids, attention_mask, places)
+            return graph(input_ids, token_type_ids, attention_mask, positions)
 
-        return MaskedLMPredictor(ask, allowed, buckets, config.batch_size, config.candidates + SPARE)
-
-    def _description(self, survey, neighbors):
-        place = self.config.glove_file or f"the word embeddings of {self.embedded.source}"
-        lines = [
-            f"{len(survey.words):,} different words take neighbors in {place}; "
-            f"{len(survey.words) - len(neighbors):,} of them have none and stay"
-        ]
-        if self.predicts:
-            lines.insert(
-                0, f"{sum(survey.lengths.values()):,} words of one piece are predicted by {self.mlm.source}"
-            )
-        return "\n".join(lines)
+        return MaskedLMPredictor(forward, allowed, buckets, config.batch_size, config.candidates + SPARE)
 
 
-def _check(config, task):
+def _check(config: "AugmentConfig", task: TaskSpec) -> None:
     if not (config.mlm_model or config.glove_file or config.load_teacher_ckpt_path):
-        raise UserError(
-            "no source of other words: give --mlm_model, --glove_file or --load_teacher_ckpt_path"
-        )
+        raise UserError("no source of candidates: give --mlm_model, --glove_file or --load_teacher_ckpt_path")
     if config.glove_file and not Path(config.glove_file).is_file():
         raise UserError(f"glove_file {config.glove_file} does not exist; give a text file of word vectors")
     check_length(config.max_seq_length)
     if not config.filter_with_teacher:
         return
     if not config.load_teacher_ckpt_path:
-        raise UserError("--filter_with_teacher needs --load_teacher_ckpt_path: the teacher to ask")
+        raise UserError("--filter_with_teacher needs --load_teacher_ckpt_path")
     if task.output_mode == "regression":
         raise UserError(f"--filter_with_teacher compares class labels; {task.name} has scores")

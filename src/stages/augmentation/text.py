@@ -1,50 +1,58 @@
-"""The text that is augmented: the training rows of a GLUE task, or of a task of one's own."""
+"""Training rows to augment, of a GLUE task or a custom task."""
 
+from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...config.task.custom import custom_task
 from ...data.augmentation.rows import header_lines, row_line
 from ...data.custom_task import held_out
-from ...data.text.examples import ExampleFile, find_file
+from ...data.text.examples import Example, ExampleFile, find_file
 from ...errors import UserError
-from ...tasks import find_task
+from ...tasks import TaskSpec, find_task
+
+if TYPE_CHECKING:
+    from ...config.task.custom import CustomTask
+    from ...tools.augment import AugmentConfig
+
+NumberedRow = tuple[int, list[str], str]  # row number, values, label
 
 
-def text_of(config):
-    """The TaskText of a GLUE task in data_dir, or of the task of one's own in task_file."""
+def text_of(config: "AugmentConfig") -> "TaskText":
+    """TaskText of the GLUE task in data_dir, or of the custom task in task_file."""
     if not config.task_file:
         if not (config.task_name and config.data_dir):
-            lacking = "data_dir" if config.task_name else "task_name"
+            missing = "data_dir" if config.task_name else "task_name"
             raise UserError(
-                f"--{lacking} is required: a GLUE task, and the folder with its train file; or "
-                "--task_file, for a task of your own"
+                f"--{missing} is required: a GLUE task and the folder with its train file; or --task_file "
+                "for a custom task"
             )
         task = find_task(config.task_name)
-        _refuse_tags(task, f"--task_name {task.name}")
+        _reject_tags(task, f"--task_name {task.name}")
         return TaskText(config, task, _train_file(config, task))
     if config.task_name or config.data_dir:
-        raise UserError("--task_file names task and files itself; leave out --task_name and --data_dir")
-    own = custom_task(config.task_file, {})
-    _refuse_tags(own, config.task_file)
-    own, held = held_out(own, config.on_bad_row)
-    if held:
+        raise UserError("--task_file names task and files itself; omit --task_name and --data_dir")
+    custom = custom_task(config.task_file, {})
+    _reject_tags(custom, config.task_file)
+    custom, dev_lines = held_out(custom, config.on_bad_row)
+    if dev_lines:
         print(
-            f"{len(held):,} rows of {own.train_file} are dev's (dev_share {own.dev_share:g}, split_seed "
-            f"{own.split_seed}) and left out"
+            f"{len(dev_lines):,} rows of {custom.train_file} are split off for dev (dev_share "
+            f"{custom.dev_share:g}, split_seed {custom.split_seed}) and skipped"
         )
-    job = {"own_task": {**own.to_manifest(), "held": len(held), "split_seed": own.split_seed}}
-    return TaskText(config, own.spec(), own.train_file, held, job)
+    job = {"own_task": {**custom.to_manifest(), "held": len(dev_lines), "split_seed": custom.split_seed}}
+    return TaskText(config, custom.spec(), custom.train_file, dev_lines, job)
 
 
-def _refuse_tags(task, place):
+def _reject_tags(task: "TaskSpec | CustomTask", source: str) -> None:
     if task.output_mode == "token_classification":
-        raise UserError(f"{place}: other words would need other tags; augment is for tasks of whole texts")
+        raise UserError(f"{source}: augmentation does not support token classification")
 
 
-def _train_file(config, task):
+def _train_file(config: "AugmentConfig", task: TaskSpec) -> Path:
     if not Path(config.data_dir).is_dir():
-        raise UserError(f"data_dir {config.data_dir} does not exist or is no folder")
+        raise UserError(f"data_dir {config.data_dir} does not exist or is not a folder")
     found = find_file(config.data_dir, task.train_file)
     if found is None:
         raise UserError(
@@ -55,44 +63,52 @@ def _train_file(config, task):
 
 
 class TaskText:
-    """The training rows of a task, read anew each time: (values, Example) of those that count.
+    """Training rows of a task, streamed from the file on each iteration.
 
-    Rows whose line is among `held` do not count; `job` {name: value} is what the choice of rows depends on.
+    Rows on the lines `held_out` are excluded; `job` {name: value} is what the selection of rows depends on.
     """
 
-    def __init__(self, config, task, file, held=(), job=None):
+    def __init__(
+        self,
+        config: "AugmentConfig",
+        task: TaskSpec,
+        file: str | Path,
+        held_out: Collection[int] = (),
+        job: dict | None = None,
+    ) -> None:
         self.source, self.task = ExampleFile(file, task), task
         self.limit, self.on_bad_row = config.max_rows, config.on_bad_row
         self.columns = [self.source.header.index(name) for name in task.text_columns]
-        self.bad_rows, self.held, self.job = [], held, job or {}
+        self.held_out, self.job = held_out, job or {}
+        self.bad_rows: list[dict] = []
 
-    def all_rows(self):
-        """Rows as they come, those without a gold label (Example None) too, at most `max_rows`."""
+    def all_rows(self) -> Iterator[tuple[list[str], Example | None]]:
+        """(values, Example) of at most `max_rows` rows; Example is None without a gold label."""
         self.bad_rows = []
         rows = self.source.rows(self.on_bad_row, self.bad_rows)
-        if self.held:
-            rows = (row for row in rows if row[1] is None or row[1].line not in self.held)
+        if self.held_out:
+            rows = (row for row in rows if row[1] is None or row[1].line not in self.held_out)
         return rows if self.limit < 0 else islice(rows, self.limit)
 
-    def parts(self, size):
-        """Lists of `size` triples (row number, values, label); rows without a label have no copies."""
+    def parts(self, size: int) -> Iterator[list[NumberedRow]]:
+        """Lists of `size` triples (row number, values, label), without the unlabeled rows."""
         rows = (
-            (number, values, example.label)
+            (number, values, example.label or "")
             for number, (values, example) in enumerate(self.all_rows())
             if example is not None
         )
         return iter(lambda: list(islice(rows, size)), [])
 
-    def lines(self):
-        """The lines of the original file: header and rows, without the bad ones and those held out."""
+    def lines(self) -> Iterator[str]:
+        """Lines of the original file: header and rows, without malformed and held-out rows."""
         yield from header_lines(self.source)
         for values, _ in self.all_rows():
             yield self.line(values)
 
-    def line(self, values):
-        """A row as a line of the output."""
+    def line(self, values: list[str]) -> str:
+        """Format a row as a line of the output."""
         return row_line(values, self.source.header, self.source.path.suffix)
 
-    def texts(self, values):
-        """The texts among the values of a row."""
+    def texts(self, values: list[str]) -> list[str]:
+        """Texts among the values of a row."""
         return [values[column] for column in self.columns]

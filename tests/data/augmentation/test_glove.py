@@ -1,4 +1,4 @@
-"""GloVe files, neighbours, contexts, rows and parts of an augmentation, against NumPy and plain Python."""
+"""GloVe files, neighbors, contexts, rows and parts of an augmentation, against NumPy and plain Python."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from src.data.augmentation import neighbors as augment_neighbours
+from src.data.augmentation import neighbors as neighbors_module
 from src.data.augmentation.glove import load_glove
 from src.data.augmentation.masked_contexts import ContextForm, pieces_of_words
 from src.data.augmentation.neighbors import WordTable, nearest, neighbors_by_pieces, neighbors_in, unit_rows
@@ -40,8 +40,8 @@ def test_glove_by_hand(tmp_path, width, first):
     assert isinstance(table.vectors, np.memmap)
     for word, written in (("film", "film"), ("movie", "Movie"), ("電", "電")):
         unit = vectors[written] / np.linalg.norm(vectors[written])
-        np.testing.assert_allclose(table.vectors[table.place[word]], unit, atol=1e-5)
-    assert not table.vectors[table.place["zero"]].any()
+        np.testing.assert_allclose(table.vectors[table.row_of[word]], unit, atol=1e-5)
+    assert not table.vectors[table.row_of["zero"]].any()
 
 
 def test_the_binary_copy_is_taken_while_the_file_is_the_same(tmp_path, monkeypatch):
@@ -70,10 +70,10 @@ def test_the_copy_goes_elsewhere_where_the_folder_cannot_be_written(tmp_path, mo
 @pytest.mark.parametrize(
     "line, complaint",
     [
-        ("show 1 2", "line 3: 2 numbers after the word where 4 belong"),
+        ("show 1 2", "line 3: 2 numbers after the word instead of 4"),
         ("show 1 2 x 4", "line 3: not a word and 4 numbers"),
-        ("show 1 2 nan 4", "line 3: the vector holds a number that is not finite"),
-        ("", "line 3: 0 numbers after the word where 4 belong"),
+        ("show 1 2 nan 4", "line 3: the vector has a non-finite number"),
+        ("", "line 3: 0 numbers after the word instead of 4"),
     ],
 )
 def test_a_broken_glove_file_leaves_nothing(tmp_path, line, complaint):
@@ -96,9 +96,9 @@ def test_no_glove_file_at_all(tmp_path, content, complaint):
 
 
 @pytest.mark.parametrize("block", [7, 100])
-def test_neighbours_by_brute_force(monkeypatch, block):
-    monkeypatch.setattr(augment_neighbours, "BLOCK", block)
-    monkeypatch.setattr(augment_neighbours, "QUERIES", 3)
+def test_neighbors_by_brute_force(monkeypatch, block):
+    monkeypatch.setattr(neighbors_module, "BLOCK", block)
+    monkeypatch.setattr(neighbors_module, "QUERIES", 3)
     draw = np.random.default_rng(0)
     # Small whole numbers: many equal cosines, which go by row.
     vectors = unit_rows(draw.integers(-1, 2, (40, 3)).astype(np.float32))
@@ -112,19 +112,19 @@ def test_neighbours_by_brute_force(monkeypatch, block):
         assert row not in places and len(set(places)) == 6
 
 
-def test_equal_neighbours_go_by_row():
+def test_equal_neighbors_go_by_row():
     table = WordTable(list("abcd"), np.eye(4, dtype=np.float32)[[0, 1, 1, 0]])
     assert nearest(table, np.array([[1, 0, 0, 0]], np.float32), np.array([0]), 3).tolist() == [[3, 1, 2]]
 
 
-def test_more_neighbours_than_words():
+def test_more_neighbors_than_words():
     table = WordTable(["film", "movie", "show"], unit_rows(np.random.default_rng(0).standard_normal((3, 4))))
     found = neighbors_in(table, ["film", "absent", "show"], 15)
     assert set(found) == {"film", "show"} and set(found["film"]) == {"movie", "show"}
     assert neighbors_in(table, ["absent"], 15) == {}
 
 
-def test_neighbours_in_a_model():
+def test_neighbors_in_a_model():
     pieces = ["[PAD]", "film", "movie", "un", "##watch", "##able", "the", "like"]
     vocab = {piece: number for number, piece in enumerate(pieces)}
     embeddings = np.random.default_rng(1).standard_normal((8, 6)).astype(np.float32)
@@ -157,10 +157,10 @@ def test_a_long_sentence_is_cut_around_the_place(pair):
     form, ids = ContextForm(101, 102, 103, 13, pair), list(range(200, 240))
     for place in range(40):
         context = form.masked(ids, place)
-        assert len(context.ids) == 13 and context.ids[context.place] == 103
+        assert len(context.ids) == 13 and context.ids[context.position] == 103
         window = list(context.ids[1 : context.first - 1])
-        window[context.place - 1] = ids[place]
-        assert window == list(range(window[0], window[0] + form.room))
+        window[context.position - 1] = ids[place]
+        assert window == list(range(window[0], window[0] + form.capacity))
         assert context.ids[context.first :] == ((*window, 102) if pair else ())
 
 
@@ -198,9 +198,9 @@ def test_seen_texts():
     seen = SeenTexts()
     seen.add([text_hash(["a  b "]), text_hash(["c"])])
     hashes = [text_hash(texts) for texts in (["x"], ["a b"], ["x "], ["A b"], ["a", "b"], ["c"])]
-    assert seen.fresh(hashes).tolist() == [True, False, False, True, True, False]
+    assert seen.unseen(hashes).tolist() == [True, False, False, True, True, False]
     seen.add(hashes)
-    assert not seen.fresh(hashes).any() and seen.fresh([]).tolist() == []
+    assert not seen.unseen(hashes).any() and seen.unseen([]).tolist() == []
 
 
 def test_parts_are_kept_and_joined(tmp_path):
@@ -218,10 +218,10 @@ def test_parts_are_kept_and_joined(tmp_path):
 
 def test_parts_of_another_job_are_refused_or_deleted(tmp_path):
     Parts(tmp_path / "p", {"seed": 1}).write(0, ["a\n"], [1], {})
-    with pytest.raises(UserError, match="made with seed 1, not 2"):
+    with pytest.raises(UserError, match="with seed 1, not 2"):
         Parts(tmp_path / "p", {"seed": 2})
     (tmp_path / "p" / "mine").write_text("x")
-    with pytest.raises(UserError, match="p holds mine, which is no part, so nothing in it is deleted"):
+    with pytest.raises(UserError, match="p holds mine, which is not a part, so nothing in it is deleted"):
         Parts(tmp_path / "p", {"seed": 2}, overwrite=True)
     (tmp_path / "p" / "mine").unlink()
     other = Parts(tmp_path / "p", {"seed": 2}, overwrite=True)

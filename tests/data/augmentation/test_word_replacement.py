@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from src.data.augmentation.word_replacement import Recipe, augment_rows, copies_of, draw
+from src.data.augmentation.word_replacement import ReplacementParams, augment_rows, copies_of, draw
 from src.data.augmentation.words import STOP_WORDS, Word, find_words, in_case_of, is_word, replaced
 
 
@@ -57,32 +57,36 @@ def test_all_but_the_replaced_words_stays():
 
 
 def test_draws_follow_from_seed_row_and_column_alone():
-    recipe = Recipe(5, 0.4, 7)
-    first = draw(recipe, 3, 11, 0)
-    again = draw(recipe, 3, 11, 0)
+    params = ReplacementParams(5, 0.4, 7)
+    first = draw(params, 3, 11, 0)
+    again = draw(params, 3, 11, 0)
     assert (first.replace == again.replace).all() and (first.choice == again.choice).all()
-    for other in (draw(Recipe(5, 0.4, 8), 3, 11, 0), draw(recipe, 3, 12, 0), draw(recipe, 3, 11, 1)):
+    for other in (
+        draw(ReplacementParams(5, 0.4, 8), 3, 11, 0),
+        draw(params, 3, 12, 0),
+        draw(params, 3, 11, 1),
+    ):
         assert (other.choice != first.choice).all()
 
 
 def test_a_word_is_replaced_with_the_probability():
-    many = draw(Recipe(400, 0.3, 1), 100, 0, 0)
+    many = draw(ReplacementParams(400, 0.3, 1), 100, 0, 0)
     assert abs(many.replace.mean() - 0.3) < 0.01 and abs(many.choice.mean() - 0.5) < 0.01
-    assert not draw(Recipe(50, 0.0, 1), 9, 0, 0).replace.any()
-    assert draw(Recipe(50, 1.0, 1), 9, 0, 0).replace.all()
+    assert not draw(ReplacementParams(50, 0.0, 1), 9, 0, 0).replace.any()
+    assert draw(ReplacementParams(50, 1.0, 1), 9, 0, 0).replace.all()
 
 
 def test_copies_differ_and_take_every_candidate():
     words = find_words("great film")
     offered = [("good", "fine"), ("movie", "show")]
-    found = copies_of("great film", words, draw(Recipe(500, 0.5, 1), 2, 0, 0), offered)
+    found = copies_of("great film", words, draw(ReplacementParams(500, 0.5, 1), 2, 0, 0), offered)
     expected = {f"{a} {b}" for a in ("great", "good", "fine") for b in ("film", "movie", "show")}
     assert len(found) == len(set(found)) and set(found) == expected - {"great film"}
 
 
 def test_a_word_without_candidates_stays():
     words = find_words("great film")
-    found = copies_of("great film", words, draw(Recipe(20, 1.0, 1), 2, 0, 0), [(), ("movie",)])
+    found = copies_of("great film", words, draw(ReplacementParams(20, 1.0, 1), 2, 0, 0), [(), ("movie",)])
     assert found == ["great movie"]
 
 
@@ -94,7 +98,7 @@ def test_a_pair_changes_one_text_and_keeps_the_other():
         asked.extend(wanted)
         return [[(f"{word.text}A", f"{word.text}B") for word in words] for _, words in wanted]
 
-    copies = augment_rows(rows, (1, 3), Recipe(6, 0.5, 3), candidates)
+    copies = augment_rows(rows, (1, 3), ReplacementParams(6, 0.5, 3), candidates)
     for (_, row), made in zip(rows, copies, strict=True):
         assert made
         for values in made:
@@ -114,7 +118,7 @@ def test_candidates_are_asked_for_needed_words_only():
         return [[("new",)] * len(words) for _, words in wanted]
 
     text = " ".join(f"word{chr(97 + i)}" for i in range(26))
-    (made,) = augment_rows([(0, [text])], (0,), Recipe(1, 0.3, 1), candidates)
+    (made,) = augment_rows([(0, [text])], (0,), ReplacementParams(1, 0.3, 1), candidates)
     assert 0 < len(asked) < 26
     kept = set(made[0][0].split())
     assert kept == set(text.split()) - set(asked) | {"new"}
@@ -132,4 +136,7 @@ def test_draws_are_the_algorithms_by_hand():
                 tokens[place + 1] = offered[place][int(numbers[1, copy, place] * len(offered[place]))]
         if " ".join(tokens) not in ("one great old film", *expected):
             expected.append(" ".join(tokens))
-    assert copies_of("one great old film", words, draw(Recipe(4, 0.6, 9), 3, 2, 0), offered) == expected
+    assert (
+        copies_of("one great old film", words, draw(ReplacementParams(4, 0.6, 9), 3, 2, 0), offered)
+        == expected
+    )

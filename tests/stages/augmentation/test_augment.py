@@ -106,7 +106,7 @@ def test_another_seed_writes_another_file(tmp_path, headless):
 
 def interrupt_at(monkeypatch, number, error=KeyboardInterrupt):
     """Stop the run when its part `number` is to be made; returns the list of row numbers asked for."""
-    made, make = [], stage.Augmenter.make
+    made, make = [], stage.Augmenter.augment
 
     def watched(self, rows):
         if number is not None and len(made) == number:
@@ -114,7 +114,7 @@ def interrupt_at(monkeypatch, number, error=KeyboardInterrupt):
         made.append([row for row, _, _ in rows])
         return make(self, rows)
 
-    monkeypatch.setattr(stage.Augmenter, "make", watched)
+    monkeypatch.setattr(stage.Augmenter, "augment", watched)
     return made
 
 
@@ -123,12 +123,12 @@ def test_an_interrupted_run_goes_on(done, tmp_path, mlm, monkeypatch):
     monkeypatch.setattr(stage, "PART_ROWS", 4)
     data, flags = sst2(tmp_path), {"mlm_model": mlm, "copies": 4}
     interrupt_at(monkeypatch, 2)
-    with pytest.raises(Interrupted, match="the same command goes on"):
+    with pytest.raises(Interrupted, match="run the same command again to resume"):
         run(data, **flags)
     assert not (data / "train_aug.tsv").exists()
     monkeypatch.undo()
     monkeypatch.setattr(stage, "PART_ROWS", 4)
-    with pytest.raises(UserError, match="made with copies 4, not 5"):
+    with pytest.raises(UserError, match="with copies 4, not 5"):
         run(data, **{**flags, "copies": 5})
     made = interrupt_at(monkeypatch, None)
     assert run(data, **flags).read_bytes() == (done / "train_aug.tsv").read_bytes()
@@ -148,10 +148,10 @@ def test_candidates_are_those_of_transformers(mlm):
     from src.tools.augment import AugmentConfig
 
     config = AugmentConfig(task_name="SST-2", data_dir="", mlm_model=str(mlm), candidates=5)
-    sources = AugmentResources(config, TASKS["SST-2"])
-    survey, texts = WordStats(sources.pieces), sst2_text(6)
-    survey.add(texts)
-    candidates = sources.candidates(survey, setup_device(config, print), mlm)
+    resources = AugmentResources(config, TASKS["SST-2"])
+    stats, texts = WordStats(resources.pieces), sst2_text(6)
+    stats.add(texts)
+    candidates = resources.candidates(stats, setup_device(config, print), mlm)
     wanted = [(text, find_words(text)) for text in texts]
     theirs, tokenizer = BertForMaskedLM.from_pretrained(mlm).eval(), BertTokenizer.from_pretrained(mlm)
     compared = 0
@@ -177,10 +177,10 @@ def test_of_two_spellings_the_more_probable_counts():
     assert candidates([("Play", [Word("Play", 0, 4)])]) == [[["Movie", "film"]]]
 
 
-def test_a_model_without_the_head_gives_neighbours_alone(tmp_path, headless, capsys):
+def test_a_model_without_the_head_gives_neighbors_alone(tmp_path, headless, capsys):
     made = run(sst2(tmp_path), mlm_model=headless, copies=2)
     said = capsys.readouterr().out
-    assert "has no masked language modelling head: neighbours alone" in said
+    assert "has no masked language modeling head: using nearest neighbors only" in said
     assert len(rows_of(made)) > 30 and f"{made}: 20 rows and " in said
 
 
@@ -216,7 +216,7 @@ def test_the_teacher_filters(tmp_path, headless):
     assert kept[21:] == sure and 0 < len(sure) < len(everything) - 21
 
 
-# Forms and tasks, with neighbours alone, which need no graph
+# Forms and tasks, with neighbors alone, which need no graph
 
 
 def test_pairs_keep_their_partners(tmp_path, headless):
@@ -261,7 +261,7 @@ def test_bad_rows_are_left_out_and_max_rows_holds(tmp_path, headless, capsys):
     made = run(data, "--on_bad_row", "skip", load_teacher_ckpt_path=headless, max_rows=2)
     assert rows_of(made)[:3] == [("sentence", "label"), ("bade kina", "1"), ("loyo", "0")]
     assert {label for text, label in rows_of(made)[3:] if len(text.split()) == 2} == {"1"}
-    assert "1 malformed rows are left out (the first: line 3" in capsys.readouterr().out
+    assert "1 malformed rows are skipped (the first: line 3" in capsys.readouterr().out
 
 
 @pytest.mark.reference

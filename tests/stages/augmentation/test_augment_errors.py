@@ -19,13 +19,16 @@ def without_mask(mlm, folder):
 
 
 BAD = {
-    "no source": ({}, "no source of other words"),
+    "no source": ({}, "no source of candidates"),
     "filter": ({"filter_with_teacher": 0.9, "glove_file": "g"}, "needs --load_teacher_ckpt_path"),
-    "suffix": ({"glove_file": "g", "output_file": "x.csv"}, "let its name end with .tsv"),
+    "suffix": ({"glove_file": "g", "output_file": "x.csv"}, "its name must end with .tsv"),
     "input": ({"glove_file": "g", "output_file": "DATA/train.tsv"}, "is the input"),
     "exists": ({"glove_file": "g", "output_file": "DATA/old.tsv"}, "old.tsv exists"),
     "folder": ({"glove_file": "g", "output_file": "DATA/sub.tsv"}, "is a folder"),
-    "no place": ({"glove_file": "g", "output_file": "DATA/train.tsv/x/y.tsv"}, "train.tsv takes no files"),
+    "no place": (
+        {"glove_file": "g", "output_file": "DATA/train.tsv/x/y.tsv"},
+        "train.tsv is not a writable folder",
+    ),
     "glove": ({"glove_file": "absent.txt"}, "absent.txt does not exist"),
     "model": ({"mlm_model": "absent"}, "absent does not exist"),
     "probability": ({"glove_file": "g", "probability": 1.5}, "between 0 and 1"),
@@ -51,14 +54,16 @@ def test_wrong_input_is_said_and_nothing_written(tmp_path, values, complaint):
 
 def test_a_data_folder_that_cannot_be_written(tmp_path, headless, monkeypatch):
     monkeypatch.setattr(os, "access", lambda folder, mode: folder != tmp_path)
-    with pytest.raises(UserError, match=f"train_aug.tsv cannot be written, for {tmp_path} takes no files"):
+    with pytest.raises(
+        UserError, match=f"train_aug.tsv cannot be written: {tmp_path} is not a writable folder"
+    ):
         run(sst2(tmp_path), load_teacher_ckpt_path=headless)
 
 
 def test_a_broken_glove_file_leaves_nothing(tmp_path):
     data = sst2(tmp_path)
     (tmp_path / "glove.txt").write_text("film 1 2\nshow 2\n")
-    with pytest.raises(UserError, match="glove.txt, line 2: 1 numbers after the word where 2 belong"):
+    with pytest.raises(UserError, match="glove.txt, line 2: 1 numbers after the word instead of 2"):
         run(data, glove_file=tmp_path / "glove.txt")
     assert sorted(os.listdir(data)) == ["glove.txt", "train.tsv"]
 

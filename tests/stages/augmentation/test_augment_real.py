@@ -63,14 +63,14 @@ def test_the_head_learns_from_context(trained):
 
     model, losses, held_out = trained
     assert np.mean(losses[-100:]) < np.mean(losses[:20]) - 2
-    sources = AugmentResources(
+    resources = AugmentResources(
         AugmentConfig(task_name="SST-2", data_dir="", mlm_model=str(model)), TASKS["SST-2"]
     )
-    survey = WordStats(sources.pieces)
-    survey.add(held_out)
-    candidates = sources.candidates(survey, setup_device(sources.config, print), model)
+    stats = WordStats(resources.pieces)
+    stats.add(held_out)
+    candidates = resources.candidates(stats, setup_device(resources.config, print), model)
     wanted = [(text, find_words(text)) for text in held_out]
-    asked = sources.pieces.contexts(wanted)
+    asked = resources.pieces.contexts(wanted)
     contexts = [
         (word.key, context)
         for (_, words), each in zip(wanted, asked, strict=True)
