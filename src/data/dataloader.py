@@ -174,13 +174,13 @@ class BucketDataLoader:
         steps, waiting = [], np.empty(0, np.int64)
         for length, members in zip(self.buckets, self._members, strict=True):
             rows = np.concatenate([waiting, members])
-            rows = draw.permutation(rows) if self.shuffle else np.sort(rows)
+            rows = draw.permutation(rows) if draw else np.sort(rows)
             full = len(rows) // whole * whole
             steps += [(length, *self._share(batch, whole)) for batch in rows[:full].reshape(-1, whole)]
             waiting, longest = rows[full:], length
         if len(waiting):
             steps.append((longest, *self._share(waiting, whole)))
-        order = draw.permutation(len(steps)) if self.shuffle else range(len(steps))
+        order = draw.permutation(len(steps)) if draw else range(len(steps))
         return [steps[i] for i in order]
 
     def _share(self, batch: np.ndarray, whole: int) -> tuple[np.ndarray, np.ndarray]:

@@ -63,9 +63,13 @@ class TokenizedDataset:
         """Concatenate datasets that agree in length and kind of labels (not checked)."""
         if len(datasets) == 1:
             return datasets[0]
-        columns = zip(*((d.tokens, d.segments, d.lengths, d.labels) for d in datasets), strict=True)
-        arrays = [None if column[0] is None else np.concatenate(column) for column in columns]
-        return cls.from_flat(*arrays, datasets[0].max_seq_length)
+        tokens, segments, lengths = (
+            np.concatenate([getattr(dataset, name) for dataset in datasets])
+            for name in ("tokens", "segments", "lengths")
+        )
+        parts = [dataset.labels for dataset in datasets if dataset.labels is not None]
+        labels = np.concatenate(parts) if parts else None
+        return cls.from_flat(tokens, segments, lengths, labels, datasets[0].max_seq_length)
 
     @property
     def rows(self) -> int:

@@ -120,15 +120,15 @@ class CachedTeacher:
 
     def batches_with_outputs(self, batches: Iterable[Batch]) -> Iterator[WithOutputs]:
         """Yield (batch, tensors of the teacher's outputs)."""
-        return self._read(batches) if self.from_cache else self._forward(batches)
+        return self._read(self._reader, batches) if self._reader else self._forward(batches)
 
-    def _read(self, batches: Iterable[Batch]) -> Iterator[WithOutputs]:
+    def _read(self, reader: CacheReader, batches: Iterable[Batch]) -> Iterator[WithOutputs]:
         # A thread reads ahead: a step waits only where reading takes longer than training.
         with ThreadPoolExecutor(1) as pool:
             ahead: deque[tuple[Batch, Future]] = deque()
             for batch in batches:
                 length = batch.input_ids.shape[1]
-                ahead.append((batch, pool.submit(self._reader.batch, batch.rows, length)))
+                ahead.append((batch, pool.submit(reader.batch, batch.rows, length)))
                 if len(ahead) > AHEAD:
                     yield self._next(ahead)
             while ahead:

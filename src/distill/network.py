@@ -32,7 +32,7 @@ class TeacherOutputs(nn.Cell):
         self.layer_map, self.dtype = tuple(layer_map), dtype
 
     def construct(self, logits: Tensor, hidden_states: tuple, attention_scores: tuple) -> tuple[Tensor, ...]:
-        outputs = ()
+        outputs: tuple[Tensor, ...] = ()
         for feature in self.features:
             if feature == "embedding":
                 outputs = outputs + (self._detach(hidden_states[0]),)
@@ -82,12 +82,12 @@ class DistillNetwork(nn.Cell):
         self.has_teacher = teacher is not None and any(
             feature in TEACHER_FEATURES for feature in self.features
         )
-        self.teacher = teacher if self.has_teacher else nn.Identity()
+        self.teacher = nn.Identity() if teacher is None or not self.has_teacher else teacher
         self.teacher_outputs = (
             TeacherOutputs(self.features, self.layer_map) if self.has_teacher else nn.Identity()
         )
         self.projected = projection is not None
-        self.hidden_projection = projection if self.projected else nn.Identity()
+        self.hidden_projection = nn.Identity() if projection is None else projection
         self.inverse_temperature = 1.0 / temperature
         self.include_padding = include_padding
 
@@ -110,7 +110,7 @@ class DistillNetwork(nn.Cell):
         if student[0].ndim == 3:
             label_mask = (labels != IGNORE_INDEX).astype(ms.float32)
         loss = ms.Tensor(0.0, ms.float32)
-        parts = ()
+        parts: tuple[Tensor, ...] = ()
         for i in range(len(self.features)):
             by_row = ops.zeros_like(weights)
             term_mask = label_mask if self.features[i] in ("logits", "labels") else mask
@@ -131,7 +131,7 @@ class DistillNetwork(nn.Cell):
             return ((logits * self.inverse_temperature, teacher_outputs[first] * self.inverse_temperature),)
         if feature == "embedding":
             return ((self._project(states[0]), teacher_outputs[first].astype(ms.float32)),)
-        pairs = ()
+        pairs: tuple = ()
         for m in range(len(self.layer_map)):
             target = teacher_outputs[first + m].astype(ms.float32)
             output = self._project(states[m + 1]) if feature == "hidden" else scores[m]

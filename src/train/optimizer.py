@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from ..config.train_config import TrainConfig
+from ..config.train_config import LoopConfig
 
 BETA1, BETA2 = 0.9, 0.999
 NO_DECAY = ("bias", "norm.weight", "norm.bias")
@@ -81,7 +81,7 @@ class AdamWeightDecay(nn.Optimizer):
 def adam_weight_decay(
     parameters: Sequence[Parameter],
     schedule: Iterable[float],
-    config: TrainConfig,
+    config: LoopConfig,
     fused: Callable[[int], Callable] | None = None,
 ) -> AdamWeightDecay:
     """AdamWeightDecay over `parameters`, without decay of LayerNorm and bias, at the rates of `schedule`.

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from mindspore import nn
@@ -51,10 +51,11 @@ class Evaluator:
         values = {}
         for place, loader in enumerate(self.loaders.values()):
             dataset, logits = loader.dataset, self.predict(loader)
-            labels = dataset.labels
+            labels = cast(np.ndarray, dataset.labels)  # check_models found those of the task
             if dataset.labels_by_token:
-                logits, labels = dataset.by_row(logits), dataset.by_row(labels)
-            computed = task_metrics(self.task, logits, labels)
+                computed = task_metrics(self.task, dataset.by_row(logits), dataset.by_row(labels))
+            else:
+                computed = task_metrics(self.task, logits, labels)
             values.update({name + ("_mm" if place else ""): value for name, value in computed.items()})
         return values
 

@@ -17,6 +17,7 @@ from ...distill.teacher_cache import dataset_hash
 from ...errors import UserError
 from ...kernels.layers import bind_dropout
 from ...train.callbacks import (
+    Callback,
     CheckpointCallback,
     EvaluationCallback,
     LoggingCallback,
@@ -91,7 +92,7 @@ def train_phase(
     # The outputs of a cached teacher come from the host, step by step.
     sunk = 0 if cached_teacher else sink_steps(config, run.device, loader.buckets)
     compiled = step if sunk else run.meter.compiled(step, "train step", step_flops(network))
-    callbacks = [ThroughputCallback(run.meter)]
+    callbacks: list[Callback] = [ThroughputCallback(run.meter)]
     if config.profile:
         tables = run.output_dir / "profile" / f"phase{spec.number}" if run.ranks.is_main else None
         profile = StepProfile(config.profile, total - start_step, tables, run.logger.info)
@@ -143,7 +144,7 @@ def _schedule(config: LoopConfig, total: int, peak: float) -> np.ndarray:
 
 def _resume(run: Run, number: int, step: TrainStep, rows: str) -> int:
     """Restore the run's checkpoint where it is of this phase; returns its step, else 0."""
-    if resumed_phase(run) != number:
+    if not run.checkpoint or resumed_phase(run) != number:
         return 0
     position, path = run.checkpoint
     if position.get("rows", rows) != rows:

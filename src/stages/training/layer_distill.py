@@ -57,8 +57,7 @@ class LayerMatch:
         widths, self.projection = (student_config.hidden_size, teacher_config.hidden_size), None
         if widths[0] != widths[1]:
             self.projection = Dense(*widths, student_config)
-        arrays = _projection_arrays(carried) if carried and self.projection else {}
-        if arrays:
+        if carried and self.projection and (arrays := _projection_arrays(carried)):
             load_strict(self.projection, arrays, f"{carried.source} ({PROJECTION}*)")
             log("the hidden projection of the general student is loaded")
 

@@ -1,6 +1,6 @@
-"""One training stage over several seeds: a process for each, then mean, spread and the best of them.
+"""One training stage over several seeds: a process for each, then mean, standard deviation and the best.
 
-Each is the very run that `--seed` alone would have made, begun on clean memory.
+Each run is identical to that of `--seed` alone, since it starts in a fresh process.
 """
 
 import dataclasses
@@ -15,46 +15,49 @@ from pathlib import Path
 from types import FrameType
 
 from ...commands import typed_again
+from ...config.cli import Resolved
 from ...config.distill_config import FOLDER
 from ...config.seeds_config import seeds_of
+from ...config.train_config import TrainConfig
 from ...errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError
 from ...files import read_json, write_json, write_text
 from ...output_dir import MARKER, check_output_dir, delete_owned, fresh_output_dir, is_unused
+from ...tasks import TaskSpec
 from .run_folder import CONFIG_FILE, FREE_ON_RESUME, check_same_config, inputs_of
 from .run_folder import WRITTEN as RUN_FILES
-from .seed_summary import SPEEDS, check_comparable, paired, read_summary, summary, written
+from .seed_summary import SPEEDS, Result, check_comparable, format_summary, paired, read_summary, summary
 
 SEEDS_FILE, TABLE_FILE = "seeds.json", "seeds.txt"
 WRITTEN = (SEEDS_FILE, TABLE_FILE, *(f"seed_[0-9]*/{file}" for file in (MARKER, *RUN_FILES)))
 THROUGHPUT = re.compile(r"^throughput: ([\d.]+) examples/s, (\d+) real tokens/s", re.MULTILINE)
-# Flags that each run gets from here.
-OF_A_RUN = ("seed", "seeds", "seeds_against", "output_dir", *FREE_ON_RESUME)
+# Flags that are set for each run.
+RUN_FLAGS = ("seed", "seeds", "seeds_against", "output_dir", *FREE_ON_RESUME)
 # Forwarded to the run: the signals that it handles, and the end of its terminal.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
-EXPLAINED = (EXIT_USER_ERROR, EXIT_INTERRUPTED)  # codes of a run that has said why, and how to go on
+EXPLAINED = (EXIT_USER_ERROR, EXIT_INTERRUPTED)  # exit codes of runs that printed the reason
 
 
 @dataclasses.dataclass(frozen=True)
-class Repeated:
+class SeedRuns:
     """A stage to repeat: its name, what starts it in Python, its command line, task and config."""
 
     stage: str
     start: Sequence[str]
-    arguments: list
-    task: object
-    config: object
+    arguments: list[str]
+    task: TaskSpec
+    config: TrainConfig
 
     @property
-    def folder(self):
-        """Where the runs go, each into seed_<seed>/."""
+    def folder(self) -> Path:
+        """The folder of the runs, each in seed_<seed>/."""
         return Path(self.config.output_dir or f"output/{self.stage}_{self.task.name}_seeds")
 
-    def folder_of(self, seed):
+    def folder_of(self, seed: int) -> Path:
         """The output folder of one run."""
         return self.folder / f"seed_{seed}"
 
-    def command(self, seed):
-        """The command line of one run: the user's, and after it, where it wins, what is the run's own."""
+    def command(self, seed: int) -> list[str]:
+        """The command line of one run: the user's, then the run's own flags, which override it."""
         folder = self.folder_of(seed)
         own = {
             "seed": seed,
@@ -65,102 +68,102 @@ class Repeated:
             "resume": str((folder / CONFIG_FILE).is_file()).lower(),
         }
         if hasattr(self.config, "teacher_cache_dir"):
-            # A teacher says the same whatever the seed: one cache, where a single run would have it.
+            # A teacher's outputs do not depend on the seed: all runs share the cache of a single run.
             own["teacher_cache_dir"] = self.config.teacher_cache_dir or self.folder.parent / FOLDER
         flags = [f"--{name}={value}" for name, value in own.items()]
         return [sys.executable, *self.start, *self.arguments, *flags]
 
 
-def repeat(stage, start, argv, task, resolved):
+def repeat(
+    stage: str, start: Sequence[str], argv: Sequence[str] | None, task: TaskSpec, resolved: Resolved
+) -> Result:
     """Run a stage with the command line `argv` (None: this process's) once for each of --seeds.
 
     `start` are the arguments of Python that start the stage: a script, or `-m` and a module.
 
-    Prints a table and writes it to seeds.txt and seeds.json; returns what the latter holds. Raises UserError
-    before anything runs for what is wrong here, SystemExit with the exit code of a run that failed.
+    Prints a table and writes it to seeds.txt and seeds.json; returns the content of the latter. Raises
+    UserError before the first run, SystemExit with the exit code of a run that failed.
     """
     config = resolved.config
-    repeated = Repeated(stage, start, list(sys.argv[1:] if argv is None else argv), task, config)
+    runs = SeedRuns(stage, start, list(sys.argv[1:] if argv is None else argv), task, config)
     seeds, other = seeds_of(config.seeds), None
     if config.seeds_against:
         file = Path(config.seeds_against) / SEEDS_FILE
         other = read_summary(file)
         check_comparable(other, file, task, seeds)
-    results = _finished(repeated, seeds) if config.resume else {}
-    aside = None if config.resume else _make_room(repeated)
+    results = _finished(runs, seeds) if config.resume else {}
+    backup = None if config.resume else _make_room(runs)
     try:
         for place, seed in enumerate(seeds, 1):
             known = " is finished, skipped" if seed in results else ""
-            print(f"== seed {seed} ({place} of {len(seeds)}): {repeated.folder_of(seed)}{known}", flush=True)
+            print(f"== seed {seed} ({place} of {len(seeds)}): {runs.folder_of(seed)}{known}", flush=True)
             if seed not in results:
-                _run(repeated, seed)
-                results[seed] = _result(repeated, seed)
-                _keep(repeated, summary(stage, task, results))
+                _run(runs, seed)
+                results[seed] = _result(runs, seed)
+                _write(runs, summary(stage, task, results))
     finally:
         if not config.resume:
-            _settle(repeated.folder, aside)
+            _settle(runs.folder, backup)
     result = summary(stage, task, {seed: results[seed] for seed in seeds})
-    _keep(repeated, result)
+    _write(runs, result)
     if other:
         result["against"] = paired(result, other, config.seeds_against)
-        _keep(repeated, result)
-    print(f"\n{written(result)}")
+        _write(runs, result)
+    print(f"\n{format_summary(result)}")
     return result
 
 
-def _finished(repeated, seeds):
-    """{seed: result} of the runs that have ended, after a check that all of them had the flags of now."""
-    begun = [seed for seed in seeds if (repeated.folder_of(seed) / CONFIG_FILE).is_file()]
+def _finished(runs: SeedRuns, seeds: Sequence[int]) -> dict[int, Result]:
+    """{seed: result} of the finished runs, once all started runs are known to have the same flags."""
+    begun = [seed for seed in seeds if (runs.folder_of(seed) / CONFIG_FILE).is_file()]
     if not begun:
-        raise UserError(
-            f"--resume: {repeated.folder} holds none of the runs {repeated.config.seeds} to go on with"
-        )
+        raise UserError(f"--resume: {runs.folder} holds none of the runs {runs.config.seeds}")
     for seed in begun:
-        check_same_config(repeated.folder_of(seed), repeated.config, OF_A_RUN)
-    file = repeated.folder / SEEDS_FILE
+        check_same_config(runs.folder_of(seed), runs.config, RUN_FLAGS)
+    file = runs.folder / SEEDS_FILE
     known = read_summary(file)["seeds"] if file.is_file() else {}
-    asked = [str(seed) for seed in seeds]
-    left_out = [seed for seed in known if seed not in asked and repeated.folder_of(seed).is_dir()]
+    requested = [str(seed) for seed in seeds]
+    left_out = [seed for seed in known if seed not in requested and runs.folder_of(seed).is_dir()]
     if left_out:
         raise UserError(
-            f"--resume: {file} holds the seeds {', '.join(known)}, and --seeds {','.join(asked)} leaves out "
-            f"{left_out[0]}; name all of them (more may follow), or delete {repeated.folder_of(left_out[0])}"
+            f"--resume: {file} holds the seeds {', '.join(known)}, and --seeds {','.join(requested)} omits "
+            f"{left_out[0]}; name all of them (more may follow), or delete {runs.folder_of(left_out[0])}"
         )
     return {seed: known[str(seed)] for seed in begun if str(seed) in known}
 
 
-def _make_room(repeated):
-    """Move what --overwrite_output_dir will delete aside: a first run that is refused must not cost it."""
-    folder, config = repeated.folder, repeated.config
+def _make_room(runs: SeedRuns) -> Path | None:
+    """Move what --overwrite_output_dir deletes to a backup, which a refused first run restores."""
+    folder, config = runs.folder, runs.config
     inputs = [*inputs_of(config), config.seeds_against]
     check_output_dir(folder, config.overwrite_output_dir, inputs)
-    aside = None
+    backup = None
     if not is_unused(folder):
-        aside = folder.with_name(f"{folder.name}.before")
-        if aside.exists():  # of a run that was killed, or not of this program at all
-            raise UserError(f"{aside} is in the way of what {folder} holds now; move or delete it")
-        folder.rename(aside)
+        backup = folder.with_name(f"{folder.name}.before")
+        if backup.exists():  # left by a killed run, or not written by this program
+            raise UserError(f"{backup} is in the way of the backup of {folder}; move or delete it")
+        folder.rename(backup)
     fresh_output_dir(folder, written=WRITTEN)
-    return aside
+    return backup
 
 
-def _settle(folder, aside):
-    # A run that is refused writes nothing: then all is to be as before.
+def _settle(folder: Path, backup: Path | None) -> None:
+    # A refused run writes nothing: the backup is restored then, else deleted.
     refused = is_unused(folder)
     if refused:
         delete_owned(folder)
-    if aside and refused:
-        aside.rename(folder)
-    elif aside:
-        delete_owned(aside)
+    if backup and refused:
+        backup.rename(folder)
+    elif backup:
+        delete_owned(backup)
 
 
-def _run(repeated, seed):
-    # What an interrupted run tells its user to type is this command, not its own.
-    typed = os.environ.get("RESUME_COMMAND") or shlex.join(typed_again())
-    code = run_to_end(repeated.command(seed), {**os.environ, "RESUME_COMMAND": typed})
+def _run(runs: SeedRuns, seed: int) -> None:
+    # An interrupted run prints this command as the one to resume, not its own.
+    resume_command = os.environ.get("RESUME_COMMAND") or shlex.join(typed_again())
+    code = run_to_end(runs.command(seed), {**os.environ, "RESUME_COMMAND": resume_command})
     if code and code not in EXPLAINED:
-        where = f"seed {seed} ended with exit code {code}; --resume goes on from its last checkpoint"
+        where = f"seed {seed} ended with exit code {code}; --resume continues from its last checkpoint"
         print(where, file=sys.stderr)
     if code:
         raise SystemExit(code)
@@ -192,17 +195,19 @@ def run_to_end(command: Sequence[str], environment: Mapping[str, str]) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _result(repeated, seed):
-    """The metrics of the best model of a run and where it is, and the speed that the run's log ends with."""
-    folder = repeated.folder_of(seed) / "best"
+def _result(runs: SeedRuns, seed: int) -> Result:
+    """The metrics and folder of a run's best model, and the speed at the end of its log."""
+    folder = runs.folder_of(seed) / "best"
     if not folder.is_dir():
-        raise UserError(f"seed {seed} was never evaluated: there is no {folder} and nothing to compare")
-    log = repeated.folder_of(seed) / "log.txt"
-    told = THROUGHPUT.findall(log.read_text(encoding="utf-8")) if log.is_file() else []
-    speed = dict(zip(SPEEDS, map(float, told[-1]), strict=True)) if told else {}
+        raise UserError(
+            f"seed {seed} was never evaluated: there is no {folder}; evaluate with --do_eval true"
+        )
+    log = runs.folder_of(seed) / "log.txt"
+    speeds = THROUGHPUT.findall(log.read_text(encoding="utf-8")) if log.is_file() else []
+    speed = dict(zip(SPEEDS, map(float, speeds[-1]), strict=True)) if speeds else {}
     return {**read_json(folder / "metrics.json"), **speed, "folder": str(folder)}
 
 
-def _keep(repeated, result):
-    write_json(repeated.folder / SEEDS_FILE, result)
-    write_text(repeated.folder / TABLE_FILE, written(result) + "\n")
+def _write(runs: SeedRuns, result: Result) -> None:
+    write_json(runs.folder / SEEDS_FILE, result)
+    write_text(runs.folder / TABLE_FILE, format_summary(result) + "\n")

@@ -4,7 +4,7 @@ import os
 import shlex
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import mindspore as ms
 import numpy as np
@@ -37,7 +37,8 @@ class Run:
     log_name = "outputs"
 
     def __init__(self, stage: str, task: TaskSpec | None, resolved: Resolved) -> None:
-        self.task, self.config, self.resolved = task, resolved.config, resolved
+        self.config, self.resolved = resolved.config, resolved
+        self.task = cast(TaskSpec, task)  # None in general distillation, which has no task
         title = f"{stage} {task.name}" if task else stage
         self.output_dir = Path(self.config.output_dir or f"output/{title.replace(' ', '_')}")
         self.resumed = self.config.resume

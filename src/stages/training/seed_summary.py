@@ -1,29 +1,34 @@
-"""Results of one stage over several seeds: mean and spread, the best, the paired differences to others."""
+"""Results of one stage over several seeds: mean, standard deviation, best, paired differences to others."""
 
 import math
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from ...errors import UserError
 from ...files import read_json
+from ...tasks import TaskSpec
 from ..markdown import aligned
 
 SPEEDS = {"examples_per_second": "examples/s", "tokens_per_second": "real tokens/s"}
 KEYS = ("task", "metric", "seeds")
-ROUNDING = 1e-9  # differences of metrics that are nearer to each other are equal: 0.31 - 0.3, 0.41 - 0.4
+ROUNDING = 1e-9  # metric differences closer than this are equal: 0.31 - 0.3, 0.41 - 0.4
+Result = dict[str, Any]
 
 
-def summary(stage, task, results):
-    """What seeds.json holds of {seed: {eval_<metric>: value, ..., folder}}, in the order of the seeds.
+def summary(stage: str, task: TaskSpec, results: dict[int, Result]) -> Result:
+    """The content of seeds.json from {seed: {eval_<metric>: value, ..., folder}}, in the order of the seeds.
 
-    The standard deviation is that of a sample (n - 1); None for a single seed.
+    Sample standard deviation (n - 1); None for a single seed.
     """
     metric = f"eval_{task.best_metric}"
-    # The deciding metric first; MNLI has each twice (_mm). A speed counts only where every run has told one.
-    known = sorted(next(iter(results.values())), key=lambda name: name != metric)
-    names = [name for name in known if name.startswith("eval_") and "samples" not in name]
+    # The deciding metric first; MNLI has each twice (_mm). A speed counts only where every run has it.
+    columns_found = sorted(next(iter(results.values())), key=lambda name: name != metric)
+    names = [name for name in columns_found if name.startswith("eval_") and "samples" not in name]
     names += [name for name in SPEEDS if all(name in each for each in results.values())]
     columns = {name: np.array([each[name] for each in results.values()]) for name in names}
     best = max(results, key=lambda seed: results[seed][metric])
@@ -38,46 +43,46 @@ def summary(stage, task, results):
     }
 
 
-def _spread(values):
+def _spread(values: np.ndarray) -> float | None:
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
-def read_summary(file):
-    """The content of a seeds.json. Raises UserError where it is absent or something else."""
+def read_summary(file: Path) -> Result:
+    """The content of a seeds.json. Raises UserError where it is missing or has another format."""
     values = read_json(file)
     if not isinstance(values, dict) or any(key not in values for key in KEYS):
-        raise UserError(f"{file} is not what --seeds writes ({', '.join(KEYS)} are to be in it)")
+        raise UserError(f"{file} was not written by --seeds: it needs the keys {', '.join(KEYS)}")
     return values
 
 
-def check_comparable(other, file, task, seeds):
-    """Refuse a run over seeds (read from `file`) that this one cannot be paired with."""
-    theirs, metric = other["seeds"], f"eval_{task.best_metric}"
+def check_comparable(other: Result, file: Path, task: TaskSpec, seeds: Sequence[int]) -> None:
+    """Raise UserError where the runs in `file` cannot be paired with those of this task and seeds."""
+    other_seeds, metric = other["seeds"], f"eval_{task.best_metric}"
     if (other["task"], other["metric"]) != (task.name, metric):
         raise UserError(
             f"--seeds_against: {file} is of {other['task']} ({other['metric']}), this run of {task.name} "
             f"({metric})"
         )
-    missing = [str(seed) for seed in seeds if str(seed) not in theirs]
+    missing = [str(seed) for seed in seeds if str(seed) not in other_seeds]
     if missing:
         raise UserError(
-            f"--seeds_against: {file} has no seed {missing[0]} but {', '.join(theirs)}; run it over the same "
-            "seeds"
+            f"--seeds_against: {file} has no seed {missing[0]} but {', '.join(other_seeds)}; run it over the "
+            "same seeds"
         )
 
 
-def paired(ours, other, folder):
-    """Differences of the deciding metric to the same seeds of `other`, and the paired t-test of their mean.
+def paired(result: Result, other: Result, folder: Path | str) -> Result:
+    """Differences of the deciding metric to the same seeds of `other`, with a paired t-test.
 
-    Both are contents of seeds.json. t and p are None where there is nothing to test: one pair, or
-    differences that are all equal. Raises UserError where the numbers of evaluated rows differ.
+    Both are contents of seeds.json. t and p are None where there is nothing to test: one pair, or equal
+    differences. Raises UserError where the numbers of evaluated rows differ.
     """
-    metric, pairs = ours["metric"], [(each, other["seeds"][seed]) for seed, each in ours["seeds"].items()]
-    for each, their in pairs:
-        if each["eval_samples"] != their["eval_samples"]:
+    metric, pairs = result["metric"], [(each, other["seeds"][seed]) for seed, each in result["seeds"].items()]
+    for each, paired_with in pairs:
+        if each["eval_samples"] != paired_with["eval_samples"]:
             raise UserError(
-                f"--seeds_against: {folder} was evaluated on {their['eval_samples']} rows, this run on "
-                f"{each['eval_samples']}; they cannot be compared"
+                f"--seeds_against: {folder} was evaluated on {paired_with['eval_samples']} rows, this run on "
+                f"{each['eval_samples']}; give a folder evaluated on the same rows"
             )
     first, second = (np.array([pair[side][metric] for pair in pairs]) for side in (0, 1))
     differences = first - second
@@ -87,7 +92,7 @@ def paired(ours, other, folder):
     tested = math.isfinite(t) and len(pairs) > 1 and np.ptp(differences) > ROUNDING
     return {
         "folder": str(folder),
-        "differences": dict(zip(ours["seeds"], differences.tolist(), strict=True)),
+        "differences": dict(zip(result["seeds"], differences.tolist(), strict=True)),
         "mean": float(differences.mean()),
         "standard_deviation": _spread(differences),
         "t": t if tested else None,
@@ -95,8 +100,8 @@ def paired(ours, other, folder):
     }
 
 
-def written(result):
-    """The content of seeds.json as a table and a few lines under it."""
+def format_summary(result: Result) -> str:
+    """The content of seeds.json as a table with a few lines below."""
     names = list(result["mean"])
     lines = [["seed", *(SPEEDS.get(name, name.removeprefix("eval_")) for name in names)]]
     for seed, each in result["seeds"].items():
@@ -107,23 +112,23 @@ def written(result):
     rows = next(iter(result["seeds"].values()))["eval_samples"]
     text = (
         f"{aligned(lines)}\n\n{result['stage']} of {result['task']}, best/ of {count} "
-        f"seed{'s' * (count > 1)} on {rows} rows; the standard deviation is that of a sample\n"
+        f"seed{'s' * (count > 1)} on {rows} rows; sample standard deviation\n"
         f"best seed: {best['seed']}, {best['folder']}"
     )
-    return f"{text}\n{_compared(result['against'])}" if "against" in result else text
+    return f"{text}\n{_format_comparison(result['against'])}" if "against" in result else text
 
 
-def _compared(against):
+def _format_comparison(against: Result) -> str:
     each = ", ".join(f"{value:+.4f}" for value in against["differences"].values())
     text = f"against {against['folder']}: {each}; mean difference {against['mean']:+.4f}"
     if against["standard_deviation"] is not None:
         text += f", standard deviation {against['standard_deviation']:.4f}"
     if against["t"] is None:
-        return f"{text}; nothing to test (one pair, or differences that are all equal)"
+        return f"{text}; nothing to test (one pair, or equal differences)"
     return f"{text}; paired t-test: t = {against['t']:.3f}, p = {against['p']:.3g}"
 
 
-def _number(name, value):
+def _number(name: str, value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.1f}" if name in SPEEDS else f"{value:.4f}"

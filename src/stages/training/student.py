@@ -105,4 +105,4 @@ def _copy_teacher_layers(
         elif int(parts[3]) + 1 in layer_map:
             parts[3] = str(layer_map.index(int(parts[3]) + 1))
             arrays[".".join(parts)] = array
-    load_strict(network, arrays, teacher_files.source, optional=(load.HEAD,))
+    load_strict(network, arrays, str(teacher_files.source), optional=(load.HEAD,))

@@ -91,6 +91,7 @@ class Distillation:
 
     def phase1(self) -> PhaseInputs:
         """Intermediate layers: embedding, hidden-state and attention losses."""
+        assert self.match, "without a LayerMatch phase 1 is skipped"
         config, evaluate = self.config, None
         if self.evaluate and config.phase1_eval:
             # An untrained head may beat phase 2's by chance: best/ is phase 2's, unless there is no phase 2.

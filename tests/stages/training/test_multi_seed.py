@@ -106,14 +106,14 @@ def test_finished_seeds_are_skipped_aloud(stage, capsys):
     result = stage("1,2,4", "--resume=true")
     assert "== seed 2 (2 of 3): out/seed_2 is finished, skipped" in capsys.readouterr().out
     assert list(result["seeds"]) == ["1", "2", "4"] and calls(1) == calls(2) == calls(4) == ["false"]
-    with pytest.raises(UserError, match="holds the seeds 1, 2, 4, and --seeds 4 leaves out 1; name all of"):
+    with pytest.raises(UserError, match="holds the seeds 1, 2, 4, and --seeds 4 omits 1; name all of"):
         stage("4", "--resume=true")
     assert json.loads(Path("out/seeds.json").read_text()) == result
     with pytest.raises(UserError, match="--resume: learning_rate was 0.0001 in the interrupted run and is"):
         stage("1,2", "--resume=true", learning_rate=1e-3)
     with pytest.raises(UserError, match="output_dir out is not empty"):
         stage("1,2")
-    with pytest.raises(UserError, match="holds none of the runs 8,9 to go on with"):
+    with pytest.raises(UserError, match="holds none of the runs 8,9"):
         stage("8,9", "--resume=true")
 
 
@@ -134,7 +134,7 @@ def test_overwriting_waits_until_a_run_was_accepted(stage):
     assert stop.value.code == 2 and Path("out/seed_2/best").is_dir() and not Path("out.before").exists()
     Path("out.before").mkdir()
     Path("out.before/mine").write_text("x")
-    with pytest.raises(UserError, match="out.before is in the way of what out holds now; move or delete it"):
+    with pytest.raises(UserError, match="out.before is in the way of the backup of out; move or delete it"):
         stage("1", "--overwrite_output_dir=true")
     assert Path("out.before/mine").is_file() and Path("out/seed_2/best").is_dir()
     shutil.rmtree("out.before")
@@ -272,7 +272,7 @@ def test_against_another_run(stage, capsys, tmp_path):
         with pytest.raises(UserError, match=complaint):
             stage("1,2", "--resume=true", output_dir="out", seeds_against="base")
     Path("base/seeds.json").write_text("[1]")
-    with pytest.raises(UserError, match="is not what --seeds writes"):
+    with pytest.raises(UserError, match="was not written by --seeds"):
         stage("1,2", output_dir="more", seeds_against="base")
     assert not Path("more").exists()
 
