@@ -1,11 +1,11 @@
-"""Text of SST-2 for augmentation, and the vocabulary of the models."""
+"""SST-2 texts for augmentation tests, and the vocabulary of their models."""
 
 import numpy as np
 
 from src.tools.augment import main
 from tests import tiny
 
-# "bade" and "##na" write the word "badena": one of several pieces.
+# "badena" is split into "bade" and "##na".
 PIECES = [*tiny.VOCABULARY, "##na", "##pe", "the", "not"]
 CONFIG = tiny.TINY.replace(vocab_size=len(PIECES), labels=())
 SOME = [
@@ -19,8 +19,8 @@ SOME = [
 
 
 def sst2_text(count=14, seed=0):
-    draw = np.random.default_rng(seed)
-    return SOME + [tiny.sentence(draw, "Deki", 5) for _ in range(count)]
+    rng = np.random.default_rng(seed)
+    return SOME + [tiny.sentence(rng, "Deki", 5) for _ in range(count)]
 
 
 def write_text(folder, lines, name="train.tsv"):

@@ -1,6 +1,7 @@
-"""GLUE's nine tasks as small files in GLUE's own forms: headers, orders of columns, quoting, test files.
+"""GLUE's nine tasks as small files in GLUE's formats: headers, column order, quoting, test files.
 
-The words are those of tests/tiny.py, so that a tiny model can read them; one word of a row shows its label.
+The words are those of tests/tiny.py, so that tiny models can process them; one word of each row determines
+its label.
 """
 
 import numpy as np
@@ -11,7 +12,7 @@ PARSES = "sentence1_binary_parse|sentence2_binary_parse|sentence1_parse|sentence
 NLI_START = f"index|promptID|pairID|genre|{PARSES}|sentence1|sentence2"
 PAIR = "index|sentence1|sentence2"
 STS = "index|genre|filename|year|old_index|source1|source2|sentence1|sentence2"
-# Columns of the train file, of the dev files where they differ, and of the test files.
+# Columns of the train file, of the dev files if they differ, and of the test files.
 COLUMNS = {
     "CoLA": {"train": "source|label|mark|sentence", "test": "index|sentence"},
     "SST-2": {"train": "sentence|label", "test": "index|sentence"},
@@ -32,7 +33,7 @@ COLUMNS = {
 }
 DIAGNOSTIC = "index|sentence1|sentence2"
 HEADERLESS = {("CoLA", "train"), ("CoLA", "dev")}
-UNQUOTED = {"MRPC", "QQP"}  # a lone " begins or ends a text, and belongs to it
+UNQUOTED = {"MRPC", "QQP"}  # a single " at the start or end of a text is part of the text
 COUNTS = {
     "train": 24,
     "dev": 9,
@@ -55,18 +56,18 @@ MARKS = {
 
 
 def write_task(folder, task):
-    """Write every file of a TaskSpec; returns {split: [(texts, label), ...]} of the rows that are usable."""
+    """Write every file of a TaskSpec; returns {split: [(texts, label), ...]} of the usable rows."""
     folder.mkdir(parents=True, exist_ok=True)
     written = {}
     for split, file in task.files.items():
-        draw = np.random.default_rng(len(file))
-        rows = [_row(task, split, number, draw) for number in range(COUNTS[split])]
+        rng = np.random.default_rng(len(file))
+        rows = [_row(task, split, number, rng) for number in range(COUNTS[split])]
         columns = _columns(task, split)
         lines = [] if (task.name, split) in HEADERLESS else ["\t".join(columns)]
         lines += ["\t".join(_cells(task, columns, number, *row)) for number, row in enumerate(rows)]
-        # GLUE's script leaves the byte order mark of Microsoft's file at the start of MRPC's.
-        mark = "\ufeff" if task.name == "MRPC" and not split.startswith("test") else ""
-        (folder / file).write_text(mark + "\n".join(lines) + "\n", encoding="utf-8")
+        # GLUE's script keeps the byte order mark of Microsoft's file in MRPC.
+        bom = "\ufeff" if task.name == "MRPC" and not split.startswith("test") else ""
+        (folder / file).write_text(bom + "\n".join(lines) + "\n", encoding="utf-8")
         written[split] = [row for row in rows if row[1] != "-"]
     return written
 
@@ -79,10 +80,10 @@ def _columns(task, split):
     return kinds.get(kind, kinds["train"]).split("|")
 
 
-def _row(task, split, number, draw):
-    label = str(draw.choice(task.labels)) if task.labels else f"{draw.uniform(0, 5):.3f}"
+def _row(task, split, number, rng):
+    label = str(rng.choice(task.labels)) if task.labels else f"{rng.uniform(0, 5):.3f}"
     mark = MARKS.get(label) or MARKS["1" if float(label) > 2.5 else "0"]
-    texts = [tiny.sentence(draw, mark, 4) for _ in task.text_columns]
+    texts = [tiny.sentence(rng, mark, 4) for _ in task.text_columns]
     if task.name in UNQUOTED and number < 2:
         texts[number] = f'"{texts[number]}' if number == 0 else f'{texts[number]} "'
     if split.startswith("test"):
@@ -93,11 +94,11 @@ def _row(task, split, number, draw):
 
 
 def _cells(task, columns, number, texts, label):
-    known = {
+    values = {
         "index": str(number),
         "id": str(number),
         "mark": "" if label == "1" else "*",
         task.label_column: label,
         **dict(zip(task.text_columns, texts, strict=True)),
     }
-    return [known.get(column) if known.get(column) is not None else f"x{number}" for column in columns]
+    return [values.get(column) if values.get(column) is not None else f"x{number}" for column in columns]

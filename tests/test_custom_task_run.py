@@ -1,4 +1,4 @@
-"""From a CSV file to int8: every stage on the records of a task of one's own, told of no task."""
+"""From a CSV file to int8: every stage on the records of a custom task, without --task_name."""
 
 import csv
 import json
@@ -36,29 +36,29 @@ SIZES = {
 LOOP = {"length_buckets": "off", "batch_size": 8, "learning_rate": 4e-3, "logging_step": 20}
 
 
-def several(draw):
-    """Words of any of three topics among others, and the topics."""
-    chosen = [label for label in LABELS if draw.random() < 0.5]
-    words = [*draw.choice(tiny.WORDS[40:], 3), *(MARKS[label] for label in chosen)]
-    return " ".join(draw.permutation(words)), SEPARATOR.join(chosen)
+def several_labels(rng):
+    """Draw a text with words of any of three topics, and these topics."""
+    topics = [label for label in LABELS if rng.random() < 0.5]
+    words = [*rng.choice(tiny.WORDS[40:], 3), *(MARKS[label] for label in topics)]
+    return " ".join(rng.permutation(words)), SEPARATOR.join(topics)
 
 
-def one(draw):
-    label = str(draw.choice(LABELS))
-    return tiny.sentence(draw, MARKS[label], 4), label
+def one_label(rng):
+    label = str(rng.choice(LABELS))
+    return tiny.sentence(rng, MARKS[label], 4), label
 
 
-def score(draw):
-    text, label = one(draw)
-    return text, f"{LABELS.index(label) + draw.uniform(-0.2, 0.2):.3f}"
+def score(rng):
+    text, label = one_label(rng)
+    return text, f"{LABELS.index(label) + rng.uniform(-0.2, 0.2):.3f}"
 
 
-class Chain:
-    """The folders of a CSV task's run, from records to an int8 file."""
+class Pipeline:
+    """Runs every stage on a CSV file, from records to an int8 model."""
 
     def __init__(self, folder, vocabulary, mode, row, **flags):
-        self.folder, draw = folder, np.random.default_rng(5)
-        rows = [row(draw) for _ in range(60)]
+        self.folder, rng = folder, np.random.default_rng(5)
+        rows = [row(rng) for _ in range(60)]
         with open(folder / "own.csv", "w", newline="") as file:
             csv.writer(file).writerows([("review", "topic"), *rows])
         body = {n: a for n, a in tiny.random_arrays(tiny.TINY, spread=0.1).items() if n.startswith("bert.")}
@@ -130,7 +130,7 @@ class Chain:
         return json.loads((self.at(name) / "metrics.json").read_text())
 
     def dev_rows(self):
-        """(texts, labels) of the rows that prepare held out: those whose tokens are not among dev's."""
+        """(texts, labels) of the rows that prepare split off: those whose tokens are in the dev records."""
         from src.data.records.io import read_records
         from src.data.tokenization.tokenizer import load_tokenizer
 
@@ -138,73 +138,77 @@ class Chain:
         dev = {tuple(table.tokens[a:b]) for a, b in zip(table.offsets, table.offsets[1:], strict=False)}
         rows = list(csv.DictReader((self.at("own.csv")).open()))
         encoded, _, _ = tokenizer.encode_pairs([(row["review"], None) for row in rows], 16)
-        held = [row for row, ids in zip(rows, encoded, strict=True) if tuple(ids) in dev]
-        return [row["review"] for row in held], [row["topic"] for row in held]
+        split_off = [row for row, ids in zip(rows, encoded, strict=True) if tuple(ids) in dev]
+        return [row["review"] for row in split_off], [row["topic"] for row in split_off]
 
     def evaluated(self, name, capsys):
         capsys.readouterr()
-        places = {"eval_data_dir": self.at("records"), "output_dir": self.at("out")}
-        evaluate(tiny.flags(model_dir=self.at(name), **places))
+        paths = {"eval_data_dir": self.at("records"), "output_dir": self.at("out")}
+        evaluate(tiny.flags(model_dir=self.at(name), **paths))
         return json.loads(capsys.readouterr().out)
 
 
 @pytest.fixture(scope="module")
-def chain(tmp_path_factory, vocabulary, graph_mode):
-    """A task of several labels a row, all the way."""
-    return Chain(
-        tmp_path_factory.mktemp("several"), vocabulary, "multi_label", several, label_separator=SEPARATOR
+def pipeline(tmp_path_factory, vocabulary, graph_mode):
+    """A multi-label task through every stage."""
+    return Pipeline(
+        tmp_path_factory.mktemp("several"),
+        vocabulary,
+        "multi_label",
+        several_labels,
+        label_separator=SEPARATOR,
     )
 
 
-def test_the_labels_and_the_mode_go_along(chain):
+def test_every_model_keeps_labels_and_output_mode(pipeline):
     for name in ("teacher/best", "student/best", "q8bert/best", "int8"):
-        config = json.loads((chain.at(name) / "config.json").read_text())
+        config = json.loads((pipeline.at(name) / "config.json").read_text())
         assert config["problem_type"] == "multi_label_classification"
         assert list(config["id2label"].values()) == LABELS
-        assert BertConfig.from_json(chain.at(name) / "config.json").output_mode == "multi_label"
-    log = (chain.at("student") / "log.txt").read_text()
+        assert BertConfig.from_json(pipeline.at(name) / "config.json").output_mode == "multi_label"
+    log = (pipeline.at("student") / "log.txt").read_text()
     assert "phase 2 (prediction layer)" in log and "The best f1_micro is" in log
     assert "teacher cache of phase 2" in log
 
 
-def test_the_teacher_has_learnt_it(chain):
-    assert chain.metrics("teacher/best")["eval_f1_micro"] > 0.75
+def test_teacher_learns_the_task(pipeline):
+    assert pipeline.metrics("teacher/best")["eval_f1_micro"] > 0.75
 
 
-def test_the_answers_are_those_that_were_counted(chain, capsys):
-    texts, topics = chain.dev_rows()
-    answers = Classifier(chain.at("int8"))(texts)
-    predicted = [[answer[label] > 0.5 for label in LABELS] for answer in answers]
-    truth = [[label in topic.split(SEPARATOR) for label in LABELS] for topic in topics]
-    found = chain.evaluated("int8", capsys)
-    assert found["eval_samples"] == len(texts) >= 10
-    assert found["eval_f1_micro"] == pytest.approx(f1_score(truth, predicted, average="micro"))
-    right = (np.array(predicted) == np.array(truth)).all(axis=1)
-    assert found["eval_subset_accuracy"] == pytest.approx(right.mean())
+def test_predictions_agree_with_the_reported_metrics(pipeline, capsys):
+    texts, topics = pipeline.dev_rows()
+    probabilities = Classifier(pipeline.at("int8"))(texts)
+    predicted = [[row[label] > 0.5 for label in LABELS] for row in probabilities]
+    gold = [[label in topic.split(SEPARATOR) for label in LABELS] for topic in topics]
+    metrics = pipeline.evaluated("int8", capsys)
+    assert metrics["eval_samples"] == len(texts) >= 10
+    assert metrics["eval_f1_micro"] == pytest.approx(f1_score(gold, predicted, average="micro"))
+    correct = (np.array(predicted) == np.array(gold)).all(axis=1)
+    assert metrics["eval_subset_accuracy"] == pytest.approx(correct.mean())
 
 
-def test_every_label_is_answered(chain, capsys):
+def test_predict_prints_the_probability_of_every_label(pipeline, capsys):
     capsys.readouterr()
     text = f"{MARKS['food']} {MARKS['service']}"
-    predict(["--model_dir", str(chain.at("fp32")), "--text", text, ""])
+    predict(["--model_dir", str(pipeline.at("fp32")), "--text", text, ""])
     line, empty = capsys.readouterr().out.splitlines()
     chosen, *cells = line.split("\t")
     assert cells[::2] == LABELS and not empty
     probabilities = dict(zip(LABELS, map(float, cells[1::2]), strict=True))
     assert chosen.split(SEPARATOR) == [label for label in LABELS if probabilities[label] > 0.5]
-    predict(["--model_dir", str(chain.at("fp32")), "--text", text, " ", "--format", "json"])
+    predict(["--model_dir", str(pipeline.at("fp32")), "--text", text, " ", "--format", "json"])
     full, none = map(json.loads, capsys.readouterr().out.splitlines())
     assert full["probabilities"] == probabilities and full["labels"] == chosen.split(SEPARATOR)
     assert none == {"text": "", "labels": None, "probabilities": None}
 
 
-def test_models_are_compared_by_its_metric(chain, capsys):
-    models = ",".join(f"{name}={chain.at(name)}" for name in ("fp32", "int8"))
+def test_compare_uses_the_metric_of_the_task(pipeline, capsys):
+    models = ",".join(f"{name}={pipeline.at(name)}" for name in ("fp32", "int8"))
     compare(
         tiny.flags(
             models=models,
-            eval_data_dir=chain.at("records"),
-            output_dir=chain.at("compared"),
+            eval_data_dir=pipeline.at("records"),
+            output_dir=pipeline.at("compared"),
             timed_sentences=2,
         )
     )
@@ -212,43 +216,45 @@ def test_models_are_compared_by_its_metric(chain, capsys):
 
 
 @pytest.mark.reference
-def test_transformers_says_the_same(chain):
+def test_probabilities_match_transformers(pipeline):
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
-    model = transformers.AutoModelForSequenceClassification.from_pretrained(chain.at("teacher/best"))
-    tokenizer = transformers.AutoTokenizer.from_pretrained(chain.at("teacher/best"))
-    texts = chain.dev_rows()[0][:4]
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(pipeline.at("teacher/best"))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(pipeline.at("teacher/best"))
+    texts = pipeline.dev_rows()[0][:4]
     with torch.no_grad():
         logits = model(**tokenizer(texts, padding=True, return_tensors="pt")).logits
     assert model.config.problem_type == "multi_label_classification"
-    ours = [list(answer.values()) for answer in Classifier(chain.at("fp32"))(texts)]
+    ours = [list(answer.values()) for answer in Classifier(pipeline.at("fp32"))(texts)]
     np.testing.assert_allclose(ours, torch.sigmoid(logits).numpy(), atol=1e-5)
 
 
-def test_another_name_is_refused(chain, capsys):
+def test_another_task_name_is_rejected(pipeline, capsys):
     with pytest.raises(SystemExit) as stop:
         run_main(
             lambda: evaluate(
-                tiny.flags(model_dir=chain.at("int8"), eval_data_dir=chain.at("records"), task_name="SST-2")
+                tiny.flags(
+                    model_dir=pipeline.at("int8"), eval_data_dir=pipeline.at("records"), task_name="SST-2"
+                )
             )
         )
     assert stop.value.code == 2 and "which are of own; remove it" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_one_label_of_three(tmp_path, vocabulary, capsys):
-    chain = Chain(tmp_path, vocabulary, "classification", one, best_metric="f1_macro")
-    assert chain.metrics("teacher/best")["eval_f1_macro"] > 0.85
-    texts, topics = chain.dev_rows()
-    predicted = [label for label, _ in Classifier(chain.at("int8"))(texts)]
+def test_single_label_classification(tmp_path, vocabulary, capsys):
+    pipeline = Pipeline(tmp_path, vocabulary, "classification", one_label, best_metric="f1_macro")
+    assert pipeline.metrics("teacher/best")["eval_f1_macro"] > 0.85
+    texts, topics = pipeline.dev_rows()
+    predicted = [label for label, _ in Classifier(pipeline.at("int8"))(texts)]
     expected = f1_score(topics, predicted, average="macro")
-    assert chain.evaluated("int8", capsys)["eval_f1_macro"] == pytest.approx(expected)
+    assert pipeline.evaluated("int8", capsys)["eval_f1_macro"] == pytest.approx(expected)
 
 
 @pytest.mark.slow
-def test_a_score(tmp_path, vocabulary, capsys):
-    chain = Chain(tmp_path, vocabulary, "regression", score)
-    assert chain.metrics("teacher/best")["eval_pearson"] > 0.85
-    texts, scores = chain.dev_rows()
-    expected = pearsonr(Classifier(chain.at("int8"))(texts), [float(value) for value in scores])[0]
+def test_regression(tmp_path, vocabulary, capsys):
+    pipeline = Pipeline(tmp_path, vocabulary, "regression", score)
+    assert pipeline.metrics("teacher/best")["eval_pearson"] > 0.85
+    texts, scores = pipeline.dev_rows()
+    expected = pearsonr(Classifier(pipeline.at("int8"))(texts), [float(value) for value in scores])[0]
     assert expected > 0.5
-    assert chain.evaluated("int8", capsys)["eval_pearson"] == pytest.approx(expected, abs=1e-5)
+    assert pipeline.evaluated("int8", capsys)["eval_pearson"] == pytest.approx(expected, abs=1e-5)

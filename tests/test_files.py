@@ -1,4 +1,4 @@
-"""Files and folders that are written, emptied or refused as a whole."""
+"""Files and folders are written, emptied or rejected atomically."""
 
 import os
 import resource
@@ -14,13 +14,13 @@ from src.output_dir import MARKER, atomic_output_dir, fresh_output_dir, marker_p
 WRITTEN = ("best/file", "log.txt", "link/file")
 
 
-def filled(folder):
-    """A folder of ours with a file, a folder and a link to a folder outside, whose file is returned."""
+def fill_output_dir(folder):
+    """Fill an output folder with files and a link to a folder outside; returns the file in that folder."""
     outside = folder.with_name("outside")
     fresh_output_dir(folder, written=WRITTEN)
-    for place in (outside, folder / "best"):
-        place.mkdir(parents=True)
-        (place / "file").write_text("x")
+    for subfolder in (outside, folder / "best"):
+        subfolder.mkdir(parents=True)
+        (subfolder / "file").write_text("x")
     (folder / "log.txt").write_text("x")
     (folder / "link").symlink_to(outside)
     return outside / "file"
@@ -30,31 +30,31 @@ def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_linked_output_folder_is_emptied(tmp_path):
-    """It stays where it is, as one on which a disk is mounted has to."""
-    kept, link = filled(tmp_path / "disk"), tmp_path / "output"
+def test_linked_output_folder_is_emptied_in_place(tmp_path):
+    """As is required of a mount point."""
+    kept, link = fill_output_dir(tmp_path / "disk"), tmp_path / "output"
     link.symlink_to(tmp_path / "disk")
     assert fresh_output_dir(link, overwrite=True) == link
     assert link.is_symlink() and names_in(link) == [MARKER] and kept.read_text() == "x"
 
 
-def test_a_mounted_folder_is_not_replaced(tmp_path, monkeypatch):
+def test_mount_point_is_not_replaced(tmp_path, monkeypatch):
     monkeypatch.setattr(os.path, "ismount", lambda path: path == tmp_path)
     with pytest.raises(UserError, match="is a mount point"), atomic_directory(tmp_path):
-        pytest.fail("all the work was done first")
+        pytest.fail("the folder is checked after the work instead of before")
     assert not list(tmp_path.iterdir())
 
 
-def test_a_user_without_a_home(tmp_path, monkeypatch):
-    """As in a container that runs under a number: Path.home() raises."""
+def test_user_without_a_home(tmp_path, monkeypatch):
+    """Path.home() raises, as in a container that runs under a numeric user id."""
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
-    kept = filled(tmp_path / "output")
+    kept = fill_output_dir(tmp_path / "output")
     assert names_in(fresh_output_dir(tmp_path / "output", overwrite=True)) == [MARKER] and kept.is_file()
 
 
 @pytest.mark.parametrize("name", ["notes", "best/notes", "best/deeper/file", "log.txt/file"])
-def test_a_foreign_file_saves_the_whole_folder(tmp_path, name):
-    filled(tmp_path / "output")
+def test_foreign_file_protects_the_whole_folder(tmp_path, name):
+    fill_output_dir(tmp_path / "output")
     (tmp_path / "output" / "log.txt").unlink()
     foreign = tmp_path / "output" / name
     foreign.parent.mkdir(exist_ok=True)
@@ -65,7 +65,7 @@ def test_a_foreign_file_saves_the_whole_folder(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "left",
+    "leftover",
     [
         "..bert_compression.json.abcd_123.part",
         ".log.txt.abcd_123.part",
@@ -73,9 +73,9 @@ def test_a_foreign_file_saves_the_whole_folder(tmp_path, name):
         ".best.abcd_123.old/.file.abcd_123.part",
     ],
 )
-def test_what_a_killed_run_leaves_is_ours(tmp_path, left):
-    (fresh_output_dir(tmp_path / "output", written=WRITTEN) / left).parent.mkdir(exist_ok=True)
-    (tmp_path / "output" / left).write_text("x")
+def test_leftovers_of_a_killed_run_are_deleted(tmp_path, leftover):
+    (fresh_output_dir(tmp_path / "output", written=WRITTEN) / leftover).parent.mkdir(exist_ok=True)
+    (tmp_path / "output" / leftover).write_text("x")
     fresh_output_dir(tmp_path / "output", overwrite=True)
     assert {MARKER} <= set(names_in(tmp_path / "output")) <= {MARKER, "..bert_compression.json.abcd_123.part"}
 
@@ -92,8 +92,8 @@ BROKEN = [
 
 
 @pytest.mark.parametrize("text", BROKEN, ids=lambda text: text[:30])
-def test_a_broken_mark_is_none(tmp_path, text):
-    filled(tmp_path / "output")
+def test_broken_marker_file_is_ignored(tmp_path, text):
+    fill_output_dir(tmp_path / "output")
     (tmp_path / "x").write_text("x")
     (tmp_path / "output" / MARKER).write_text(text)
     with pytest.raises(
@@ -103,8 +103,8 @@ def test_a_broken_mark_is_none(tmp_path, text):
     assert names_in(tmp_path / "output") == [MARKER, "best", "link", "log.txt"] and (tmp_path / "x").is_file()
 
 
-def test_a_linked_mark_is_none(tmp_path):
-    filled(tmp_path / "output")
+def test_linked_marker_file_is_ignored(tmp_path):
+    fill_output_dir(tmp_path / "output")
     (tmp_path / "output" / MARKER).rename(tmp_path / "mark")
     (tmp_path / "output" / MARKER).symlink_to(tmp_path / "mark")
     with pytest.raises(UserError, match="has no marker file"):
@@ -112,8 +112,8 @@ def test_a_linked_mark_is_none(tmp_path):
     assert (tmp_path / "output" / "log.txt").is_file()
 
 
-def test_a_folder_is_replaced_as_a_whole_and_where_a_link_leads(tmp_path):
-    filled(tmp_path / "disk")
+def test_atomic_output_dir_replaces_the_target_of_a_link(tmp_path):
+    fill_output_dir(tmp_path / "disk")
     (tmp_path / "output").symlink_to(tmp_path / "disk")
     with atomic_output_dir(tmp_path / "output", overwrite=True, written=["new"]) as folder:
         (folder / "new").write_text("x")
@@ -122,8 +122,8 @@ def test_a_folder_is_replaced_as_a_whole_and_where_a_link_leads(tmp_path):
     assert names_in(tmp_path) == ["disk", "output", "outside"] and (tmp_path / "output").is_symlink()
 
 
-def test_what_others_put_there_meanwhile_is_not_replaced(tmp_path):
-    filled(tmp_path / "output")
+def test_foreign_file_added_during_the_work_is_not_deleted(tmp_path):
+    fill_output_dir(tmp_path / "output")
     with pytest.raises(UserError, match="output contains mine, which this program did not write"):
         with atomic_output_dir(tmp_path / "output", overwrite=True, written=["new"]):
             (tmp_path / "output" / "mine").write_text("x")
@@ -131,18 +131,18 @@ def test_what_others_put_there_meanwhile_is_not_replaced(tmp_path):
     assert names_in(tmp_path) == ["output", "outside"]
 
 
-def test_json_that_is_too_deep(tmp_path):
+def test_json_nested_too_deeply(tmp_path):
     (tmp_path / "deep.json").write_text("[" * 100_000)
     with pytest.raises(UserError, match="deep.json cannot be read: maximum recursion depth"):
         read_json(tmp_path / "deep.json")
 
 
-def test_a_full_disk_leaves_the_earlier_folder(tmp_path):
-    """The library that writes weights raises an error of its own."""
+def test_full_disk_keeps_the_previous_folder(tmp_path):
+    """safetensors raises its own type of error."""
     (tmp_path / "best").mkdir()
     (tmp_path / "best" / "old").write_text("x")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))  # bytes a file may have
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))  # maximum file size in bytes
     try:
         with pytest.raises(UserError, match="best could not be written: no space left on the disk"):
             with atomic_directory(tmp_path / "best") as folder:

@@ -1,4 +1,4 @@
-"""GLUE's nine tasks, in GLUE's own files, through every stage; what a model says of their test files."""
+"""GLUE's nine tasks, in GLUE's file formats, through every stage; submission files."""
 
 import json
 
@@ -18,11 +18,11 @@ from src.tools.prepare import main as prepare
 from tests import glue, tiny
 from tests.test_bad_input import here, refused  # noqa: F401  (here is a fixture)
 
-NINE = list(glue.COLUMNS)
-LATER = [pytest.param(name, marks=pytest.mark.slow) for name in NINE if name not in ("MNLI", "STS-B")]
+TASK_NAMES = list(glue.COLUMNS)
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in TASK_NAMES if name not in ("MNLI", "STS-B")]
 SHORT = tiny.flags(length_buckets="off", batch_size=8, learning_rate=2e-3, logging_step=5)
 # Without a cache the teacher is part of the step's graph: one graph fewer to compile.
-TAUGHT = ["--teacher_cache=off"]
+NO_CACHE = ["--teacher_cache=off"]
 SIZES = tiny.flags(
     num_hidden_layers=1,
     hidden_size=24,
@@ -38,7 +38,7 @@ BODY = tiny.TINY.replace(labels=(), num_hidden_layers=1)
 
 
 def records_of(folder, vocabulary, name, *flags):
-    """(what was written, the folder of the records) of one task."""
+    """Write and prepare one task; returns (its rows, the folder of the records)."""
     written = glue.write_task(folder / "text", TASKS[name])
     prepare(
         tiny.flags(
@@ -53,8 +53,8 @@ def records_of(folder, vocabulary, name, *flags):
     return written, folder / "records"
 
 
-@pytest.mark.parametrize("name", NINE)
-def test_prepare_reads_glues_files(tmp_path, vocabulary, name):
+@pytest.mark.parametrize("name", TASK_NAMES)
+def test_prepare_reads_glue_files(tmp_path, vocabulary, name):
     task = TASKS[name]
     written, records = records_of(tmp_path, vocabulary, name)
     manifest = json.loads((records / "manifest.json").read_text())
@@ -77,25 +77,30 @@ def test_prepare_reads_glues_files(tmp_path, vocabulary, name):
 
 
 @pytest.mark.usefixtures("graph_mode")
-@pytest.mark.parametrize("name", ["MNLI", "STS-B", *LATER])
-def test_a_task_through_every_stage(tmp_path, vocabulary, name, capsys):
+@pytest.mark.parametrize("name", ["MNLI", "STS-B", *SLOW])
+def test_task_through_every_stage(tmp_path, vocabulary, name, capsys):
     written, records = records_of(tmp_path, vocabulary, name)
-    start = tiny.write_model(tmp_path / "start", vocabulary, BODY, tiny.random_arrays(BODY, spread=0.1))
-    places = tiny.flags(task_name=name, train_data_dir=records, eval_data_dir=records) + SHORT
+    pretrained = tiny.write_model(tmp_path / "start", vocabulary, BODY, tiny.random_arrays(BODY, spread=0.1))
+    records_flags = tiny.flags(task_name=name, train_data_dir=records, eval_data_dir=records) + SHORT
     folders = {stage: tmp_path / stage for stage in ("teacher", "student", "q8bert")}
-    finetune([*places, *tiny.flags(load_pretrained_path=start, output_dir=folders["teacher"], epoch_size=2)])
+    finetune(
+        [
+            *records_flags,
+            *tiny.flags(load_pretrained_path=pretrained, output_dir=folders["teacher"], epoch_size=2),
+        ]
+    )
     distill(
         [
-            *places,
+            *records_flags,
             *SIZES,
-            *TAUGHT,
+            *NO_CACHE,
             *tiny.flags(load_teacher_ckpt_path=folders["teacher"] / "best", output_dir=folders["student"]),
         ]
     )
     q8bert(
         [
-            *places,
-            *TAUGHT,
+            *records_flags,
+            *NO_CACHE,
             *tiny.flags(
                 load_ckpt_path=folders["student"] / "best",
                 epoch_num=1,
@@ -104,7 +109,7 @@ def test_a_task_through_every_stage(tmp_path, vocabulary, name, capsys):
             ),
         ]
     )
-    best_is_the_highest(TASKS[name], folders["teacher"])
+    check_best_is_the_highest(TASKS[name], folders["teacher"])
     export(
         tiny.flags(
             model_dir=folders["q8bert"] / "best",
@@ -125,20 +130,20 @@ def test_a_task_through_every_stage(tmp_path, vocabulary, name, capsys):
     )
     metrics = json.loads(capsys.readouterr().out)
     assert metrics == json.loads((tmp_path / "results" / "eval_results.json").read_text())
-    has_every_metric(TASKS[name], metrics, written)
-    answers_every_row(TASKS[name], tmp_path / "int8", tmp_path / "submission", written)
+    check_all_metrics(TASKS[name], metrics, written)
+    check_submission(TASKS[name], tmp_path / "int8", tmp_path / "submission", written)
 
 
-def best_is_the_highest(task, folder):
-    """best/ has the highest deciding metric of the run; of MNLI's two dev sets the matched one decides."""
+def check_best_is_the_highest(task, folder):
+    """best/ has the highest best_metric of the run; MNLI uses the matched dev set."""
     key = f"eval_{task.best_metric}"
     lines = (folder / "log.txt").read_text().splitlines()
-    found = [json.loads(line)[key] for line in lines if line.startswith("{")]
+    values = [json.loads(line)[key] for line in lines if line.startswith("{")]
     best = json.loads((folder / "best" / "metrics.json").read_text())
-    assert len(found) == 2 and best[key] == max(found)
+    assert len(values) == 2 and best[key] == max(values)
 
 
-def has_every_metric(task, metrics, written):
+def check_all_metrics(task, metrics, written):
     names = {f"eval_{name}" for name in (*task.metrics, "samples")}
     if task.name == "MNLI":
         names |= {f"{name}_mm" for name in names}
@@ -147,8 +152,8 @@ def has_every_metric(task, metrics, written):
     assert metrics["eval_samples"] == len(written["dev_matched" if task.name == "MNLI" else "dev"])
 
 
-def answers_every_row(task, model, submission, written):
-    """GLUE's files: every row of each test file once, in order, as the model answers the texts themselves."""
+def check_submission(task, model, submission, written):
+    """Each row of the test files occurs once, in order, with the model's prediction for its text."""
     files = FILES.get(task.name, {f"{task.name}.tsv": "test"})
     assert {path.name for path in submission.iterdir()} == set(files)
     classify = Classifier(model, max_seq_length=24)
@@ -156,19 +161,19 @@ def answers_every_row(task, model, submission, written):
         header, *lines = [line.split("\t") for line in (submission / file).read_text().splitlines()]
         assert header == ["index", "prediction"]
         assert [index for index, _ in lines] == [str(row) for row in range(len(written[split]))]
-        answers = classify([texts[0] if len(texts) == 1 else tuple(texts) for texts, _ in written[split]])
+        predictions = classify([texts[0] if len(texts) == 1 else tuple(texts) for texts, _ in written[split]])
         if task.labels:
-            assert [answer for _, answer in lines] == [label for label, _ in answers]
+            assert [label for _, label in lines] == [label for label, _ in predictions]
         else:
-            scores = np.clip(answers, 0, 5)
-            np.testing.assert_allclose([float(answer) for _, answer in lines], scores, atol=1e-4)
+            scores = np.clip(predictions, 0, 5)
+            np.testing.assert_allclose([float(score) for _, score in lines], scores, atol=1e-4)
 
 
-# Submission files alone
+# Submission files
 
 
-def served(folder, vocabulary, labels, output_mode):
-    """A random model of large outputs, as ONNX: nothing has to be compiled to evaluate it."""
+def export_random_model(folder, vocabulary, labels, output_mode):
+    """Export a random model with large outputs to ONNX, which is evaluated without compilation."""
     config = tiny.TINY.replace(labels=labels, output_mode=output_mode, num_hidden_layers=1)
     arrays = tiny.random_arrays(config, seed=3)
     arrays["classifier.weight"] *= 40
@@ -179,15 +184,17 @@ def served(folder, vocabulary, labels, output_mode):
 
 @pytest.fixture(scope="module")
 def scorer(tmp_path_factory, vocabulary):
-    """Its scores go far beyond 0 and 5."""
-    return served(tmp_path_factory.mktemp("scorer"), vocabulary, (), "regression")
+    """Regression model with scores far outside 0 to 5."""
+    return export_random_model(tmp_path_factory.mktemp("scorer"), vocabulary, (), "regression")
 
 
 def test_mnli_has_two_dev_sets_and_three_submission_files(tmp_path, vocabulary, capsys):
     task = TASKS["MNLI"]
     written, records = records_of(tmp_path, vocabulary, "MNLI")
-    # The model's own order of labels is another than the task's.
-    model = served(tmp_path, vocabulary, ("neutral", "contradiction", "entailment"), "classification")
+    # The order of the model's labels differs from the task's.
+    model = export_random_model(
+        tmp_path, vocabulary, ("neutral", "contradiction", "entailment"), "classification"
+    )
     capsys.readouterr()
     evaluate(
         tiny.flags(
@@ -199,18 +206,19 @@ def test_mnli_has_two_dev_sets_and_three_submission_files(tmp_path, vocabulary, 
         )
     )
     metrics = json.loads(capsys.readouterr().out)
-    has_every_metric(task, metrics, written)
-    answers_every_row(task, model, tmp_path / "submission", written)
+    check_all_metrics(task, metrics, written)
+    check_submission(task, model, tmp_path / "submission", written)
     classify = Classifier(model, max_seq_length=24)
     for split, ending in (("dev_matched", ""), ("dev_mismatched", "_mm")):
-        answers = classify([tuple(texts) for texts, _ in written[split]])
-        right = [label == answer for (_, label), (answer, _) in zip(written[split], answers, strict=True)]
-        assert metrics[f"eval_accuracy{ending}"] == pytest.approx(np.mean(right))
+        predictions = classify([tuple(texts) for texts, _ in written[split]])
+        pairs = zip(written[split], predictions, strict=True)
+        correct = [label == predicted for (_, label), (predicted, _) in pairs]
+        assert metrics[f"eval_accuracy{ending}"] == pytest.approx(np.mean(correct))
 
 
-def test_which_labels_unnamed_outputs_were_taken_for_is_said(tmp_path, vocabulary, capsys):
+def test_labels_assigned_to_unnamed_outputs_are_printed(tmp_path, vocabulary, capsys):
     _, records = records_of(tmp_path, vocabulary, "MNLI")
-    model = served(tmp_path, vocabulary, ("LABEL_0", "LABEL_1", "LABEL_2"), "classification")
+    model = export_random_model(tmp_path, vocabulary, ("LABEL_0", "LABEL_1", "LABEL_2"), "classification")
     capsys.readouterr()
     evaluate(tiny.flags(model_dir=model, task_name="MNLI", eval_data_dir=records, output_dir=tmp_path))
     printed = capsys.readouterr()
@@ -218,7 +226,7 @@ def test_which_labels_unnamed_outputs_were_taken_for_is_said(tmp_path, vocabular
     assert "eval_accuracy_mm" in json.loads(printed.out)
 
 
-def evaluated(scorer, records, folder):
+def submission_lines(scorer, records, folder):
     evaluate(
         tiny.flags(
             model_dir=scorer,
@@ -231,17 +239,17 @@ def evaluated(scorer, records, folder):
     return (folder / "submission" / "STS-B.tsv").read_text().splitlines()
 
 
-def test_scores_stay_between_0_and_5(tmp_path, vocabulary, scorer):
+def test_submitted_scores_are_clipped_to_0_to_5(tmp_path, vocabulary, scorer):
     written, records = records_of(tmp_path, vocabulary, "STS-B")
-    scores = [float(line.split("\t")[1]) for line in evaluated(scorer, records, tmp_path)[1:]]
+    scores = [float(line.split("\t")[1]) for line in submission_lines(scorer, records, tmp_path)[1:]]
     raw = Classifier(scorer)([tuple(texts) for texts, _ in written["test"]])
     assert min(raw) < 0 or max(raw) > 5
     np.testing.assert_allclose(scores, np.clip(raw, 0, 5), atol=1e-4)
 
 
-def test_rows_that_prepare_left_out_have_an_answer_too(tmp_path, vocabulary, scorer, capsys):
+def test_submission_has_placeholders_for_skipped_rows(tmp_path, vocabulary, scorer, capsys):
     records_of(tmp_path / "whole", vocabulary, "STS-B")
-    whole = evaluated(scorer, tmp_path / "whole" / "records", tmp_path / "whole")
+    whole = submission_lines(scorer, tmp_path / "whole" / "records", tmp_path / "whole")
     glue.write_task(tmp_path / "text", TASKS["STS-B"])
     file = tmp_path / "text" / "test.tsv"
     lines = file.read_text().splitlines()
@@ -259,14 +267,14 @@ def test_rows_that_prepare_left_out_have_an_answer_too(tmp_path, vocabulary, sco
         )
     )
     capsys.readouterr()
-    found = evaluated(scorer, tmp_path / "records", tmp_path)
+    actual = submission_lines(scorer, tmp_path / "records", tmp_path)
     assert "7 rows of test.tsv; 2 rows skipped by prepare are set to 0.000000" in capsys.readouterr().err
-    answers = [line.split("\t")[1] for line in whole[1:]]
-    expected = [answers[0], "0.000000", answers[1], "0.000000", *answers[2:]]
-    assert found == ["index\tprediction", *(f"{row}\t{answer}" for row, answer in enumerate(expected))]
+    scores = [line.split("\t")[1] for line in whole[1:]]
+    expected = [scores[0], "0.000000", scores[1], "0.000000", *scores[2:]]
+    assert actual == ["index\tprediction", *(f"{row}\t{score}" for row, score in enumerate(expected))]
 
 
-def test_records_without_all_rows_are_refused(tmp_path, vocabulary, scorer, here, capsys):  # noqa: F811
+def test_records_without_all_rows_are_rejected(tmp_path, vocabulary, scorer, here, capsys):  # noqa: F811
     records_of(tmp_path / "cut", vocabulary, "STS-B", "--max_rows", "5")
     (tmp_path / "cut" / "text" / "test.tsv").unlink()
     prepare(
@@ -283,18 +291,18 @@ def test_records_without_all_rows_are_refused(tmp_path, vocabulary, scorer, here
         tmp_path / "none": "contains no test records: put test.tsv next to the dev file",
         tmp_path / "none" / "dev.tfrecord": "requires a folder written by prepare",
     }
-    for records, complaint in cases.items():
+    for records, message in cases.items():
         flags = tiny.flags(model_dir=scorer, task_name="STS-B", eval_data_dir=records)
-        assert complaint in refused(evaluate, [*flags, "--write_predictions=submission"], capsys)
+        assert message in refused(evaluate, [*flags, "--write_predictions=submission"], capsys)
 
 
-def test_what_cannot_be_written_is_said_before_the_evaluation(tmp_path, scorer, here, capsys):  # noqa: F811
+def test_submission_errors_are_raised_before_the_evaluation(tmp_path, scorer, here, capsys):  # noqa: F811
     (tmp_path / "file").write_text("kept")
     cases = {
         "STS-B": f"--write_predictions {tmp_path / 'file'} is a file; give a folder",
         "sample-ner": "a token_classification task has no submission file here",
     }
-    for name, complaint in cases.items():
+    for name, message in cases.items():
         flags = tiny.flags(model_dir=scorer, task_name=name, eval_data_dir=tmp_path)
-        place = tmp_path / ("file" if name == "STS-B" else "submission")
-        assert complaint in refused(evaluate, [*flags, f"--write_predictions={place}"], capsys)
+        path = tmp_path / ("file" if name == "STS-B" else "submission")
+        assert message in refused(evaluate, [*flags, f"--write_predictions={path}"], capsys)

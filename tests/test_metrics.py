@@ -1,4 +1,4 @@
-"""GLUE's metrics against counts made by hand, against scikit-learn and against scipy."""
+"""GLUE's metrics, compared with manual counts, scikit-learn and SciPy."""
 
 import math
 
@@ -69,19 +69,19 @@ def test_constant_predictions_give_a_number(name, rows):
 
 @pytest.mark.parametrize("name", ["pearson", "spearmanr", "corr"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_scores_of_a_diverged_model_are_worth_nothing(name, value):
+def test_non_finite_scores_give_zero(name, value):
     assert METRICS[name](np.array([value, 1.0, 2.0]), np.array([3.0, 1.0, 2.0])) == 0
 
 
 @pytest.mark.parametrize(
     "task, short", [("SST-2", "acc"), ("CoLA", "matthews"), ("STS-B", "pearson"), ("QQP", "acc")]
 )
-def test_the_best_metric_and_its_short_name(task, short):
+def test_best_metric_and_its_short_name(task, short):
     assert short_name(TASKS[task]) == short
     assert best_of(TASKS[task], {f"eval_{TASKS[task].best_metric}": 0.5, "eval_other": 1}) == 0.5
 
 
-def test_several_labels_by_hand():
+def test_multi_label_metrics_by_hand():
     task = TaskSpec(
         "own",
         ("text",),
@@ -92,7 +92,7 @@ def test_several_labels_by_hand():
     )
     labels = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 1, 0]], np.float32)
     logits = np.array([[2, -1, -1], [1, -2, 3], [-1, -1, -1], [-3, 0.1, 0]], np.float32)
-    # a: 2 hits. b: 1 hit, 1 miss. c: 1 false alarm, and no row has it: 0 in the mean over the labels.
+    # a: 2 hits. b: 1 hit, 1 miss. c: 1 false alarm and no positive row, so it counts as 0 in the macro mean.
     assert task_metrics(task, logits, labels) == {
         "eval_f1_micro": pytest.approx(2 * 3 / (2 * 3 + 1 + 1)),
         "eval_f1_macro": pytest.approx((1 + 2 / 3 + 0) / 3),
@@ -109,6 +109,6 @@ def test_macro_f1_of_classes_by_hand():
     assert values["eval_f1_macro"] == pytest.approx((2 / 3 + 1 + 2 / 3) / 3)
 
 
-def test_a_mode_without_metrics_is_refused():
+def test_unknown_output_mode_is_rejected():
     with pytest.raises(UserError, match="a ranking task has no prediction here; supported are cl"):
         task_metrics(TaskSpec("own", ("text",), output_mode="ranking"), LOGITS, LABELS)

@@ -1,4 +1,4 @@
-"""--overwrite_output_dir of every command: what others made is refused, what the command made is replaced."""
+"""--overwrite_output_dir of every command: its own output is replaced, foreign files are never deleted."""
 
 import subprocess
 from functools import partial
@@ -30,19 +30,19 @@ STUDENT = {"num_hidden_layers": 1, "hidden_size": 24, "num_attention_heads": 4, 
 
 @pytest.fixture(scope="module")
 def commands(tmp_path_factory, vocabulary, sst2):
-    """{name: a function of further flags}: each command on inputs that suit it."""
+    """{name: function of additional flags}: each command with suitable inputs."""
     folder = tmp_path_factory.mktemp("inputs")
     model = tiny.write_model(folder / "model", vocabulary, SHALLOW)
-    draw = np.random.default_rng(0)
-    texts = (" ".join(draw.choice(tiny.WORDS, 9)) for _ in range(12))
+    rng = np.random.default_rng(0)
+    texts = (" ".join(rng.choice(tiny.WORDS, 9)) for _ in range(12))
     (folder / "text.txt").write_text("\n\n".join(texts))
     text = {"input": folder / "text.txt", "vocab_file": vocabulary, "max_seq_length": 16, "workers": 1}
     prepare_corpus(tiny.flags(**text, output_dir=folder / "corpus"))
     task = {"task_name": "SST-2", "eval_data_dir": sst2, "train_data_dir": sst2}
-    has_teacher = {"load_teacher_ckpt_path": model, "teacher_cache": "off", **STUDENT, **LOOP}
+    teacher = {"load_teacher_ckpt_path": model, "teacher_cache": "off", **STUDENT, **LOOP}
     data = {"task_name": "SST-2", "data_dir": sst2.parent / "text"}
-    # Training has its graphs compiled, which takes longer than all the rest; tests of whole runs see to that
-    # all they leave is in their mark.
+    # Training stages run no epochs, since compiling their graphs takes longer than everything else; tests of
+    # complete runs check that the marker file lists all their output.
     values = {
         "prepare": (prepare, {**data, "vocab_file": vocabulary}),
         "prepare_corpus": (prepare_corpus, text),
@@ -54,11 +54,11 @@ def commands(tmp_path_factory, vocabulary, sst2):
         "q8bert": (q8bert, {"load_ckpt_path": model, **task, **LOOP, **FLOAT, "epoch_num": 0}),
         "task_distill": (
             task_distill,
-            {**task, **has_teacher, **{f"td_phase{n}_epoch_size": 0 for n in (1, 2)}},
+            {**task, **teacher, **{f"td_phase{n}_epoch_size": 0 for n in (1, 2)}},
         ),
-        "general_distill": (general_distill, {"data_dir": folder / "corpus", **has_teacher, "epoch_size": 0}),
+        "general_distill": (general_distill, {"data_dir": folder / "corpus", **teacher, "epoch_size": 0}),
     }
-    return {name: partial(called, main, given) for name, (main, given) in values.items()}
+    return {name: partial(call, main, flags) for name, (main, flags) in values.items()}
 
 
 NAMES = (
@@ -75,12 +75,12 @@ NAMES = (
 )
 
 
-def called(main, given, output_dir, **more):
-    main(tiny.flags(**{**given, "output_dir": output_dir, **more}))
+def call(main, flags, output_dir, **extra_flags):
+    main(tiny.flags(**{**flags, "output_dir": output_dir, **extra_flags}))
 
 
-def refusal(command, output_dir, capsys):
-    """The sentence with which an overwriting command line is refused."""
+def overwrite_error(command, output_dir, capsys):
+    """Run a command with --overwrite_output_dir; returns its error message."""
     with pytest.raises(SystemExit) as stop:
         run_main(lambda: command(output_dir, overwrite_output_dir="true"))
     errors = capsys.readouterr().err.strip().splitlines()
@@ -93,40 +93,42 @@ def state(folder):
 
 
 @pytest.fixture(scope="module")
-def others(tmp_path_factory):
-    """Folders that this project has not made: documents, sources in a checkout, its .git, links to them."""
-    folder = tmp_path_factory.mktemp("others")
+def foreign(tmp_path_factory):
+    """Folders not written by this project: documents, sources in a checkout, its .git, links to them."""
+    folder = tmp_path_factory.mktemp("foreign")
     for name in ("documents/letters", "checkout/src/stages"):
         (folder / name).mkdir(parents=True)
         (folder / name / "a.txt").write_text("kept")
-    (folder / "documents" / "log.txt").write_text("kept")  # a name that a run would use too
+    (folder / "documents" / "log.txt").write_text("kept")  # a file name that a run uses too
     subprocess.run(["git", "init", "-q", folder / "checkout"], check=True)
     for name, to in (("to_documents", "documents"), ("to_git", "checkout/.git")):
         (folder / name).symlink_to(folder / to)
     return folder
 
 
-@pytest.mark.parametrize("place", ["documents", "checkout/src", "checkout/.git", "to_documents", "to_git"])
+@pytest.mark.parametrize("path", ["documents", "checkout/src", "checkout/.git", "to_documents", "to_git"])
 @pytest.mark.parametrize("name", NAMES)
-def test_what_others_made_is_refused(name, place, commands, others, capsys):
-    before = state(others)
-    said = refusal(commands[name], others / place, capsys)
-    assert f"output_dir {others / place} " in said and "; give " in said
-    assert state(others) == before
+def test_foreign_folder_is_rejected(name, path, commands, foreign, capsys):
+    before = state(foreign)
+    message = overwrite_error(commands[name], foreign / path, capsys)
+    assert f"output_dir {foreign / path} " in message and "; give " in message
+    assert state(foreign) == before
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_the_command_made_is_replaced(name, commands, tmp_path, capsys):
+def test_own_output_is_replaced(name, commands, tmp_path, capsys):
     command, out = commands[name], tmp_path / "out"
     command(out)
-    made = {path.relative_to(out) for path in out.rglob("*") if path.is_file() and "events" not in path.parts}
+    written = {
+        path.relative_to(out) for path in out.rglob("*") if path.is_file() and "events" not in path.parts
+    }
     (out / "notes").mkdir()
     (out / "notes" / "mine").write_text("kept")
     before = state(out)
-    assert "out contains notes, which this program did not write" in refusal(command, out, capsys)
+    assert "out contains notes, which this program did not write" in overwrite_error(command, out, capsys)
     assert state(out) == before
     (out / "notes" / "mine").rename(tmp_path / "mine")
     (out / "notes").rmdir()
     command(out, overwrite_output_dir="true")
-    assert (out / MARKER).is_file() and all((out / path).is_file() for path in made)
+    assert (out / MARKER).is_file() and all((out / path).is_file() for path in written)
     assert {path.name for path in tmp_path.iterdir()} <= {"out", "mine"}
