@@ -163,7 +163,7 @@ def methods(inputs: Inputs) -> dict[str, Callable[[], Candidates]]:
     predictor, count = inputs.batched.masked_words, inputs.batched.count
     single = copy.copy(predictor)
     single.batch_size = 1
-    published = PublishedPredictor(inputs.model, predictor.refused, predictor.count)
+    published = PublishedPredictor(inputs.model, predictor.excluded, predictor.count)
 
     def batches() -> Candidates:
         neighbors = neighbors_in(inputs.table, list(inputs.batched.neighbors), count)

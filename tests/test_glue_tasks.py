@@ -287,7 +287,7 @@ def test_records_without_all_rows_are_rejected(tmp_path, vocabulary, scorer, her
         )
     )
     cases = {
-        tmp_path / "cut" / "records": "holds the first 5 rows of test.tsv (--max_rows of prepare)",
+        tmp_path / "cut" / "records": "contains the first 5 rows of test.tsv (--max_rows of prepare)",
         tmp_path / "none": "contains no test records: put test.tsv next to the dev file",
         tmp_path / "none" / "dev.tfrecord": "requires a folder written by prepare",
     }
