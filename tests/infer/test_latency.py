@@ -1,4 +1,4 @@
-"""Milliseconds a sentence."""
+"""Latency measurement."""
 
 import time
 
@@ -12,7 +12,7 @@ def test_every_shape_is_warmed_up_and_the_median_taken():
 
     def predict(ids):
         calls.append(ids.shape)
-        time.sleep(0.05 if len(calls) == 2 * WARM_UP + 1 else 0.002)  # one straggler among the timed calls
+        time.sleep(0.05 if len(calls) == 2 * WARM_UP + 1 else 0.002)  # one outlier among the timed calls
 
     sentences = [(np.zeros((1, length)),) for length in (8, 16, 8, 16, 8)]
     assert 1.5 < median_latency_ms(predict, sentences) < 20

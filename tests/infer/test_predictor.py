@@ -1,4 +1,4 @@
-"""Evaluation: every row once in the table's order, for any batch size, bucket and form of records."""
+"""Evaluation: every row once in dataset order, for any batch size, bucket and record format."""
 
 import json
 
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.usefixtures("graph_mode")
 ROWS = 13
 
 
-class Counting(nn.Cell):
-    """Stands for a classifier: its logits are the number of real tokens and the sum of their ids."""
+class CountingClassifier(nn.Cell):
+    """A fake classifier whose logits are the number of real tokens and the sum of their ids."""
 
     def __init__(self):
         super().__init__()
@@ -34,24 +34,24 @@ class Counting(nn.Cell):
 
 
 @pytest.fixture(scope="module")
-def table(sst2):
+def dataset(sst2):
     return read_records(sst2, split="dev")
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 13, 32])
 @pytest.mark.parametrize("buckets", [[16], [8, 16]])
-def test_every_row_once_in_order(table, batch_size, buckets):
-    cell = LogitsCell(Counting())
+def test_every_row_once_in_order(dataset, batch_size, buckets):
+    cell = LogitsCell(CountingClassifier())
     cell.network.set_train(True)
-    logits = predict_logits(cell, BucketDataLoader(table, batch_size, buckets, shuffle=False, seed=0))
-    sums = np.add.reduceat(table.tokens.astype(np.int64), table.offsets[:-1])
-    np.testing.assert_array_equal(logits, np.stack([table.lengths, sums], 1))
-    # No dropout while it evaluates, and the mode of before afterwards.
+    logits = predict_logits(cell, BucketDataLoader(dataset, batch_size, buckets, shuffle=False, seed=0))
+    sums = np.add.reduceat(dataset.tokens.astype(np.int64), dataset.offsets[:-1])
+    np.testing.assert_array_equal(logits, np.stack([dataset.lengths, sums], 1))
+    # Dropout is off during evaluation; the previous mode is restored afterwards.
     assert cell.network.training and cell.network.dropout.training
 
 
-def test_the_mode_comes_back_after_an_error():
-    network = Counting()
+def test_mode_is_restored_after_an_error():
+    network = CountingClassifier()
     for mode in (True, False):
         network.set_train(mode)
         with pytest.raises(RuntimeError), evaluation_mode(network):
@@ -66,13 +66,13 @@ def model(tmp_path_factory, vocabulary):
 
 
 def evaluated(capsys, *more, **values):
-    """The one JSON line that the tool prints."""
+    """The JSON line printed by the tool."""
     capsys.readouterr()
     main([*tiny.flags(**{"task_name": "SST-2", **values}), *more])
     return json.loads(capsys.readouterr().out)
 
 
-def test_any_batch_size_and_bucket_gives_the_same(model, sst2, tmp_path, capsys):
+def test_metrics_do_not_depend_on_batch_size_or_buckets(model, sst2, tmp_path, capsys):
     values = {"model_dir": model, "eval_data_dir": sst2, "output_dir": tmp_path}
     one = evaluated(capsys, eval_batch_size=5, length_buckets="off", **values)
     assert one["eval_samples"] == ROWS and set(one) == {"eval_accuracy", "eval_samples"}
@@ -80,7 +80,7 @@ def test_any_batch_size_and_bucket_gives_the_same(model, sst2, tmp_path, capsys)
     assert json.loads((tmp_path / "eval_results.json").read_text()) == one
 
 
-def test_the_metrics_are_those_of_the_logits(model, sst2, table, tmp_path, capsys):
+def test_metrics_match_the_logits(model, sst2, dataset, tmp_path, capsys):
     from src.config.bert_config import BertConfig
     from src.model.bert import BertClassifier
     from src.model.state_dict import load_strict
@@ -88,10 +88,10 @@ def test_the_metrics_are_those_of_the_logits(model, sst2, table, tmp_path, capsy
 
     network = BertClassifier(BertConfig.from_json(model / "config.json"))
     load_strict(network, read_weights(model).arrays, model)
-    logits = predict_logits(LogitsCell(network), BucketDataLoader(table, 8, [16], shuffle=False, seed=0))
+    logits = predict_logits(LogitsCell(network), BucketDataLoader(dataset, 8, [16], shuffle=False, seed=0))
     assert np.isfinite(logits).all()
     found = evaluated(capsys, model_dir=model, eval_data_dir=sst2 / "dev.tfrecord", output_dir=tmp_path)
-    assert found == pytest.approx(task_metrics(TASKS["SST-2"], logits, table.labels))
+    assert found == pytest.approx(task_metrics(TASKS["SST-2"], logits, dataset.labels))
 
 
 def test_labels_in_another_order(model, vocabulary, sst2, tmp_path, capsys):
@@ -103,14 +103,14 @@ def test_labels_in_another_order(model, vocabulary, sst2, tmp_path, capsys):
     assert evaluated(capsys, model_dir=turned, **values) == evaluated(capsys, model_dir=model, **values)
 
 
-def test_results_go_beside_the_model_by_default(vocabulary, sst2, tmp_path, capsys):
+def test_results_are_written_to_the_model_folder_by_default(vocabulary, sst2, tmp_path, capsys):
     model = tiny.write_model(tmp_path / "model", vocabulary)
     found = evaluated(capsys, model_dir=model, eval_data_dir=sst2, length_buckets="off")
     assert json.loads((model / "eval_results.json").read_text()) == found
 
 
 @pytest.mark.parametrize(
-    "change, complaint",
+    "change, message",
     [
         (
             {"task_name": "MNLI"},
@@ -125,15 +125,15 @@ def test_results_go_beside_the_model_by_default(vocabulary, sst2, tmp_path, caps
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_what_does_not_fit(model, sst2, tmp_path, change, complaint, capsys):
+def test_mismatched_inputs_are_rejected(model, sst2, tmp_path, change, message, capsys):
     values = {"task_name": "SST-2", "model_dir": model, "eval_data_dir": sst2, "output_dir": tmp_path / "out"}
-    with pytest.raises(UserError, match=complaint):
+    with pytest.raises(UserError, match=message):
         main(tiny.flags(**{**values, **change}))
     assert not (tmp_path / "out").exists()
 
 
-def test_answers_that_are_no_numbers_are_not_counted(vocabulary, sst2, tmp_path):
-    """The largest of NaNs is the first label: an accuracy of half the rows without a model."""
+def test_nan_logits_are_rejected(vocabulary, sst2, tmp_path):
+    """argmax of NaNs is the first label, which would give an accuracy of one half."""
     arrays = tiny.random_arrays(tiny.TINY)
     arrays["classifier.bias"][0] = np.nan
     model = tiny.write_model(tmp_path / "model", vocabulary, arrays=arrays)

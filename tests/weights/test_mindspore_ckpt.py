@@ -80,7 +80,7 @@ def shapes_of(arrays):
         ("teacher.", "bert_", ""),
     ],
 )
-def test_every_layout_gives_every_weight(outer, stem, head, old):
+def test_every_layout_yields_every_weight(outer, stem, head, old):
     raw = arrays_of(zoo_shapes(outer, stem, old, head))
     arrays, ignored, optimizer_values = zoo_to_hf(raw, "x.ckpt")
     config = CONFIG if head else CONFIG.replace(labels=())
@@ -136,7 +136,7 @@ def test_teacher_and_student_in_one_file():
     one = arrays_of(zoo_shapes())
     with pytest.raises(UserError, match="no teacher"):
         zoo_to_hf(one, "x.ckpt", "teacher")
-    # A stage that takes a teacher takes the model of a file that holds but one.
+    # Where a teacher is expected, a file with a single model provides it.
     found = zoo_to_hf(one, "x.ckpt", "teacher", strict=False)[0]
     assert found["classifier.bias"] is one["bert.dense_1.bias"]
     assert zoo_to_hf(raw, "x.ckpt", "teacher", strict=False)[0].keys() == teacher.keys()
@@ -179,7 +179,7 @@ def test_a_ckpt_file(tmp_path):
 
 
 def google_name(name):
-    """Google's name of one of our names, worked out the other way round."""
+    """Google's name for a canonical name (the inverse mapping)."""
     if name.startswith("classifier."):
         return "output_weights" if name.endswith("weight") else "output_bias"
     if name.endswith("_embeddings.weight"):

@@ -50,7 +50,7 @@ def test_buffers_and_heads_are_ignored_and_the_rest_is_float32(tmp_path):
     assert set(read_weights(tmp_path / "model.safetensors").arrays) == set(weights.arrays)
 
 
-def test_two_names_of_one_weight_are_refused(tmp_path):
+def test_two_names_of_one_weight_are_rejected(tmp_path):
     save_file(
         {WORDS: np.ones((3, 2), np.float32), "bert." + WORDS: np.zeros((3, 2), np.float32)},
         str(tmp_path / "model.safetensors"),
@@ -59,7 +59,7 @@ def test_two_names_of_one_weight_are_refused(tmp_path):
         read_weights(tmp_path)
 
 
-def test_integer_weights_are_refused(tmp_path):
+def test_integer_weights_are_rejected(tmp_path):
     save_file({WORDS: np.ones((3, 2), np.int8)}, str(tmp_path / "model.safetensors"))
     with pytest.raises(UserError, match="int8"):
         read_weights(tmp_path)
@@ -100,7 +100,7 @@ def test_a_truncated_file_is_one_sentence(tmp_path, cut):
     assert "\n" not in str(caught.value)
 
 
-def test_headers_that_lie_are_refused(tmp_path):
+def test_inconsistent_headers_are_rejected(tmp_path):
     file = tmp_path / "model.safetensors"
     for entry in (
         {"dtype": "F32", "shape": [4], "data_offsets": [0, 8]},
@@ -128,7 +128,7 @@ def test_shards(tmp_path):
         read_weights(tmp_path)
 
 
-def test_what_cannot_be_read_says_what_to_do(tmp_path):
+def test_errors_say_what_to_do(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         read_weights(tmp_path / "absent")
     with pytest.raises(UserError, match="looked for model.safetensors"):

@@ -1,4 +1,4 @@
-"""pytorch_model.bin is read without torch, and what it asks for is never run."""
+"""pytorch_model.bin is read without torch, and none of its code is executed."""
 
 import collections
 import io
@@ -50,7 +50,7 @@ def tensor_program(size=(2, 2), stride=(2, 1), offset=0, count=4):
 DATA = np.arange(4, dtype="<f4")
 
 
-def test_a_handmade_file(tmp_path):
+def test_a_handwritten_file(tmp_path):
     write_zip(tmp_path / "m.bin", tensor_program(), {"0": DATA.tobytes()})
     np.testing.assert_array_equal(read_torch_zip(tmp_path / "m.bin")["w"], DATA.reshape(2, 2))
     write_zip(tmp_path / "m.bin", tensor_program(stride=(1, 2)), {"0": DATA.tobytes()})
@@ -69,13 +69,13 @@ def test_a_handmade_file(tmp_path):
         dict(size=(100, 100), stride=(0, 0)),
     ],
 )
-def test_tensors_outside_their_storage_are_refused(tmp_path, lie):
+def test_tensors_outside_their_storage_are_rejected(tmp_path, lie):
     write_zip(tmp_path / "m.bin", tensor_program(**lie), {"0": DATA.tobytes()})
     with pytest.raises(UserError, match="broken"):
         read_torch_zip(tmp_path / "m.bin")
 
 
-class _Hostile:
+class _Malicious:
     def __init__(self, target):
         self.target = target
 
@@ -84,16 +84,16 @@ class _Hostile:
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4])
-def test_a_hostile_pickle_is_named_and_never_run(tmp_path, protocol):
+def test_a_malicious_pickle_is_named_and_never_run(tmp_path, protocol):
     target = tmp_path / "ran"
-    write_zip(tmp_path / "m.bin", pickle.dumps({"w": _Hostile(target)}, protocol=protocol))
+    write_zip(tmp_path / "m.bin", pickle.dumps({"w": _Malicious(target)}, protocol=protocol))
     with pytest.raises(UserError, match=r"(posix|nt)\.system"):
         read_torch_zip(tmp_path / "m.bin")
     assert not target.exists()
 
 
 @pytest.mark.parametrize("evil", [eval, getattr, io.open, collections.Counter, np.load])
-def test_no_other_global_is_let_in(tmp_path, evil):
+def test_other_globals_are_rejected(tmp_path, evil):
     write_zip(tmp_path / "m.bin", pickle.dumps({"w": evil}, protocol=2))
     with pytest.raises(UserError, match="not part of a state dict"):
         read_torch_zip(tmp_path / "m.bin")
@@ -102,7 +102,7 @@ def test_no_other_global_is_let_in(tmp_path, evil):
 @pytest.mark.parametrize(
     "program", [b"", b".", b"\x80\x02", b"}", b"R.", b"(((", b"\xff\xff", b"}}s.", b"0.", b"i"]
 )
-def test_ill_formed_pickles_are_user_errors(tmp_path, program):
+def test_malformed_pickles_are_user_errors(tmp_path, program):
     write_zip(tmp_path / "m.bin", program)
     with pytest.raises(UserError):
         read_torch_zip(tmp_path / "m.bin")
@@ -144,7 +144,7 @@ def test_truncated_legacy_compressed_and_foreign_files(tmp_path):
 
 
 @pytest.mark.reference
-def test_what_torch_saves(tmp_path):
+def test_files_saved_by_torch(tmp_path):
     torch = pytest.importorskip("torch")
     base = torch.arange(24, dtype=torch.float32)
     state = collections.OrderedDict(

@@ -1,4 +1,4 @@
-"""BERT written as ONNX in float32: the numbers of the MindSpore network, for every shape of a batch."""
+"""BERT written as ONNX in float32: the logits of the MindSpore network, for every batch shape."""
 
 import numpy as np
 import pytest
@@ -13,34 +13,34 @@ from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
 VARIANTS = {
-    "as it is": {},
+    "default": {},
     "relu head, relu": {"head_activation": "relu", "hidden_act": "relu", "num_hidden_layers": 1},
     "regression": {"labels": (), "output_mode": "regression"},
 }
 
 
-def in_onnx(folder, config, arrays):
-    """The classifier as ONNX Runtime reads it from a file."""
+def onnx_model(folder, config, arrays):
+    """The classifier written to a file and opened in ONNX Runtime."""
     file = folder / "model.onnx"
     file.write_bytes(bert_model(config, arrays).SerializeToString())
     return OnnxModel(file, threads=1)
 
 
 @pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS)
-def test_logits_are_those_of_the_network(tmp_path, changes):
+def test_logits_match_the_network(tmp_path, changes):
     config = tiny.TINY.replace(**changes)
     arrays = tiny.random_arrays(config)
     network = BertClassifier(config)
     load_strict(network, arrays, "tiny")
-    expect, model = predictor(network), in_onnx(tmp_path, config, arrays)
-    # A length of one, odd ones, and all the positions there are.
+    expect, model = predictor(network), onnx_model(tmp_path, config, arrays)
+    # Length one, odd lengths, and the maximum length.
     for rows, length in ((1, 1), (1, 7), (3, 8), (5, 32)) if not changes else ((3, 8),):
         batch = tiny.token_batch(config, rows, length)
         np.testing.assert_allclose(model(*batch), expect(*batch), atol=1e-4)
 
 
-def test_the_file_names_its_inputs_as_transformers_does(tmp_path):
-    session = in_onnx(tmp_path, tiny.TINY, tiny.random_arrays(tiny.TINY)).session
+def test_inputs_are_named_as_in_transformers(tmp_path):
+    session = onnx_model(tmp_path, tiny.TINY, tiny.random_arrays(tiny.TINY)).session
     inputs = {value.name: (value.type, value.shape) for value in session.get_inputs()}
     assert inputs == dict.fromkeys(
         ("input_ids", "token_type_ids", "attention_mask"), ("tensor(int64)", ["batch", "length"])
@@ -48,15 +48,15 @@ def test_the_file_names_its_inputs_as_transformers_does(tmp_path):
     assert [(value.name, value.shape) for value in session.get_outputs()] == [("logits", ["batch", 2])]
 
 
-def test_padding_does_not_count(tmp_path):
-    model = in_onnx(tmp_path, tiny.TINY, tiny.random_arrays(tiny.TINY))
+def test_padding_is_masked(tmp_path):
+    model = onnx_model(tmp_path, tiny.TINY, tiny.random_arrays(tiny.TINY))
     ids, segments, mask = tiny.token_batch(rows=1, length=8)
     longer = [np.pad(column, ((0, 0), (0, 9))) for column in (ids, segments, mask)]
     longer[0][:, 8:] = 7
     np.testing.assert_allclose(model(*longer), model(ids, segments, mask), atol=1e-6)
 
 
-def test_what_cannot_be_written_is_refused():
+def test_unsupported_models_are_rejected():
     relative = tiny.TINY.replace(use_relative_positions=True)
     with pytest.raises(UserError, match="--format mindir"):
         bert_model(relative, tiny.random_arrays(relative))
@@ -65,7 +65,7 @@ def test_what_cannot_be_written_is_refused():
         bert_model(headless, tiny.random_arrays(headless))
 
 
-def test_a_file_that_is_no_model(tmp_path):
+def test_a_file_that_is_not_a_model(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         OnnxModel(tmp_path / "model.onnx")
     (tmp_path / "model.onnx").write_bytes(b"no model")
@@ -74,7 +74,7 @@ def test_a_file_that_is_no_model(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["attention_mask", "logits"])
-def test_a_file_of_other_inputs_or_outputs(tmp_path, name):
+def test_a_file_with_other_inputs_or_outputs(tmp_path, name):
     file, model = tmp_path / "model.onnx", bert_model(tiny.TINY, tiny.random_arrays(tiny.TINY))
     file.write_bytes(model.SerializeToString())
     assert OnnxModel(file).outputs == 2
@@ -91,7 +91,7 @@ def test_a_file_of_other_inputs_or_outputs(tmp_path, name):
 
 
 @pytest.mark.reference
-def test_logits_are_those_of_transformers(tmp_path):
+def test_logits_match_transformers(tmp_path):
     import torch
     from transformers import BertForSequenceClassification
 
@@ -103,4 +103,6 @@ def test_logits_are_those_of_transformers(tmp_path):
     ids, segments, mask = tiny.token_batch(rows=4, length=12)
     with torch.no_grad():
         expected = reference(*map(torch.tensor, (ids, mask, segments))).logits.numpy()
-    np.testing.assert_allclose(in_onnx(tmp_path, tiny.TINY, arrays)(ids, segments, mask), expected, atol=1e-4)
+    np.testing.assert_allclose(
+        onnx_model(tmp_path, tiny.TINY, arrays)(ids, segments, mask), expected, atol=1e-4
+    )

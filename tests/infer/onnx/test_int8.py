@@ -1,4 +1,4 @@
-"""The int8 file: integers stored once, multiplied as integers, with the results of the NumPy reference."""
+"""The int8 file: weights stored once as int8, integer matmuls, and the logits of the NumPy reference."""
 
 import numpy as np
 import pytest
@@ -21,13 +21,13 @@ SCHEMES = {
     "float classifier": Quantization(quantize_classifier=False),
 }
 DENSE = 6 * tiny.TINY.num_hidden_layers + 2
-# Nearly all numbers round alike in both; one at the edge may not, and moves its row by about this much.
+# Nearly all values round the same way in both; one near a boundary may not, which shifts its row by STEP.
 CLOSE, STEP = 1e-4, 0.05
 
 
 @pytest.fixture(scope="module")
 def ranges():
-    """What the layers of the tiny model see, taken on a batch that others then exceed."""
+    """Input ranges of the tiny model, measured on a batch that other batches exceed."""
     batch = tiny.token_batch(rows=4, length=8, seed=1)
     return measure_ranges(tiny.TINY, tiny.random_arrays(tiny.TINY), [batch])
 
@@ -42,27 +42,27 @@ def write(folder, quantization, ranges):
 
 
 @pytest.mark.parametrize("quantization", SCHEMES.values(), ids=SCHEMES)
-def test_logits_are_those_of_the_integer_reference(tmp_path, quantization, ranges):
+def test_logits_match_the_integer_reference(tmp_path, quantization, ranges):
     config, arrays, file = write(tmp_path, quantization, ranges)
     batch = tiny.token_batch(rows=24, length=16, seed=2)
     expected = IntegerBert(config, arrays)(*batch)
     difference = np.abs(OnnxModel(file, 1)(*batch) - expected).max(axis=1)
     assert np.median(difference) < CLOSE and difference.max() < STEP
-    # The comparison would notice: without quantization the logits are others.
+    # The comparison is sensitive: without quantization the logits differ.
     floats = tmp_path / "floats.onnx"
     floats.write_bytes(bert_model(tiny.TINY, arrays).SerializeToString())
     assert np.median(np.abs(OnnxModel(floats, 1)(*batch) - expected).max(axis=1)) > 10 * CLOSE
 
 
 @pytest.mark.parametrize("name", ["8 bits", "per channel"])
-def test_every_dense_layer_multiplies_integers(tmp_path, name, ranges):
+def test_every_dense_layer_is_an_integer_matmul(tmp_path, name, ranges):
     file = write(tmp_path, SCHEMES[name], ranges)[2]
-    # What is left are the two products inside the attention of each layer.
+    # The float ones are the two matmuls inside the attention of each layer.
     assert count_matmuls(file) == (DENSE, 2 * tiny.TINY.num_hidden_layers)
 
 
 @pytest.mark.parametrize("name", ["8 bits", "per channel"])
-def test_a_processor_that_cannot_sum_byte_products(tmp_path, name, ranges, monkeypatch):
+def test_a_processor_without_int8_dot_products(tmp_path, name, ranges, monkeypatch):
     file, batch = write(tmp_path, SCHEMES[name], ranges)[2], tiny.token_batch(rows=24, length=16, seed=2)
     expected = OnnxModel(file, 1)(*batch)
     monkeypatch.setattr(onnx_session, "instructions", lambda: ["avx2"])
@@ -79,18 +79,18 @@ def test_weights_are_stored_once_in_int8(ranges):
     assert kinds == {TensorProto.INT8: DENSE + 3, TensorProto.FLOAT: 0}
 
 
-def test_query_key_and_value_share_the_rounding_of_their_input(ranges):
+def test_query_key_and_value_share_their_quantized_input(ranges):
     model = bert_model(tiny.TINY, {**tiny.random_arrays(tiny.TINY), **ranges}, layers_of(Quantization()))
-    rounded = [node.input[0] for node in model.graph.node if node.op_type == "QuantizeLinear"]
-    # One for the first layer's three, two for the last one's, whose query is of [CLS] alone.
-    assert len(rounded) == DENSE - 2 - 1
+    quantized = [node.input[0] for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    # One for the first layer's three, two for the last one's, whose query is [CLS] only.
+    assert len(quantized) == DENSE - 2 - 1
 
 
-def test_a_range_beyond_which_inputs_lie(tmp_path, ranges):
+def test_inputs_beyond_their_range_are_clipped(tmp_path, ranges):
     narrow = {name: value / 3 for name, value in ranges.items()}
     config, arrays, file = write(tmp_path, Quantization(), narrow)
     batch = tiny.token_batch(rows=24, length=16, seed=2)
-    # Both ends clip at 127 steps: with -128, which a byte could hold, rows would differ by more.
+    # Both ends clip at 127 steps: at -128, which a byte can hold, rows would differ by more.
     difference = np.abs(OnnxModel(file, 1)(*batch) - IntegerBert(config, arrays)(*batch)).max(axis=1)
     assert np.median(difference) < CLOSE
 
@@ -103,7 +103,7 @@ def test_a_layer_without_a_range(ranges, value):
         bert_model(tiny.TINY, arrays, layers_of(Quantization()))
 
 
-def test_inputs_that_are_no_numbers_have_no_range():
+def test_nan_inputs_have_no_range():
     arrays = tiny.random_arrays(tiny.TINY)
     arrays["bert.encoder.layer.0.output.dense.weight"][0, 0] = np.nan
     with pytest.raises(UserError, match=r"inputs of bert.encoder.layer.1.attention.self.query are NaN"):
@@ -112,18 +112,18 @@ def test_inputs_that_are_no_numbers_have_no_range():
 
 def test_ranges_are_the_largest_inputs(ranges):
     arrays, batch = tiny.random_arrays(tiny.TINY), tiny.token_batch(rows=4, length=8, seed=1)
-    reference = Watching(tiny.TINY.replace(quantization=None), arrays)
+    reference = RangeObserver(tiny.TINY.replace(quantization=None), arrays)
     reference(*batch)
     assert set(ranges) == {f"{name}.input_threshold" for name in reference.largest}
     for name, largest in reference.largest.items():
         if not name.startswith("bert.encoder.layer.1") or "key" in name or "value" in name:
             np.testing.assert_allclose(ranges[f"{name}.input_threshold"], [largest], rtol=1e-4)
-        else:  # the last layer is computed for [CLS] alone
+        else:  # the last layer is computed for [CLS] only
             assert 0 < ranges[f"{name}.input_threshold"][0] <= largest * 1.0001
 
 
-class Watching(IntegerBert):
-    """The reference in floats, noting the largest |x| of each dense layer's input."""
+class RangeObserver(IntegerBert):
+    """The reference in float, recording the largest |x| of each dense layer's input."""
 
     def __init__(self, config, arrays):
         super().__init__(config, arrays)

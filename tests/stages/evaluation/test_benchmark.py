@@ -1,4 +1,4 @@
-"""The benchmark: any models in one run, in turn, with the facts that the figures depend on."""
+"""The benchmark: all kinds of models in one run, interleaved, with the facts of the machine."""
 
 import json
 
@@ -17,7 +17,7 @@ from tests import tiny
 
 @pytest.fixture
 def small(monkeypatch):
-    """A preset that is quickly made, and an environment that is put back."""
+    """A small preset; restores the environment."""
     monkeypatch.setitem(random_model.PRESETS, "4L-312", (2, 32, 48, 4))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
@@ -50,7 +50,7 @@ def test_models_of_every_kind(tmp_path, vocabulary, small, capsys):
         "weights": model,
         "export": tmp_path / "onnx",
     }
-    main(flags(tmp_path / "out", ",".join(f"{name}={place}" for name, place in models.items())))
+    main(flags(tmp_path / "out", ",".join(f"{name}={spec}" for name, spec in models.items())))
     found = json.loads((tmp_path / "out" / "benchmark.json").read_text())
     rows = {(row["model"], row["length"]): row for row in found["rows"]}
     assert list(rows) == [(name, 8) for name in models]
@@ -72,12 +72,12 @@ def test_models_of_every_kind(tmp_path, vocabulary, small, capsys):
 
 
 @pytest.mark.parametrize("content", ["[]", '{"eval_samples": 3, "eval_accuracy": null}'])
-def test_results_of_another_kind(tmp_path, content):
+def test_results_without_metrics(tmp_path, content):
     (tmp_path / "eval_results.json").write_text(content)
     assert quality_of(tmp_path) is None
 
 
-def test_calls_take_turns():
+def test_calls_are_interleaved():
     order = []
     times = interleaved_latencies_ms([lambda: order.append("a"), lambda: order.append("b")], 3, warm_up=2)
     assert order == [*"aabb", *"ababab"]
@@ -91,7 +91,7 @@ def test_several_lengths(tmp_path, small):
     assert not (tmp_path / "out" / "quality.png").exists()
 
 
-def test_random_weights_have_the_size_of_trained_ones(small):
+def test_random_weights_match_trained_ones_in_size(small):
     assert weight_count(random_model.random_config("bert-base")) == 109_483_778
     arrays = random_model.random_arrays(random_model.random_config("4L-312"))
     norm = arrays["bert.encoder.layer.0.output.LayerNorm.weight"]
@@ -110,15 +110,15 @@ WRONG = {
 }
 
 
-def test_what_is_measured_is_never_deleted(tmp_path, vocabulary):
+def test_measured_models_are_never_deleted(tmp_path, vocabulary):
     model = tiny.write_model(tmp_path / "out" / "best", vocabulary)
     with pytest.raises(UserError, match="contains .*best, which this run reads"):
         main([*flags(tmp_path / "out", f"a={model}"), "--overwrite_output_dir"])
     assert (model / "model.safetensors").is_file()
 
 
-@pytest.mark.parametrize("changes, complaint", WRONG.values(), ids=WRONG)
-def test_wrong_flags(tmp_path, small, changes, complaint):
-    with pytest.raises(UserError, match=complaint):
+@pytest.mark.parametrize("changes, message", WRONG.values(), ids=WRONG)
+def test_wrong_flags(tmp_path, small, changes, message):
+    with pytest.raises(UserError, match=message):
         main(flags(**{"out": tmp_path / "out", "models": "a=random:4L-312", **changes}))
     assert not list(tmp_path.iterdir())

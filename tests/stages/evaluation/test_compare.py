@@ -1,4 +1,4 @@
-"""The comparison of models: from folders to a table, with a plot where there are logs."""
+"""The comparison of models: a table, and a plot for models with training logs."""
 
 import json
 
@@ -14,7 +14,7 @@ from src.tools.compare import main
 from tests import tiny
 
 
-def test_the_table_lines_up():
+def test_table_columns_line_up():
     row = {
         "model": "teacher",
         "eval_accuracy": 0.9,
@@ -29,7 +29,7 @@ def test_the_table_lines_up():
 
 
 @pytest.mark.parametrize("first", [0.0, -0.1])
-def test_nothing_is_kept_of_a_first_model_at_zero_or_below(first):
+def test_no_share_of_a_first_model_at_or_below_zero(first):
     row = {
         "model": "s",
         "eval_matthews_correlation": 0.2,
@@ -50,18 +50,18 @@ def test_a_model_needs_a_name_and_a_folder(text):
         parse_named_models(text)
 
 
-def test_a_name_is_that_of_one_model():
+def test_names_are_unique():
     with pytest.raises(UserError, match="the name a is used twice; give each model its own name"):
         parse_named_models("a=/,a=/tmp")
 
 
-def test_what_is_compared_is_never_deleted(tmp_path, vocabulary, sst2):
+def test_compared_models_are_never_deleted(tmp_path, vocabulary, sst2):
     model = tiny.write_model(tmp_path / "out" / "best", vocabulary)
     out = tmp_path / "out"
     flags = tiny.flags(task_name="SST-2", models=f"a={model}", eval_data_dir=sst2, output_dir=out)
     with pytest.raises(UserError, match="contains .*best, which this run reads"):
         main([*flags, "--overwrite_output_dir"])
-    # Nor is an older table, where the new one cannot be made.
+    # Nor is an older table when the new one fails.
     fresh_output_dir(tmp_path / "old", written=["table.md"])
     (tmp_path / "old" / "table.md").write_text("old")
     (model / "model.safetensors").write_bytes(b"broken")
@@ -70,7 +70,7 @@ def test_what_is_compared_is_never_deleted(tmp_path, vocabulary, sst2):
     assert (tmp_path / "old" / "table.md").read_text() == "old"
 
 
-def test_no_sentence_cannot_be_timed(tmp_path, sst2):
+def test_timing_requires_a_sentence(tmp_path, sst2):
     with pytest.raises(UserError, match="--timed_sentences 0 .command line. must be above 0"):
         main(tiny.flags(task_name="SST-2", models="a=/", eval_data_dir=sst2, timed_sentences=0))
 

@@ -1,4 +1,4 @@
-"""The convert tool: any kind of file, checked against the config, to a folder that transformers opens."""
+"""The convert tool: any weight file, checked against its config, to a folder that transformers opens."""
 
 import json
 
@@ -43,18 +43,18 @@ def folder(tmp_path):
 
 
 def run(source, output, *flags):
-    """The tool, as from the command line; returns the folder written."""
+    """Run the tool and return the output folder."""
     main(["--input", str(source), "--output_dir", str(output), *flags])
     return output
 
 
 def parameter_count(layers, hidden, inner, labels):
-    """Sum of the sizes of a config of the usual vocabulary."""
+    """Number of weights of a config with BERT's vocabulary."""
     config = BertConfig(num_hidden_layers=layers, hidden_size=hidden, intermediate_size=inner, labels=labels)
     return sum(int(np.prod(shape)) for shape in expected_shapes(config).values())
 
 
-def test_expected_shapes_count_as_published():
+def test_parameter_counts_match_the_papers():
     assert parameter_count(12, 768, 3072, ("0", "1")) == 109_483_778
     assert parameter_count(4, 312, 1200, ("0", "1")) == 14_350_874
     assert parameter_count(6, 768, 3072, ("0", "1")) == 66_956_546
@@ -62,7 +62,7 @@ def test_expected_shapes_count_as_published():
 
 
 @pytest.mark.parametrize("relative", [False, True])
-def test_expected_shapes_are_the_model_s(relative):
+def test_expected_shapes_match_the_model(relative):
     from src.model.bert import BertClassifier
     from src.model.state_dict import named_parameters
 
@@ -72,7 +72,7 @@ def test_expected_shapes_are_the_model_s(relative):
 
 
 @pytest.mark.parametrize("to", ["project", "hf", "ckpt"])
-def test_there_and_back(folder, tmp_path, to, capsys):
+def test_round_trip(folder, tmp_path, to, capsys):
     out = run(folder, tmp_path / "out", "--to", to)
     weights = read_weights(out)
     for name, array in random_arrays().items():
@@ -82,7 +82,7 @@ def test_there_and_back(folder, tmp_path, to, capsys):
     assert "41 weights" in capsys.readouterr().out
 
 
-def test_hf_drops_what_only_this_project_knows(folder, tmp_path):
+def test_hf_drops_project_specific_content(folder, tmp_path):
     arrays = random_arrays() | {"hidden_projection.weight": np.zeros((64, 32), np.float32)}
     write_directory(folder, arrays, CONFIG)
     assert "hidden_projection.weight" in read_weights(run(folder, tmp_path / "a")).arrays
@@ -92,7 +92,7 @@ def test_hf_drops_what_only_this_project_knows(folder, tmp_path):
 
 
 @pytest.mark.parametrize("key", ["use_relative_positions", "head_activation"])
-def test_what_transformers_lacks_is_refused(tmp_path, key):
+def test_features_missing_in_transformers_are_rejected(tmp_path, key):
     config = CONFIG.replace(**{key: True if key == "use_relative_positions" else "relu"})
     write_directory(tmp_path / "model", random_arrays(config), config)
     with pytest.raises(UserError, match=f"{key}.*transformers"):
@@ -101,7 +101,7 @@ def test_what_transformers_lacks_is_refused(tmp_path, key):
     assert read_weights(run(tmp_path / "model", tmp_path / "out")).config[key]
 
 
-def test_a_renamed_and_a_misshapen_weight_are_named():
+def test_mismatched_weights_are_named():
     arrays = random_arrays()
     arrays["bert.pooler.dens.bias"] = arrays.pop("bert.pooler.dense.bias")
     arrays["classifier.bias"] = np.zeros(3, np.float32)
@@ -114,14 +114,14 @@ def test_a_renamed_and_a_misshapen_weight_are_named():
     )
 
 
-def test_labels_that_the_config_leaves_out():
+def test_labels_missing_from_the_config():
     bare = CONFIG.replace(labels=())
     assert infer_labels(bare, random_arrays())[0].labels == ("LABEL_0", "LABEL_1")
     assert infer_labels(bare, {"classifier.weight": np.zeros((1, 32))})[0].output_mode == "regression"
     assert infer_labels(bare, {}) == (bare, "") and infer_labels(CONFIG, random_arrays()) == (CONFIG, "")
 
 
-def test_a_failed_conversion_leaves_everything_as_it_was(folder, tmp_path):
+def test_a_failed_conversion_changes_nothing(folder, tmp_path):
     out = run(folder, tmp_path / "out")
     with pytest.raises(UserError, match="not empty"):
         run(folder, out)
@@ -136,7 +136,7 @@ def test_a_failed_conversion_leaves_everything_as_it_was(folder, tmp_path):
             run(folder, parent, "--overwrite_output_dir")
 
 
-def test_write_directory_replaces_the_whole_folder_or_nothing(folder):
+def test_write_directory_is_atomic(folder):
     with pytest.raises(TypeError):
         write_directory(folder, random_arrays(), CONFIG, extra={"metrics.json": object()})
     assert (folder / "vocab.txt").exists()
@@ -145,7 +145,7 @@ def test_write_directory_replaces_the_whole_folder_or_nothing(folder):
     assert not list(folder.parent.glob(".*"))
 
 
-def test_a_ckpt_needs_a_config(tmp_path):
+def test_a_ckpt_requires_a_config(tmp_path):
     write_ckpt(tmp_path / "model.ckpt", random_arrays())
     with pytest.raises(UserError, match="--config_file.*hidden_size 32, num_hidden_layers 2"):
         run(tmp_path / "model.ckpt", tmp_path / "out")
@@ -157,7 +157,7 @@ def test_a_ckpt_needs_a_config(tmp_path):
 
 
 def transformers_model(classifier=True):
-    """A tiny model of transformers, without dropout."""
+    """A tiny transformers model, without dropout."""
     transformers = pytest.importorskip("transformers")
     config = transformers.BertConfig(
         vocab_size=40,
@@ -192,7 +192,7 @@ def test_from_transformers_and_back(tmp_path, classifier):
 
 
 @pytest.mark.reference
-def test_a_head_of_another_kind_is_refused(tmp_path):
+def test_an_unsupported_head_is_rejected(tmp_path):
     transformers = pytest.importorskip("transformers")
     transformers.BertForMultipleChoice(transformers_model().config).save_pretrained(tmp_path / "hf")
     with pytest.raises(UserError, match="is of a BertForMultipleChoice"):
@@ -200,7 +200,7 @@ def test_a_head_of_another_kind_is_refused(tmp_path):
 
 
 @pytest.mark.reference
-def test_pre_training_heads_are_set_aside(tmp_path, capsys):
+def test_pretraining_heads_are_ignored(tmp_path, capsys):
     transformers = pytest.importorskip("transformers")
     transformers.BertForPreTraining(transformers_model().config).save_pretrained(tmp_path / "hf")
     run(tmp_path / "hf", tmp_path / "out")

@@ -1,4 +1,4 @@
-"""Export from folder to folder: complete, minimal, checked against the model; refused in one sentence."""
+"""Export: complete, minimal, verified against the model; one-sentence errors."""
 
 import dataclasses
 import json
@@ -80,7 +80,7 @@ def test_a_quantized_model(tmp_path, vocabulary, capsys):
 
 
 def test_an_export_is_evaluated_and_compared_like_its_model(tmp_path, vocabulary, sst2, capsys):
-    # Labels in the other order than the task's, and matched by name.
+    # Labels in a different order from the task's, matched by name.
     folder = tiny.write_model(tmp_path / "model", vocabulary, tiny.TINY.replace(labels=("1", "0")))
     run(folder, tmp_path / "out")
     flags = tiny.flags(task_name="SST-2", eval_data_dir=sst2, kernels="off")
@@ -109,12 +109,12 @@ def test_an_int8_file_is_a_quarter(tmp_path, vocabulary, sst2):
 
 
 @pytest.mark.parametrize("last, agrees", [(0.5, True), (0.4, False), (np.nan, False)])
-def test_a_file_that_differs_is_noticed(last, agrees):
+def test_a_differing_file_is_detected(last, agrees):
     found = Comparison.of(np.array([[1.0, -1.0], [2.0, last]]), np.array([[1.0, -1.0], [2.0, 0.5]]))
     assert found.agrees("fp32") is agrees
 
 
-def test_what_rounding_can_do_and_what_it_cannot():
+def test_rounding_error_is_accepted_and_more_is_not():
     expected = np.random.default_rng(0).standard_normal((100, 2))
     one_row = expected.copy()
     one_row[3] = expected[3, ::-1]
@@ -148,19 +148,19 @@ REFUSED = {
     "evaluation records absent": (["--eval_data_dir=none"], "none does not exist"),
     "half precision": (["--compute_type=float16"], "--compute_type float16 is not supported for export"),
     "rounded products": (["--matmul_precision=bf16"], "--matmul_precision bf16 is not supported for export"),
-    "misspelt format": (["--format=onxx"], 'did you mean "onnx"'),
+    "misspelled format": (["--format=onxx"], 'did you mean "onnx"'),
 }
 
 
-@pytest.mark.parametrize("flags, complaint", REFUSED.values(), ids=REFUSED)
-def test_wrong_flags(tmp_path, model, flags, complaint):
-    with pytest.raises(UserError, match=complaint):
+@pytest.mark.parametrize("flags, message", REFUSED.values(), ids=REFUSED)
+def test_wrong_flags(tmp_path, model, flags, message):
+    with pytest.raises(UserError, match=message):
         run(model, tmp_path / "out", *flags)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("flag", ["--eval_data_dir={}", "--calibration_data=x, {}"])
-def test_records_below_the_output_are_not_deleted(tmp_path, model, flag):
+def test_records_inside_the_output_are_not_deleted(tmp_path, model, flag):
     records = tmp_path / "out" / "records"
     records.mkdir(parents=True)
     with pytest.raises(UserError, match="out contains .*records, which this run reads"):
@@ -169,14 +169,14 @@ def test_records_below_the_output_are_not_deleted(tmp_path, model, flag):
 
 
 def test_a_file_is_compared_with_the_model_in_float32(tmp_path, model, monkeypatch):
-    """Elsewhere than on a CPU auto would be float16, which differs from any file by more than rounding."""
+    """On other devices auto means float16, which differs from the file by more than rounding error."""
 
-    def as_elsewhere(config):
+    def other_device(config):
         device = select_device(config)
         changes = {"compute_type": "float16"} if config.compute_type == "auto" else {}
         return dataclasses.replace(device, **changes)
 
-    monkeypatch.setattr(kernels, "select_device", as_elsewhere)
+    monkeypatch.setattr(kernels, "select_device", other_device)
     run(model, tmp_path / "out")
 
 
@@ -197,14 +197,14 @@ def test_folders_that_cannot_be_exported(tmp_path, vocabulary):
     without = tiny.write_model(tmp_path / "t", vocabulary)
     for name in TOKENIZER:
         (without / name).unlink()
-    for folder, complaint in (
+    for folder, message in (
         (relative, "--format mindir"),
         (headless, "has no head"),
         (without, "holds no tokenizer files"),
         (larger, "has the id 99"),
         (tmp_path / "none", "does not exist"),
     ):
-        with pytest.raises(UserError, match=complaint):
+        with pytest.raises(UserError, match=message):
             run(folder, tmp_path / "out")
         assert not (tmp_path / "out").exists()
     run(tiny.write_model(tmp_path / "good", vocabulary), tmp_path / "exported")

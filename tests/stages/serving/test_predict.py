@@ -1,4 +1,4 @@
-"""Prediction: every source of texts, every kind of model folder, answers in the order of the texts."""
+"""Prediction: every input source and kind of model folder, predictions in the order of the texts."""
 
 import io
 import json
@@ -26,7 +26,7 @@ LONG = " ".join(["baba"] * 60)
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory, vocabulary):
-    """One model three times: as a checkpoint, as ONNX, as MINDIR."""
+    """One model in three formats: checkpoint, ONNX, MINDIR."""
     folder = tmp_path_factory.mktemp("models")
     tiny.write_model(folder / "weights", vocabulary, CONFIG)
     for kind in ("onnx", "mindir"):
@@ -40,7 +40,7 @@ def onnx(folders):
 
 
 def expected(folder, pairs):
-    """Probabilities by the ONNX session, one text at a time, its ids joined by hand."""
+    """Probabilities from the ONNX session, one text at a time, with ids assembled by hand."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(folder / "model.onnx")
@@ -59,18 +59,18 @@ def expected(folder, pairs):
 
 
 @pytest.mark.parametrize("kind", ["weights", "onnx", "mindir"])
-def test_each_kind_of_folder_answers_in_order(folders, kind):
-    draw = np.random.default_rng(0)
-    texts = [tiny.sentence(draw, tiny.MARKS["0"], max_words=14) for _ in range(9)]
+def test_every_kind_of_folder_predicts_in_order(folders, kind):
+    rng = np.random.default_rng(0)
+    texts = [tiny.sentence(rng, tiny.MARKS["0"], max_words=14) for _ in range(9)]
     pairs = [(text, None) for text in texts] + [(texts[0], texts[1])]
-    classify = Classifier(folders / kind, batch_size=4)
-    answers = classify([*texts, (texts[0], texts[1])])
+    classifier = Classifier(folders / kind, batch_size=4)
+    predictions = classifier([*texts, (texts[0], texts[1])])
     probabilities = expected(folders / "onnx", pairs)
-    assert [label for label, _ in answers] == [CONFIG.labels[row.argmax()] for row in probabilities]
-    np.testing.assert_allclose([p for _, p in answers], probabilities.max(axis=1), atol=1e-4)
+    assert [label for label, _ in predictions] == [CONFIG.labels[row.argmax()] for row in probabilities]
+    np.testing.assert_allclose([p for _, p in predictions], probabilities.max(axis=1), atol=1e-4)
     with pytest.raises(UserError, match="give a list of texts"):
-        classify(texts[0])
-    assert classify([]) == [] and classify(texts[:1]) == [pytest.approx(answers[0], abs=1e-4)]
+        classifier(texts[0])
+    assert classifier([]) == [] and classifier(texts[:1]) == [pytest.approx(predictions[0], abs=1e-4)]
 
 
 def test_a_score(tmp_path, vocabulary, capsys):
@@ -123,9 +123,9 @@ def test_standard_input(onnx, monkeypatch, capsys):
     assert len(lines.out.splitlines()) == 2 and not lines.err
 
 
-def test_chunks_make_no_difference(onnx, tmp_path, monkeypatch, capsys):
-    draw = np.random.default_rng(1)
-    texts = [tiny.sentence(draw, tiny.MARKS["1"]) if row % 4 else "" for row in range(11)]
+def test_chunk_size_does_not_matter(onnx, tmp_path, monkeypatch, capsys):
+    rng = np.random.default_rng(1)
+    texts = [tiny.sentence(rng, tiny.MARKS["1"]) if row % 4 else "" for row in range(11)]
     (tmp_path / "texts").write_text("\n".join(texts) + "\n")
     flags = ["--model_dir", str(onnx), "--input", str(tmp_path / "texts")]
     main(flags)
@@ -136,7 +136,7 @@ def test_chunks_make_no_difference(onnx, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("kind", ["weights", "onnx"])
-def test_a_vocabulary_larger_than_the_model_s(folders, kind, tmp_path):
+def test_a_vocabulary_larger_than_the_model(folders, kind, tmp_path):
     shutil.copytree(folders / kind, tmp_path / "model")
     larger = tiny.write_vocabulary(tmp_path / "vocabulary", [*tiny.VOCABULARY, "more"])
     shutil.copytree(larger, tmp_path / "model", dirs_exist_ok=True)
@@ -144,7 +144,7 @@ def test_a_vocabulary_larger_than_the_model_s(folders, kind, tmp_path):
         Classifier(tmp_path / "model")
 
 
-def test_a_label_that_the_terminal_has_not(onnx, tmp_path):
+def test_a_label_that_the_terminal_cannot_print(onnx, tmp_path):
     folder = shutil.copytree(onnx, tmp_path / "model")
     values = json.loads((folder / "config.json").read_text())
     values["id2label"] = {"0": "sch\xf6n", "1": "gro\xdf"}
@@ -169,19 +169,19 @@ def test_an_onnx_file_is_served_without_mindspore(onnx, module):
 
 
 @pytest.mark.parametrize("kind", ["onnx", "mindir"])
-def test_an_exported_file_has_its_own_types(folders, kind):
+def test_an_exported_file_has_fixed_types(folders, kind):
     for flag in ("--dtype", "--compute_type"):
         with pytest.raises(UserError, match=f"{flag} float16 is not supported for .*model.{kind}: omit it"):
             main(["--model_dir", str(folders / kind), "--text", "a", flag, "float16"])
 
 
-def test_onnx_runtime_is_on_the_cpu(onnx):
+def test_onnx_runtime_uses_the_cpu(onnx):
     for flags in (["--device_target", "GPU"], ["--matmul_precision", "bf16"]):
         with pytest.raises(UserError, match=f"{' '.join(flags)} is not supported for .*model.onnx: omit it"):
             main(["--model_dir", str(onnx), "--text", "a", *flags])
 
 
-def test_labels_that_are_not_those_of_the_file(onnx, tmp_path):
+def test_labels_that_do_not_match_the_file(onnx, tmp_path):
     values = json.loads((onnx / "config.json").read_text())
     shutil.copytree(onnx, tmp_path / "model")
     values["id2label"]["2"] = "odd"
@@ -208,7 +208,7 @@ def test_wrong_sources(onnx, tmp_path):
             main(["--model_dir", str(onnx), *map(str, flags)])
 
 
-def test_folders_that_lack_something(folders, tmp_path, vocabulary):
+def test_incomplete_folders(folders, tmp_path, vocabulary):
     headless = tiny.write_model(tmp_path / "headless", vocabulary, tiny.TINY.replace(labels=()))
     cases = [
         (tmp_path / "none", "does not exist"),

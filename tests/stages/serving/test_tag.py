@@ -1,4 +1,4 @@
-"""Tagging: every source of sentences, both forms of the answer, against logits taken from the file itself."""
+"""Tagging: every input source and output format, against logits computed with the file itself."""
 
 import io
 import json
@@ -31,7 +31,7 @@ IDS, FIRST = [2, 5, 7, 6, 8, 10, 11, 9, 3], [1, 3, 4, 5, 6, 7]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """An exported model of random weights."""
+    """An exported model with random weights."""
     place = tmp_path_factory.mktemp("tagger")
     model = bert_model(CONFIG, tiny.random_arrays(CONFIG, seed=5)).SerializeToString()
     config = {**CONFIG.to_json_dict(), EXPORT: {"format": "onnx", "precision": "fp32"}}
@@ -46,7 +46,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tags(folder):
-    """The tags of WORDS by hand."""
+    """The expected tags of WORDS."""
     session = onnxruntime.InferenceSession(folder / "model.onnx")
     ids = np.array([IDS])
     feed = {"input_ids": ids, "token_type_ids": ids * 0, "attention_mask": ids * 0 + 1}
@@ -73,7 +73,7 @@ def test_from_python(folder, tags):
         tagger(TEXT)
 
 
-def test_lines_and_conll_give_a_line_a_word(folder, tags, tmp_path, capsys, monkeypatch):
+def test_lines_and_conll_print_one_word_per_line(folder, tags, tmp_path, capsys, monkeypatch):
     (tmp_path / "lines.txt").write_text(f"{TEXT}\n\n{TEXT}\n")
     found = predicted(capsys, folder, input=tmp_path / "lines.txt")
     assert found.out == block(WORDS, tags) + "\n" + block(WORDS, tags)
@@ -85,7 +85,7 @@ def test_lines_and_conll_give_a_line_a_word(folder, tags, tmp_path, capsys, monk
     assert predicted(capsys, folder, input_format="conll").out == block(WORDS, tags)
 
 
-def test_json_has_entities_with_their_places(folder, tags, tmp_path, capsys):
+def test_json_has_entities_with_offsets(folder, tags, tmp_path, capsys):
     expected = [
         {
             "type": kind,
@@ -105,18 +105,18 @@ def test_json_has_entities_with_their_places(folder, tags, tmp_path, capsys):
     assert all(found["text"][e["start"] : e["end"]] == e["text"] for e in found["entities"])
 
 
-def test_words_that_do_not_fit(folder, capsys):
+def test_truncated_words(folder, capsys):
     found = predicted(capsys, folder, text="ann " * 40)
     assert found.out.splitlines()[30:40] == ["ann\tO"] * 10
     assert found.err == "words beyond 32 tokens, tagged O: 10\n"
 
 
-def test_what_is_refused(folder, tmp_path, vocabulary):
-    for values, complaint in (
+def test_rejected_inputs(folder, tmp_path, vocabulary):
+    for values, message in (
         ({"text": "a", "text_b": "b"}, "takes single sentences"),
         ({"text": "a", "input_format": "conll"}, "applies to files"),
     ):
-        with pytest.raises(UserError, match=complaint):
+        with pytest.raises(UserError, match=message):
             main(tiny.flags(model_dir=folder, **values))
     (tmp_path / "latin").write_bytes(b"baba\nd\xe9\n")
     with pytest.raises(UserError, match="latin, line 2: not UTF-8 .byte 2.$"):  # and no word of --on_bad_row
@@ -133,7 +133,7 @@ def test_what_is_refused(folder, tmp_path, vocabulary):
         main(tiny.flags(model_dir=other, input_format="conll", text="a"))
 
 
-def test_augmentation_is_refused(tmp_path):
+def test_augmentation_is_rejected(tmp_path):
     (tmp_path / "train.txt").write_text("Ann B-PER\n")
     with pytest.raises(UserError, match="--task_name sample-ner: other words would need other tags"):
         augment(tiny.flags(task_name="sample-ner", data_dir=tmp_path, mlm_model=tmp_path))
