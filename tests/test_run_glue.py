@@ -248,7 +248,7 @@ def test_no_retention_for_a_teacher_at_or_below_zero(tmp_path, teacher):
 
 
 def test_no_results(tmp_path):
-    with pytest.raises(UserError, match="holds no evaluation"):
+    with pytest.raises(UserError, match="contains no evaluation"):
         glue_table(parse(GlueTableConfig, ["--output_dir", str(tmp_path)]).config)
     assert not list(tmp_path.iterdir())
 
