@@ -55,12 +55,11 @@ def sst2(tmp_path_factory: pytest.TempPathFactory, vocabulary: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def library():
-    """Path of the compiled kernels; built once for all tests."""
-    from src.kernels.build import KernelsUnavailable
-    from src.kernels.build import library as built
+def library() -> Path:
+    """Path of the compiled kernels, built once per session."""
+    from src.kernels import build
 
     try:
-        return built()
-    except KernelsUnavailable as reason:
-        pytest.skip(str(reason))
+        return build.library()
+    except build.KernelsUnavailable as error:
+        pytest.skip(str(error))
