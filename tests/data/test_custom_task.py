@@ -37,13 +37,13 @@ def labels_in(text):
         (["x", "3", "20"], ("3", "20", "x")),
     ],
 )
-def test_labels_are_found_and_sorted(tmp_path, labels, expected):
+def test_labels_are_collected_and_sorted(tmp_path, labels, expected):
     own, _ = read(tmp_path, rows_of(labels * 2))
     assert own.labels == own.spec().labels == expected
 
 
 @pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
-def test_the_split_keeps_the_shares_of_the_labels(tmp_path, share):
+def test_the_split_is_stratified(tmp_path, share):
     labels = ["a"] * 40 + ["b"] * 100 + ["c"] * 3
     own, texts = read(tmp_path, rows_of(labels), dev_share=share)
     dev, train = Counter(labels_in(texts["dev"])), Counter(labels_in(texts["train"]))
@@ -53,7 +53,7 @@ def test_the_split_keeps_the_shares_of_the_labels(tmp_path, share):
     assert all(each == sorted(each) for each in lines) and not set(lines[0]) & set(lines[1])
 
 
-def test_the_split_follows_the_seed_alone(tmp_path):
+def test_the_split_depends_on_the_seed_only(tmp_path):
     text = rows_of(["a", "b", "b", "c"] * 30)
     drawn = [[e.line for e in read(tmp_path, text, split_seed=seed)[1]["dev"].examples] for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
@@ -61,7 +61,7 @@ def test_the_split_follows_the_seed_alone(tmp_path):
     assert drawn[0] == [19, 21, 24, 30, 31, 65, 66, 71, 76, 84, 86, 121]
 
 
-def test_scores_are_split_over_their_range(tmp_path):
+def test_score_split_covers_the_range(tmp_path):
     scores = [(37 * i) % 100 / 10 for i in range(100)]
     own, texts = read(tmp_path, rows_of(scores), output_mode="regression")
     dev = sorted(float(score) for score in labels_in(texts["dev"]))
@@ -72,7 +72,7 @@ def test_scores_are_split_over_their_range(tmp_path):
     assert 60 <= len(dev.examples) <= 70
 
 
-def test_several_labels_a_row(tmp_path):
+def test_multi_label_rows(tmp_path):
     rows = [*["a|b"] * 20, *["b"] * 20, *[" a | c "] * 4, *[""] * 10, "d"]
     own, texts = read(tmp_path, rows_of(rows), output_mode="multi_label")
     assert own.labels == ("a", "b", "c", "d")
@@ -96,7 +96,7 @@ def test_json_lines_may_hold_a_list_of_labels(tmp_path):
     assert Counter(labels_in(texts["train"]) + labels_in(texts["dev"])) == {"a|b": 4, "": 4, "b": 4}
 
 
-def test_files_that_are_there_are_taken_whole(tmp_path):
+def test_given_files_are_not_split(tmp_path):
     dev = written(tmp_path, "dev.tsv", "label\tbody\nb\tnew text\n")
     test = written(tmp_path, "test.csv", "body\nno label here\n")
     own, texts = read(tmp_path, rows_of(["a", "b"]), dev_file=dev, test_file=test)
@@ -161,7 +161,7 @@ def test_bad_other_files(tmp_path):
         read(tmp_path, "a O\n\nb O\n", "rows.txt", output_mode="token_classification", text_columns=())
 
 
-def test_bad_rows_can_be_left_out(tmp_path):
+def test_bad_rows_are_skipped(tmp_path):
     file = written(tmp_path, "rows.csv", rows_of(["a", "", "b", "a", "b"]))
     task = custom_task("", {"train_file": file, "text_columns": ("body",)})
     own, texts = read_custom_task(task, on_bad_row="skip")

@@ -15,7 +15,7 @@ from ...errors import UserError
 from ...files import atomic_path, read_json, write_json, write_text
 from .neighbors import WordTable, is_candidate
 
-VECTORS, WORDS, NOTE = ".vectors.npy", ".words.txt", ".vectors.json"
+VECTORS, WORDS, STAMP = ".vectors.npy", ".words.txt", ".vectors.json"
 
 
 def load_glove(path: str | Path, fallback_folder: str | Path) -> WordTable:
@@ -29,13 +29,13 @@ def load_glove(path: str | Path, fallback_folder: str | Path) -> WordTable:
     folders = [path.parent, Path(fallback_folder)]
     for folder in folders:
         copy = folder / path.name
-        complete = all(_with(copy, suffix).is_file() for suffix in (VECTORS, WORDS, NOTE))
-        if complete and read_json(_with(copy, NOTE)) == stamp:
+        complete = all(_with(copy, suffix).is_file() for suffix in (VECTORS, WORDS, STAMP))
+        if complete and read_json(_with(copy, STAMP)) == stamp:
             return _open(copy)
     folder = folders[0] if os.access(folders[0], os.W_OK) else folders[1]
     copy = folder / path.name
     _convert(path, copy)
-    write_json(_with(copy, NOTE), stamp)
+    write_json(_with(copy, STAMP), stamp)
     return _open(copy)
 
 

@@ -1,6 +1,6 @@
 """Finished parts of a long augmentation, stored next to its output until they can be joined.
 
-A part consists of two files: its lines of the output, and a note with the hashes of its rows and its counts.
+A part consists of two files: its lines of the output, and an archive with the hashes and counts of its rows.
 The lines are written last and atomically: a part with lines is complete.
 """
 
@@ -61,19 +61,21 @@ class Parts:
                 delete_matching(self.folder, WRITTEN)
             write_json(self.folder / JOB_FILE, self.job)
             self.started = True
-        with atomic_path(self._note(number)) as path, open(path, "wb") as file:
+        with atomic_path(self._archive(number)) as path, open(path, "wb") as file:
             arrays = {name: np.asarray(count) for name, count in counts.items()}
             np.savez(file, hashes=np.asarray(hashes, np.uint64), **arrays)
         with atomic_path(self._lines(number)) as path, open(path, "w", encoding="utf-8", newline="") as file:
             file.writelines(lines)
 
-    def note(self, number: int) -> tuple[np.ndarray, dict[str, int]]:
+    def read(self, number: int) -> tuple[np.ndarray, dict[str, int]]:
         """(hashes [rows] uint64, counts {name: int}) of a finished part."""
         try:
-            with np.load(self._note(number), allow_pickle=False) as note:
-                values = {name: note[name] for name in note.files}
+            with np.load(self._archive(number), allow_pickle=False) as archive:
+                values = {name: archive[name] for name in archive.files}
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise UserError(f"{self._note(number)} cannot be read ({error}); delete {self.folder}") from None
+            raise UserError(
+                f"{self._archive(number)} cannot be read ({error}); delete {self.folder}"
+            ) from None
         return values.pop("hashes"), {name: int(value) for name, value in values.items()}
 
     def join(self, output: str | Path, first_lines: Iterable[str], count: int) -> None:
@@ -92,7 +94,7 @@ class Parts:
     def _lines(self, number: int) -> Path:
         return self.folder / f"part-{number:05d}.txt"
 
-    def _note(self, number: int) -> Path:
+    def _archive(self, number: int) -> Path:
         return self.folder / f"part-{number:05d}.npz"
 
 

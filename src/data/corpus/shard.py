@@ -1,6 +1,6 @@
-"""Writes one shard of a corpus: a record file from its byte range of the text, and a note when finished.
+"""Writes one shard of a corpus: a record file from its byte range of the text, then its metadata.
 
-A shard depends only on the text and the job, not on the process that writes it; a note without its file, or
+A shard depends only on the text and the job, not on the process that writes it; metadata without its file, or
 with a file of another size, is ignored.
 """
 
@@ -27,15 +27,15 @@ from .sentences import UNKNOWN_TOKEN, clean, split_sentences
 
 # Characters tokenized and rows written at a time: they bound the memory of a shard.
 CHUNK_CHARACTERS, ROW_CHUNK = 1 << 16, 1024
-NOTES = "shards"
+METADATA_FOLDER = "shards"
 # Everything that shards leave in the output folder, even when killed.
 WRITTEN = (
     "corpus-*.tfrecord",
     "corpus-*.mindrecord",
     "corpus-*.mindrecord.db",
-    f"{NOTES}/corpus-*.json",
-    f"{NOTES}/corpus-*.part/corpus-*",
-    f"{NOTES}/corpus-*.part/.part-*/corpus-*",
+    f"{METADATA_FOLDER}/corpus-*.json",
+    f"{METADATA_FOLDER}/corpus-*.part/corpus-*",
+    f"{METADATA_FOLDER}/corpus-*.part/.part-*/corpus-*",
 )
 # Purposes of a document's random generators.
 PACKING, MASKING = 1, 2
@@ -62,9 +62,9 @@ class CorpusJob:
         """File name of shard `number` without its suffix."""
         return f"corpus-{number:05d}-of-{len(self.shards):05d}"
 
-    def note_file(self, number: int) -> Path:
+    def metadata_file(self, number: int) -> Path:
         """File that marks a shard as finished."""
-        return self.output_dir / NOTES / f"{self.stem(number)}.json"
+        return self.output_dir / METADATA_FOLDER / f"{self.stem(number)}.json"
 
     def size(self, number: int) -> int:
         """Bytes of text read for a shard, over all passes."""
@@ -72,24 +72,23 @@ class CorpusJob:
 
 
 def finished(job: CorpusJob, number: int) -> dict | None:
-    """Note of a shard whose files are complete, else None."""
-    note_file = job.note_file(number)
-    note = read_json(note_file) if note_file.is_file() else None
-    if note is None:
+    """Metadata of a shard whose files are complete, else None."""
+    metadata_file = job.metadata_file(number)
+    metadata = read_json(metadata_file) if metadata_file.is_file() else None
+    if metadata is None:
         return None
-    paths = {job.output_dir / name: size for name, size in note["sizes"].items()}
-    return (
-        note if all(path.is_file() and path.stat().st_size == size for path, size in paths.items()) else None
-    )
+    paths = {job.output_dir / name: size for name, size in metadata["sizes"].items()}
+    complete = all(path.is_file() and path.stat().st_size == size for path, size in paths.items())
+    return metadata if complete else None
 
 
 def write_shard(job: CorpusJob, number: int, on_read: ReadCallback) -> dict:
-    """Write the record file of a shard (none without text) and its note, which is returned.
+    """Write the record file of a shard (none without text) and its metadata, which is returned.
 
     `on_read(bytes)` is called as the text is read. Raises UserError for malformed text.
     """
     # A folder of its own, so that leftovers of a killed run are removed with it.
-    part = job.output_dir / NOTES / f"{job.stem(number)}.part"
+    part = job.output_dir / METADATA_FOLDER / f"{job.stem(number)}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     counts, name = ShardCounts(), f"{job.stem(number)}.{job.dataset_type}"
@@ -102,14 +101,14 @@ def write_shard(job: CorpusJob, number: int, on_read: ReadCallback) -> dict:
         for path in (index_of(part / name), part / name):
             if path.is_file():
                 sizes[path.name] = path.stat().st_size
-                # MindSpore does not sync its files, and the note must not reach the disk before them.
+                # MindSpore does not sync its files, and the metadata must not reach the disk before them.
                 with open(path, "rb") as file:
                     os.fsync(file.fileno())
                 os.replace(path, job.output_dir / path.name)
     shutil.rmtree(part)
-    note = {"shard": number, "file": name, "sizes": sizes, **counts.note(job.passes)}
-    write_json(job.note_file(number), note)
-    return note
+    metadata = {"shard": number, "file": name, "sizes": sizes, **counts.to_metadata(job.passes)}
+    write_json(job.metadata_file(number), metadata)
+    return metadata
 
 
 class ShardCounts:
@@ -125,8 +124,8 @@ class ShardCounts:
         """Fraction of [UNK] among the tokens, without the <unk> of the text itself."""
         return unk_share(vars(self))
 
-    def note(self, passes: int) -> dict:
-        """Contents of the shard's note."""
+    def to_metadata(self, passes: int) -> dict:
+        """Counts for the shard's metadata."""
         bad_lines = self.bad_lines or BadLines()
         counts = {name: value for name, value in vars(self).items() if name != "bad_lines"}
         for name in ("documents", "sentences", "text_tokens", "unknown", "marked"):
@@ -135,7 +134,7 @@ class ShardCounts:
 
 
 def unk_share(counts: dict) -> float:
-    """ShardCounts.unk_share of a note, or of the sums of several."""
+    """ShardCounts.unk_share from a shard's metadata, or of the sums of several."""
     return (counts["unknown"] - counts["marked"]) / max(counts["text_tokens"] - counts["marked"], 1)
 
 

@@ -29,7 +29,7 @@ class Stopped(Exception):
 def write_shards(job: CorpusJob, numbers: list[int], workers: int, show: Show) -> Iterator[tuple[int, dict]]:
     """Write the shards `numbers`; `show(bytes)` is called regularly with the bytes of text read so far.
 
-    Yields (number, note) of each finished shard. Raises UserError for malformed text or a killed worker.
+    Yields (number, metadata) of each finished shard. Raises UserError for malformed text or a killed worker.
     """
     workers = min(workers, len(numbers))
     return _write_parallel(job, numbers, workers, show) if workers > 1 else _write_serial(job, numbers, show)

@@ -22,7 +22,7 @@ def unpack(archive: Path, files: dict[str, str], folder: Path) -> None:
     try:
         with zipfile.ZipFile(archive) as source:
             _check_names(archive, source)
-            members = {name: _member(archive, source, wanted) for name, wanted in files.items()}
+            members = {name: _member(archive, source, member) for name, member in files.items()}
             check_room(archive.parent, sum(member.file_size for member in members.values()), archive.name)
             _extract(source, members, folder, archive.parent)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:

@@ -227,12 +227,12 @@ def _build(vocab: dict[str, int], normalization: Normalization, added_tokens: It
 def model_tokenizer(files: ModelFiles | InferenceModel) -> BertTokenizer:
     """The tokenizer of a model on disk. Raises UserError where it has none, or one that does not fit it."""
     if files.tokenizer_dir is None:
-        raise UserError(f"{files.source.parent} holds no tokenizer files; copy them beside the weights")
+        raise UserError(f"{files.source.parent} holds no tokenizer files; copy them next to the weights")
     tokenizer = load_tokenizer(files.tokenizer_dir)
     largest = max(tokenizer.vocab.values())
     if largest >= files.config.vocab_size:
         raise UserError(
-            f"{files.tokenizer_dir}: the vocabulary has the id {largest}, the model beside it "
+            f"{files.tokenizer_dir}: the vocabulary has the id {largest}, the model next to it "
             f"{files.config.vocab_size} word embeddings; copy the model's own tokenizer there"
         )
     return tokenizer

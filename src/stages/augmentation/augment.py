@@ -151,7 +151,7 @@ def _write_parts(
                 lines, hashes, part_counts = augmenter.augment(part)
                 parts.write(number, lines, hashes, part_counts)
                 meter.add(part_counts["copies"], 0)  # the models count their tokens themselves
-            hashes, part_counts = parts.note(number)
+            hashes, part_counts = parts.read(number)
             augmenter.seen.add(hashes)
             counts.update(part_counts)
             bar.update(len(part))

@@ -48,7 +48,7 @@ SETTINGS = (
 )
 # Positions in the text, and sentences at each, that are tokenized to check the vocabulary.
 PROBES, PROBE_SENTENCES = 8, 400
-# Counts of a shard's note that the manifest has for each file, and summed for the corpus.
+# Counts of a shard's metadata that the manifest has for each file, and summed for the corpus.
 COUNTS = ("rows", "tokens", "documents", "sentences", "text_tokens", "unknown", "marked", "skipped")
 
 
@@ -82,15 +82,15 @@ def prepare_corpus(config: "PrepareCorpusConfig") -> dict | None:
     if len(missing) < len(own):
         print(f"{len(own) - len(missing)} of {len(own)} shards are already finished and are kept")
     seconds = _write_shards(job, missing, config.workers or len(os.sched_getaffinity(0)))
-    notes = [finished(job, number) for number in range(config.num_shards)]
-    complete = [note for note in notes if note is not None]
-    new = [note for note in complete if note["shard"] in missing]
+    shards = [finished(job, number) for number in range(config.num_shards)]
+    complete = [shard for shard in shards if shard is not None]
+    new = [shard for shard in complete if shard["shard"] in missing]
     if new:
         print(throughput_line(_sum(new, "rows"), _sum(new, "tokens"), 0, seconds))
-    if len(complete) < len(notes):
+    if len(complete) < len(shards):
         print(
-            f"{len(complete)} of {len(notes)} shards are finished; {MANIFEST_FILE} is written by the process "
-            "that finishes the last one"
+            f"{len(complete)} of {len(shards)} shards are finished; {MANIFEST_FILE} is written by the "
+            "process that finishes the last one"
         )
         return None
     manifest = _write_manifest(job, config, complete)
@@ -190,17 +190,17 @@ def _write_shards(job: CorpusJob, numbers: list[int], workers: int) -> float:
     return progress.seconds
 
 
-def _sum(notes: list[dict], name: str) -> int:
-    return sum(note[name] for note in notes)
+def _sum(shards: list[dict], name: str) -> int:
+    return sum(shard[name] for shard in shards)
 
 
-def _write_manifest(job: CorpusJob, config: "PrepareCorpusConfig", notes: list[dict]) -> dict:
-    totals = {name: _sum(notes, name) for name in COUNTS}
+def _write_manifest(job: CorpusJob, config: "PrepareCorpusConfig", shards: list[dict]) -> dict:
+    totals = {name: _sum(shards, name) for name in COUNTS}
     if not totals["rows"]:
         raise UserError(f"{config.input} holds no text")
     share = unk_share(totals)
     check_unknown(share, config.input, config.vocab_file)
-    files = {job.stem(note["shard"]): _file_entry(note) for note in notes if note["rows"]}
+    files = {job.stem(shard["shard"]): _file_entry(shard) for shard in shards if shard["rows"]}
     manifest = {
         "task": "corpus",
         **{name: getattr(config, name) for name in SETTINGS},
@@ -218,12 +218,12 @@ def _write_manifest(job: CorpusJob, config: "PrepareCorpusConfig", notes: list[d
     return manifest
 
 
-def _file_entry(note: dict) -> dict:
+def _file_entry(shard: dict) -> dict:
     return {
-        "file": note["file"],
-        **{name: note[name] for name in (*COUNTS, "longest")},
-        "unk_share": round(unk_share(note), 6),
-        "bad_lines": note["bad_lines"],
+        "file": shard["file"],
+        **{name: shard[name] for name in (*COUNTS, "longest")},
+        "unk_share": round(unk_share(shard), 6),
+        "bad_lines": shard["bad_lines"],
     }
 
 

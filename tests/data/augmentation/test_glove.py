@@ -33,7 +33,7 @@ WORDS = ["film", "the", "Movie", "movie", ",", "42", "show", "play", ". . .", "a
 
 
 @pytest.mark.parametrize("width, first", [(7, ""), (50, "13 50\n")])
-def test_glove_by_hand(tmp_path, width, first):
+def test_glove_matches_a_manual_implementation(tmp_path, width, first):
     vectors = {**vectors_of(WORDS, width), "zero": np.zeros(width)}
     table = load_glove(glove_file(tmp_path / "g.txt", vectors, first), tmp_path)
     assert table.words == ["film", "movie", "show", "play", "book", "zero", "電"]
@@ -44,7 +44,7 @@ def test_glove_by_hand(tmp_path, width, first):
     assert not table.vectors[table.row_of["zero"]].any()
 
 
-def test_the_binary_copy_is_taken_while_the_file_is_the_same(tmp_path, monkeypatch):
+def test_the_binary_copy_is_used_while_the_file_is_unchanged(tmp_path, monkeypatch):
     path = glove_file(tmp_path / "g.txt", vectors_of(WORDS, 5))
     before = load_glove(path, tmp_path)
     monkeypatch.setattr("src.data.augmentation.glove._rows", lambda path: pytest.fail("read again"))
@@ -58,7 +58,7 @@ def test_the_binary_copy_is_taken_while_the_file_is_the_same(tmp_path, monkeypat
     assert load_glove(path, tmp_path).vectors.shape[1] == 6
 
 
-def test_the_copy_goes_elsewhere_where_the_folder_cannot_be_written(tmp_path, monkeypatch):
+def test_the_copy_is_written_elsewhere_for_a_read_only_folder(tmp_path, monkeypatch):
     (tmp_path / "source").mkdir()
     (tmp_path / "spare").mkdir()
     path = glove_file(tmp_path / "source" / "g.txt", vectors_of(WORDS, 5))
@@ -88,7 +88,7 @@ def test_a_broken_glove_file_leaves_nothing(tmp_path, line, complaint):
     "content, complaint",
     [("", "no word"), ("sentences of text\n", "line 1: not a word and 2 numbers"), ("a 1 2\n", "no word")],
 )
-def test_no_glove_file_at_all(tmp_path, content, complaint):
+def test_not_a_glove_file(tmp_path, content, complaint):
     path = tmp_path / "g.txt"
     path.write_text(content)
     with pytest.raises(UserError, match=complaint):
@@ -112,7 +112,7 @@ def test_neighbors_by_brute_force(monkeypatch, block):
         assert row not in places and len(set(places)) == 6
 
 
-def test_equal_neighbors_go_by_row():
+def test_ties_between_neighbors_are_broken_by_row():
     table = WordTable(list("abcd"), np.eye(4, dtype=np.float32)[[0, 1, 1, 0]])
     assert nearest(table, np.array([[1, 0, 0, 0]], np.float32), np.array([0]), 3).tolist() == [[3, 1, 2]]
 
@@ -153,7 +153,7 @@ def test_a_context_is_the_sentence_with_one_piece_masked():
 
 
 @pytest.mark.parametrize("pair", [False, True])
-def test_a_long_sentence_is_cut_around_the_place(pair):
+def test_a_long_sentence_is_cut_around_the_mask(pair):
     form, ids = ContextForm(101, 102, 103, 13, pair), list(range(200, 240))
     for place in range(40):
         context = form.masked(ids, place)
@@ -179,7 +179,7 @@ def test_pieces_of_words(vocabulary):
 # Rows and parts
 
 
-def test_lines_of_every_form():
+def test_lines_of_every_format():
     values = ['say "a, b"', "1"]
     header = ["sentence", "label"]
     assert row_line(values, header, ".tsv") == 'say "a, b"\t1\n'
@@ -203,20 +203,20 @@ def test_seen_texts():
     assert not seen.unseen(hashes).any() and seen.unseen([]).tolist() == []
 
 
-def test_parts_are_kept_and_joined(tmp_path):
+def test_parts_are_written_and_joined(tmp_path):
     job = {"seed": 1, "copies": 2}
     parts = Parts(tmp_path / "out.parts", job)
     parts.write(0, ["a\n", "é\n"], [3, 2**64 - 1], {"rows": 2})
     again = Parts(tmp_path / "out.parts", job)
     assert again.finished(0) and not again.finished(1)
-    hashes, counts = again.note(0)
+    hashes, counts = again.read(0)
     assert hashes.tolist() == [3, 2**64 - 1] and counts == {"rows": 2}
     again.write(1, [], [], {"rows": 0})
     again.join(tmp_path / "out", ["head\n"], 2)
     assert (tmp_path / "out").read_text() == "head\na\né\n" and os.listdir(tmp_path) == ["out"]
 
 
-def test_parts_of_another_job_are_refused_or_deleted(tmp_path):
+def test_parts_of_another_job_are_rejected_or_deleted(tmp_path):
     Parts(tmp_path / "p", {"seed": 1}).write(0, ["a\n"], [1], {})
     with pytest.raises(UserError, match="with seed 1, not 2"):
         Parts(tmp_path / "p", {"seed": 2})
@@ -231,7 +231,7 @@ def test_parts_of_another_job_are_refused_or_deleted(tmp_path):
     assert other.finished(1) and not other.finished(0)
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path):
+def test_an_unrelated_folder_is_left_alone(tmp_path):
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / "mine.txt").write_text("kept")
     with pytest.raises(UserError, match="holds other files"):
@@ -248,4 +248,4 @@ def test_a_part_without_its_lines_is_not_finished(tmp_path):
     for content in (b"broken", (tmp_path / "p" / "part-00000.npz").read_bytes()[:40]):
         (tmp_path / "p" / "part-00000.npz").write_bytes(content)
         with pytest.raises(UserError, match="part-00000.npz cannot be read"):
-            parts.note(0)
+            parts.read(0)

@@ -23,13 +23,13 @@ from src.data.augmentation.words import STOP_WORDS, Word, find_words, in_case_of
         ("", []),
     ],
 )
-def test_words_are_found_where_they_stand(text, words):
+def test_find_words(text, words):
     found = find_words(text)
     assert [word.text for word in found] == words
     assert all(text[word.start : word.end] == word.text for word in found)
 
 
-def test_negation_and_what_is_left_of_contractions_are_stop_words():
+def test_negations_and_contraction_fragments_are_stop_words():
     assert {"not", "no", "never", "nor", "without", "cannot", "t", "ll", "isn"} <= STOP_WORDS
     assert not {word for word in STOP_WORDS if not is_word(word)} - set("adimnst")
 
@@ -49,14 +49,14 @@ def test_a_candidate_takes_the_case_of_the_word(word, candidate, written):
     assert in_case_of(word, candidate) == written
 
 
-def test_all_but_the_replaced_words_stays():
+def test_other_text_is_unchanged():
     text = "  A great,  GREAT film's 'end' ... "
     words = find_words(text)
     assert replaced(text, words, [None] * 4) == text
     assert replaced(text, words, ["bad", None, "movie", "start"]) == "  A bad,  GREAT movie's 'start' ... "
 
 
-def test_draws_follow_from_seed_row_and_column_alone():
+def test_draws_depend_on_seed_row_and_column_only():
     params = ReplacementParams(5, 0.4, 7)
     first = draw(params, 3, 11, 0)
     again = draw(params, 3, 11, 0)
@@ -84,7 +84,7 @@ def test_copies_differ_and_take_every_candidate():
     assert len(found) == len(set(found)) and set(found) == expected - {"great film"}
 
 
-def test_a_word_without_candidates_stays():
+def test_a_word_without_candidates_is_kept():
     words = find_words("great film")
     found = copies_of("great film", words, draw(ReplacementParams(20, 1.0, 1), 2, 0, 0), [(), ("movie",)])
     assert found == ["great movie"]
@@ -110,7 +110,7 @@ def test_a_pair_changes_one_text_and_keeps_the_other():
     assert all(isinstance(word, Word) for _, words in asked for word in words)
 
 
-def test_candidates_are_asked_for_needed_words_only():
+def test_only_needed_words_get_candidates():
     asked = []
 
     def candidates(wanted):
@@ -124,7 +124,7 @@ def test_candidates_are_asked_for_needed_words_only():
     assert kept == set(text.split()) - set(asked) | {"new"}
 
 
-def test_draws_are_the_algorithms_by_hand():
+def test_draws_match_a_manual_implementation():
     """Algorithm 1 with a loop over copies and words, from the same random numbers."""
     words, offered = find_words("one great old film"), [list("pqr"), list("stu"), list("vw")]
     numbers = np.random.default_rng([9, 2, 0]).random((2, 4, 3))

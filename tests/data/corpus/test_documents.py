@@ -47,7 +47,7 @@ def test_wikitext(tmp_path):
     ]
 
 
-def test_a_formula_in_a_paragraph_is_no_title(tmp_path):
+def test_a_formula_in_a_paragraph_is_not_a_title(tmp_path):
     assert len(documents(tmp_path / "a", " = A = \n \n x \n = 5 + 5 = \n y \n")) == 1
 
 
@@ -86,7 +86,7 @@ def test_bad_lines(tmp_path, case):
     assert skipping.count >= 1 and skipping.listed[0]["file"] == "text.txt"
 
 
-def test_the_line_is_named_in_the_middle_of_a_file(tmp_path):
+def test_line_numbers_of_errors(tmp_path):
     lines = [f'{{"text": "{i}"}}' for i in range(1000)]
     lines[900] = "{"
     (tmp_path / "a").write_text("\n".join(lines))
@@ -96,7 +96,7 @@ def test_the_line_is_named_in_the_middle_of_a_file(tmp_path):
         list(document_lines(files[0], span, BadLines()))
 
 
-def test_the_place_read_to_grows_to_the_end(tmp_path):
+def test_offsets_grow_to_the_end(tmp_path):
     (tmp_path / "a").write_text(WIKITEXT)
     (file,) = find_corpus_files(tmp_path / "a")
     places = [place for *_, place in document_lines(file, Span(0, 0, file.size), BadLines())]

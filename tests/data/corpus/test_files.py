@@ -24,7 +24,7 @@ def write(folder, **texts):
 
 
 @pytest.mark.parametrize("form", FIRST_LINES)
-def test_the_form_is_seen_from_the_first_line(tmp_path, form):
+def test_format_detection(tmp_path, form):
     (tmp_path / "a").write_text("\n" + FIRST_LINES[form])
     assert find_corpus_files(tmp_path / "a")[0].form == form
     (tmp_path / "a").write_bytes(b"\xef\xbb\xbf" + FIRST_LINES[form].encode())
@@ -33,12 +33,12 @@ def test_the_form_is_seen_from_the_first_line(tmp_path, form):
 
 
 @pytest.mark.parametrize("line", NO_TITLES)
-def test_what_only_looks_like_a_form(tmp_path, line):
+def test_format_detection_of_similar_lines(tmp_path, line):
     (tmp_path / "a").write_text(line)
     assert find_corpus_files(tmp_path / "a")[0].form == "plain"
 
 
-def test_a_folder_is_read_with_all_below_it_in_the_order_of_names(tmp_path):
+def test_a_folder_is_read_recursively_in_name_order(tmp_path):
     write(tmp_path, b="x", a="x", empty="", **{".hidden": "x"})
     write(tmp_path / "AA", wiki_01="x", wiki_00="x")
     write(tmp_path / ".cache", c="x")
@@ -55,7 +55,7 @@ def test_globs_and_lists(tmp_path):
     assert [f.name for f in find_corpus_files(tmp_path / "a,b")] == ["a,b"]
 
 
-def test_a_comma_at_the_end_is_no_folder(tmp_path, monkeypatch):
+def test_a_trailing_comma_is_ignored(tmp_path, monkeypatch):
     write(tmp_path, mine="x", other="x")
     monkeypatch.chdir(tmp_path)
     assert [f.name for f in find_corpus_files("mine,")] == ["mine"]
@@ -74,7 +74,7 @@ def test_nothing_to_read(tmp_path):
         find_corpus_files(tmp_path)
 
 
-def test_the_fingerprint_tells_corpora_apart(tmp_path):
+def test_fingerprints_of_different_corpora_differ(tmp_path):
     def of(text):
         (tmp_path / "a").write_text(text)
         return fingerprint(find_corpus_files(tmp_path / "a"))

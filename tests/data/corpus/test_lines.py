@@ -57,7 +57,7 @@ def read(files, shards):
 
 
 @pytest.mark.parametrize("num_shards", [1, 2, 3, 7, 50, 1000])
-def test_a_division_changes_no_document(files, num_shards):
+def test_sharding_preserves_documents(files, num_shards):
     shards = divide(files, num_shards)
     assert len(shards) == num_shards
     spans = [span for shard in shards for span in shard]
@@ -68,12 +68,12 @@ def test_a_division_changes_no_document(files, num_shards):
     assert read(files, shards) == read(files, divide(files, 1))
 
 
-def test_the_stretches_are_about_equal(files):
+def test_shards_are_balanced(files):
     sizes = [sum(span.end - span.start for span in shard) for shard in divide(files, 4)]
     assert max(sizes) < 1.3 * min(sizes)
 
 
-def test_a_document_without_end_is_cut_at_a_line(tmp_path, monkeypatch):
+def test_an_endless_document_is_split_at_a_line(tmp_path, monkeypatch):
     monkeypatch.setattr(corpus_lines, "WINDOW", 200)
     text = "".join(f"sentence number {i}\n" for i in range(1000))
     (tmp_path / "a").write_text(text)
@@ -84,7 +84,7 @@ def test_a_document_without_end_is_cut_at_a_line(tmp_path, monkeypatch):
     assert "".join(line for _, line in lines) == text and len({key for key, _ in lines}) == 4
 
 
-def test_a_long_doc_block_is_cut_and_read_to_its_end(tmp_path, monkeypatch):
+def test_a_long_doc_block_is_split_and_read_completely(tmp_path, monkeypatch):
     monkeypatch.setattr(corpus_lines, "WINDOW", 200)
     (tmp_path / "a").write_text('<doc id="1">\n' + "word\n" * 2000 + "</doc>\n")
     files = find_corpus_files(tmp_path)
@@ -92,7 +92,7 @@ def test_a_long_doc_block_is_cut_and_read_to_its_end(tmp_path, monkeypatch):
     assert [text for _, text in lines] == ["word\n"] * 2000
 
 
-def test_a_file_of_one_line_falls_to_one_shard(tmp_path, monkeypatch):
+def test_a_single_line_file_is_one_shard(tmp_path, monkeypatch):
     monkeypatch.setattr(corpus_lines, "WINDOW", 200)
     (tmp_path / "a").write_text("word " * 1000)
     (tmp_path / "b").write_text("one\n\ntwo\n")
@@ -113,7 +113,7 @@ def test_a_file_of_one_line_falls_to_one_shard(tmp_path, monkeypatch):
         ("a\nbb\n\nccc", 100),
     ],
 )
-def test_long_lines_come_in_whole_characters(text, limit):
+def test_long_lines_are_split_between_characters(text, limit):
     pieces = list(raw_lines(io.BytesIO(text.encode()), 0, 1 << 30, limit))
     assert "".join(piece.decode() for _, piece in pieces) == text
     assert all(len(piece) <= limit for _, piece in pieces)

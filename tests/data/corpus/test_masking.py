@@ -24,13 +24,13 @@ def test_shares(vocabulary):
     assert set(others.tolist()) == set(range(5, len(tiny.VOCABULARY)))
 
 
-def test_at_least_one_and_never_the_frame(vocabulary):
+def test_at_least_one_token_and_no_special_token(vocabulary):
     masking, draw = Masking(load_tokenizer(vocabulary), 0.01), np.random.default_rng(1)
     rows = np.array([masking([2, 20, 3], draw) for _ in range(200)])
     assert (rows[:, [0, 2]] == [2, 3]).all() and (rows[:, 1] == 4).mean() > 0.6
 
 
-def test_none(vocabulary):
+def test_masking_disabled(vocabulary):
     assert Masking(load_tokenizer(vocabulary), 0.0)([2, 20, 3], None) == [2, 20, 3]
 
 

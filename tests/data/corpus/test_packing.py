@@ -31,7 +31,7 @@ def packed(texts, rules, seed=7):
 
 @pytest.mark.parametrize("short", [0.0, 0.1, 1.0])
 @pytest.mark.parametrize("capacity", [5, 29, 125])
-def test_every_token_once_and_in_order(capacity, short):
+def test_packing_keeps_every_token_once_in_order(capacity, short):
     texts = documents(capacity)
     rows = packed(texts, PackingRules(capacity, short, CONTINUATIONS))
     assert all(a and len(a) + len(b) <= capacity for _, a, b in rows)
@@ -40,7 +40,7 @@ def test_every_token_once_and_in_order(capacity, short):
     assert [key for key, *_ in rows] == sorted(key for key, *_ in rows)
 
 
-def test_sentences_stay_whole_and_parts_meet_between_them():
+def test_segments_split_between_sentences():
     texts = documents(1, longest=20)
     rules = PackingRules(29, 0.1, CONTINUATIONS)
     for key, sentences in texts.items():
@@ -51,13 +51,13 @@ def test_sentences_stay_whole_and_parts_meet_between_them():
             place += len(a) + len(b)
 
 
-def test_rows_are_as_full_as_whole_sentences_allow():
+def test_rows_are_filled_with_whole_sentences():
     rules = PackingRules(10, 0.0, CONTINUATIONS)
     rows = packed({(0, 0): [[1] * 4, [2] * 5, [3] * 2, [4] * 10, [5]]}, rules)
     assert [sorted(a + b) for _, a, b in rows] == [[1] * 4 + [2] * 5, [3] * 2, [4] * 10, [5]]
 
 
-def test_a_sentence_alone_has_no_second_part():
+def test_a_single_sentence_has_no_second_segment():
     rows = packed({(0, 0): [[1, 2, 3]]}, PackingRules(10, 0.0, CONTINUATIONS))
     assert rows == [((0, 0), [1, 2, 3], [])]
 
@@ -70,14 +70,14 @@ def test_the_share_of_short_rows():
     assert min(lengths[:-1]) == 2
 
 
-def test_long_sentences_are_split_in_front_of_a_word():
+def test_long_sentences_are_split_between_words():
     rules = PackingRules(4, 0.0, CONTINUATIONS)
     assert list(split_long([1, 2, 3, 41, 42, 4], rules)) == [[1, 2], [3, 41, 42, 4]]
     assert list(split_long([1] + [41] * 8, rules)) == [[1, 41, 41, 41], [41] * 4, [41]]
     assert list(split_long([], rules)) == []
 
 
-def test_the_rows_of_a_document_depend_on_nothing_else():
+def test_rows_of_a_document_are_independent():
     texts = documents(5)
     rules = PackingRules(29, 0.1, CONTINUATIONS)
     alone = [row for key in texts for row in packed({key: texts[key]}, rules)]
@@ -85,7 +85,7 @@ def test_the_rows_of_a_document_depend_on_nothing_else():
     assert alone != packed(texts, rules, seed=8)
 
 
-def test_the_rules_of_a_vocabulary(tmp_path):
+def test_packing_rules(tmp_path):
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "play", "##ing"]
     (tmp_path / "vocab.txt").write_text("\n".join(pieces))
     rules = packing_rules(load_tokenizer(tmp_path), 16, 0.1)

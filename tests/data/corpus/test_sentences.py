@@ -22,7 +22,7 @@ def test_sentences(sentences):
     assert split_sentences("".join(sentences)) == sentences
 
 
-def test_the_marks_of_wikitext():
+def test_wikitext_markup():
     assert clean(" 1 @,@ 000 red @-@ blue 5 @.@ 5 <unk> <unk> \n") == "1,000 red-blue 5.5 [UNK] [UNK]"
     assert clean("me@home.org") == "me@home.org"
 

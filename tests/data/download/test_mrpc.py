@@ -26,7 +26,7 @@ def offer_microsoft(site, monkeypatch, **changes):
     monkeypatch.setitem(DATA_SETS, "MRPC", dataclasses.replace(DATA_SETS["MRPC"], remotes=remotes))
 
 
-def test_mrpc_is_made_of_microsofts_files(site, monkeypatch, tmp_path, capsys):
+def test_mrpc_is_generated_from_microsofts_files(site, monkeypatch, tmp_path, capsys):
     offer_microsoft(site, monkeypatch)
     fetch(site, "MRPC")
     folder = tmp_path / "data" / "MRPC"
@@ -51,7 +51,7 @@ def test_mrpc_without_glues_list(site, monkeypatch, tmp_path, capsys):
     assert len((tmp_path / "data" / "MRPC" / "dev.tsv").read_text().splitlines()) == 3
 
 
-def test_train_and_dev_of_mrpc_are_of_one_draw(site, monkeypatch, tmp_path, capsys):
+def test_train_and_dev_of_mrpc_belong_to_one_split(site, monkeypatch, tmp_path, capsys):
     offer_microsoft(site, monkeypatch)
     fetch(site, "MRPC")
     folder = tmp_path / "data" / "MRPC"
@@ -74,6 +74,6 @@ def test_train_and_dev_of_mrpc_are_of_one_draw(site, monkeypatch, tmp_path, caps
         ({"mrpc_dev_ids.tsv": b"7\t7\n"}, "names no row"),
     ],
 )
-def test_other_forms_of_microsofts_files(site, monkeypatch, capsys, tmp_path, changes, complaint):
+def test_invalid_microsoft_files(site, monkeypatch, capsys, tmp_path, changes, complaint):
     offer_microsoft(site, monkeypatch, **changes)
     assert complaint in refused(site, capsys, "MRPC") and not (tmp_path / "data" / "MRPC").exists()

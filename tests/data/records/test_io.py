@@ -57,7 +57,7 @@ def google_records(path, rows):
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("rows", [1, 2500])
-def test_what_is_written_is_read(tmp_path, form, rows):
+def test_round_trip(tmp_path, form, rows):
     table = table_of(rows)
     write_records(tmp_path / f"train.{form}", table, form)
     assert_same(read_records(tmp_path / f"train.{form}", form), table)
@@ -90,7 +90,7 @@ def test_the_columns_are_int64_of_fixed_length(tmp_path):
     }
 
 
-def test_bytes_that_are_no_examples(tmp_path):
+def test_invalid_example_messages(tmp_path):
     path = tmp_path / "train.tfrecord"
     write_records(path, table_of(1), "tfrecord")
     size, data = struct.pack("<Q", 7), b"nothing"
@@ -173,7 +173,7 @@ def test_a_flipped_byte(tmp_path):
         read_records(path)
 
 
-def test_a_cut_between_two_rows_is_seen_by_the_manifest(tmp_path):
+def test_truncation_between_rows_is_detected_by_the_manifest(tmp_path):
     path = tmp_path / "train.tfrecord"
     write_records(path, table_of(3), "tfrecord")
     (tmp_path / "manifest.json").write_text(json.dumps({"files": {"train": {"file": path.name, "rows": 4}}}))
@@ -228,14 +228,14 @@ MISFITS = {
 
 
 @pytest.mark.parametrize("row, complaint", MISFITS.values(), ids=MISFITS)
-def test_rows_that_are_no_token_rows(tmp_path, row, complaint):
+def test_invalid_token_rows(tmp_path, row, complaint):
     path = tmp_path / "train.tfrecord"
     tfrecord_files.write(path, [{name: np.array([values]) for name, values in row.items()}])
     with pytest.raises(UserError, match=complaint):
         read_records(path)
 
 
-def test_files_that_do_not_fit_together(tmp_path):
+def test_incompatible_files(tmp_path):
     for name, table in (("a", table_of(3)), ("b", table_of(3, length=24)), ("c", table_of(3, labels=False))):
         write_records(tmp_path / f"{name}.tfrecord", table, "tfrecord")
     with pytest.raises(UserError, match="different lengths: a.tfrecord 16, b.tfrecord 24"):
@@ -247,7 +247,7 @@ def test_files_that_do_not_fit_together(tmp_path):
 @pytest.mark.parametrize(
     "what, values", [("tokenizer", [{"hash": "a"}, {"hash": "b"}]), ("labels", [["0", "1"], ["no", "yes"]])]
 )
-def test_folders_that_were_prepared_otherwise(tmp_path, what, values):
+def test_folders_prepared_with_other_settings(tmp_path, what, values):
     folders = [tmp_path / name for name in "abc"]
     for folder, value in zip(folders, (values[0], values[0], values[1]), strict=True):
         write_records(folder / "train.tfrecord", table_of(3), "tfrecord")
@@ -261,7 +261,7 @@ def test_folders_that_were_prepared_otherwise(tmp_path, what, values):
         read_records(f"{folders[0]},{folders[1]}", split="train")
 
 
-def test_the_schema_is_checked_and_never_limits(tmp_path, caplog):
+def test_the_schema_is_checked_but_never_truncates(tmp_path, caplog):
     path, table = tmp_path / "train.tfrecord", table_of(9)
     write_records(path, table, "tfrecord")
     schema = tmp_path / "schema.json"
@@ -317,7 +317,7 @@ def test_an_interrupted_write_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_unfinished_corpus_is_refused(tmp_path):
+def test_an_unfinished_corpus_is_rejected(tmp_path):
     (tmp_path / "job.json").write_text("{}")
     (tmp_path / "corpus-00000-of-00002.tfrecord").write_bytes(b"")
     with pytest.raises(UserError, match="is not finished: prepare_corpus has shards left"):

@@ -37,7 +37,7 @@ def test_no_two_templates_are_alike_without_their_types():
     assert len({SLOT.sub("{}", template) for template in TEMPLATES}) == len(TEMPLATES)
 
 
-def test_words_alone_do_not_solve_it(rows):
+def test_single_words_do_not_solve_the_task(rows):
     """The tag that each word most often has in training, the best that one can do without its neighbours."""
     counts = defaultdict(Counter)
     for word, tag in (pair for row in rows[:2400] for pair in row):
@@ -61,7 +61,7 @@ def test_written_files(tmp_path):
     assert (tmp_path / "dev.txt").read_bytes() != before
 
 
-def test_too_many_rows_are_refused(monkeypatch):
+def test_too_many_rows_are_rejected(monkeypatch):
     monkeypatch.setattr(sample_ner, "TEMPLATES", ("always so .",))
     with pytest.raises(UserError, match="fewer than 2 distinct sentences"):
         sample_sentences(1, 2)

@@ -74,7 +74,7 @@ def test_written_files(tmp_path):
 
 
 @pytest.mark.parametrize("ngrams, bound", [((1, 1), 0.7), ((1, 2), 0.85)])
-def test_words_alone_do_not_solve_it(rows, ngrams, bound):
+def test_single_words_do_not_solve_the_task(rows, ngrams, bound):
     counts = CountVectorizer(ngram_range=ngrams, token_pattern=r"\S+")
     train = counts.fit_transform([text for text, _ in rows[:2400]])
     model = LogisticRegression(max_iter=1000).fit(train, [label for _, label in rows[:2400]])
@@ -91,7 +91,7 @@ def test_a_sentence_is_a_function_of_its_draws():
     assert sample_task.sentence(random.Random(4), 1) == sample_task.sentence(random.Random(4), 1)
 
 
-def test_too_many_rows_are_refused(monkeypatch):
+def test_too_many_rows_are_rejected(monkeypatch):
     monkeypatch.setattr(sample_task, "sentence", lambda draw, label: f"always {label}")
     with pytest.raises(UserError, match="fewer than 10 distinct sentences"):
         sample_rows(1, 10)

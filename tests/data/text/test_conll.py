@@ -32,19 +32,19 @@ def contents(found):
 
 
 @pytest.mark.parametrize("text", [PLAIN, TABS])
-def test_blanks_or_tabs_two_columns_or_more(tmp_path, text):
+def test_space_and_tab_separated_columns(tmp_path, text):
     found = read_sentences(written(tmp_path, text), ANY)
     assert contents(found) == [(sentence.words, sentence.tags) for sentence in EXPECTED] and found.labeled
 
 
-def test_lines_are_counted_and_separators_inside_a_word_are_no_lines(tmp_path):
+def test_line_numbers_ignore_unicode_separators(tmp_path):
     found = read_sentences(written(tmp_path, PLAIN), ANY)
     assert [sentence.line for sentence in found.examples] == [3, 9]
     odd = read_sentences(written(tmp_path, "New York\tB-LOC\na\u2028b\tO\n"), ANY)
     assert contents(odd) == [(("New York", "a\u2028b"), ("B-LOC", "O"))]
 
 
-def test_blanks_beyond_ascii_belong_to_words(tmp_path):
+def test_non_ascii_whitespace_belongs_to_words(tmp_path):
     text = "10\u00a0000 B-NUM\n\u3000 O\n\nAnn\tB-PER\t \n\u3000\tO\nto  O \n"
     assert contents(read_sentences(written(tmp_path, text), ANY)) == [
         (("10\u00a0000", "\u3000"), ("B-NUM", "O")),
@@ -86,7 +86,7 @@ def test_bad_lines_skipped_and_repaired(tmp_path):
     assert found.repaired[0]["reason"] == "I-PER follows neither B-PER nor I-PER, read as B-PER"
 
 
-def test_the_first_sentences_and_none(tmp_path):
+def test_max_rows_of_sentences(tmp_path):
     assert len(read_sentences(written(tmp_path, PLAIN), ANY, max_rows=1).examples) == 1
     with pytest.raises(UserError, match="train.txt holds no usable sentence"):
         read_sentences(written(tmp_path, "-DOCSTART- O\n\n"), ANY)
@@ -94,13 +94,13 @@ def test_the_first_sentences_and_none(tmp_path):
         read_sentences(tmp_path / "dev.txt", NAMES, split="dev")
 
 
-def test_a_test_file_may_have_words_alone(tmp_path):
+def test_test_files_without_tags(tmp_path):
     found = read_sentences(written(tmp_path, "Ann\nleft\n\nParis\n"), NAMES, split="test")
     assert contents(found) == [(("Ann", "left"), None), (("Paris",), None)] and not found.labeled
     assert read_sentences(written(tmp_path, PLAIN), ANY, split="test").labeled
 
 
-def test_words_alone_for_prediction():
+def test_words_for_prediction():
     assert list(read_words(io.BytesIO(b"Ann X\nleft\n\n-DOCSTART- O\nParis Y Z\n"), "input")) == [
         ("Ann", "left"),
         ("Paris",),

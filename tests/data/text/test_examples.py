@@ -38,7 +38,7 @@ def written(folder, name, text):
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_every_task_reads_glues_form(tmp_path, name):
+def test_every_task_reads_the_glue_format(tmp_path, name):
     task = TASKS[name]
     found = read_examples(written(tmp_path, "train.tsv", ROWS[name]), task)
     assert len(found.examples) == (3 if name == "MNLI" else 2) and not found.bad_rows
@@ -46,7 +46,7 @@ def test_every_task_reads_glues_form(tmp_path, name):
     assert all(e.label in task.labels or not task.labels for e in found.examples)
 
 
-def test_the_columns_are_the_right_ones(tmp_path):
+def test_columns_of_every_task(tmp_path):
     first = {
         name: read_examples(written(tmp_path, f"{name}.tsv", ROWS[name]), TASKS[name]).examples[0]
         for name in ROWS
@@ -72,7 +72,7 @@ def test_test_files(tmp_path):
 
 
 @pytest.mark.parametrize("cells, labelled", [(("", " "), False), (("", "1"), True)])
-def test_an_empty_column_of_a_test_file_is_no_label(tmp_path, cells, labelled):
+def test_an_empty_label_column_of_a_test_file(tmp_path, cells, labelled):
     rows = "".join(f"good {place},{cell}\n" for place, cell in enumerate(cells))
     path = written(tmp_path, "own.csv", "sentence,label\n" + rows)
     if labelled:
@@ -110,7 +110,7 @@ BAD_ROWS = {
 
 
 @pytest.mark.parametrize("row, complaint", BAD_ROWS.values(), ids=BAD_ROWS)
-def test_a_bad_row_is_named_or_skipped(tmp_path, row, complaint):
+def test_malformed_rows_are_reported_or_skipped(tmp_path, row, complaint):
     row = row if isinstance(row, bytes) else row.encode()
     path = written(tmp_path, "train.tsv", b"sentence\tlabel\ngood\t1\n" + row + b"\nbad\t0\n")
     with pytest.raises(UserError, match=f"train.tsv, line 3: {complaint}"):
@@ -159,13 +159,13 @@ NESTED = {
 
 
 @pytest.mark.parametrize("line, complaint", NESTED.values(), ids=NESTED)
-def test_json_values_that_are_no_texts(tmp_path, line, complaint):
+def test_json_values_other_than_strings(tmp_path, line, complaint):
     path = written(tmp_path, "train.jsonl", '{"sentence": "a", "label": 0}\n' + line)
     with pytest.raises(UserError, match=f"train.jsonl, line 2: {complaint}"):
         read_examples(path, TASKS["SST-2"])
 
 
-def test_true_is_written_as_in_json(tmp_path):
+def test_json_booleans_keep_their_spelling(tmp_path):
     rows = '{"sentence": "a", "label": true}\n{"sentence": 1.5, "label": 7}\n'
     path = written(tmp_path, "train.jsonl", rows)
     task = dataclasses.replace(TASKS["SST-2"], labels=())
@@ -173,7 +173,7 @@ def test_true_is_written_as_in_json(tmp_path):
 
 
 @pytest.mark.parametrize("first", ['{"sentence": "a"', '{"sentence": "a"}', '{"label": 0}', "\n"])
-def test_the_first_line_of_json_may_be_the_bad_one(tmp_path, first):
+def test_a_malformed_first_json_line(tmp_path, first):
     path = written(tmp_path, "train.jsonl", first + '\n{"label": 0, "sentence": "good", "more": 1}\n')
     with pytest.raises(UserError, match="train.jsonl, line 1: "):
         read_examples(path, TASKS["SST-2"])
@@ -181,7 +181,7 @@ def test_the_first_line_of_json_may_be_the_bad_one(tmp_path, first):
     assert [e.text_a for e in found.examples] == ["good"] and found.bad_rows[0]["line"] == 1
 
 
-def test_a_quotation_mark_that_stays_open_takes_no_rows_along(tmp_path):
+def test_an_unclosed_quotation_mark_swallows_no_rows(tmp_path):
     rows = 'label,sentence\n1,a\n0,"b\n' + "1,c\n0,d\n" * 20
     for text in (rows, rows + '1,"e"\n'):  # never closed, or by the next one
         path = written(tmp_path, "train.csv", text)
@@ -201,7 +201,7 @@ def test_a_quotation_mark_that_stays_open_takes_no_rows_along(tmp_path):
         (b'1,a,"b\nc"', "3 columns instead of 2"),
     ],
 )
-def test_a_bad_row_of_csv_is_named_or_skipped(tmp_path, row, complaint):
+def test_malformed_csv_rows_are_reported_or_skipped(tmp_path, row, complaint):
     path = written(tmp_path, "train.csv", b"label,sentence\n1,good\n" + row + b"\n0,bad\n")
     with pytest.raises(UserError, match=f"train.csv, line 3: {complaint}"):
         read_examples(path, TASKS["SST-2"])
@@ -214,12 +214,12 @@ def test_a_bad_row_of_csv_is_named_or_skipped(tmp_path, row, complaint):
     "name, text",
     [("train.csv", "label,sentence,label\n1,a,0\n"), ("train.tsv", "sentence\tlabel\tsentence\na\t1\tb\n")],
 )
-def test_a_column_that_is_there_twice(tmp_path, name, text):
+def test_a_duplicate_column(tmp_path, name, text):
     with pytest.raises(UserError, match="the header has the column (label|sentence) 2 times"):
         read_examples(written(tmp_path, name, text), TASKS["SST-2"])
 
 
-def test_a_wrong_header_names_both(tmp_path):
+def test_a_wrong_header_lists_expected_and_found_columns(tmp_path):
     path = written(tmp_path, "train.tsv", "text\tlabel\ngood\t1\n")
     expected = "lacks sentence; expected the columns sentence, label, found text, label"
     with pytest.raises(UserError, match=expected):

@@ -36,7 +36,7 @@ def rows(table):
     ]
 
 
-def test_by_hand(tokenizer):
+def test_encoding_matches_a_manual_example(tokenizer):
     table, counts = encode_sentences(SENTENCES, tokenizer, TASK, 16)
     assert rows(table)[0] == ([2, 5, 8, 6, 7, 8, 9, 10, 3], [_, 1, _, 2, _, _, 0, 3, _])
     # A word of which nothing is left is [UNK], as is an unknown one; a point belongs to its word.
@@ -45,7 +45,7 @@ def test_by_hand(tokenizer):
     assert (counts.truncated, counts.cut_words, counts.tokens, counts.unknown) == (0, 0, 14, 2)
 
 
-def test_what_does_not_fit_is_cut_and_counted(tokenizer):
+def test_truncation_is_counted(tokenizer):
     table, counts = encode_sentences(SENTENCES, tokenizer, TASK, 8)
     assert rows(table)[0] == ([2, 5, 8, 6, 7, 8, 9, 3], [_, 1, _, 2, _, _, 0, _])
     # York is gone; of a word that is cut inside, the label stays.
@@ -54,7 +54,7 @@ def test_what_does_not_fit_is_cut_and_counted(tokenizer):
         encode_sentences(SENTENCES, tokenizer, TASK, 7)
 
 
-def test_without_tags_each_word_has_a_place(tokenizer):
+def test_untagged_words_have_a_position(tokenizer):
     bare = [Sentence(sentence.words, None, 0) for sentence in SENTENCES]
     table, _counts = encode_sentences(bare, tokenizer, None, 16)
     tagged, _counts = encode_sentences(SENTENCES, tokenizer, TASK, 16)
@@ -63,7 +63,7 @@ def test_without_tags_each_word_has_a_place(tokenizer):
 
 
 @pytest.mark.reference
-def test_as_transformers_aligns(tokenizer, tmp_path):
+def test_alignment_matches_transformers(tokenizer, tmp_path):
     from transformers import BertTokenizerFast
 
     tokenizer.save(tmp_path)
@@ -98,7 +98,7 @@ def test_through_record_files(tokenizer, tmp_path, form):
     assert rows(TokenizedDataset.joined([table, chosen]))[-1] == rows(table)[0]
 
 
-def test_labels_of_another_task_are_refused(tokenizer):
+def test_labels_of_another_task_are_rejected(tokenizer):
     table, _counts = encode_sentences(SENTENCES, tokenizer, TASK, 16)
     with pytest.raises(UserError, match="here holds token labels, but SST-2 is a class"):
         check_labels(table, TASKS["SST-2"], "here")

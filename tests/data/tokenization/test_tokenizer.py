@@ -30,7 +30,7 @@ def without_upper_case(pieces):
 
 
 @pytest.mark.parametrize("case", STORED["cases"], ids=lambda case: str(list(case["settings"].values())))
-def test_ids_are_those_of_transformers(tmp_path, case):
+def test_ids_match_transformers(tmp_path, case):
     tokenizer = load_tokenizer(vocab_in(tmp_path / "model", case["settings"]))
     ids = tokenizer.encode(STORED["sentences"])
     for text, expected, found in zip(STORED["sentences"], case["ids"], ids, strict=True):
@@ -100,7 +100,7 @@ def test_two_thousand_sentences_against_transformers(minilm, lower_case):
 
 
 @pytest.mark.reference
-def test_what_is_saved_opens_in_transformers(tmp_path, minilm):
+def test_saved_files_load_in_transformers(tmp_path, minilm):
     from transformers import AutoTokenizer
 
     tokenizer = load_tokenizer(minilm)
@@ -122,7 +122,7 @@ def test_settings_of_a_real_model_folder(minilm):
     assert load_tokenizer(minilm, do_lower_case=False).settings["hash"] != tokenizer.settings["hash"]
 
 
-def test_casing_is_found(tmp_path):
+def test_casing_is_detected(tmp_path):
     lower = without_upper_case(STORED["vocab"])
     assert not load_tokenizer(vocab_in(tmp_path / "cased")).settings["lower_case"]
     assert load_tokenizer(vocab_in(tmp_path / "uncased", vocab=lower)).settings["lower_case"]
@@ -131,7 +131,7 @@ def test_casing_is_found(tmp_path):
     assert load_tokenizer(told / "vocab.txt", do_lower_case=True).settings["lower_case"] is True
 
 
-def test_accents_follow_the_case_unless_told(tmp_path):
+def test_accents_follow_the_case_by_default(tmp_path):
     folder = vocab_in(tmp_path / "a", {"do_lower_case": True})
     assert load_tokenizer(folder).settings["strip_accents"] is True
     assert load_tokenizer(folder, do_lower_case=False).settings["strip_accents"] is False
@@ -165,7 +165,7 @@ def truncated_as_google(a, b, budget):
     return a, b
 
 
-def test_truncation_is_googles():
+def test_truncation_matches_google_bert():
     cases = [(a, b, budget) for a in range(1, 14) for b in range(1, 14) for budget in range(2, 20)]
     assert all(longest_first(*case) == truncated_as_google(*case) for case in cases)
 
@@ -194,7 +194,7 @@ def test_wrong_vocabularies(tmp_path):
         ("tokenizer_config.json", {"do_lower_case": "yes"}, "do_lower_case 'yes' is not true or false"),
     ],
 )
-def test_files_of_another_kind_beside_a_vocabulary(tmp_path, name, content, complaint):
+def test_invalid_files_next_to_a_vocabulary(tmp_path, name, content, complaint):
     vocab = vocab_in(tmp_path)
     (tmp_path / name).write_text(json.dumps(content))
     with pytest.raises(UserError, match=complaint):

@@ -28,13 +28,13 @@ def done(tmp_path_factory, mlm):
     return data
 
 
-def test_the_original_comes_first_and_whole(done):
+def test_the_original_rows_come_first(done):
     original, made = (done / "train.tsv").read_text(), (done / "train_aug.tsv").read_text()
     assert made.startswith(original) and len(made) > 3 * len(original)
     assert sorted(os.listdir(done)) == ["train.tsv", "train_aug.tsv"]
 
 
-def test_no_text_comes_twice(done):
+def test_texts_are_distinct(done):
     texts, originals = [text for text, _ in rows_of(done / "train_aug.tsv")[1:]], sst2_text()
     copies = texts[len(originals) :]
     assert len(copies) == len(set(copies)) > 40 and not set(copies) & set(originals)
@@ -51,7 +51,7 @@ def parent_of(text, texts):
     return [number for number, original in enumerate(texts) if frame(original) == frame(text)]
 
 
-def test_labels_stay_and_only_words_change(done):
+def test_only_words_change(done):
     rows = rows_of(done / "train_aug.tsv")[1:]
     texts = sst2_text()
     originals, copies = rows[: len(texts)], rows[len(texts) :]
@@ -73,7 +73,7 @@ def test_new_words_are_whole_words_of_the_vocabulary(done):
     assert new <= known and not new & STOP_WORDS
 
 
-def test_records_are_made_of_it(done, tmp_path, mlm):
+def test_records_of_augmented_rows(done, tmp_path, mlm):
     (tmp_path / "dev.tsv").write_text((done / "train.tsv").read_text())
     prepare(
         tiny.flags(
@@ -90,12 +90,12 @@ def test_records_are_made_of_it(done, tmp_path, mlm):
     assert manifest["files"]["train"]["skipped"] == 0
 
 
-def test_another_batch_size_writes_the_same(done, tmp_path, mlm):
+def test_output_does_not_depend_on_batch_size(done, tmp_path, mlm):
     made = run(sst2(tmp_path), mlm_model=mlm, copies=4, batch_size=5)
     assert made.read_bytes() == (done / "train_aug.tsv").read_bytes()
 
 
-def test_another_seed_writes_another_file(tmp_path, headless):
+def test_output_depends_on_the_seed(tmp_path, headless):
     data = sst2(tmp_path)
     flags = {"load_teacher_ckpt_path": headless, "copies": 4}
     first, again, other = (
@@ -118,7 +118,7 @@ def interrupt_at(monkeypatch, number, error=KeyboardInterrupt):
     return made
 
 
-def test_an_interrupted_run_goes_on(done, tmp_path, mlm, monkeypatch):
+def test_resume_after_an_interrupt(done, tmp_path, mlm, monkeypatch):
     """Its parts are of other sizes than those of the unbroken run, which are one; the bytes are the same."""
     monkeypatch.setattr(stage, "PART_ROWS", 4)
     data, flags = sst2(tmp_path), {"mlm_model": mlm, "copies": 4}
@@ -137,7 +137,7 @@ def test_an_interrupted_run_goes_on(done, tmp_path, mlm, monkeypatch):
 
 
 @pytest.mark.reference
-def test_candidates_are_those_of_transformers(mlm):
+def test_candidates_match_transformers(mlm):
     """Each word masked alone in its sentence, through transformers' BertForMaskedLM."""
     torch = pytest.importorskip("torch")
     from transformers import BertForMaskedLM, BertTokenizer
@@ -169,7 +169,7 @@ def test_candidates_are_those_of_transformers(mlm):
     assert compared > 20
 
 
-def test_of_two_spellings_the_more_probable_counts():
+def test_the_most_probable_spelling_is_used():
     names = ["Movie", "film", "FILM", "show", "play", "movie"]
     vocab = {name: place for place, name in enumerate(names)}
     pieces = SimpleNamespace(tokenizer=SimpleNamespace(vocab=vocab), contexts=lambda wanted: [["context"]])
@@ -177,14 +177,14 @@ def test_of_two_spellings_the_more_probable_counts():
     assert candidates([("Play", [Word("Play", 0, 4)])]) == [[["Movie", "film"]]]
 
 
-def test_a_model_without_the_head_gives_neighbors_alone(tmp_path, headless, capsys):
+def test_a_model_without_head_provides_neighbors_only(tmp_path, headless, capsys):
     made = run(sst2(tmp_path), mlm_model=headless, copies=2)
     said = capsys.readouterr().out
     assert "has no masked language modeling head: using nearest neighbors only" in said
     assert len(rows_of(made)) > 30 and f"{made}: 20 rows and " in said
 
 
-def test_glove_takes_the_words_of_several_pieces(tmp_path, mlm, capsys):
+def test_glove_replaces_multi_piece_words(tmp_path, mlm, capsys):
     words = ["badena", "sun", "Moon", "star", "the", "dekipe", "sea"]
     draw = np.random.default_rng(0)
     lines = (f"{word} {' '.join(f'{x:.3f}' for x in draw.standard_normal(4))}" for word in words)
@@ -219,7 +219,7 @@ def test_the_teacher_filters(tmp_path, headless):
 # Forms and tasks, with neighbors alone, which need no graph
 
 
-def test_pairs_keep_their_partners(tmp_path, headless):
+def test_pairs_keep_the_other_text(tmp_path, headless):
     lines = tiny.mnli_rows(8, 3).splitlines()
     lines[4] = lines[4].rpartition("\t")[0] + "\t-"
     data = write_text(tmp_path, lines)
@@ -245,7 +245,7 @@ def test_cola_has_no_header(tmp_path, headless):
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
-def test_other_forms(tmp_path, headless, suffix):
+def test_other_formats(tmp_path, headless, suffix):
     texts = ['Bade, "kina"\tmuwe', "loyo kixi"]
     objects = [json.dumps({"label": 1, "sentence": text}) for text in texts]
     quoted = ["label,sentence", '1,"Bade, ""kina""\tmuwe"', "1,loyo kixi"]
@@ -256,7 +256,7 @@ def test_other_forms(tmp_path, headless, suffix):
     assert all('"' in e.text_a and "\t" in e.text_a or len(e.text_a.split()) == 2 for e in examples)
 
 
-def test_bad_rows_are_left_out_and_max_rows_holds(tmp_path, headless, capsys):
+def test_bad_rows_are_skipped_and_max_rows_is_respected(tmp_path, headless, capsys):
     data = write_text(tmp_path, ["sentence\tlabel", "bade kina\t1", "no label", "loyo\t0", "muwe\t1"])
     made = run(data, "--on_bad_row", "skip", load_teacher_ckpt_path=headless, max_rows=2)
     assert rows_of(made)[:3] == [("sentence", "label"), ("bade kina", "1"), ("loyo", "0")]
@@ -265,7 +265,7 @@ def test_bad_rows_are_left_out_and_max_rows_holds(tmp_path, headless, capsys):
 
 
 @pytest.mark.reference
-def test_the_benchmark_makes_the_same_copies(tmp_path, mlm, capsys):
+def test_the_benchmark_writes_the_same_copies(tmp_path, mlm, capsys):
     """One word at a time, and in PyTorch as the published code does: the words are those of batches."""
     pytest.importorskip("torch")
     pytest.importorskip("transformers")

@@ -39,7 +39,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("values, complaint", BAD.values(), ids=BAD)
-def test_wrong_input_is_said_and_nothing_written(tmp_path, values, complaint):
+def test_wrong_input_is_reported_and_nothing_written(tmp_path, values, complaint):
     data = sst2(tmp_path / "data")
     (data / "old.tsv").write_text("kept")
     (data / "sub.tsv").mkdir()
@@ -52,7 +52,7 @@ def test_wrong_input_is_said_and_nothing_written(tmp_path, values, complaint):
     assert sorted(os.listdir(data)) == ["glove.txt", "old.tsv", "sub.tsv", "train.tsv"]
 
 
-def test_a_data_folder_that_cannot_be_written(tmp_path, headless, monkeypatch):
+def test_a_read_only_data_folder(tmp_path, headless, monkeypatch):
     monkeypatch.setattr(os, "access", lambda folder, mode: folder != tmp_path)
     with pytest.raises(
         UserError, match=f"train_aug.tsv cannot be written: {tmp_path} is not a writable folder"
@@ -68,7 +68,7 @@ def test_a_broken_glove_file_leaves_nothing(tmp_path):
     assert sorted(os.listdir(data)) == ["glove.txt", "train.tsv"]
 
 
-def test_a_broken_row_is_said_before_anything_is_made(tmp_path, mlm):
+def test_a_malformed_row_is_reported_first(tmp_path, mlm):
     data = write_text(tmp_path, ["sentence\tlabel", "bade\t1", "kina\t7"])
     with pytest.raises(UserError, match=r"train.tsv, line 3: label \"7\" is unknown"):
         run(data, mlm_model=mlm)
@@ -83,7 +83,7 @@ def test_scores_cannot_be_filtered(tmp_path, headless):
     assert {row[3] for row in rows_of(made)[1:]} == {"2.5"} and len(rows_of(made)) > 10
 
 
-def test_a_vocabulary_without_mask_is_refused(tmp_path, mlm):
+def test_a_vocabulary_without_mask_is_rejected(tmp_path, mlm):
     vocabulary = without_mask(mlm, tmp_path / "vocabulary")
     config = {**CONFIG.to_json_dict(), "architectures": ["BertForMaskedLM"]}
     write_directory(tmp_path / "model", weight_arrays(tiny.random_masked_lm(CONFIG)), config, vocabulary)
@@ -91,9 +91,9 @@ def test_a_vocabulary_without_mask_is_refused(tmp_path, mlm):
         run(sst2(tmp_path / "data"), mlm_model=tmp_path / "model")
 
 
-def test_a_vocabulary_larger_than_the_model_is_refused(tmp_path, headless):
+def test_a_vocabulary_larger_than_the_model_is_rejected(tmp_path, headless):
     larger = tiny.write_vocabulary(tmp_path / "vocabulary", [*PIECES, "more"])
     config = CONFIG.replace(labels=("0", "1"))
     model = tiny.write_model(tmp_path / "model", larger, config, tiny.random_arrays(config))
-    with pytest.raises(UserError, match=f"has the id {len(PIECES)}, the model beside it {len(PIECES)} word"):
+    with pytest.raises(UserError, match=f"has the id {len(PIECES)}, the model next to it {len(PIECES)} word"):
         run(sst2(tmp_path / "data"), load_teacher_ckpt_path=model)

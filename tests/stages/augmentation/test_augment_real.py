@@ -96,7 +96,7 @@ def sst2(folder, texts):
 
 
 @needs_text
-def test_a_killed_run_goes_on_and_batches_change_nothing(trained, tmp_path):
+def test_resume_after_a_kill_with_another_batch_size(trained, tmp_path):
     model, _, _ = trained
     data = sst2(tmp_path / "data", clauses()[:3000])
     flags = tiny.flags(task_name="SST-2", data_dir=data, mlm_model=model, copies=6)

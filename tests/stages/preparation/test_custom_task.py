@@ -71,7 +71,7 @@ def test_flags_give_the_same_records(tmp_path, vocabulary, task_file):
 
 
 @pytest.mark.parametrize("form", ["tfrecord", "mindrecord"])
-def test_several_labels_a_row(tmp_path, vocabulary, form):
+def test_multi_label_rows(tmp_path, vocabulary, form):
     rows = [("baba", ["a", "c"]), ("bade", []), ("baki", ["b"])] * 4
     text = "\n".join(json.dumps({"review": review, "label": labels}) for review, labels in rows)
     records, file = tmp_path / "records", tmp_path / "rows.jsonl"
@@ -89,7 +89,7 @@ def test_several_labels_a_row(tmp_path, vocabulary, form):
     assert column == {"type": "float32", "rank": 1, "shape": [3]}
 
 
-def test_sentences_are_drawn_as_they_come(tmp_path, vocabulary, capsys):
+def test_sentences_are_split_at_random(tmp_path, vocabulary, capsys):
     file = tmp_path / "names.txt"
     file.write_text("baba B-PER\n\nbade O\n\n" * 10)
     prepare(tmp_path / "records", vocabulary, train_file=file, output_mode="token_classification")
@@ -108,13 +108,13 @@ def test_scores(tmp_path, vocabulary):
     assert task_for({"train_data_dir": str(tmp_path / "records")}).max_seq_length == 128
 
 
-def test_the_file_that_is_split_may_be_named_again(tmp_path, vocabulary, task_file):
+def test_the_split_file_may_be_given_again(tmp_path, vocabulary, task_file):
     once = prepare(tmp_path / "once", vocabulary, task_file=task_file)
     again = tmp_path / "once" / ".." / "reviews.csv"
     assert prepare(tmp_path / "twice", vocabulary, task_file=task_file, train_file=again) == once
 
 
-def test_rows_on_both_sides_are_counted(tmp_path, vocabulary, task_file, capsys):
+def test_overlapping_rows_are_counted(tmp_path, vocabulary, task_file, capsys):
     prepare(tmp_path / "clean", vocabulary, task_file=task_file)
     assert "word for word" not in capsys.readouterr().out
     # The rows of an augmented file that was made with another draw of the dev rows.

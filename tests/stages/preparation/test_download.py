@@ -134,7 +134,7 @@ def below(folder):
     )
 
 
-def test_an_archive_becomes_the_files_of_the_task(site, sst2, tmp_path, capsys):
+def test_an_archive_is_unpacked_into_the_task_folder(site, sst2, tmp_path, capsys):
     sst2(archive({**TSV, "original/train.tsv": "not this one"}))
     fetch(site, "sst2")
     assert below(tmp_path) == [f"data/SST-2/{name}.tsv" for name in ("dev", "test", "train")]
@@ -143,7 +143,7 @@ def test_an_archive_becomes_the_files_of_the_task(site, sst2, tmp_path, capsys):
     assert "SST-2: train.tsv, dev.tsv, test.tsv in data/SST-2" in capsys.readouterr().out
 
 
-def test_what_is_there_is_kept_and_only_downloads_are_replaced(site, sst2, tmp_path, capsys):
+def test_existing_files_are_kept_and_only_downloads_replaced(site, sst2, tmp_path, capsys):
     sst2(archive(TSV))
     folder = tmp_path / "data" / "SST-2"
     folder.mkdir(parents=True)
@@ -161,7 +161,7 @@ def test_what_is_there_is_kept_and_only_downloads_are_replaced(site, sst2, tmp_p
     assert {name: (folder / name).read_text() for name in TSV} == TSV and len(site.requests) == 2
 
 
-def test_a_transfer_that_breaks_off_goes_on_by_itself(site, sst2, tmp_path):
+def test_an_interrupted_transfer_is_resumed(site, sst2, tmp_path):
     content = sst2(archive({name: text + name * 5000 for name, text in TSV.items()}))
     site.stop_after = len(content) // 3
     fetch(site)
@@ -171,7 +171,7 @@ def test_a_transfer_that_breaks_off_goes_on_by_itself(site, sst2, tmp_path):
     assert len(below(tmp_path)) == 3 and len(site.requests) > 2
 
 
-def test_an_interrupted_run_is_gone_on_with(site, sst2, tmp_path, capsys):
+def test_an_interrupted_run_is_resumed(site, sst2, tmp_path, capsys):
     content = sst2(archive(TSV))
     site.stop_after = 40
     complaint = refused(site, capsys)
@@ -184,7 +184,7 @@ def test_an_interrupted_run_is_gone_on_with(site, sst2, tmp_path, capsys):
     assert site.requests[-1] == ("SST-2.zip", "bytes=160-") and len(below(tmp_path)) == 3
 
 
-def test_a_server_that_does_not_resume_sends_it_all_again(site, sst2, tmp_path, capsys):
+def test_a_server_without_range_support_sends_the_whole_file(site, sst2, tmp_path, capsys):
     sst2(archive(TSV))
     site.stop_after = 40
     refused(site, capsys)
@@ -193,7 +193,7 @@ def test_a_server_that_does_not_resume_sends_it_all_again(site, sst2, tmp_path, 
     assert len(below(tmp_path)) == 3
 
 
-def test_a_server_that_falls_silent_does_not_lose_what_has_come(site, sst2, tmp_path, monkeypatch):
+def test_a_stalled_server_loses_no_data(site, sst2, tmp_path, monkeypatch):
     content = sst2(archive(TSV))
     monkeypatch.setattr(download_fetch, "TIMEOUT", 0.5)
     site.stop_after, site.hang = len(content) // 2 + 1, 1.0
@@ -202,7 +202,7 @@ def test_a_server_that_falls_silent_does_not_lose_what_has_come(site, sst2, tmp_
     assert len(below(tmp_path)) == 3
 
 
-def test_the_last_byte_is_the_end(site, sst2, monkeypatch):
+def test_reading_stops_at_the_last_byte(site, sst2, monkeypatch):
     sst2(archive(TSV), size=None)
     monkeypatch.setattr(download_fetch, "TIMEOUT", 0.5)
     site.hang = 1.0  # the server keeps the connection open
@@ -219,7 +219,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("headers, complaint", ODD.values(), ids=ODD)
-def test_odd_answers(site, sst2, tmp_path, capsys, headers, complaint):
+def test_unusual_responses(site, sst2, tmp_path, capsys, headers, complaint):
     content, site.headers = sst2(archive(TSV)), headers
     parts = tmp_path / "data" / ".download"
     parts.mkdir(parents=True)
@@ -232,7 +232,7 @@ def test_odd_answers(site, sst2, tmp_path, capsys, headers, complaint):
 
 
 @pytest.mark.parametrize("size", ["known", None])
-def test_a_part_that_is_whole_or_too_long(site, sst2, tmp_path, size):
+def test_a_complete_or_oversized_part(site, sst2, tmp_path, size):
     content = sst2(archive(TSV), **({} if size else {"size": None}))
     parts = tmp_path / "data" / ".download"
     for left in (content, content + b"more"):
@@ -242,19 +242,19 @@ def test_a_part_that_is_whole_or_too_long(site, sst2, tmp_path, size):
         assert not parts.exists() and len(below(tmp_path)) == 3
 
 
-def test_another_hash_than_the_published_one(site, sst2, tmp_path, capsys):
+def test_a_hash_mismatch(site, sst2, tmp_path, capsys):
     found = hashlib.sha256(sst2(archive(TSV), sha256="0" * 64)).hexdigest()
     complaint = refused(site, capsys)
     assert f"has the SHA-256 {found}, not the published {'0' * 64}" in complaint and not below(tmp_path)
 
 
-def test_a_hash_that_nobody_knows_is_printed(site, sst2, capsys):
+def test_an_unpublished_hash_is_printed(site, sst2, capsys):
     found = hashlib.sha256(sst2(archive(TSV), size=None, sha256=None)).hexdigest()
     fetch(site)
     assert f"SST-2.zip: SHA-256 {found} (no published value" in capsys.readouterr().out
 
 
-def test_another_size_is_refused_before_the_transfer(site, sst2, tmp_path, capsys):
+def test_a_size_mismatch_is_rejected_before_the_transfer(site, sst2, tmp_path, capsys):
     content = sst2(archive(TSV), size=7)
     assert f"has {len(content):,} bytes, not the 7 of the published file" in refused(site, capsys)
     assert not below(tmp_path)
@@ -267,7 +267,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name, complaint", HOSTILE.values(), ids=HOSTILE)
-def test_names_that_lead_out_of_the_folder(site, sst2, tmp_path, capsys, name, complaint):
+def test_member_paths_outside_of_the_folder(site, sst2, tmp_path, capsys, name, complaint):
     sst2(archive({**TSV, name: "evil"}))
     assert complaint in refused(site, capsys) and not below(tmp_path)
 
@@ -303,7 +303,7 @@ def test_damaged_archives(site, sst2, tmp_path, capsys, damage):
     assert not below(tmp_path) and not (tmp_path / "data" / "SST-2").exists()
 
 
-def test_a_file_that_the_archive_lacks(site, sst2, tmp_path, capsys):
+def test_a_file_missing_from_the_archive(site, sst2, tmp_path, capsys):
     sst2(archive({"train.tsv": "x"}))
     assert "SST-2.zip holds no dev.tsv" in refused(site, capsys) and not below(tmp_path)
     sst2(archive({"train.tsv": "x", "dev.tsv/": "", "test.tsv": "x"}))  # a folder is no file
@@ -316,7 +316,7 @@ def test_a_web_page_instead_of_a_file(site, sst2, tmp_path, capsys):
     assert "returned a web page instead of a file" in refused(site, capsys) and not below(tmp_path)
 
 
-def test_answers_that_are_no_file(site, tmp_path, capsys):
+def test_error_responses(site, tmp_path, capsys):
     assert "SST-2.zip returned 404 Not Found; the file may have moved" in refused(site, capsys)
     assert not (tmp_path / "data" / ".download").exists()
     site.status = 503
@@ -353,7 +353,7 @@ def test_wrong_flags(site, tmp_path, capsys):
     assert "data_dir data is a file" in refused(site, capsys)
 
 
-def test_places_that_cannot_be_written(site, sst2, tmp_path, capsys):
+def test_unwritable_folders(site, sst2, tmp_path, capsys):
     sst2(archive(TSV))
     (tmp_path / "file").write_text("")
     assert "file/below/.download cannot be written: Not a directory" in refused(
@@ -367,7 +367,7 @@ def test_places_that_cannot_be_written(site, sst2, tmp_path, capsys):
     assert "data/SST-2/train.tsv cannot be written: Is a directory" in refused(site, capsys)
 
 
-def test_one_that_fails_does_not_keep_the_others_back(site, sst2, monkeypatch, tmp_path, capsys):
+def test_a_failure_does_not_stop_the_other_downloads(site, sst2, monkeypatch, tmp_path, capsys):
     sst2(archive(TSV))
     site.files["AX.tsv"] = b"index\tsentence1\tsentence2\n0\ta\tb\n"
     row = DATA_SETS["diagnostic"]
@@ -385,7 +385,7 @@ def test_one_that_fails_does_not_keep_the_others_back(site, sst2, monkeypatch, t
     assert "RTE: http" in capsys.readouterr().out
 
 
-def test_the_table():
+def test_the_catalog():
     assert set(download_sources.GROUPS["glue"]) == {*glue.COLUMNS, "diagnostic"}
     assert [row.name for row in choose_data_sets("all")] == list(DATA_SETS)
     for row in DATA_SETS.values():

@@ -112,7 +112,7 @@ def test_the_schema_is_the_model_zoos(tmp_path, vocab):
     }
 
 
-def test_both_forms_hold_the_same(tmp_path, vocab):
+def test_both_formats_hold_the_same_rows(tmp_path, vocab):
     tables = []
     for form in ("tfrecord", "mindrecord"):
         flags = ("--task_name", "sample", "--dataset_type", form, "--max_rows", 99, "--overwrite_output_dir")
@@ -120,7 +120,7 @@ def test_both_forms_hold_the_same(tmp_path, vocab):
     assert (tables[0].tokens == tables[1].tokens).all() and (tables[0].labels == tables[1].labels).all()
 
 
-def test_mnli_has_two_dev_files_and_skips_unlabelled_rows(tmp_path, vocab):
+def test_mnli_has_two_dev_files_and_skips_unlabeled_rows(tmp_path, vocab):
     def rows(labels):
         head = "\t".join([*MNLI_COLUMNS, "gold_label"])
         lines = ("\t".join(["x"] * 8 + ["the film", "the plot", "y", label]) for label in labels)
@@ -208,7 +208,7 @@ def test_wrong_inputs(tmp_path, vocab):
         prepare(tmp_path, vocab, "--task_name", "sample")
 
 
-def test_a_run_that_fails_leaves_the_records_of_the_last_one(tmp_path, vocab):
+def test_a_failed_run_keeps_the_previous_records(tmp_path, vocab):
     flags = ("--task_name", "sample", "--max_rows", 20, "--overwrite_output_dir")
     out, manifest = prepare(tmp_path, vocab, *flags)
     with pytest.raises(UserError, match="max_seq_length 5 is too short"):

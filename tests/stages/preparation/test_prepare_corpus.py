@@ -74,7 +74,7 @@ def expected_tokens(vocab, texts):
 
 
 @pytest.mark.parametrize("form", ["tfrecord", "mindrecord"])
-def test_every_token_is_there_once_and_in_order(tmp_path, vocab, form):
+def test_every_token_is_written_once_in_order(tmp_path, vocab, form):
     texts = documents(40)
     text, out = write_plain(tmp_path / "a.txt", texts), tmp_path / "out"
     manifest = prepare(vocab, text, out, "--num_shards", 4, "--dataset_type", form)
@@ -117,7 +117,7 @@ def test_passes_differ_in_rows_and_agree_in_tokens(tmp_path, vocab):
     assert table.lengths[:third].tolist() != table.lengths[third : 2 * third].tolist()
 
 
-def test_rows_do_not_depend_on_how_the_text_is_divided(tmp_path, vocab):
+def test_rows_do_not_depend_on_sharding(tmp_path, vocab):
     text = write_plain(tmp_path / "a.txt", documents(40))
     tables = []
     for shards in (1, 3, 8):
@@ -128,7 +128,7 @@ def test_rows_do_not_depend_on_how_the_text_is_divided(tmp_path, vocab):
     assert read_records(tmp_path / "seed").tokens.tolist() != tables[0].tokens.tolist()
 
 
-def test_workers_and_parts_of_the_job_make_the_same_bytes(tmp_path, vocab, capsys):
+def test_workers_and_processes_write_the_same_bytes(tmp_path, vocab, capsys):
     text = write_plain(tmp_path / "a.txt", documents(40))
     flags = ("--num_shards", 5)
     manifest = prepare(vocab, text, tmp_path / "one", *flags)
@@ -143,7 +143,7 @@ def test_workers_and_parts_of_the_job_make_the_same_bytes(tmp_path, vocab, capsy
     assert "3 of 5 shards are finished; manifest.json is written by" in capsys.readouterr().out
 
 
-def test_masking_takes_the_place_of_ids(tmp_path, vocab):
+def test_masked_ids_replace_the_ids(tmp_path, vocab):
     text = write_plain(tmp_path / "a.txt", documents(40))
     plain, masked = (prepare(vocab, text, tmp_path / str(p), "--masked_lm_prob", p) for p in (0, 0.15))
     assert plain["rows"] == masked["rows"] and masked["masked_lm_prob"] == 0.15
@@ -154,7 +154,7 @@ def test_masking_takes_the_place_of_ids(tmp_path, vocab):
     assert list(columns) == ["input_ids", "input_mask", "segment_ids"]
 
 
-def test_the_marks_of_wikitext(tmp_path, vocab):
+def test_wikitext_markup(tmp_path, vocab):
     text = " \n = Baba = \n \n deba @-@ kiba 5 @.@ 5 <unk> <unk> . \n \n = Muba = \n loba \n"
     (tmp_path / "a").write_text(text)
     manifest = prepare(vocab, tmp_path / "a", tmp_path / "out", "--num_shards", 1)
@@ -177,7 +177,7 @@ def test_chinese(tmp_path):
     assert (table.lengths <= 32).all() and table.lengths.mean() > 20
 
 
-def test_a_finished_shard_is_kept_and_a_torn_one_made_again(tmp_path, vocab, capsys):
+def test_finished_shards_are_kept_and_damaged_ones_rewritten(tmp_path, vocab, capsys):
     text, out = write_plain(tmp_path / "a.txt", documents(40)), tmp_path / "out"
     flags = ("--num_shards", 4)
     prepare(vocab, text, out, *flags)
@@ -197,7 +197,7 @@ def test_a_finished_shard_is_kept_and_a_torn_one_made_again(tmp_path, vocab, cap
     assert not list((out / "shards").glob("*.part"))
 
 
-def test_another_job_in_the_same_folder(tmp_path, vocab):
+def test_a_folder_of_another_job(tmp_path, vocab):
     text, out = write_plain(tmp_path / "a.txt", documents(20)), tmp_path / "out"
     prepare(vocab, text, out)
     with pytest.raises(UserError, match="holds shards with seed 1, not 2; give another folder"):
@@ -213,7 +213,7 @@ def test_another_job_in_the_same_folder(tmp_path, vocab):
         prepare(vocab, text, tmp_path / "mine")
 
 
-def test_a_part_of_the_job_that_is_begun_while_this_one_begins(tmp_path, vocab, monkeypatch):
+def test_concurrent_start_of_two_processes(tmp_path, vocab, monkeypatch):
     text, parts = write_plain(tmp_path / "a.txt", documents(20)), ("--shard_count", 2, "--shard_index")
     main(command(vocab, text, tmp_path / "out", "--workers", 1, *parts, 0))
     seen = Path.is_file
@@ -255,14 +255,14 @@ def test_wrong_flags(tmp_path, vocab, flags):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_wrong_vocabulary_stops_the_run_at_once(tmp_path, vocab):
+def test_a_wrong_vocabulary_stops_the_run_early(tmp_path, vocab):
     (tmp_path / "a.txt").write_text("words that nobody knows. " * 99)
     with pytest.raises(UserError, match=r"\d\d% of the tokens of .*a.txt are \[UNK\] with"):
         prepare(vocab, tmp_path / "a.txt", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_output_and_input_are_kept_apart(tmp_path, vocab):
+def test_overlapping_input_and_output_are_rejected(tmp_path, vocab):
     write_plain(tmp_path / "a.txt", documents(2))
     for out in (tmp_path, tmp_path / "out"):
         with pytest.raises(UserError, match="overlap; give a separate folder"):
@@ -313,7 +313,7 @@ def unbroken(tmp_path_factory, vocab, long_text):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_killed_and_taken_up_again(tmp_path, vocab, long_text, unbroken, workers):
+def test_resume_after_a_kill(tmp_path, vocab, long_text, unbroken, workers):
     out, flags = tmp_path / "out", ("--num_shards", 6)
     running = start(vocab, long_text, out, *flags, "--workers", workers)
     wait_for(lambda: any(out.glob("*.tfrecord")))

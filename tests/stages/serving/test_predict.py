@@ -140,7 +140,7 @@ def test_a_vocabulary_larger_than_the_model(folders, kind, tmp_path):
     shutil.copytree(folders / kind, tmp_path / "model")
     larger = tiny.write_vocabulary(tmp_path / "vocabulary", [*tiny.VOCABULARY, "more"])
     shutil.copytree(larger, tmp_path / "model", dirs_exist_ok=True)
-    with pytest.raises(UserError, match="the vocabulary has the id 100, the model beside it 100 word embedd"):
+    with pytest.raises(UserError, match="the vocabulary has the id 100, the model next to it 100 word"):
         Classifier(tmp_path / "model")
 
 
