@@ -126,7 +126,7 @@ DISTILL = {
     "layer map": ({"layer_map": "1,9"}, "--layer_map 1,9 must rise and stay"),
     "two starts": (
         {"student_init": "teacher_layers", "load_gd_ckpt_path": "x"},
-        "two different starts; give one",
+        "are mutually exclusive",
     ),
     "two starts after phase 1": (
         {"student_init": "teacher_layers", "load_td1_ckpt_path": "x"},

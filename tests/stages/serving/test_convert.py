@@ -195,7 +195,7 @@ def test_from_transformers_and_back(tmp_path, classifier):
 def test_an_unsupported_head_is_rejected(tmp_path):
     transformers = pytest.importorskip("transformers")
     transformers.BertForMultipleChoice(transformers_model().config).save_pretrained(tmp_path / "hf")
-    with pytest.raises(UserError, match="is of a BertForMultipleChoice"):
+    with pytest.raises(UserError, match="describes a BertForMultipleChoice"):
         run(tmp_path / "hf", tmp_path / "out")
 
 
