@@ -133,7 +133,7 @@ def test_augmented_rows_never_reach_dev(tmp_path, vocabulary, task_file, capsys)
     prepare(tmp_path / "plain", vocabulary, task_file=task_file)
     manifest = prepare(tmp_path / "augmented", vocabulary, task_file=task_file, train_file=made)
     held = sum(manifest["label_counts"]["dev"].values())
-    assert f"{held} rows of {tmp_path / 'reviews.csv'} are dev's" in said
+    assert f"{held} rows of {tmp_path / 'reviews.csv'} are split off for dev" in said
     assert manifest["files"]["train"]["rows"] == len(rows) > 2 * (60 - held)
     assert tokens_of(tmp_path / "augmented", "dev") == tokens_of(tmp_path / "plain", "dev")
     original = list(csv.DictReader((tmp_path / "reviews.csv").open()))
@@ -180,7 +180,7 @@ def test_wrong_inputs_of_augmentation(here, task_file, capsys):  # noqa: F811
     assert "--task_name is required" in refused(augment, [], capsys)
     assert "--data_dir is required" in refused(augment, ["--task_name", "SST-2"], capsys)
     flags = ["--task_file", "reviews.yaml", "--task_name", "SST-2"]
-    assert "leave out --task_name and --data_dir" in refused(augment, flags, capsys)
+    assert "omit --task_name and --data_dir" in refused(augment, flags, capsys)
 
 
 def test_records_of_another_task(tmp_path, vocabulary, task_file):
@@ -195,14 +195,14 @@ def test_records_of_another_task(tmp_path, vocabulary, task_file):
 
 
 def test_a_teacher_agrees_with_all_labels_or_not():
-    from src.stages.augmentation.filter import AGREEMENTS
+    from src.stages.augmentation.filter import LABEL_CONFIDENCE
 
     sure = np.log([0.9 / 0.1, 0.2 / 0.8])  # logits of the probabilities 0.9 and 0.2
     marks = np.array([[1, 0], [1, 1], [0, 0]])
-    agreed = AGREEMENTS["multi_label"](np.array([sure] * 3), marks)
-    np.testing.assert_allclose(agreed, [0.8, 0, 0], rtol=1e-6)
-    agreed = AGREEMENTS["classification"](np.log([[0.7, 0.3], [0.7, 0.3]]), np.array([0, 1]))
-    np.testing.assert_allclose(agreed, [0.7, 0], rtol=1e-6)
+    confidence = LABEL_CONFIDENCE["multi_label"](np.array([sure] * 3), marks)
+    np.testing.assert_allclose(confidence, [0.8, 0, 0], rtol=1e-6)
+    confidence = LABEL_CONFIDENCE["classification"](np.log([[0.7, 0.3], [0.7, 0.3]]), np.array([0, 1]))
+    np.testing.assert_allclose(confidence, [0.7, 0], rtol=1e-6)
 
 
 def test_an_export_is_compared_label_by_label():
