@@ -90,7 +90,7 @@ class FakeQuantized(nn.Cell):
         self.quantizer = Symmetric(8, operators=operators)
 
     def construct(self, x: Tensor) -> Tensor:
-        return self.quantizer(x, self.quantizer.measure(x))
+        return self.quantizer(x, self.quantizer.clip_value(x))
 
 
 class TeacherLoss(nn.Cell):

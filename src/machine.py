@@ -1,4 +1,4 @@
-"""What this machine is, read from the system without any package beyond the standard library."""
+"""Properties of this machine, read with the standard library alone."""
 
 import importlib.metadata
 import os
@@ -22,7 +22,7 @@ PACKAGES = (
     "torch",
     "transformers",
 )
-# Instructions that decide the speed of matrix products, of x86-64 and of 64-bit Arm.
+# Instruction sets that determine the speed of matrix products, of x86-64 and 64-bit Arm.
 INSTRUCTIONS = (
     "avx2",
     "fma",
@@ -41,8 +41,8 @@ INSTRUCTIONS = (
 SETTINGS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "ONEDNN_DEFAULT_FPMATH_MODE", "DEVICE_ID", "RANK_SIZE")
 
 
-def describe_machine():
-    """{fact: value} in the order to print, all strings."""
+def describe_machine() -> dict[str, str]:
+    """{property: value} in printing order."""
     return {
         "platform": f"{platform.platform()}, {platform.machine()}",
         "python": f"{platform.python_version()}, {sys.executable}",
@@ -58,15 +58,15 @@ def describe_machine():
     }
 
 
-def _version(package):
+def _version(package: str) -> str | None:
     try:
         return f"{package} {importlib.metadata.version(package)}"
     except importlib.metadata.PackageNotFoundError:
         return None
 
 
-def _cpuinfo(key):
-    """Value of the first line of /proc/cpuinfo with this key, or an empty string."""
+def _cpuinfo(key: str) -> str:
+    """The first value of a key of /proc/cpuinfo, or an empty string."""
     for line in _lines("/proc/cpuinfo"):
         name, _, value = line.partition(":")
         if name.strip() == key:
@@ -74,28 +74,28 @@ def _cpuinfo(key):
     return ""
 
 
-def instructions():
-    """Those of INSTRUCTIONS that the processor offers."""
-    offered = set((_cpuinfo("flags") or _cpuinfo("Features")).split())
-    return [name for name in INSTRUCTIONS if name in offered]
+def instructions() -> list[str]:
+    """The INSTRUCTIONS that the processor supports."""
+    supported = set((_cpuinfo("flags") or _cpuinfo("Features")).split())
+    return [name for name in INSTRUCTIONS if name in supported]
 
 
-def _memory():
+def _memory() -> str:
     kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in _lines("/proc/meminfo")}
     if not kilobytes:
         return "unknown"
     return f"{kilobytes['MemAvailable'] / 1e6:.1f} GB free of {kilobytes['MemTotal'] / 1e6:.1f} GB"
 
 
-def _compiler():
+def _compiler() -> str:
     path = shutil.which("g++") or shutil.which("c++")
     if not path:
         return "none (g++)"
-    answer = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
-    return answer.partition("\n")[0] or path
+    version = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+    return version.partition("\n")[0] or path
 
 
-def _lines(path):
+def _lines(path: str) -> list[str]:
     try:
         return Path(path).read_text(encoding="utf-8").splitlines()
     except OSError:

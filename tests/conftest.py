@@ -60,6 +60,6 @@ def library() -> Path:
     from src.kernels import build
 
     try:
-        return build.library()
+        return build.library_path()
     except build.KernelsUnavailable as error:
         pytest.skip(str(error))

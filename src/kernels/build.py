@@ -1,4 +1,4 @@
-"""The C++ kernels compiled on first use, into a cache folder keyed by sources, compiler, flags and CPU."""
+"""Compile the C++ kernels on first use into a cache keyed by sources, compiler, flags and CPU."""
 
 import ctypes
 import fcntl
@@ -14,7 +14,7 @@ from pathlib import Path
 from ..files import atomic_path
 
 SOURCES = Path(__file__).resolve().parent / "cpp"
-# No -ffast-math: it would let the compiler ignore NaN and infinity, by which an overflow is detected. The two
+# No -ffast-math: it assumes that NaN and infinity do not occur, by which overflows are detected. The two
 # -fno flags give up errno and floating-point exceptions only.
 FLAGS = (
     "-std=c++17",
@@ -26,27 +26,27 @@ FLAGS = (
     "-shared",
     "-fPIC",
 )
-# Compilers take half the width of such a processor unless told; GELU is 1.3 times slower then.
+# By default compilers use half the vector width of such a CPU; GELU then takes 1.3 times as long.
 WIDE_FLAGS = {"x86_64": ("-mprefer-vector-width=512",)}
-NAME = "mindspore-bert-compression"  # of the folder in the cache
-LONGEST_BUILD = 300  # seconds
+CACHE_NAME = "mindspore-bert-compression"
+TIMEOUT = 300  # seconds of a build
 
 
 class KernelsUnavailable(Exception):
-    """The kernels cannot be had here; the message says why, as the rest of a sentence."""
+    """The kernels cannot be built or loaded; the message is the reason, to complete a sentence."""
 
 
-def library(folder=None):
-    """Path of the compiled kernels, built now unless the same were built before.
+def library_path(folder: Path | str | None = None) -> Path:
+    """Path of the compiled kernels; compiles them unless they are in the cache `folder`.
 
-    `folder` is the cache (default: that of the user). Of two processes that ask at once one builds and the
-    other waits. Raises KernelsUnavailable.
+    The default is the user's cache. Of two concurrent processes one compiles and the other waits. Raises
+    KernelsUnavailable.
     """
     compiler = shlex.split(os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++") or "")
     if not compiler:
         raise KernelsUnavailable("no C++ compiler (g++) was found")
     folder = Path(folder) if folder else cache_folder()
-    target = folder / f"kernels-{_key(compiler)}.so"
+    target = folder / f"kernels-{_cache_key(compiler)}.so"
     if target.is_file():
         return target
     try:
@@ -60,20 +60,20 @@ def library(folder=None):
     return target
 
 
-def cache_folder():
-    """Where compiled kernels are kept: in the user's cache, or the temporary folder if home is read-only.
+def cache_folder() -> Path:
+    """The folder of compiled kernels: in the user's cache, or in the temporary folder if home is read-only.
 
-    Raises KernelsUnavailable where neither can be used.
+    Raises KernelsUnavailable if neither is writable.
     """
     base = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
-    # Without a home the ~ is left; MindSpore is told library:kernel, so that no colon may be in the path.
-    if not base.is_absolute() or ":" in str(base) or not _can_be_written(base / NAME):
-        base = _own_temporary_folder()
-    return base / NAME
+    # Without a home the ~ stays. MindSpore takes "library:kernel", so the path must not contain a colon.
+    if not base.is_absolute() or ":" in str(base) or not _is_writable(base / CACHE_NAME):
+        base = _private_temporary_folder()
+    return base / CACHE_NAME
 
 
-def _can_be_written(folder):
-    # Asked for and made: root may write anywhere, and yet cannot make a folder below /proc.
+def _is_writable(folder: Path) -> bool:
+    # Checks the permission and creates the folder: root may write anywhere but cannot create one in /proc.
     existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))
     if not os.access(existing, os.W_OK):
         return False
@@ -84,8 +84,8 @@ def _can_be_written(folder):
     return True
 
 
-def _own_temporary_folder():
-    """A folder in the temporary one, whose name anybody can guess and take: kernels of others are not run."""
+def _private_temporary_folder() -> Path:
+    """A folder of this user in the temporary one; its name can be guessed, so its owner is checked."""
     folder = Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -97,25 +97,25 @@ def _own_temporary_folder():
     return folder
 
 
-def check_loads(path):
-    """Raise KernelsUnavailable where a library cannot be loaded, as from a disk that is mounted noexec."""
+def check_loads(path: Path | str) -> None:
+    """Raise KernelsUnavailable if a library cannot be loaded, as from a disk mounted noexec."""
     try:
         ctypes.CDLL(str(path))
     except OSError as error:
         raise KernelsUnavailable(f"the kernels cannot be loaded ({error})") from None
 
 
-def sources():
+def sources() -> list[Path]:
     """The C++ files, in a fixed order."""
     return sorted(SOURCES.glob("*.cpp"))
 
 
-def flags():
+def flags() -> tuple[str, ...]:
     """The compiler's flags on this kind of machine."""
     return (*FLAGS, *WIDE_FLAGS.get(platform.machine(), ()))
 
 
-def _key(compiler):
+def _cache_key(compiler: list[str]) -> str:
     digest = hashlib.sha256()
     for path in sorted(SOURCES.iterdir()):
         digest.update(path.name.encode() + path.read_bytes())
@@ -124,26 +124,25 @@ def _key(compiler):
     return digest.hexdigest()[:16]
 
 
-def _version(compiler):
+def _version(compiler: list[str]) -> str:
     try:
-        answer = subprocess.run([*compiler, "--version"], capture_output=True, text=True, check=False)
+        done = subprocess.run([*compiler, "--version"], capture_output=True, text=True, check=False)
     except OSError as error:
         raise KernelsUnavailable(f"the compiler {compiler[0]} does not run ({error})") from None
-    return answer.stdout.partition("\n")[0]
+    return done.stdout.partition("\n")[0]
 
 
-def _processor():
-    """What -march=native depends on: the model and the instructions of the processor."""
+def _processor() -> str:
+    """What -march=native depends on: model and instruction sets of the CPU."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
-    wanted = ("vendor_id", "model name", "flags", "Features", "CPU part")
-    facts = {line for line in lines if line.split("\t")[0].strip(" :") in wanted}
-    return "\n".join(sorted(facts))
+    keys = ("vendor_id", "model name", "flags", "Features", "CPU part")
+    return "\n".join(sorted({line for line in lines if line.split("\t")[0].strip(" :") in keys}))
 
 
-def _compile(compiler, target):
+def _compile(compiler: list[str], target: Path) -> None:
     with atomic_path(target) as temporary:
         command = [*compiler, *flags(), *map(str, sources()), "-o", str(temporary)]
         try:
@@ -151,12 +150,12 @@ def _compile(compiler, target):
                 command,
                 capture_output=True,
                 text=True,
-                timeout=LONGEST_BUILD,
+                timeout=TIMEOUT,
                 check=False,
-                env={**os.environ, "LC_ALL": "C"},  # its complaints are looked through for "error"
+                env={**os.environ, "LC_ALL": "C"},  # the messages are searched for "error"
             )
         except subprocess.TimeoutExpired:
-            raise KernelsUnavailable(f"{compiler[0]} took more than {LONGEST_BUILD} s") from None
+            raise KernelsUnavailable(f"{compiler[0]} took more than {TIMEOUT} s") from None
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if "error" in line] or ["no message"]
             raise KernelsUnavailable(f"{compiler[0]} could not build the kernels ({lines[0].strip()})")

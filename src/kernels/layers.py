@@ -1,4 +1,4 @@
-"""The kernels as cells without parameters, the operators that a BERT's layers compute with.
+"""The kernels as cells without parameters: the operators of a BERT's layers.
 
 Shape letters: B batch, S length, H hidden, N heads, R rows (B * S).
 """
@@ -6,141 +6,148 @@ Shape letters: B batch, S length, H hidden, N heads, R rows (B * S).
 import math
 
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Parameter, Tensor, nn
 
+from ..config.bert_config import BertConfig
 from . import operators
 
 
-def _number(value):
-    # The kernels take their numbers as tensors: an attribute would have to be written into the C++ call.
+def _scalar(value: float) -> Tensor:
+    # Kernels take their constants as tensors: attributes would have to be compiled into the C++ call.
     return Tensor(np.array([value], np.float32))
 
 
 class BiasGelu(nn.Cell):
     """gelu(product + bias). Construct: product [R, H], bias [H] -> [R, H]."""
 
-    def __init__(self, library):
+    def __init__(self, library: str) -> None:
         super().__init__()
         self.operator = operators.bias_gelu(library)
 
-    def construct(self, product, bias):
+    def construct(self, product: Tensor, bias: Tensor) -> Tensor:
         return self.operator(product, bias)
 
 
 class LayerNormOp(nn.Cell):
-    """Layer normalisation. Construct: x [R, H], weight, shift [H] -> [R, H]."""
+    """Layer normalization. Construct: x [R, H], gamma, beta [H] -> [R, H]."""
 
-    def __init__(self, library, width, eps):
+    def __init__(self, library: str, width: int, eps: float) -> None:
         super().__init__()
-        self.eps = _number(eps)
+        self.eps = _scalar(eps)
         self.operator = operators.layer_norm(library)
 
-    def construct(self, x, weight, shift):
-        return self.operator(x, weight, shift, self.eps)
+    def construct(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+        return self.operator(x, gamma, beta, self.eps)
 
 
 class FakeQuantize(nn.Cell):
-    """x on a grid of `levels` steps to each side of zero.
+    """x rounded to the integers -qmax to qmax times the scale.
 
-    Construct: x [R, H], threshold [1] or [R, 1] -> [R, H].
+    Construct: x [R, H], clip_value [1] or [R, 1] -> [R, H].
     """
 
-    def __init__(self, library, levels):
+    def __init__(self, library: str, qmax: int) -> None:
         super().__init__()
-        self.levels = _number(levels)
+        self.qmax = _scalar(qmax)
         self.operator = operators.fake_quantize(library)
 
-    def construct(self, x, threshold):
-        return self.operator(x, threshold, self.levels)
+    def construct(self, x: Tensor, clip_value: Tensor) -> Tensor:
+        return self.operator(x, clip_value, self.qmax)
 
 
-class Dropping(nn.Cell):
-    """A cell with dropout. Its masks are a function of the run's seed, its own number and the step.
+class DropoutCell(nn.Cell):
+    """A cell with dropout whose masks are a function of the run's seed, the cell's number and the step.
 
-    The step is a Parameter that counts (the optimizer's), given by bind_dropout before training.
+    The step is the optimizer's counter, a Parameter; bind_dropout sets it before training.
     """
 
-    def __init__(self, rate):
+    def __init__(self, rate: float) -> None:
         super().__init__()
-        self.drops = rate > 0
-        self.rate = _number(rate)
+        self.has_dropout = rate > 0
+        self.rate = _scalar(rate)
         self.bound = False
 
-    def bind(self, step, seed, number):
-        """Take the masks from these."""
-        # Past nn.Cell's registration: the Parameter belongs to the optimizer, and to no model folder.
+    def bind(self, step: Parameter, seed: int, number: int) -> None:
+        """Derive the masks from `step`, `seed` and `number`."""
+        # Bypasses nn.Cell's registration: the Parameter belongs to the optimizer, not to the model.
         object.__setattr__(self, "step", step)
-        self.place = Tensor(np.array([seed, number], np.uint32).view(np.int32))
+        self.key = Tensor(np.array([seed, number], np.uint32).view(np.int32))
         self.bound = True
 
-    def check(self):
-        """Say, when a graph is compiled, what is missing."""
+    def check(self) -> None:
+        """Raise ValueError, when a graph is compiled, if bind was not called."""
         if not self.bound:
-            raise ValueError("dropout has no step to take its masks from: call bind_dropout before training")
+            raise ValueError(
+                "dropout has no step to derive its masks from: call bind_dropout before training"
+            )
 
 
-def bind_dropout(network, step, seed):
-    """Number the dropping cells of a network and tie their masks to `step` [1] int32 and `seed`.
+def bind_dropout(network: nn.Cell, step: Parameter, seed: int) -> None:
+    """Number the dropout cells of a network and derive their masks from `step` [1] int32 and `seed`.
 
-    The order of the cells, and so a mask, depends on the network alone.
+    The order of the cells, and so each mask, depends on the network alone.
     """
-    cells = (cell for _, cell in network.cells_and_names() if isinstance(cell, Dropping))
+    cells = (cell for _, cell in network.cells_and_names() if isinstance(cell, DropoutCell))
     for number, cell in enumerate(cells):
         cell.bind(step, seed % 2**32, number)
 
 
-class Dropout(Dropping):
-    """Construct: x of any shape -> x with elements dropped in training."""
+class Dropout(DropoutCell):
+    """Construct: x of any shape -> x, with elements dropped in training."""
 
-    def __init__(self, library, rate):
+    def __init__(self, library: str, rate: float) -> None:
         super().__init__(rate)
         self.operator = operators.dropout(library)
 
-    def construct(self, x):
-        if self.training and self.drops:
+    def construct(self, x: Tensor) -> Tensor:
+        if self.training and self.has_dropout:
             self.check()
-            x = self.operator(x, self.step, self.place, self.rate)
+            x = self.operator(x, self.step, self.key, self.rate)
         return x
 
 
-class AddBiasDropoutNorm(Dropping):
-    """Bias, dropout, residual and normalisation.
+class AddBiasDropoutNorm(DropoutCell):
+    """Bias, dropout, residual and layer normalization.
 
-    Construct: product [R, H], bias [H], residual [R, H], weight, shift [H] -> [R, H].
+    Construct: product [R, H], bias [H], residual [R, H], gamma, beta [H] -> [R, H].
     """
 
-    def __init__(self, library, width, eps, dropout):
+    def __init__(self, library: str, width: int, eps: float, dropout: float) -> None:
         super().__init__(dropout)
-        self.eps = _number(eps)
+        self.eps = _scalar(eps)
         self.operator = operators.residual_norm(library)
-        self.dropping = operators.dropout_norm(library)
+        self.dropout_operator = operators.dropout_norm(library)
 
-    def construct(self, product, bias, residual, weight, shift):
-        if self.training and self.drops:
+    def construct(
+        self, product: Tensor, bias: Tensor, residual: Tensor, gamma: Tensor, beta: Tensor
+    ) -> Tensor:
+        if self.training and self.has_dropout:
             self.check()
-            draw = (self.step, self.place, self.rate)
-            return self.dropping(product, bias, residual, weight, shift, self.eps, *draw)
-        return self.operator(product, bias, residual, weight, shift, self.eps)
+            mask = (self.step, self.key, self.rate)
+            return self.dropout_operator(product, bias, residual, gamma, beta, self.eps, *mask)
+        return self.operator(product, bias, residual, gamma, beta, self.eps)
 
 
-class Attention(Dropping):
-    """All between the dense layers of self-attention.
+class Attention(DropoutCell):
+    """Self-attention without its dense layers.
 
     Construct: query, key, value [R, H], their biases (three of [H]), mask_bias [B, 1, 1, S]
     -> context [R, H], attention_scores [B, N, S, S] (scaled, before mask and softmax).
     """
 
-    def __init__(self, library, config):
+    def __init__(self, library: str, config: BertConfig) -> None:
         super().__init__(config.attention_probs_dropout_prob)
-        self.scale = _number(1.0 / math.sqrt(config.head_size))
+        self.scale = _scalar(1.0 / math.sqrt(config.head_size))
         self.operator = operators.attention(library, config.num_attention_heads)
-        self.dropping = operators.dropout_attention(library, config.num_attention_heads)
+        self.dropout_operator = operators.dropout_attention(library, config.num_attention_heads)
 
-    def construct(self, query, key, value, biases, mask_bias):
+    def construct(
+        self, query: Tensor, key: Tensor, value: Tensor, biases: tuple[Tensor, ...], mask_bias: Tensor
+    ) -> tuple[Tensor, Tensor]:
         inputs = (query, biases[0], key, biases[1], value, biases[2], mask_bias, self.scale)
-        if self.training and self.drops:
+        if self.training and self.has_dropout:
             self.check()
-            context, scores = self.dropping(*inputs, self.step, self.place, self.rate)
+            context, scores = self.dropout_operator(*inputs, self.step, self.key, self.rate)
         else:
             context, scores = self.operator(*inputs)
         return context, scores

@@ -1,4 +1,4 @@
-"""Multi-head self-attention that also returns its scores before the softmax: what TinyBERT's student fits.
+"""Multi-head self-attention that also returns its scores before the softmax, as TinyBERT distills them.
 
 Shape letters: B batch, S length, H hidden, N heads, D head width.
 """
@@ -6,10 +6,10 @@ Shape letters: B batch, S length, H hidden, N heads, D head width.
 import math
 
 import mindspore as ms
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
 
-from ..config.bert_config import RELATIVE_DISTANCE
-from .layers import DTYPES, Embedding
+from ..config.bert_config import RELATIVE_DISTANCE, BertConfig
+from .layers import DTYPES, Embedding, Layers
 
 
 class SelfAttention(nn.Cell):
@@ -18,11 +18,11 @@ class SelfAttention(nn.Cell):
     Construct: hidden [B*S, H], mask_bias [B, 1, 1, S] (0 real, large negative padded), shape (B, S)
     -> context [B*S, H], attention_scores [B, N, S, S] (scaled by 1/sqrt(D), before mask and softmax).
 
-    A cell made by `layers.attention(config)` takes the products of query, key and value, a tuple of their
-    biases, and mask_bias, and gives the same two; it need not know relative positions.
+    `layers.attention(config)` constructs a fused cell with the same outputs, for query, key and value without
+    their biases, a tuple of the three biases, and mask_bias; it does not support relative positions.
     """
 
-    def __init__(self, config, layers):
+    def __init__(self, config: BertConfig, layers: Layers) -> None:
         super().__init__()
         size = config.hidden_size
         self.heads, self.head_size = config.num_attention_heads, config.head_size
@@ -30,21 +30,20 @@ class SelfAttention(nn.Cell):
         self.key = layers.dense(size, size, config)
         self.value = layers.dense(size, size, config)
         self.scale = 1.0 / math.sqrt(self.head_size)
-        self.score_product = ops.BatchMatMul(transpose_b=True)
-        self.context_product = ops.BatchMatMul()
+        self.score_matmul = ops.BatchMatMul(transpose_b=True)
+        self.context_matmul = ops.BatchMatMul()
         self.softmax = ops.Softmax(-1)
         self.dropout = layers.dropout(config.attention_probs_dropout_prob)
         self.relative = config.use_relative_positions
         self.dtype, self.compute_type = DTYPES[config.dtype], DTYPES[config.compute_type]
-        # One operator for all that lies between the dense layers, where there is one that can do it.
-        self.fused = layers.attention is not None and not self.relative
-        if self.fused:
-            self.operator = layers.attention(config)
+        self.fused = False
+        if layers.attention is not None and not self.relative:
+            self.fused, self.operator = True, layers.attention(config)
         if self.relative:
             self.relative_keys = RelativePositions(config)
             self.relative_values = RelativePositions(config)
 
-    def construct(self, hidden, mask_bias, shape):
+    def construct(self, hidden: Tensor, mask_bias: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
         if self.fused:
             query, key = self.query.matmul(hidden), self.key.matmul(hidden)
             biases = (self.query.bias, self.key.bias, self.value.bias)
@@ -52,56 +51,56 @@ class SelfAttention(nn.Cell):
         query = self._split(self.query(hidden), shape)
         key = self._split(self.key(hidden), shape)
         value = self._split(self.value(hidden), shape)
-        scores = self._multiply(self.score_product, query, key)
+        scores = self._matmul(self.score_matmul, query, key)
         if self.relative:
             scores = scores + self.relative_keys.scores(query.astype(ms.float32))
-        # Scores and softmax are float32 whatever the types of the rest.
+        # Scores and softmax are always float32.
         scores = scores.astype(ms.float32) * self.scale
         probs = self.dropout(self.softmax(scores + mask_bias))
-        context = self._multiply(self.context_product, probs, value)
+        context = self._matmul(self.context_matmul, probs, value)
         if self.relative:
             context = context + self.relative_values.mix(probs)
         # [B, N, S, D] -> [B*S, H]
         merged = ops.transpose(context, (0, 2, 1, 3)).reshape(-1, self.heads * self.head_size)
         return merged.astype(self.dtype), scores
 
-    def _split(self, x, shape):
+    def _split(self, x: Tensor, shape: tuple[int, int]) -> Tensor:
         # [B*S, H] -> [B, N, S, D]
         return ops.transpose(x.reshape(shape[0], shape[1], self.heads, self.head_size), (0, 2, 1, 3))
 
-    def _multiply(self, product, left, right):
-        return product(left.astype(self.compute_type), right.astype(self.compute_type))
+    def _matmul(self, operator: nn.Cell, left: Tensor, right: Tensor) -> Tensor:
+        return operator(left.astype(self.compute_type), right.astype(self.compute_type))
 
 
 class RelativePositions(nn.Cell):
-    """One vector for each clipped distance j - i, shared by the heads (Shaw et al. 2018, eq. 3 to 5)."""
+    """One vector per clipped distance j - i, shared by the heads (Shaw et al. 2018, eq. 3 to 5)."""
 
-    def __init__(self, config):
+    def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        # Part of the attention, which stays in float in a quantized model.
+        # Part of the attention, which stays float in a quantized model.
         self.table = Embedding(2 * RELATIVE_DISTANCE + 1, config.head_size, config)
-        self.product = ops.BatchMatMul()
-        self.product_transposed = ops.BatchMatMul(transpose_b=True)
+        self.matmul = ops.BatchMatMul()
+        self.matmul_transposed = ops.BatchMatMul(transpose_b=True)
 
-    def scores(self, query):
+    def scores(self, query: Tensor) -> Tensor:
         """query [B, N, S, D] -> [B, N, S, S]: each query times the key vector of its distance."""
         batch, heads, length, width = query.shape
         by_position = ops.transpose(query, (2, 0, 1, 3)).reshape(length, batch * heads, width)
-        products = self.product_transposed(by_position, self._vectors(length))
+        products = self.matmul_transposed(by_position, self._vectors(length))
         return ops.transpose(products.reshape(length, batch, heads, length), (1, 2, 0, 3))
 
-    def mix(self, probs):
+    def mix(self, probs: Tensor) -> Tensor:
         """probs [B, N, S, S] -> [B, N, S, D]: the value vectors of the distances, weighted by attention."""
         batch, heads, length, _ = probs.shape
         by_position = ops.transpose(probs, (2, 0, 1, 3)).reshape(length, batch * heads, length)
-        mixed = self.product(by_position, self._vectors(length))
+        mixed = self.matmul(by_position, self._vectors(length))
         return ops.transpose(mixed.reshape(length, batch, heads, -1), (1, 2, 0, 3))
 
-    def _vectors(self, length):
-        # [S, S, D]: row i holds the vectors of the distances from i to every j
-        places = ops.arange(0, length, 1)
+    def _vectors(self, length: int) -> Tensor:
+        # [S, S, D]: the vector of the distance from i to j
+        positions = ops.arange(0, length, 1)
         distance = ops.clamp(
-            places.reshape(1, -1) - places.reshape(-1, 1), -RELATIVE_DISTANCE, RELATIVE_DISTANCE
+            positions.reshape(1, -1) - positions.reshape(-1, 1), -RELATIVE_DISTANCE, RELATIVE_DISTANCE
         )
         index = (distance + RELATIVE_DISTANCE).astype(ms.int32).reshape(-1)
         return self.table(index).reshape(length, length, -1)

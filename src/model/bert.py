@@ -1,27 +1,29 @@
-"""The one BERT of this project: teacher, student and quantized model differ in config and constructors only.
+"""BERT: teacher, student and quantized model differ in config and layer constructors only.
 
 Shape letters: B batch, S length, H hidden, N heads, L layers, C labels.
 """
 
 import mindspore as ms
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
 
-from ..config.bert_config import ATTENTION_MASK_VALUE
+from ..config.bert_config import ATTENTION_MASK_VALUE, BertConfig
 from .attention import SelfAttention
-from .layers import FLOAT_LAYERS
+from .layers import FLOAT_LAYERS, Layers
+
+BertOutputs = tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]
 
 
 class BertEmbeddings(nn.Cell):
-    """Sum of word, position and token-type vectors, normalised.
+    """Sum of word, position and token-type embeddings, normalized.
 
     Construct: input_ids, token_type_ids [B, S] int32 -> [B*S, H].
     """
 
-    def __init__(self, config, layers):
+    def __init__(self, config: BertConfig, layers: Layers) -> None:
         super().__init__()
         self.word_embeddings = layers.embedding(config.vocab_size, config.hidden_size, config)
         self.token_type_embeddings = layers.embedding(config.type_vocab_size, config.hidden_size, config)
-        # With relative positions the attention alone tells the order of words, as in the model zoo's BERT.
+        # With relative positions the attention alone encodes the order, as in the model zoo's BERT.
         self.absolute = not config.use_relative_positions
         if self.absolute:
             self.position_embeddings = layers.embedding(
@@ -30,14 +32,14 @@ class BertEmbeddings(nn.Cell):
         self.norm = layers.norm(config.hidden_size, config)
         self.dropout = layers.dropout(config.hidden_dropout_prob)
 
-    def construct(self, input_ids, token_type_ids):
+    def construct(self, input_ids: Tensor, token_type_ids: Tensor) -> Tensor:
         batch, length = input_ids.shape
         summed = self.word_embeddings(input_ids.reshape(-1)) + self.token_type_embeddings(
             token_type_ids.reshape(-1)
         )
         if self.absolute:
-            places = self.position_embeddings(ops.arange(0, length, 1).astype(ms.int32))
-            summed = (summed.reshape(batch, length, -1) + places).reshape(batch * length, -1)
+            positions = self.position_embeddings(ops.arange(0, length, 1).astype(ms.int32))
+            summed = (summed.reshape(batch, length, -1) + positions).reshape(batch * length, -1)
         return self.dropout(self.norm(summed))
 
 
@@ -45,10 +47,10 @@ class BertLayer(nn.Cell):
     """One encoder layer: attention and feed-forward, each with residual and LayerNorm after it.
 
     Construct: hidden [B*S, H], mask_bias [B, 1, 1, S], shape (B, S) -> hidden [B*S, H], scores [B, N, S, S].
-    With `places` [P] int32 all that follows the attention is computed for these rows alone: hidden [P, H].
+    With `positions` [P] int32 the operators after the attention run for these rows alone: hidden [P, H].
     """
 
-    def __init__(self, config, layers):
+    def __init__(self, config: BertConfig, layers: Layers) -> None:
         super().__init__()
         size, inner = config.hidden_size, config.intermediate_size
         self.attention = SelfAttention(config, layers)
@@ -59,13 +61,15 @@ class BertLayer(nn.Cell):
         self.output = layers.dense(inner, size, config)
         self.output_norm = layers.residual_norm(size, config)
 
-    def construct(self, hidden, mask_bias, shape, places=None):
-        # Each bias is left to the operator that follows its product.
+    def construct(
+        self, hidden: Tensor, mask_bias: Tensor, shape: tuple[int, int], positions: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        # Each bias is added by the operator after its product.
         context, scores = self.attention(hidden, mask_bias, shape)
-        if places is not None:
-            context, hidden = ops.gather(context, places, 0), ops.gather(hidden, places, 0)
-        mixed = self.attention_output.matmul(context)
-        hidden = self.attention_norm(mixed, self.attention_output.bias, hidden)
+        if positions is not None:
+            context, hidden = ops.gather(context, positions, 0), ops.gather(hidden, positions, 0)
+        product = self.attention_output.matmul(context)
+        hidden = self.attention_norm(product, self.attention_output.bias, hidden)
         inner = self.activation(self.intermediate.matmul(hidden), self.intermediate.bias)
         return self.output_norm(self.output.matmul(inner), self.output.bias, hidden), scores
 
@@ -74,35 +78,42 @@ class BertModel(nn.Cell):
     """Embeddings, L layers and the pooler (Devlin et al. 2019).
 
     Construct: input_ids, token_type_ids, attention_mask [B, S] int32
-    -> pooled [B, H], or, where the head answers for each token, the last hidden state [B*S, H];
+    -> pooled [B, H], or the last hidden state [B*S, H] for a head on each token;
        hidden_states, L+1 tensors [B*S, H], the embedding output first;
        attention_scores, L tensors [B, N, S, S] before mask and softmax.
-    With `places` [P] int32, each b * S + s, the end of the last layer is computed for these tokens alone, and
-    the first output and the last hidden state are theirs: [P, H].
+    With `positions` [P] int32, each b * S + s, the last layer's output is computed for these tokens alone:
+    the first output and the last hidden state are [P, H].
     """
 
-    def __init__(self, config, layers=FLOAT_LAYERS):
+    def __init__(self, config: BertConfig, layers: Layers = FLOAT_LAYERS) -> None:
         super().__init__()
         self.config = config
         self.embeddings = BertEmbeddings(config, layers)
         self.encoder = nn.CellList([BertLayer(config, layers) for _ in range(config.num_hidden_layers)])
-        self.depth, self.pools = config.num_hidden_layers, not config.by_token
-        if self.pools:
+        self.num_layers, self.has_pooler = config.num_hidden_layers, not config.by_token
+        if self.has_pooler:
             self.pooler = layers.dense(config.hidden_size, config.hidden_size, config)
 
-    def construct(self, input_ids, token_type_ids, attention_mask, places=None):
+    def construct(
+        self,
+        input_ids: Tensor,
+        token_type_ids: Tensor,
+        attention_mask: Tensor,
+        positions: Tensor | None = None,
+    ) -> BertOutputs:
         batch, length = input_ids.shape
         mask_bias = (1.0 - attention_mask.astype(ms.float32)).reshape(
             batch, 1, 1, length
         ) * ATTENTION_MASK_VALUE
         hidden = self.embeddings(input_ids, token_type_ids)
-        hidden_states, attention_scores = (hidden,), ()
-        for i in range(self.depth):
-            asked = places if i == self.depth - 1 else None
-            hidden, scores = self.encoder[i](hidden, mask_bias, (batch, length), asked)
+        hidden_states: tuple[Tensor, ...] = (hidden,)
+        attention_scores: tuple[Tensor, ...] = ()
+        for i in range(self.num_layers):
+            selected = positions if i == self.num_layers - 1 else None
+            hidden, scores = self.encoder[i](hidden, mask_bias, (batch, length), selected)
             hidden_states = hidden_states + (hidden,)
             attention_scores = attention_scores + (scores,)
-        if self.pools and places is None:
+        if self.has_pooler and positions is None:
             hidden = ops.tanh(self.pooler(hidden.reshape(batch, length, -1)[:, 0]))
         return hidden, hidden_states, attention_scores
 
@@ -110,11 +121,11 @@ class BertModel(nn.Cell):
 class BertEncoder(nn.Cell):
     """BERT without a head, under the names that it has inside a BertClassifier. Construct: as BertModel."""
 
-    def __init__(self, config, layers=FLOAT_LAYERS):
+    def __init__(self, config: BertConfig, layers: Layers = FLOAT_LAYERS) -> None:
         super().__init__()
         self.bert = BertModel(config, layers)
 
-    def construct(self, input_ids, token_type_ids, attention_mask):
+    def construct(self, input_ids: Tensor, token_type_ids: Tensor, attention_mask: Tensor) -> BertOutputs:
         return self.bert(input_ids, token_type_ids, attention_mask)
 
 
@@ -126,16 +137,16 @@ class BertClassifier(nn.Cell):
     `config.head_activation: relu` puts the original TinyBERT's ReLU between pooler and classifier.
     """
 
-    def __init__(self, config, layers=FLOAT_LAYERS):
+    def __init__(self, config: BertConfig, layers: Layers = FLOAT_LAYERS) -> None:
         super().__init__()
         self.bert = BertModel(config, layers)
-        own = config.classifier_dropout is not None
-        self.dropout = layers.dropout(config.classifier_dropout if own else config.hidden_dropout_prob)
+        rate = config.classifier_dropout
+        self.dropout = layers.dropout(config.hidden_dropout_prob if rate is None else rate)
         self.classifier = layers.classifier(config.hidden_size, config.num_labels, config)
         self.relu_head = config.head_activation == "relu"
         self.by_token = config.by_token
 
-    def construct(self, input_ids, token_type_ids, attention_mask):
+    def construct(self, input_ids: Tensor, token_type_ids: Tensor, attention_mask: Tensor) -> BertOutputs:
         top, hidden_states, attention_scores = self.bert(input_ids, token_type_ids, attention_mask)
         if self.relu_head:
             top = ops.relu(top)

@@ -1,8 +1,8 @@
-"""The building blocks a BERT is made of, and the table through which other rooms replace them.
+"""The layers of BERT, and the table of constructors by which other rooms replace them.
 
-The forms are chosen for speed on a CPU and are exact elsewhere: hidden states stay two-dimensional, weights
-are (out, in), LayerNorm takes its row means from a matrix product, GELU is composed from erf. Shape letters:
-R rows (batch x length), H width, O output width.
+The forms are chosen for speed on a CPU and are exact everywhere: two-dimensional hidden states, weights
+(out, in), LayerNorm with row means by a matrix product, GELU composed from erf. Shape letters: R rows
+(batch x length), H width, O output width.
 """
 
 import dataclasses
@@ -15,9 +15,11 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import TruncatedNormal, Zero, initializer
 
+from ..config.bert_config import BertConfig
 
-def _fresh(config):
-    # Cut at two sigma as in BERT's own code; the framework's default bounds are at 2.0, which cuts nothing.
+
+def _truncated_normal(config: BertConfig) -> TruncatedNormal:
+    # Truncated at two sigma as in BERT's code; MindSpore's default bounds of 2.0 truncate nothing.
     sigma = config.initializer_range
     return TruncatedNormal(sigma, a=-2 * sigma, b=2 * sigma)
 
@@ -31,35 +33,35 @@ class MatMul(nn.Cell):
     Construct: x [R, H], weight [O, H] -> [R, O] in `config.dtype`.
     """
 
-    def __init__(self, config):
+    def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.matmul = ops.MatMul(transpose_b=True)
         self.dtype, self.compute_type = DTYPES[config.dtype], DTYPES[config.compute_type]
 
-    def construct(self, x, weight):
-        # A cast to the type that is there already vanishes from the graph.
+    def construct(self, x: Tensor, weight: Tensor) -> Tensor:
+        # The compiler removes casts to the same type.
         return self.matmul(x.astype(self.compute_type), weight.astype(self.compute_type)).astype(self.dtype)
 
 
 class Dense(nn.Cell):
     """y = x W^T + b. Construct: x [R, H] -> [R, O] in `config.dtype`.
 
-    The weights themselves are float32, as their updates need. `multiply` leaves the bias to the operator that
-    follows, which adds it in passing; `operator` multiplies: a constructor (config) of a cell as MatMul.
+    The weights are float32, for their updates. `matmul` omits the bias, for fusion with the next operator.
+    `operator` is a constructor (config) of a cell as MatMul.
     """
 
-    def __init__(self, in_size, out_size, config, operator=MatMul):
+    def __init__(self, in_size: int, out_size: int, config: BertConfig, operator: Callable = MatMul) -> None:
         super().__init__()
-        self.weight = Parameter(initializer(_fresh(config), (out_size, in_size)))
+        self.weight = Parameter(initializer(_truncated_normal(config), (out_size, in_size)))
         self.bias = Parameter(initializer(Zero(), (out_size,)))
         self.product = operator(config)
         self.bias_add = ops.BiasAdd()
         self.dtype = DTYPES[config.dtype]
 
-    def construct(self, x):
+    def construct(self, x: Tensor) -> Tensor:
         return self.bias_add(self.matmul(x), self.bias.astype(self.dtype))
 
-    def matmul(self, x):
+    def matmul(self, x: Tensor) -> Tensor:
         """x W^T: [R, H] -> [R, O]."""
         return self.product(x, self.weight)
 
@@ -67,130 +69,133 @@ class Dense(nn.Cell):
 class EmbeddingLookup(nn.Cell):
     """Construct: table [V, H], ids [R] int32 -> its rows [R, H]."""
 
-    def construct(self, table, ids):
+    def construct(self, table: Tensor, ids: Tensor) -> Tensor:
         return ops.gather(table, ids, 0)
 
 
 class Embedding(nn.Cell):
-    """Rows of a table. Construct: ids [R] int32 -> [R, H] float32.
+    """An embedding table. Construct: ids [R] int32 -> [R, H] float32.
 
-    `operator` looks them up: a constructor () of a cell as EmbeddingLookup.
+    `operator` is a constructor () of a cell as EmbeddingLookup.
     """
 
-    def __init__(self, rows, width, config, operator=EmbeddingLookup):
+    def __init__(
+        self, rows: int, width: int, config: BertConfig, operator: Callable = EmbeddingLookup
+    ) -> None:
         super().__init__()
-        self.weight = Parameter(initializer(_fresh(config), (rows, width)))
+        self.weight = Parameter(initializer(_truncated_normal(config), (rows, width)))
         self.lookup = operator()
 
-    def construct(self, ids):
+    def construct(self, ids: Tensor) -> Tensor:
         return self.lookup(self.weight, ids)
 
 
 class LayerNormOp(nn.Cell):
-    """Layer normalisation (Ba et al. 2016) in float32. Construct: x [R, H], weight, shift [H] -> [R, H]."""
+    """Layer normalization (Ba et al. 2016) in float32. Construct: x [R, H], gamma, beta [H] -> [R, H]."""
 
-    def __init__(self, width, eps):
+    def __init__(self, width: int, eps: float) -> None:
         super().__init__()
-        # A product with a column of 1/H gives row means two to three times faster than a reduction on a CPU.
+        # Row means by a product with a column of 1/H are two to three times as fast as a reduction on a CPU.
         self.mean_column = Tensor(np.full((width, 1), 1.0 / width, np.float32))
         self.eps = eps
         self.matmul = ops.MatMul()
         self.rsqrt = ops.Rsqrt()
 
-    def construct(self, x, weight, shift):
+    def construct(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         x = x.astype(ms.float32)
-        centred = x - self.matmul(x, self.mean_column)
-        variance = self.matmul(centred * centred, self.mean_column)
-        return centred * self.rsqrt(variance + self.eps) * weight + shift
+        centered = x - self.matmul(x, self.mean_column)
+        variance = self.matmul(centered * centered, self.mean_column)
+        return centered * self.rsqrt(variance + self.eps) * gamma + beta
 
 
 class AddBiasDropoutNorm(nn.Cell):
-    """The end of a sub-layer: bias, dropout, residual and normalisation.
+    """Bias, dropout, residual and layer normalization.
 
-    Construct: product [R, H], bias [H], residual [R, H], weight, shift [H] -> [R, H] float32.
+    Construct: product [R, H], bias [H], residual [R, H], gamma, beta [H] -> [R, H] float32.
     """
 
-    def __init__(self, width, eps, dropout):
+    def __init__(self, width: int, eps: float, dropout: float) -> None:
         super().__init__()
         self.bias_add = ops.BiasAdd()
         self.dropout = nn.Dropout(p=dropout)
         self.normalize = LayerNormOp(width, eps)
 
-    def construct(self, product, bias, residual, weight, shift):
+    def construct(
+        self, product: Tensor, bias: Tensor, residual: Tensor, gamma: Tensor, beta: Tensor
+    ) -> Tensor:
         biased = self.bias_add(product, bias.astype(product.dtype))
-        # The residual first: in the other order MindSpore's GPU pass BiasDropoutAddFusion takes the
-        # residual's own dropout for this one, and the graph gets a cycle.
-        return self.normalize(residual + self.dropout(biased), weight, shift)
+        # The residual comes first: otherwise MindSpore's GPU pass BiasDropoutAddFusion confuses this dropout
+        # with the residual's and creates a cycle in the graph.
+        return self.normalize(residual + self.dropout(biased), gamma, beta)
 
 
 class LayerNorm(nn.Cell):
-    """Layer normalisation over the last axis, computed in float32.
+    """Layer normalization over the last axis, in float32.
 
-    `operator` computes it: a constructor (width, eps) of a cell as LayerNormOp.
+    `operator` is a constructor (width, eps) of a cell as LayerNormOp.
     Construct: x [R, H] -> [R, H] in `config.dtype`.
     """
 
-    def __init__(self, width, config, operator=LayerNormOp):
+    def __init__(self, width: int, config: BertConfig, operator: Callable = LayerNormOp) -> None:
         super().__init__()
         self.weight = Parameter(initializer("ones", (width,)))
         self.bias = Parameter(initializer(Zero(), (width,)))
         self.normalize = operator(width, config.layer_norm_eps)
         self.dtype = DTYPES[config.dtype]
 
-    def construct(self, x):
+    def construct(self, x: Tensor) -> Tensor:
         return self.normalize(x, self.weight, self.bias).astype(self.dtype)
 
 
 class ResidualNorm(nn.Cell):
-    """LayerNorm(dropout(product + bias) + residual), the norm computed in float32.
+    """LayerNorm(dropout(product + bias) + residual), normalized in float32.
 
-    `operator` computes it: a constructor (width, eps, dropout) of a cell as AddBiasDropoutNorm.
+    `operator` is a constructor (width, eps, dropout) of a cell as AddBiasDropoutNorm.
     Construct: product [R, H], bias [H], residual [R, H] -> [R, H] in `config.dtype`.
     """
 
-    def __init__(self, width, config, operator=AddBiasDropoutNorm):
+    def __init__(self, width: int, config: BertConfig, operator: Callable = AddBiasDropoutNorm) -> None:
         super().__init__()
         self.weight = Parameter(initializer("ones", (width,)))
         self.bias = Parameter(initializer(Zero(), (width,)))
         self.normalize = operator(width, config.layer_norm_eps, config.hidden_dropout_prob)
         self.dtype = DTYPES[config.dtype]
 
-    def construct(self, product, bias, residual):
+    def construct(self, product: Tensor, bias: Tensor, residual: Tensor) -> Tensor:
         return self.normalize(product, bias, residual, self.weight, self.bias).astype(self.dtype)
 
 
 class Gelu(nn.Cell):
     """The exact GELU, x * Phi(x) (Hendrycks & Gimpel 2016). Construct: any shape -> the same shape."""
 
-    def construct(self, x):
+    def construct(self, x: Tensor) -> Tensor:
         half = x * 0.5
         return half + half * ops.erf(x * (1.0 / math.sqrt(2.0)))
 
 
 class BiasActivation(nn.Cell):
-    """A bias and the activation after it. Construct: product [R, H], bias [H] -> [R, H]."""
+    """activation(product + bias). Construct: product [R, H], bias [H] -> [R, H]."""
 
-    def __init__(self, activation):
+    def __init__(self, activation: Callable) -> None:
         super().__init__()
         self.bias_add = ops.BiasAdd()
         self.activation = activation()
 
-    def construct(self, product, bias):
+    def construct(self, product: Tensor, bias: Tensor) -> Tensor:
         return self.activation(self.bias_add(product, bias.astype(product.dtype)))
 
 
-def plain_dropout(rate):
-    """The framework's dropout."""
+def plain_dropout(rate: float) -> nn.Cell:
+    """MindSpore's dropout."""
     return nn.Dropout(p=rate)
 
 
 @dataclasses.dataclass(frozen=True)
 class Layers:
-    """Constructors that a BERT is built with; quantized or fused layers replace some of them.
+    """Layer constructors of a BERT; quantized or fused layers replace some of them.
 
-    `classifier` is the head's dense layer; `activations` {name: constructor of a cell as BiasActivation};
-    `attention` a constructor (config) of a cell that does all that lies between the dense layers of
-    SelfAttention (see there), None: plain operators.
+    `classifier` is the head's dense layer; `activations` maps names to constructors as BiasActivation;
+    `attention` constructs from a config the fused cell of SelfAttention (see there), None: plain operators.
     """
 
     dense: Callable = Dense
@@ -199,7 +204,7 @@ class Layers:
     dropout: Callable = plain_dropout
     norm: Callable = LayerNorm
     residual_norm: Callable = ResidualNorm
-    activations: dict = dataclasses.field(
+    activations: dict[str, Callable] = dataclasses.field(
         default_factory=lambda: {
             "gelu": partial(BiasActivation, Gelu),
             "relu": partial(BiasActivation, nn.ReLU),

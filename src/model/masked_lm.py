@@ -1,24 +1,25 @@
-"""BERT with the head of masked language modelling.
+"""BERT with the masked language modeling head.
 
-Shape letters: B batch, S length, H hidden, P places asked for, V vocabulary.
+Shape letters: B batch, S length, H hidden, P positions to predict, V vocabulary.
 """
 
 import mindspore as ms
-from mindspore import Parameter, nn, ops
+from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import Zero, initializer
 
+from ..config.bert_config import BertConfig
 from .bert import BertModel
-from .layers import DTYPES, FLOAT_LAYERS
+from .layers import DTYPES, FLOAT_LAYERS, Layers
 
 
 class BertLMPredictionHead(nn.Cell):
     """Dense, activation, LayerNorm, then the product with the word embeddings (Devlin et al. 2019, 3.1).
 
-    The output matrix is that of the embeddings and is passed in; only its bias belongs to the head.
+    The output matrix is the word embedding table, an input; only its bias belongs to the head.
     Construct: hidden [P, H], word_embeddings [V, H] -> logits [P, V] float32.
     """
 
-    def __init__(self, config, layers):
+    def __init__(self, config: BertConfig, layers: Layers) -> None:
         super().__init__()
         size = config.hidden_size
         self.transform = layers.dense(size, size, config)
@@ -29,25 +30,27 @@ class BertLMPredictionHead(nn.Cell):
         self.bias_add = ops.BiasAdd()
         self.compute_type = DTYPES[config.compute_type]
 
-    def construct(self, hidden, word_embeddings):
+    def construct(self, hidden: Tensor, word_embeddings: Tensor) -> Tensor:
         inner = self.norm(self.activation(self.transform.matmul(hidden), self.transform.bias))
         product = self.matmul(inner.astype(self.compute_type), word_embeddings.astype(self.compute_type))
         return self.bias_add(product.astype(ms.float32), self.bias)
 
 
 class BertMaskedLM(nn.Cell):
-    """BERT that predicts words, the counterpart of transformers' BertForMaskedLM.
+    """BERT for masked language modeling, as transformers' BertForMaskedLM.
 
-    Construct: input_ids, token_type_ids, attention_mask [B, S] int32; places [P] int32, each b * S + s
-    -> logits [P, V] float32. Only the places asked for go through the head: its product with the vocabulary
-    costs as much as a small encoder.
+    Construct: input_ids, token_type_ids, attention_mask [B, S] int32; positions [P] int32, each b * S + s
+    -> logits [P, V] float32. The head runs for these positions alone: its product with the vocabulary costs
+    as much as a small encoder.
     """
 
-    def __init__(self, config, layers=FLOAT_LAYERS):
+    def __init__(self, config: BertConfig, layers: Layers = FLOAT_LAYERS) -> None:
         super().__init__()
         self.bert = BertModel(config, layers)
         self.predictions = BertLMPredictionHead(config, layers)
 
-    def construct(self, input_ids, token_type_ids, attention_mask, places):
-        hidden = self.bert(input_ids, token_type_ids, attention_mask, places)[0]
+    def construct(
+        self, input_ids: Tensor, token_type_ids: Tensor, attention_mask: Tensor, positions: Tensor
+    ) -> Tensor:
+        hidden = self.bert(input_ids, token_type_ids, attention_mask, positions)[0]
         return self.predictions(hidden, self.bert.embeddings.word_embeddings.weight)

@@ -1,9 +1,9 @@
 """Fake quantization: floats rounded to the grid of an integer type and kept as floats (Zafrir et al. 2019).
 
-    x_q = clip(round(x / scale), -M, M) * scale,   scale = threshold / M,   M = 2^(bits - 1) - 1
+    x_q = clip(round(x / scale), -qmax, qmax) * scale,   scale = clip_value / qmax,   qmax = 2^(bits - 1) - 1
 
-Ties round to even; a threshold of zero has the scale 1, so that zeros stay zeros. The gradient passes
-straight through, d x_q / d x = 1 everywhere: also where x was clipped, as in the paper's section 2.2.
+Ties round to even; a clip value of zero has the scale 1, so that zeros stay zeros. The gradient passes
+straight through, d x_q / d x = 1 everywhere, also where x was clipped, as in section 2.2 of the paper.
 
 Shape letters: R rows, H width.
 """
@@ -12,55 +12,55 @@ import dataclasses
 from collections.abc import Callable
 
 import mindspore as ms
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
 
 from ..config.quantization import levels
 from ..errors import UserError, did_you_mean
 
 
-class Largest(nn.Cell):
-    """The largest magnitude of a tensor, or of each of its rows.
+class AbsMax(nn.Cell):
+    """The maximum of |x|, or that of each row.
 
-    Construct: x [R, H] -> [1], not finite where one of the numbers is not; `by_row` -> [R, 1].
+    Construct: x [R, H] -> [1], not finite where an element is not; `per_row` -> [R, 1].
     """
 
-    def __init__(self, by_row=False):
+    def __init__(self, per_row: bool = False) -> None:
         super().__init__()
-        self.by_row = by_row
+        self.per_row = per_row
 
-    def construct(self, x):
+    def construct(self, x: Tensor) -> Tensor:
         magnitudes = ops.abs(x)
-        if self.by_row:
+        if self.per_row:
             return ops.ReduceMax(keep_dims=True)(magnitudes, 1)
-        # The maximum alone passes over NaN; x - x is zero for numbers only.
+        # ReduceMax ignores NaN; x - x is zero for finite numbers only.
         return (ops.ReduceMax()(magnitudes) + (x - x).sum()).reshape(1)
 
 
 class FakeQuantize(nn.Cell):
-    """x rounded to a grid of `levels` (M) steps to each side of zero; what is not finite does not become so.
+    """x rounded to the integers -qmax to qmax times the scale; elements that are not finite stay so.
 
-    Construct: x [R, H], threshold [1] or [R, 1] -> [R, H].
+    Construct: x [R, H], clip_value [1] or [R, 1] -> [R, H].
     """
 
-    def __init__(self, levels):
+    def __init__(self, qmax: int) -> None:
         super().__init__()
-        self.levels = float(levels)
+        self.qmax = float(qmax)
 
-    def construct(self, x, threshold):
-        scale = ops.select(threshold > 0, threshold / self.levels, ops.ones_like(threshold))
-        clipped = ops.clamp(ops.round(x / scale), -self.levels, self.levels)
-        # Clipping alone would hide an overflow, by which a step is to be skipped: x - x shows it.
+    def construct(self, x: Tensor, clip_value: Tensor) -> Tensor:
+        scale = ops.select(clip_value > 0, clip_value / self.qmax, ops.ones_like(clip_value))
+        clipped = ops.clamp(ops.round(x / scale), -self.qmax, self.qmax)
+        # Clipping would hide an overflow, for which the step has to be skipped: x - x reveals it.
         return clipped * scale + (x - x)
 
-    def bprop(self, x, threshold, out, upstream):
-        return upstream, ops.zeros_like(threshold)
+    def bprop(self, x: Tensor, clip_value: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
+        return dout, ops.zeros_like(clip_value)
 
 
 @dataclasses.dataclass(frozen=True)
 class Operators:
-    """Constructors of what quantizers compute with: cells as Largest (by_row) and FakeQuantize (levels)."""
+    """Constructors of the quantizers' operators: cells as AbsMax (per_row) and FakeQuantize (qmax)."""
 
-    largest: Callable = Largest
+    abs_max: Callable = AbsMax
     fake_quantize: Callable = FakeQuantize
 
 
@@ -68,32 +68,32 @@ PLAIN = Operators()
 
 
 class Symmetric(nn.Cell):
-    """The paper's symmetric linear quantization (section 2.1).
+    """Symmetric linear quantization (section 2.1 of the paper).
 
-    `measure` takes from a whole weight what `construct` needs of it, so that an embedding need not quantize
-    the rows that nobody looks up. Construct: x [R, H], threshold [1] or [R, 1] -> [R, H].
+    The clip value is computed from the whole weight, so that an embedding quantizes only the rows it looks
+    up. Construct: x [R, H], clip_value [1] or [R, 1] -> [R, H].
     """
 
-    def __init__(self, bits, by_row=False, operators=PLAIN):
+    def __init__(self, bits: int, per_row: bool = False, operators: Operators = PLAIN) -> None:
         super().__init__()
-        self.largest = operators.largest(by_row)
+        self.abs_max = operators.abs_max(per_row)
         self.fake_quantize = operators.fake_quantize(levels(bits))
 
-    def measure(self, weight):
-        """The threshold max|W|: weight [R, H] -> [1], by row [R, 1]."""
-        return self.largest(ops.stop_gradient(weight).astype(ms.float32))
+    def clip_value(self, weight: Tensor) -> Tensor:
+        """max|W|: weight [R, H] -> [1], per row [R, 1]."""
+        return self.abs_max(ops.stop_gradient(weight).astype(ms.float32))
 
-    def construct(self, x, threshold):
-        return self.fake_quantize(x.astype(ms.float32), threshold)
-
-
-# How weights are quantized, by name: constructors (bits, by_row, operators) of cells as Symmetric.
-QUANTIZERS = {"symmetric": Symmetric}
+    def construct(self, x: Tensor, clip_value: Tensor) -> Tensor:
+        return self.fake_quantize(x.astype(ms.float32), clip_value)
 
 
-def weight_quantizer(name, bits, by_row, operators):
-    """The quantizer called `name` in QUANTIZERS. Raises UserError when there is none."""
+# Weight quantizers by name: constructors (bits, per_row, operators) of cells as Symmetric.
+QUANTIZERS: dict[str, Callable[..., nn.Cell]] = {"symmetric": Symmetric}
+
+
+def weight_quantizer(name: str, bits: int, per_row: bool, operators: Operators) -> nn.Cell:
+    """The quantizer called `name` in QUANTIZERS. Raises UserError if there is none."""
     if name not in QUANTIZERS:
         known = ", ".join(QUANTIZERS)
         raise UserError(f'quantizer "{name}" is not one of {known}{did_you_mean(name, QUANTIZERS)}')
-    return QUANTIZERS[name](bits, by_row, operators)
+    return QUANTIZERS[name](bits, per_row, operators)

@@ -25,7 +25,7 @@ def compiler(tmp_path, monkeypatch):
 
 def test_two_processes_build_once(compiler, tmp_path):
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        first, second = pool.map(build.library, [tmp_path / "cache"] * 2)
+        first, second = pool.map(build.library_path, [tmp_path / "cache"] * 2)
     assert first == second and first.read_text() == "built\n"
     assert compiler.read_text() == "call\n"
     assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == [first.name, "lock"]
@@ -33,16 +33,16 @@ def test_two_processes_build_once(compiler, tmp_path):
 
 def test_another_source_flag_or_processor_builds_anew(compiler, tmp_path, monkeypatch):
     folder = tmp_path / "cache"
-    paths = {build.library(folder)}
+    paths = {build.library_path(folder)}
     monkeypatch.setattr(build, "FLAGS", (*build.FLAGS, "-O2"))
-    paths.add(build.library(folder))
+    paths.add(build.library_path(folder))
     monkeypatch.setattr(build, "_processor", lambda: "another")
-    paths.add(build.library(folder))
+    paths.add(build.library_path(folder))
     copied = tmp_path / "cpp"
     copied.mkdir()
     (copied / "only.cpp").write_text("int x;")
     monkeypatch.setattr(build, "SOURCES", copied)
-    paths.add(build.library(folder))
+    paths.add(build.library_path(folder))
     assert len(paths) == 4 and compiler.read_text() == "call\n" * 4
 
 
@@ -50,7 +50,7 @@ def test_no_compiler(monkeypatch, tmp_path):
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(KernelsUnavailable, match="no C"):
-        build.library(tmp_path / "cache")
+        build.library_path(tmp_path / "cache")
 
 
 def test_a_compiler_that_fails(tmp_path, monkeypatch):
@@ -59,11 +59,11 @@ def test_a_compiler_that_fails(tmp_path, monkeypatch):
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("CXX", str(script))
     with pytest.raises(KernelsUnavailable, match="no OpenMP"):
-        build.library(tmp_path / "cache")
+        build.library_path(tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*.so"))
     monkeypatch.setenv("CXX", str(tmp_path / "absent"))
     with pytest.raises(KernelsUnavailable, match="does not run"):
-        build.library(tmp_path / "cache")
+        build.library_path(tmp_path / "cache")
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_the_temporary_folder_of_somebody_else(compiler, temporary, monkeypatch)
     (temporary / f"cache-{uid}").rename(temporary / f"cache-{uid + 1}")
     monkeypatch.setattr(os, "getuid", lambda: uid + 1)
     with pytest.raises(KernelsUnavailable, match="belongs to another user"):
-        build.library()
+        build.library_path()
 
 
 def test_complaints_in_english(tmp_path, monkeypatch):
@@ -137,4 +137,4 @@ def test_complaints_in_english(tmp_path, monkeypatch):
     monkeypatch.setenv("CXX", str(script))
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
     with pytest.raises(KernelsUnavailable, match="error: no room"):
-        build.library(tmp_path / "cache")
+        build.library_path(tmp_path / "cache")

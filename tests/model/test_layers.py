@@ -50,8 +50,8 @@ def test_gelu_is_the_exact_one():
 
 def layer_norm(x, weight, bias, eps):
     x = x.astype(np.float64)
-    centred = x - x.mean(-1, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + eps) * weight + bias
+    centered = x - x.mean(-1, keepdims=True)
+    return centered / np.sqrt((centered**2).mean(-1, keepdims=True) + eps) * weight + bias
 
 
 def test_layer_norm():

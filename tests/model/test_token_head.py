@@ -97,7 +97,7 @@ def test_what_the_config_says():
     again = CONFIG.to_json_dict()
     assert again["architectures"] == ["BertForTokenClassification"] and again["problem_type"] is None
     assert not any(name.startswith("bert.pooler.") for name in expected_shapes(CONFIG))
-    with pytest.raises(UserError, match="head_activation relu is for a head on the pooled output"):
+    with pytest.raises(UserError, match="head_activation relu applies to a head on the pooled output"):
         CONFIG.replace(head_activation="relu")
     # transformers leaves names out that are LABEL_0 ...; one label of a token is no score.
     bare = CONFIG.replace(labels=())

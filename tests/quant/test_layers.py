@@ -10,7 +10,7 @@ from src.config.quantization import Quantization
 from src.config.train_config import TrainConfig
 from src.model.layers import Dense, Embedding, EmbeddingLookup, MatMul
 from src.quant import quantizers
-from src.quant.layers import QuantLookup, QuantProduct, bind_ranges, calibration_mode
+from src.quant.layers import QuantLookup, QuantMatMul, bind_ranges, calibration_mode
 from src.quant.quantizers import PLAIN
 from src.train.optimizer import adam_weight_decay, polynomial_schedule
 from src.train.train_step import LossScale, TrainStep
@@ -27,7 +27,7 @@ def normal(*shape, seed=0, spread=1.0):
 def dense(quantization=None, operators=PLAIN, size=(24, 10)):
     """A dense layer with a quantized product."""
     bits = quantization or Quantization()
-    return Dense(*size, CONFIG, operator=lambda config: QuantProduct(bits, MatMul(config), operators))
+    return Dense(*size, CONFIG, operator=lambda config: QuantMatMul(bits, MatMul(config), operators))
 
 
 def range_of(layer):
@@ -73,18 +73,18 @@ def test_a_dense_layer_in_evaluation(operators, bits, per_channel):
     found = layer.matmul(Tensor(x)).asnumpy()
     np.testing.assert_allclose(found, rows.astype(np.float64) @ rounded.T.astype(np.float64), atol=1e-5)
     if all(bits):
-        largest = np.abs(weight).max(axis=1) if per_channel else np.abs(weight).max()
-        threshold = largest[:, None] if per_channel else largest
-        integers = by_hand.integers(weight, threshold, weight_bits)
+        abs_max = np.abs(weight).max(axis=1) if per_channel else np.abs(weight).max()
+        clip_value = abs_max[:, None] if per_channel else abs_max
+        integers = by_hand.integers(weight, clip_value, weight_bits)
         whole = by_hand.integers(x, 1.25, activation_bits) @ integers.T
-        scale = by_hand.scale_of(1.25, activation_bits) * by_hand.scale_of(largest, weight_bits)
+        scale = by_hand.scale_of(1.25, activation_bits) * by_hand.scale_of(abs_max, weight_bits)
         np.testing.assert_allclose(found, whole * scale, atol=1e-5)
 
 
 def test_half_precision():
     """Hidden states and products in float16: rounding and ranges stay in float32."""
     config, bits = CONFIG.replace(dtype="float16", compute_type="float16"), Quantization()
-    layer = Dense(24, 10, config, operator=lambda config: QuantProduct(bits, MatMul(config)))
+    layer = Dense(24, 10, config, operator=lambda config: QuantMatMul(bits, MatMul(config)))
     step, x = train_step(layer), normal(8, 24).astype(np.float16)
     before = layer.weight.asnumpy().copy()
     loss = step(Tensor(x))[0].asnumpy()
@@ -114,11 +114,11 @@ def test_another_quantizer_is_one_more_class(monkeypatch):
             super().__init__()
             assert (bits, by_row) == (2, False)
 
-        def measure(self, weight):
+        def clip_value(self, weight):
             return 0.7 * ops.abs(weight).mean()
 
-        def construct(self, weight, threshold):
-            kept = (ops.abs(weight) > threshold).astype(ms.float32)
+        def construct(self, weight, clip_value):
+            kept = (ops.abs(weight) > clip_value).astype(ms.float32)
             return ops.sign(weight) * kept * (ops.abs(weight) * kept).sum() / kept.sum()
 
     monkeypatch.setitem(quantizers.QUANTIZERS, "ternary", Ternary)
@@ -157,8 +157,8 @@ def train_step(layer, factor=1.0, decay=0.9):
 
 def average(before, x, decay=0.9):
     """The next value of a range, as the paper's moving average has it."""
-    largest = np.abs(x).max()
-    return largest if before == 0 else decay * before + (1 - decay) * largest
+    abs_max = np.abs(x).max()
+    return abs_max if before == 0 else decay * before + (1 - decay) * abs_max
 
 
 def test_the_moving_average(operators):

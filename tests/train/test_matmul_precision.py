@@ -1,4 +1,4 @@
-"""--matmul_precision: bf16 where the processor has it, a sentence elsewhere."""
+"""--matmul_precision: bf16 where the processor supports it, an error of one sentence elsewhere."""
 
 import os
 import subprocess
@@ -14,8 +14,8 @@ from src.errors import UserError, run_main
 from src.train import matmul_precision
 
 ROOT = Path(__file__).resolve().parents[2]
-# Wide enough for the products to leave float32; kept are the states of both layers, and a gradient that every
-# product of the second layer has a part in.
+# Wide enough for the products to leave float32; saved are the states of both layers and a gradient to which
+# every product of the second layer contributes.
 SCRIPT = """
 import sys
 import mindspore as ms
@@ -25,16 +25,16 @@ from src.config.bert_config import BertConfig
 from src.config.data_config import DeviceConfig
 from src.model.bert import BertEncoder
 from src.model.state_dict import named_parameters
-from src.stages.model.device import equip_device
+from src.stages.model.device import setup_device
 
 precision, kernels, file = sys.argv[1:]
-device = equip_device(DeviceConfig(device_target="CPU", matmul_precision=precision, kernels=kernels), print)
+device = setup_device(DeviceConfig(device_target="CPU", matmul_precision=precision, kernels=kernels), print)
 config = BertConfig(vocab_size=100, hidden_size=256, num_hidden_layers=2, num_attention_heads=4,
                     intermediate_size=512, max_position_embeddings=64)
 network, draw = BertEncoder(config, device.layers), np.random.default_rng(0)
 for name, parameter in named_parameters(network).items():
-    centre = 1.0 if name.endswith("LayerNorm.weight") else 0.0
-    parameter.set_data(Tensor((centre + 0.05 * draw.standard_normal(parameter.shape)).astype(np.float32)))
+    center = 1.0 if name.endswith("LayerNorm.weight") else 0.0
+    parameter.set_data(Tensor((center + 0.05 * draw.standard_normal(parameter.shape)).astype(np.float32)))
 ids = draw.integers(5, 100, (8, 64)).astype(np.int32)
 columns = Tensor(ids), Tensor(ids * 0), Tensor(ids * 0 + 1)
 network.set_train(False)
@@ -59,12 +59,12 @@ def environment(monkeypatch):
 
 @pytest.fixture
 def rounding_processor(environment):
-    if not matmul_precision.bf16_is_there():
+    if not matmul_precision.bf16_supported():
         pytest.skip("oneDNN does not round products to bfloat16 on this processor")
 
 
 @pytest.mark.parametrize("kernels", ["off", "auto"])
-def test_results_differ_by_a_rounding_to_8_bits_and_not_more(kernels, tmp_path, rounding_processor, request):
+def test_results_differ_by_rounding_to_8_bits_only(kernels, tmp_path, rounding_processor, request):
     if kernels == "auto":
         request.getfixturevalue("library")
     (tmp_path / "states.py").write_text(SCRIPT)
@@ -87,12 +87,12 @@ def test_results_differ_by_a_rounding_to_8_bits_and_not_more(kernels, tmp_path, 
 
 @pytest.fixture
 def exact_processor(monkeypatch, environment):
-    """A processor with bf16 instructions that oneDNN does not use: what it computes stays float32."""
-    monkeypatch.setattr(matmul_precision, "products_are_rounded", lambda: False)
-    monkeypatch.setattr(matmul_precision, "bf16_is_there", lambda: False)
+    """A processor with bf16 instructions that oneDNN does not use: products stay float32."""
+    monkeypatch.setattr(matmul_precision, "products_round_to_bf16", lambda: False)
+    monkeypatch.setattr(matmul_precision, "bf16_supported", lambda: False)
 
 
-def test_a_processor_without_it(exact_processor):
+def test_an_unsupported_processor(exact_processor):
     with pytest.raises(UserError, match="does not round float32 products .* on this processor"):
         matmul_precision.set_matmul_precision(DeviceConfig(matmul_precision="bf16"), "CPU")
     assert os.environ[matmul_precision.VARIABLE] == "STRICT"
@@ -103,8 +103,8 @@ def test_the_command_line_says_so(exact_processor, capsys):
     flags = ["--task_name=SST-2", "--load_pretrained_path=x", "--matmul_precision=bf16"]
     with pytest.raises(SystemExit) as stopped:
         run_main(lambda: finetune(flags))
-    said = capsys.readouterr().err
-    assert stopped.value.code == 2 and "leave the flag out" in said and "Traceback" not in said
+    printed = capsys.readouterr().err
+    assert stopped.value.code == 2 and "leave the flag out" in printed and "Traceback" not in printed
 
 
 PRODUCT = """
@@ -117,13 +117,13 @@ print(abs(off).max() > 2**-13)
 """
 
 
-def test_the_processor_is_asked_by_a_product_in_a_process_of_its_own(environment):
-    """It answers as a product under oneDNN's variable does, and nothing changes in this process."""
+def test_support_is_tested_by_a_product_in_a_subprocess(environment):
+    """The result is that of a product under oneDNN's variable, and nothing changes in this process."""
     mode = {**os.environ, matmul_precision.VARIABLE: "BF16"}
     command = [sys.executable, "-c", PRODUCT]
     seen = subprocess.run(command, env=mode, capture_output=True, text=True, check=True)
-    matmul_precision.bf16_is_there.cache_clear()
-    assert str(matmul_precision.bf16_is_there()) == seen.stdout.split()[-1]
+    matmul_precision.bf16_supported.cache_clear()
+    assert str(matmul_precision.bf16_supported()) == seen.stdout.split()[-1]
     assert matmul_precision.VARIABLE not in os.environ
 
 
@@ -132,9 +132,9 @@ def test_another_device(environment):
         matmul_precision.set_matmul_precision(DeviceConfig(matmul_precision="bf16"), "Ascend")
 
 
-def test_a_process_that_computed_in_fp32_stays_with_it(monkeypatch, environment, graph_mode):
-    monkeypatch.setattr(matmul_precision, "bf16_is_there", lambda: True)
-    assert not matmul_precision.products_are_rounded()
+def test_a_process_that_computed_in_fp32_cannot_switch(monkeypatch, environment, graph_mode):
+    monkeypatch.setattr(matmul_precision, "bf16_supported", lambda: True)
+    assert not matmul_precision.products_round_to_bf16()
     with pytest.raises(UserError, match="start a new one"):
         matmul_precision.set_matmul_precision(DeviceConfig(matmul_precision="bf16"), "CPU")
-    assert not matmul_precision.products_are_rounded()
+    assert not matmul_precision.products_round_to_bf16()

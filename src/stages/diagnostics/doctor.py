@@ -1,39 +1,45 @@
-"""What this machine offers and one tiny training step on it, to paste into a bug report."""
+"""Report of this machine's properties and one small training step, to paste into a bug report."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ...machine import describe_machine
 
+if TYPE_CHECKING:
+    from ...tools.doctor import DoctorConfig
 
-def doctor(config):
-    """Print a line for each fact and for a training step; a step that fails is a fact too. Returns them."""
+
+def doctor(config: "DoctorConfig") -> dict[str, str]:
+    """Print and return {fact: value}; checks that fail are part of the report."""
     facts = describe_machine()
     for name, value in facts.items():
         print(f"{name:<14} {value}", flush=True)
-    asked = {"bf16 products": bf16_products}
+    checks: dict[str, Callable[[], str]] = {"bf16 products": bf16_products}
     if config.train_step:
-        asked["training step"] = lambda: trial_step(config)
-    for name, ask in asked.items():
-        facts[name] = outcome(ask)
+        checks["training step"] = lambda: trial_step(config)
+    for name, check in checks.items():
+        facts[name] = run_check(check)
         print(f"{name:<14} {facts[name]}", flush=True)
     return facts
 
 
-def outcome(ask):
-    """What `ask()` answers, or why it has no answer: whatever goes wrong is what the report is for."""
+def run_check(check: Callable[[], str]) -> str:
+    """The result of `check()`, or its error: any failure belongs in the report."""
     try:
-        return ask()
+        return check()
     except Exception as error:
         return f"failed: {type(error).__name__}: {error}"
 
 
-# Imported in these two: where mindspore itself does not load, the rest of the report is all the more wanted.
-def bf16_products():
-    """Whether --matmul_precision bf16 works here."""
-    from ...train.matmul_precision import bf16_is_there
+# Both import late: the report is needed most where mindspore itself cannot be imported.
+def bf16_products() -> str:
+    """Whether --matmul_precision bf16 works on this processor."""
+    from ...train.matmul_precision import bf16_supported
 
-    return "yes" if bf16_is_there() else "no: oneDNN computes them in float32 on this processor"
+    return "yes" if bf16_supported() else "no: oneDNN computes them in float32 on this processor"
 
 
-def trial_step(config):
+def trial_step(config: "DoctorConfig") -> str:
     """The time of a training step."""
     from .trial_step import time_trial_step
 

@@ -1,54 +1,58 @@
-"""The teacher caches of a folder: what is there, and freeing it."""
+"""List and delete the teacher caches of a folder."""
 
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...distill.teacher_cache import KEY_LETTERS, LOCK, MANIFEST, WRITTEN, locked
 from ...errors import UserError, did_you_mean
 from ...files import read_json
 from ...output_dir import delete_matching, first_foreign
 
+if TYPE_CHECKING:
+    from ...tools.cache import CacheConfig
+
 NAME = re.compile(rf"^\.?([0-9a-f]{{{KEY_LETTERS}}})(\.part)?$")
 
 
-def manage_caches(config):
-    """Print a line for each cache of `config.teacher_cache_dir`, or delete what `config.delete` names."""
+def manage_caches(config: "CacheConfig") -> None:
+    """Print a line for each cache of `config.teacher_cache_dir`, or delete those of `config.delete`."""
     root = Path(config.teacher_cache_dir)
-    found = caches_in(root)
+    caches = list_caches(root)
     if config.delete and config.list:
-        raise UserError("--list and --delete are two different wishes; give one")
+        raise UserError("--list and --delete are mutually exclusive")
     if config.delete:
-        delete_caches(root, found, config.delete)
+        delete_caches(root, caches, config.delete)
         return
-    for folder in found:
+    for folder in caches:
         print(describe(folder))
-    print(f"{root}: {len(found)} caches, {sum(map(size_of, found)) / 1e9:.3g} GB")
+    print(f"{root}: {len(caches)} caches, {sum(map(size_of, caches)) / 1e9:.3g} GB")
 
 
-def caches_in(root):
-    """The folders of caches in `root`, finished or not; nothing else that lies there is ever touched."""
+def list_caches(root: Path) -> list[Path]:
+    """The cache folders in `root`, finished or not; other files and folders there are never touched."""
     if not root.is_dir():
         return []
     named = (path for path in root.iterdir() if NAME.match(path.name))
     return sorted(path for path in named if path.is_dir() and not path.is_symlink())
 
 
-def key_in(folder):
-    """The key that a cache's folder is named by."""
-    return NAME.match(folder.name)[1]
+def key_of(folder: Path) -> str:
+    """The key in the name of a cache's folder."""
+    return NAME.sub(r"\1", folder.name)
 
 
-def size_of(folder):
+def size_of(folder: Path) -> int:
     """Bytes of the files in a folder."""
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
-def describe(folder):
-    """One line: key, size, what of which teacher over which rows; or that it is incomplete."""
-    start = f"{key_in(folder)}  {size_of(folder) / 1e9:8.3f} GB  "
+def describe(folder: Path) -> str:
+    """One line: key, size, rows, contents and teacher of a cache, or that it is incomplete."""
+    start = f"{key_of(folder)}  {size_of(folder) / 1e9:8.3f} GB  "
     if folder.name.endswith(".part"):
-        state = "being written by a run" if in_the_making(folder) else "left by a run that broke off"
+        state = "being written by a run" if is_being_written(folder) else "left by an aborted run"
         return f"{start}incomplete, {state}"
     try:
         manifest = read_json(folder / MANIFEST)
@@ -58,8 +62,8 @@ def describe(folder):
         return f"{start}damaged: its {MANIFEST} cannot be read"
 
 
-def in_the_making(folder):
-    """Whether a process writes the cache now."""
+def is_being_written(folder: Path) -> bool:
+    """Whether a process is writing the cache."""
     if not (folder / LOCK).is_file():
         return False
     try:
@@ -69,26 +73,28 @@ def in_the_making(folder):
     return False
 
 
-def delete_caches(root, found, wish):
-    """Delete the cache of the key `wish`, or all. UserError: no such key, or one being written."""
-    chosen = [folder for folder in found if wish in ("all", key_in(folder))]
-    if not chosen and wish != "all":
-        near = did_you_mean(wish, {key_in(folder) for folder in found})
-        raise UserError(f"--delete {wish}: there is no such cache in {root}{near}")
-    busy = [key_in(folder) for folder in chosen if folder.name.endswith(".part") and in_the_making(folder)]
+def delete_caches(root: Path, caches: list[Path], key: str) -> None:
+    """Delete the cache of `key`, or all. UserError for an unknown key or a cache being written."""
+    selected = [folder for folder in caches if key in ("all", key_of(folder))]
+    if not selected and key != "all":
+        near = did_you_mean(key, {key_of(folder) for folder in caches})
+        raise UserError(f"--delete {key}: no such cache in {root}{near}")
+    busy = [
+        key_of(folder) for folder in selected if folder.name.endswith(".part") and is_being_written(folder)
+    ]
     if busy:
-        raise UserError(f"--delete {wish}: a run is writing {busy[0]}; stop it, or delete others")
-    for folder in chosen:
+        raise UserError(f"--delete {key}: a run is writing {busy[0]}; stop it, or delete others")
+    for folder in selected:
         foreign = first_foreign(folder, WRITTEN)
         if foreign:
             raise UserError(
-                f"--delete {wish}: {folder} holds {foreign}, which is of no cache, so nothing is "
-                "deleted; move that away"
+                f"--delete {key}: {folder} holds {foreign}, which is not part of a cache, so nothing was "
+                "deleted; move it away"
             )
-    freed = sum(map(size_of, chosen))
-    for folder in chosen:
-        # The manifest goes first: what is half deleted is no cache.
+    freed = sum(map(size_of, selected))
+    for folder in selected:
+        # The manifest first: a partly deleted folder must not pass for a cache.
         (folder / MANIFEST).unlink(missing_ok=True)
         delete_matching(folder, WRITTEN)
         folder.rmdir()
-    print(f"deleted {len(chosen)} caches, {freed / 1e9:.3g} GB freed")
+    print(f"deleted {len(selected)} caches, {freed / 1e9:.3g} GB freed")

@@ -1,13 +1,16 @@
-"""What a run computes with: the C++ kernels where they can act, plain operators elsewhere."""
+"""Device, layers and operators of a run: the C++ kernels where they can run, plain operators elsewhere."""
 
 import dataclasses
 import os
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import Any
 
+from ...config.data_config import DeviceConfig
 from ...kernels import layers as kernels
 from ...kernels import operators
-from ...kernels.build import KernelsUnavailable, check_loads, library
+from ...kernels.build import KernelsUnavailable, check_loads, library_path
 from ...model.layers import FLOAT_LAYERS, LayerNorm, Layers, ResidualNorm
 from ...quant.quantizers import PLAIN, Operators
 from ...train.device import Device, select_device
@@ -16,69 +19,69 @@ from ...train.matmul_precision import set_matmul_precision
 
 @dataclasses.dataclass(frozen=True)
 class DeviceSetup(Device):
-    """A device and the layers, losses and operators of the train step that serve it best.
+    """A device with the layers, losses and train-step operators that run fastest on it.
 
-    What is empty or None means the plain operators of the room that takes it: `losses` by the names of
-    intermediate_terms, `optimizer` as in adam_weight_decay, `squared_norm` as in TrainStep. `quantizers` are
-    what quantized layers compute with.
+    Empty or None means plain operators: `losses` has the names of intermediate_terms, `optimizer` is the
+    `fused` of adam_weight_decay, `squared_norm` that of TrainStep, `quantizers` the operators of quantized
+    layers.
     """
 
     layers: Layers = FLOAT_LAYERS
-    losses: dict = dataclasses.field(default_factory=dict)
+    losses: dict[str, Callable] = dataclasses.field(default_factory=dict)
     optimizer: Callable | None = None
     squared_norm: Callable | None = None
     quantizers: Operators = PLAIN
 
 
-def setup_device(config, log):
-    """Set up the device of a DeviceConfig and choose what it computes with.
-
-    Why there are no kernels, where they were asked for, is said aloud.
-    """
+def setup_device(config: DeviceConfig, log: Callable[[str], object]) -> DeviceSetup:
+    """Set up the device of a DeviceConfig; logs why requested kernels are unavailable."""
     device = select_device(config)
     set_matmul_precision(config, device.target)
-    built = choose_library(config, device, log)
-    return DeviceSetup(**vars(device), **(kernel_parts(built) if built else {}))
+    library = choose_library(config, device, log)
+    return DeviceSetup(**vars(device), **(kernel_parts(library) if library else {}))
 
 
-def choose_library(config, device, log, folder=None):
-    """Path of the compiled kernels if `config.kernels` is auto and they can act on the device, else None."""
+def choose_library(
+    config: DeviceConfig, device: Device, log: Callable[[str], object], folder: Path | None = None
+) -> Path | None:
+    """Path of the compiled kernels; None with `config.kernels` off or where they cannot run."""
     if config.kernels == "off" or device.target != "CPU":
         return None
     if (device.dtype, device.compute_type) != ("float32", "float32"):
         log("kernels: plain operators (the C++ kernels compute in float32)")
         return None
     try:
-        built = library(folder)
-        check_loads(built)
+        library = library_path(folder)
+        check_loads(library)
     except KernelsUnavailable as reason:
         log(f"kernels: plain operators ({reason})")
         return None
     if "OMP_WAIT_POLICY" not in os.environ:
-        log("kernels: set OMP_WAIT_POLICY=passive before Python starts, or they are slowed down")
-    return built
+        log("kernels: set OMP_WAIT_POLICY=passive before Python starts, or they run slower")
+    return library
 
 
-def kernel_parts(built):
-    """The fields of DeviceSetup that compute with the library `built`."""
+def kernel_parts(library: Path | str) -> dict[str, Any]:
+    """The fields of DeviceSetup that run the kernels of `library`."""
+    path = str(library)
     layers = dataclasses.replace(
         FLOAT_LAYERS,
-        dropout=partial(kernels.Dropout, built),
-        norm=partial(LayerNorm, operator=partial(kernels.LayerNormOp, built)),
-        residual_norm=partial(ResidualNorm, operator=partial(kernels.AddBiasDropoutNorm, built)),
-        activations={**FLOAT_LAYERS.activations, "gelu": partial(kernels.BiasGelu, built)},
-        attention=partial(kernels.Attention, built),
+        dropout=partial(kernels.Dropout, path),
+        norm=partial(LayerNorm, operator=partial(kernels.LayerNormOp, path)),
+        residual_norm=partial(ResidualNorm, operator=partial(kernels.AddBiasDropoutNorm, path)),
+        activations={**FLOAT_LAYERS.activations, "gelu": partial(kernels.BiasGelu, path)},
+        attention=partial(kernels.Attention, path),
     )
     return {
         "layers": layers,
         "losses": {
-            "hidden_loss": operators.hidden_mse(built),
-            "attention_loss": operators.attention_mse(built),
+            "hidden_loss": operators.hidden_mse(path),
+            "attention_loss": operators.attention_mse(path),
         },
-        "optimizer": partial(operators.adam_weight_decay, built),
-        "squared_norm": operators.squared_norm(built),
+        "optimizer": partial(operators.adam_weight_decay, path),
+        "squared_norm": operators.squared_norm(path),
         "quantizers": Operators(
-            largest=partial(operators.largest_magnitude, built),
-            fake_quantize=partial(kernels.FakeQuantize, built),
+            abs_max=partial(operators.abs_max, path),
+            fake_quantize=partial(kernels.FakeQuantize, path),
         ),
     }

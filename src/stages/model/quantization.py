@@ -1,31 +1,39 @@
-"""Quantized models put together: the model's layers with the operators of src/quant, and their ranges."""
+"""Quantized models: the model's layers with the operators of src/quant, and their ranges."""
 
 import dataclasses
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from mindspore import nn
 
+from ...config.bert_config import BertConfig
 from ...config.quantization import is_range
 from ...errors import UserError
-from ...model.layers import Dense, Embedding, EmbeddingLookup, MatMul
+from ...model.layers import Dense, Embedding, EmbeddingLookup, Layers, MatMul
 from ...model.state_dict import named_parameters
-from ...quant.layers import QuantLookup, QuantProduct
+from ...quant.layers import QuantLookup, QuantMatMul
+from .device import DeviceSetup
+
+if TYPE_CHECKING:
+    from .load import ModelFiles
 
 
-def layers_for(config, device):
-    """The layers of an DeviceSetup, quantized as the BertConfig says."""
-    quantization, changes = config.quantization, {}
+def layers_for(config: BertConfig, device: DeviceSetup) -> Layers:
+    """The layers of a DeviceSetup, quantized as `config.quantization` says."""
+    quantization = config.quantization
+    changes: dict[str, Any] = {}
     if quantization is None:
         return device.layers
 
-    def product(config):
-        return QuantProduct(quantization, MatMul(config), device.quantizers)
+    def matmul(config: BertConfig) -> QuantMatMul:
+        return QuantMatMul(quantization, MatMul(config), device.quantizers)
 
-    def lookup():
+    def lookup() -> QuantLookup:
         return QuantLookup(quantization, EmbeddingLookup(), device.quantizers)
 
     if quantization.weight_bits or quantization.activation_bits:
-        changes["dense"] = partial(Dense, operator=product)
+        changes["dense"] = partial(Dense, operator=matmul)
         if quantization.quantize_classifier:
             changes["classifier"] = changes["dense"]
     if quantization.embedding_bits:
@@ -33,31 +41,31 @@ def layers_for(config, device):
     return dataclasses.replace(device.layers, **changes)
 
 
-def refuse_quantized(files):
-    """Raise UserError for a quantized model where one in float is to be trained."""
+def refuse_quantized(files: "ModelFiles") -> None:
+    """Raise UserError for a quantized model where a float model is to be trained."""
     if files.config.quantization:
         raise UserError(
-            f"{files.source} is quantized; train it on with run_q8bert_train.py, or give the model in float "
-            "that it was made from"
+            f"{files.source} is quantized; continue its training with run_q8bert_train.py, or pass the float "
+            "model it was made from"
         )
 
 
-def align_ranges(arrays, network):
-    """`arrays` with exactly the ranges that `network` has: zero, which is not set yet, where one is new."""
-    fitted = {name: array for name, array in arrays.items() if not is_range(name)}
+def align_ranges(arrays: dict[str, np.ndarray], network: nn.Cell) -> dict[str, np.ndarray]:
+    """`arrays` with exactly the ranges of `network`; a new range is zero, which means unset."""
+    aligned = {name: array for name, array in arrays.items() if not is_range(name)}
     for name in filter(is_range, named_parameters(network)):
-        fitted[name] = arrays.get(name, np.zeros(1, np.float32))
-    return fitted
+        aligned[name] = arrays.get(name, np.zeros(1, np.float32))
+    return aligned
 
 
-def unset_ranges(network):
-    """The names of the ranges that are zero still."""
+def unset_ranges(network: nn.Cell) -> list[str]:
+    """The names of the ranges that are still zero."""
     ranges = {name: value for name, value in named_parameters(network).items() if is_range(name)}
     return [name for name, value in ranges.items() if not value.asnumpy()[0] > 0]
 
 
-def check_ranges(network, source):
-    """Raise UserError when a quantized network of the file `source` cannot be computed with."""
+def check_ranges(network: nn.Cell, source: object) -> None:
+    """Raise UserError if a range of a quantized network, loaded from `source`, is unset."""
     unset = unset_ranges(network)
     if unset:
         raise UserError(

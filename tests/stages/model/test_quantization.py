@@ -15,7 +15,7 @@ from src.errors import UserError
 from src.infer.predictor import LogitsCell
 from src.model.bert import BertClassifier, BertEncoder
 from src.model.state_dict import named_parameters, weight_arrays
-from src.quant.layers import bind_ranges, quantized_products
+from src.quant.layers import bind_ranges, quantized_matmuls
 from src.stages.model import load
 from src.stages.model.device import DeviceSetup, kernel_parts
 from src.stages.model.quantization import layers_for, refuse_quantized
@@ -144,16 +144,16 @@ def test_kernels_give_the_same(ready, library):
 
 
 def test_calibration_finds_the_largest_inputs(ready):
-    """The query's input is the embeddings' output: its range is their largest magnitude over all rows."""
+    """The query's input is the embeddings' output: its range is their absolute maximum over all rows."""
     network, folder = ready
     files = load.read_model(folder, quiet)
     body = load.load_classifier(files, TASK, plain(), quiet)[0].bert
-    largest = 0.0
+    abs_max = 0.0
     for batch in rows().epoch(0):
         columns = (batch.input_ids, batch.token_type_ids, batch.attention_mask)
-        largest = max(largest, np.abs(body(*map(ms.Tensor, columns))[1][0].asnumpy()).max())
+        abs_max = max(abs_max, np.abs(body(*map(ms.Tensor, columns))[1][0].asnumpy()).max())
     found = files.arrays["bert.encoder.layer.0.attention.self.query.input_threshold"]
-    np.testing.assert_allclose(found, [largest], rtol=1e-6)
+    np.testing.assert_allclose(found, [abs_max], rtol=1e-6)
 
 
 @pytest.mark.reference
@@ -167,9 +167,9 @@ def test_transformers_with_rounded_weights_and_inputs(ready, tmp_path, vocabular
     folder = tiny.write_model(tmp_path / "model", vocabulary, config, arrays)
     theirs = transformers.BertForSequenceClassification.from_pretrained(folder).eval()
 
-    def round_input(threshold):
+    def round_input(clip_value):
         def hook(module, inputs):
-            return (torch.from_numpy(by_hand.fake_quantize(inputs[0].numpy(), threshold, bits[2])),)
+            return (torch.from_numpy(by_hand.fake_quantize(inputs[0].numpy(), clip_value, bits[2])),)
 
         return hook
 
@@ -190,8 +190,8 @@ def test_transformers_with_rounded_weights_and_inputs(ready, tmp_path, vocabular
 def test_a_first_value_for_ranges(model):
     network, _ = quantized(model)
     assert init_ranges(network, 2.5) == len(RANGES) and init_ranges(network, 3.0) == 0
-    assert {float(cell.input_threshold.asnumpy()[0]) for cell in quantized_products(network)} == {2.5}
-    assert len(quantized_products(network)) == len(RANGES)
+    assert {float(cell.input_threshold.asnumpy()[0]) for cell in quantized_matmuls(network)} == {2.5}
+    assert len(quantized_matmuls(network)) == len(RANGES)
 
 
 def test_ranges_that_stay_and_ranges_that_go(ready):
@@ -217,7 +217,7 @@ def test_a_body_without_head(ready):
     """As the teacher of general distillation."""
     body, config = load.load_encoder(load.read_model(ready[1], quiet), plain(), quiet)
     assert isinstance(body, BertEncoder) and config.quantization
-    assert len(quantized_products(body)) == len(DENSE) + 1
+    assert len(quantized_matmuls(body)) == len(DENSE) + 1
 
 
 def test_what_conversion_does_with_ranges(ready, tmp_path, capsys):
@@ -257,7 +257,9 @@ def test_ranges_that_are_missing(ready, tmp_path, vocabulary):
 
 
 def test_a_quantized_model_is_no_start_in_float(ready):
-    with pytest.raises(UserError, match="is quantized; train it on with run_q8bert_train.py, or give"):
+    with pytest.raises(
+        UserError, match="is quantized; continue its training with run_q8bert_train.py, or pass"
+    ):
         refuse_quantized(load.read_model(ready[1], quiet))
 
 

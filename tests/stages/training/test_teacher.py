@@ -98,13 +98,13 @@ def test_the_tool_lists_and_deletes(runs, tmp_path, capsys):
     rows = (row for row in listed if "40 rows" in row)
     layers, logits = sorted(rows, key=lambda row: "logits" in row)
     assert "of states 0/2, scores 2, teacher " in layers and "of logits, teacher " in logits
-    assert any("incomplete, left by a run that broke off" in row for row in listed)
+    assert any("incomplete, left by an aborted run" in row for row in listed)
     assert re.search(r": 3 caches, \S+ GB$", listed[-1])
     with pytest.raises(UserError, match="no such cache"):
         cache_tool([*place, "--delete", "abc"])
     mine = root / layers.split()[0] / "mine"
     mine.write_text("x")
-    with pytest.raises(UserError, match="holds mine, which is of no cache, so nothing is deleted"):
+    with pytest.raises(UserError, match="holds mine, which is not part of a cache, so nothing was deleted"):
         cache_tool([*place, "--delete", "all"])
     mine.unlink()
     cache_tool([*place, "--delete", layers.split()[0]])
