@@ -275,7 +275,7 @@ def test_a_quantized_teacher_in_task_distillation(done, sst2, tmp_path, capsys):
     # The student itself has to be in float.
     flags.update(student_init="general", load_gd_ckpt_path=done / "best", output_dir=tmp_path / "none")
     message = refused(distill, tiny.flags(**flags), capsys)
-    assert "is quantized; continue its training with run_q8bert_train.py" in message
+    assert "is quantized; continue its training with python run_q8bert_train.py" in message
 
 
 def test_the_launcher(tmp_path):
@@ -350,7 +350,9 @@ def test_a_quantized_model_is_not_fine_tuned_in_float(here, done, sst2, capsys):
         eval_data_dir=sst2,
         output_dir="out",
     )
-    assert "is quantized; continue its training with run_q8bert_train.py" in refused(finetune, flags, capsys)
+    assert "is quantized; continue its training with python run_q8bert_train.py" in refused(
+        finetune, flags, capsys
+    )
 
 
 def test_without_rounded_inputs_there_is_no_range_to_set():

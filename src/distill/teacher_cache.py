@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..commands import command_line
 from ..errors import UserError
 from ..files import read_json, write_json
 from ..output_dir import delete_matching, first_foreign
@@ -208,8 +209,8 @@ class CacheReader:
         if not self._checked[row]:
             if len(data) != size or zlib.crc32(data) != self._sums[row]:
                 raise UserError(
-                    f"the teacher cache {self.cache.folder} is damaged at row {row}; delete it with python "
-                    f"-m src.tools.cache --delete {self.cache.key} --teacher_cache_dir "
+                    f"the teacher cache {self.cache.folder} is damaged at row {row}; delete it with "
+                    f"{command_line('cache')} --delete {self.cache.key} --teacher_cache_dir "
                     f"{self.cache.folder.parent} and start the run again with --resume"
                 )
             self._checked[row] = True

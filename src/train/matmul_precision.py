@@ -14,6 +14,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import ops
 
+from ..commands import command_line
 from ..config.data_config import DeviceConfig
 from ..errors import UserError
 
@@ -44,7 +45,7 @@ def set_matmul_precision(config: DeviceConfig, target: str) -> None:
     if mode == "BF16" and not bf16_supported():
         raise UserError(
             "--matmul_precision bf16: oneDNN does not round float32 products to bfloat16 on this processor "
-            "(python -m src.tools.doctor shows it); leave the flag out"
+            f"({command_line('doctor')} shows it); leave the flag out"
         )
     raise UserError(
         f"--matmul_precision {config.matmul_precision}: this process has computed products in the other "

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, checker, helper, numpy_helper
 
+from ...commands import command_line
 from ...config.bert_config import ATTENTION_MASK_VALUE, BertConfig
 from ...errors import UserError
 from .session import INPUTS, LOGITS
@@ -113,7 +114,7 @@ def bert_graph(config: BertConfig, arrays: Arrays, make_layers: LayerFactory = F
             "use_relative_positions is not supported in ONNX; export the model with --format mindir"
         )
     if "classifier.weight" not in arrays:
-        raise UserError("the model has no head; fine-tune it first with run_finetune.py")
+        raise UserError(f"the model has no head; fine-tune it first with {command_line('finetune')}")
     graph = Graph()
     _BertWriter(config, graph, make_layers(graph, arrays), arrays).classifier()
     return graph

@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 
+from ...commands import command_line
 from ...config.quantization import RANGE, Quantization, levels
 from ...errors import UserError
 from .bert import Arrays, FloatLayers, Graph, LayerFactory
@@ -92,8 +93,8 @@ class Int8Layers(FloatLayers):
         value = self.arrays.get(f"{name}.{RANGE}")
         if value is None or not value.item() > 0:
             raise UserError(
-                f"{name} has no input range; train with run_q8bert_train.py, or measure the ranges with "
-                "--calibration_data"
+                f"{name} has no input range; train with {command_line('q8bert_train')}, or measure the "
+                "ranges with --calibration_data"
             )
         return value.item()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...commands import command_line
 from ...errors import UserError
 from ...machine import instructions
 
@@ -50,7 +51,7 @@ class OnnxModel:
         if inputs != dict.fromkeys(INPUTS, "tensor(int64)") or LOGITS not in outputs:
             raise UserError(
                 f"{path} has inputs {', '.join(inputs)} and outputs {', '.join(outputs)} instead of "
-                f"{', '.join(INPUTS)} (int64) and {LOGITS}; export it with src.tools.export"
+                f"{', '.join(INPUTS)} (int64) and {LOGITS}; export it with {command_line('export')}"
             )
         width = outputs[LOGITS][-1]
         self.outputs = width if isinstance(width, int) else None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...commands import command_line
 from ...config.bert_config import BertConfig
 from ...data.dataloader import BucketDataLoader, SortedDataLoader, extend_buckets
 from ...errors import UserError
@@ -208,7 +209,9 @@ def _load_weights(
 def task_of(files: ModelFiles) -> TaskSpec:
     """The task that a model's own labels describe. Raises UserError for a model without a head."""
     if not files.config.num_labels:
-        raise UserError(f"{files.source} has no head; fine-tune it on a task first with run_finetune.py")
+        raise UserError(
+            f"{files.source} has no head; fine-tune it on a task first with {command_line('finetune')}"
+        )
     config = files.config
     return TaskSpec(
         "the model's own task",

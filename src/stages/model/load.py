@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...commands import command_line
 from ...config.bert_config import BertConfig
 from ...config.quantization import is_range
 from ...config.student_config import RATES, with_rates
@@ -51,7 +52,7 @@ def read_model(
     config = BertConfig.from_json(weights.config_file) if weights.config_file else zoo_config
     if config is None:
         raise UserError(
-            f"{weights.source} has no config.json next to it; run python -m src.tools.convert with "
+            f"{weights.source} has no config.json next to it; run {command_line('convert')} with "
             "--config_file first"
         )
     config, note = infer_labels(config, weights.arrays)
@@ -94,7 +95,7 @@ def load_classifier(
     if order is None and not fresh_head:
         raise UserError(
             f"{files.source} has no head for {task.name} ({', '.join(task.labels) or 'a score'}) but "
-            f"{_outputs(files.config)}; fine-tune it on the task first with run_finetune.py"
+            f"{_outputs(files.config)}; fine-tune it on the task first with {command_line('finetune')}"
         )
     if order is None:
         arrays = {name: array for name, array in arrays.items() if not name.startswith(HEAD)}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from mindspore import nn
 
+from ...commands import command_line
 from ...config.bert_config import BertConfig
 from ...config.quantization import is_range
 from ...errors import UserError
@@ -45,8 +46,8 @@ def refuse_quantized(files: "ModelFiles") -> None:
     """Raise UserError for a quantized model where a float model is to be trained."""
     if files.config.quantization:
         raise UserError(
-            f"{files.source} is quantized; continue its training with run_q8bert_train.py, or pass the float "
-            "model it was made from"
+            f"{files.source} is quantized; continue its training with {command_line('q8bert_train')}, or "
+            "pass the float model it was made from"
         )
 
 
@@ -69,6 +70,6 @@ def check_ranges(network: nn.Cell, source: object) -> None:
     unset = unset_ranges(network)
     if unset:
         raise UserError(
-            f"{source}: {len(unset)} ranges are not set ({unset[0]} is 0); set them by run_q8bert_train.py "
-            "--epoch_num 0 with this model as --load_ckpt_path"
+            f"{source}: {len(unset)} ranges are not set ({unset[0]} is 0); set them by "
+            f"{command_line('q8bert_train')} --epoch_num 0 with this model as --load_ckpt_path"
         )

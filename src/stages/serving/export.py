@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...commands import command_line
 from ...config.quantization import Quantization
 from ...data import splits
 from ...data.dataloader import SortedDataLoader
@@ -93,8 +94,8 @@ def calibrate(files: ModelFiles, config: ExportConfig) -> ModelFiles:
     """Quantize a float model to 8 bits; a range is the largest |input| of a dense layer over some rows."""
     if not config.calibration_data:
         raise UserError(
-            f"{files.source} has no input ranges, which int8 requires; train it with run_q8bert_train.py, or "
-            "measure them on records with --calibration_data"
+            f"{files.source} has no input ranges, which int8 requires; train it with "
+            f"{command_line('q8bert_train')}, or measure them on records with --calibration_data"
         )
     dataset = splits.read_split(config, config.calibration_data, "train")
     splits.check_models(dataset, [(files.config, files.tokenizer_dir)], None, config.calibration_data)

@@ -243,7 +243,9 @@ def test_ranges_that_are_not_set(model, tmp_path, vocabulary):
     network, config = quantized(model)
     write_directory(tmp_path / "model", weight_arrays(network), config, vocabulary)
     files = load.read_model(tmp_path / "model", quiet)
-    with pytest.raises(UserError, match="8 ranges are not set .bert.* by run_q8bert_train.py --epoch_num 0"):
+    with pytest.raises(
+        UserError, match="8 ranges are not set .bert.* by python run_q8bert_train.py --epoch_num 0"
+    ):
         load.load_classifier(files, TASK, plain(), quiet)
 
 
@@ -258,7 +260,7 @@ def test_ranges_that_are_missing(ready, tmp_path, vocabulary):
 
 def test_a_quantized_model_is_no_start_in_float(ready):
     with pytest.raises(
-        UserError, match="is quantized; continue its training with run_q8bert_train.py, or pass"
+        UserError, match="is quantized; continue its training with python run_q8bert_train.py, or pass"
     ):
         refuse_quantized(load.read_model(ready[1], quiet))
 
