@@ -129,7 +129,7 @@ class Trainer:
         return all_ranks_check and self.any_rank(requested)
 
     def _interrupted(self, where: str) -> Interrupted:
-        return Interrupted(f"interrupted {where}, state saved; to go on:\n  {self.resume_command}")
+        return Interrupted(f"interrupted {where}, state saved; resume with:\n  {self.resume_command}")
 
 
 def _epoch_inputs(state: TrainState) -> Any:

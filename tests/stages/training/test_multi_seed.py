@@ -49,7 +49,7 @@ if seed == 66 and given["resume"] == "false":
     sys.exit(3)
 if seed == 77 and given["resume"] == "false":
     def stop(number, frame):
-        print("to go on:", os.environ["RESUME_COMMAND"], flush=True)
+        print("resume with:", os.environ["RESUME_COMMAND"], flush=True)
         sys.exit(130)
     signal.signal(signal.SIGINT, stop)
     print("ready", flush=True)
@@ -187,8 +187,8 @@ run_main(lambda: repeat("finetune", ["stage.py"], None, *resolve()))
         printed += process.stdout.readline()
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     printed += process.communicate(timeout=60)[0]
-    assert process.returncode == 130 and printed.count("to go on:") == 1
-    assert "to go on: python all.py" in printed and "--seeds=77,78" in printed and "Traceback" not in printed
+    assert process.returncode == 130 and printed.count("resume with:") == 1
+    assert "resume with: python all.py" in printed and "--seeds=77,78" in printed and "Traceback" not in printed
     assert not (tmp_path / "out" / "seed_78").exists()
 
 
