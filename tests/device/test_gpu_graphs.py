@@ -15,7 +15,8 @@ CONTROL = """
 import mindspore as ms
 from mindspore import ops
 
-ms.set_context(mode=ms.GRAPH_MODE, device_target="GPU")
+ms.set_context(mode=ms.GRAPH_MODE)
+ms.set_device("GPU")
 
 
 class MatMul(ms.nn.Cell):

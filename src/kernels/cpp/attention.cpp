@@ -1,8 +1,8 @@
-// Multi-head attention between the dense layers (Vaswani et al. 2017): bias, head split, scores, mask,
-// softmax, context and merge in one pass, and its gradient. The scores come out: TinyBERT's student fits them.
+// Multi-head attention without its dense layers (Vaswani et al. 2017): bias, head split, scores, mask,
+// softmax, context and merge in one pass, and its gradient. It also outputs the scores, for TinyBERT.
 //
-// Letters: B batch, S length, H hidden, N heads, D head width. A task is one head of one row of the batch; its
-// matrices lie in the cache. The gradient computes the probabilities again from the scores.
+// Letters: B batch, S length, H hidden, N heads, D head width. A task is one head of one sample; its matrices
+// fit in the cache. The gradient recomputes the probabilities from the scores.
 #include "dropout.h"
 #include "functions.h"
 #include "kernel.h"
@@ -18,11 +18,11 @@ struct Shape {
       : batch(batch), heads(heads), length(length), hidden(hidden), width(hidden / heads),
         wide(padded(hidden / heads)), longer(padded(length)) {}
 
-  // Where the first number of a task's rows stands in a [B*S, H] tensor.
+  // Offset of a task's first element in a [B*S, H] tensor.
   int64_t start(int64_t task) const { return task / heads * length * hidden + task % heads * width; }
 };
 
-// A dense layer's product and the bias that is still to be added to it.
+// A dense layer's product, and the bias to add to it.
 struct Dense {
   const float *product, *bias;
 };
@@ -44,7 +44,7 @@ void transpose(const float *packed, const Shape &s, float *out) {
   }
 }
 
-// One row of scores plus mask -> its softmax, zeros in the padding.
+// Softmax of one row of scores plus mask, zeros in the padding.
 void softmax(const float *scores, const float *mask, int64_t length, int64_t longer, float *out) {
   float highest = scores[0] + mask[0], sum = 0.0f;
 #pragma omp simd reduction(max : highest)
@@ -63,7 +63,7 @@ void softmax(const float *scores, const float *mask, int64_t length, int64_t lon
   for (int64_t j = length; j < longer; ++j) out[j] = 0.0f;
 }
 
-// Matrices of one thread, cut from one stretch of memory that lives as long as the thread's work.
+// Matrices of one thread, from one allocation that lives as long as the thread's work.
 class Scratch {
  public:
   explicit Scratch(int64_t size) : memory_(size), next_(memory_.data()) {}
@@ -78,7 +78,7 @@ class Scratch {
   float *next_;
 };
 
-// What goes in: the products and biases of the dense layers, mask [B, 1, 1, S], scale of the scores.
+// Inputs: products and biases of the dense layers, mask [B, 1, 1, S], scale of the scores.
 struct Inputs {
   Dense query, key, value;
   const float *mask;
@@ -89,7 +89,7 @@ struct Inputs {
         value{args.floats(4), args.floats(5)}, mask(args.floats(6)), scale(args.floats(7)[0]) {}
 };
 
-// to = from with elements dropped; both [S, longer] of one task, whose padding stays as it is
+// to = dropout(from); both [S, longer] of one task, padding unchanged
 void drop_square(const float *from, const Dropout &drop, const Shape &s, int64_t task, float *to) {
   const int64_t place = task * s.length * s.length;
   for (int64_t i = 0; i < s.length; ++i)
@@ -124,7 +124,7 @@ void forward(const Inputs &in, const Shape &s, const Dropout &drop, float *conte
   });
 }
 
-// Writes one task's packed gradient [S, wide] to its place in a [B*S, H] tensor and adds it to its bias's.
+// Writes one task's packed gradient [S, wide] into a [B*S, H] tensor and adds it to the bias's gradient.
 void unpack(const float *packed, const Shape &s, int64_t task, float scale, float *out, float *bias_sum) {
   float *to = out + s.start(task), *sum = bias_sum + task % s.heads * s.width;
   for (int64_t i = 0; i < s.length; ++i, to += s.hidden, packed += s.wide)
@@ -134,7 +134,7 @@ void unpack(const float *packed, const Shape &s, int64_t task, float scale, floa
     }
 }
 
-// probs and d_probs [S, longer], upstream of the scores [S, S] -> d_probs becomes the gradient of the scores
+// probs and d_probs [S, longer], output gradient of the scores [S, S]; d_probs becomes their gradient
 void softmax_gradient(const float *probs, float *d_probs, const float *upstream, const Shape &s) {
   for (int64_t i = 0; i < s.length; ++i, probs += s.longer, d_probs += s.longer, upstream += s.length) {
     float along = 0.0f;
@@ -145,12 +145,12 @@ void softmax_gradient(const float *probs, float *d_probs, const float *upstream,
   }
 }
 
-// What is known of the outputs: the scores, the upstream of context [B*S, H] and of scores [B, N, S, S].
+// The scores, and the output gradients of context [B*S, H] and of scores [B, N, S, S].
 struct Upstream {
   const float *scores, *of_context, *of_scores;
 };
 
-// Where the gradients go: of query, key, value [B*S, H] and, summed over rows, of their biases [H].
+// Gradient buffers: of query, key, value [B*S, H] and, summed over rows, of their biases [H].
 struct Gradients {
   float *query, *key, *value, *query_bias, *key_bias, *value_bias;
 };
@@ -179,10 +179,10 @@ void backward(const Inputs &in, const Shape &s, const Dropout &drop, const Upstr
         softmax(up_of.scores + place + i * s.length, in.mask + task / s.heads * s.length, s.length, s.longer,
                 probs + i * s.longer);
       if (DROPPED) drop_square(probs, drop, s, task, used);
-      // value: probs^T upstream
+      // value: probs^T d_context
       product({used, 1, s.longer}, up, mixed, s.length, s.wide, s.length);
       unpack(mixed, s, task, 1.0f, out.value, value_sums.of(thread));
-      // scores: through dropout and softmax from upstream value^T
+      // scores: through dropout and softmax from d_context value^T
       transpose(v, s, v_transposed);
       product({up, s.wide, 1}, v_transposed, d_probs, s.length, s.longer, s.width);
       if (DROPPED) drop_square(d_probs, drop, s, task, d_probs);
@@ -217,7 +217,7 @@ KERNEL(attention) {
   return 0;
 }
 
-// the eight inputs of `attention`, scores, upstream of context and of scores
+// the eight inputs of `attention`, scores, output gradients of context and of scores
 // -> gradients of query, key, value [B*S, H] and of their biases [H]
 KERNEL(attention_gradient) {
   const Arguments args{data, ranks, shapes};
@@ -234,7 +234,8 @@ KERNEL(dropout_attention) {
   return 0;
 }
 
-// the eleven inputs of `dropout_attention`, scores, upstream of context and of scores -> as attention_gradient
+// the eleven inputs of `dropout_attention`, scores, output gradients
+// of context and of scores -> as attention_gradient
 KERNEL(dropout_attention_gradient) {
   const Arguments args{data, ranks, shapes};
   const Dropout drop(data[8], data[9], args.floats(10));

@@ -1,10 +1,10 @@
-// Dropout by itself; inside LayerNorm's sum and attention it is part of their kernels.
+// Standalone dropout; the kernels of LayerNorm and attention contain their own.
 #include "dropout.h"
 
 #include "kernel.h"
 
-// x of any shape, step [1], key [2], rate [1] -> x with elements dropped and the others scaled. Its gradient is
-// itself, applied to the upstream.
+// x of any shape, step [1], key [2], rate [1] -> x with elements dropped and the others scaled. The gradient
+// is the same operator applied to the output gradient.
 KERNEL(dropout) {
   const Arguments args{data, ranks, shapes};
   const float *x = args.floats(0);

@@ -1,5 +1,5 @@
-// Dropout whose masks are a function of seed, place in the network, step and element: nothing is stored for the
-// gradient, an interrupted run goes on with the masks it would have had, and threads do not matter.
+// Dropout with masks that are a function of seed, cell number, step and element: nothing is stored for the
+// gradient, a resumed run continues with the same masks, and the number of threads does not matter.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@ struct Dropout {
 
   Dropout() = default;
 
-  // step [1], key [2] (seed, place in the network) and rate [1] as they come from the graph
+  // step [1], key [2] (seed, cell number) and rate [1], inputs of the operator
   Dropout(const void *step, const void *key, const float *rate) {
     const uint32_t *words = static_cast<const uint32_t *>(key);
     uint64_t state = (static_cast<uint64_t>(words[0]) << 32 | words[1]) +
@@ -24,9 +24,9 @@ struct Dropout {
     scale = 1.0f / (1.0f - *rate);
   }
 
-  // out[i] = in[i] with element place + i dropped or scaled; out may be in.
+  // out[i] = in[i] with element place + i dropped or scaled; out may alias in.
   void apply(const float *in, int64_t place, int64_t count, float *out) const {
-    // Locals: a compiler does not vectorise over what it has to read through a pointer.
+    // Locals: compilers do not vectorize over values read through a pointer.
     const uint32_t start = static_cast<uint32_t>(place), one = first, two = second, limit = threshold;
     const float scaled = scale;
 #pragma omp simd

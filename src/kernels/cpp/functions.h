@@ -1,4 +1,4 @@
-// Elementary functions that a compiler can vectorise: no branch, no table, and NaN comes out as NaN.
+// Elementary functions that compilers can vectorize: no branch, no table; NaN gives NaN.
 #pragma once
 
 #include <cmath>
@@ -12,7 +12,7 @@ inline __attribute__((always_inline)) To bits_as(From from) {
   return to;
 }
 
-// exp(x) for x <= 0, relative error below 2e-7; zero below -87.3, where float has no normal numbers left.
+// exp(x) for x <= 0, relative error below 2e-7; zero below -87.3, where results would be subnormal.
 inline __attribute__((always_inline)) float exp_below_zero(float x) {
   const float lowest = -87.3f, rounding = 12582912.0f;  // adding 1.5 * 2^23 rounds to an integer
   const float y = x < lowest ? lowest : x;
@@ -33,10 +33,10 @@ inline __attribute__((always_inline)) float exp_below_zero(float x) {
 }
 
 // The standard normal distribution at x: cumulative (absolute error below 3e-7, relative 1e-6 in the lower
-// tail, where 1 + erf has lost all digits) and density.
+// tail, where 1 + erf cancels) and density.
 inline __attribute__((always_inline)) void normal(float x, float &cumulative, float &density) {
   const float bell = exp_below_zero(-0.5f * x * x);
-  // erfc(z) = exp(-z^2) P(t), t = 1 / (1 + z / 2), P fitted for the least relative error on z in [0, 10]
+  // erfc(z) = exp(-z^2) P(t), t = 1 / (1 + z / 2), P fitted to minimize the relative error on z in [0, 10]
   const float t = 1.0f / (1.0f + 0.35355339f * std::fabs(x));
   float p = -0.02953447215259075f;
   p = p * t + 0.1422874480485916f;

@@ -24,7 +24,7 @@ KERNEL(bias_gelu) {
   return 0;
 }
 
-// product [R, H], bias [H], upstream [R, H] -> gradients of product [R, H] and of bias [H]
+// product [R, H], bias [H], output gradient [R, H] -> gradients of product [R, H] and of bias [H]
 KERNEL(bias_gelu_gradient) {
   const Arguments args{data, ranks, shapes};
   const float *product = args.floats(0), *bias = args.floats(1), *upstream = args.floats(2);

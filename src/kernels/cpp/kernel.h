@@ -1,7 +1,7 @@
-// What the kernels share: how MindSpore calls them, work shared out over threads, sums over columns.
+// Shared by the kernels: MindSpore's calling convention, distribution over threads, column sums.
 //
-// Every kernel is deterministic for a given number of threads: rows are shared out in fixed stretches and
-// partial sums are added in the order of the threads.
+// Every kernel is deterministic for a given number of threads: each thread gets a fixed range of rows, and
+// partial sums are added in thread order.
 #pragma once
 
 #include <omp.h>
@@ -31,9 +31,9 @@ struct Arguments {
   }
 };
 
-constexpr int64_t SMALL = 16384;  // numbers below which waking a second thread costs more than it saves
+constexpr int64_t SMALL = 16384;  // elements below which a second thread costs more than it saves
 
-// Calls body(first, last, thread) for consecutive stretches of `rows` rows of `width` numbers.
+// Calls body(first, last, thread) for consecutive ranges of `rows` rows of `width` elements.
 template <class Body>
 inline void over_rows(int64_t rows, int64_t width, Body body) {
   if (rows * width < SMALL) {
@@ -47,7 +47,7 @@ inline void over_rows(int64_t rows, int64_t width, Body body) {
   }
 }
 
-// Sums over rows, one accumulator a thread, each on cache lines of its own.
+// Sums over rows, one accumulator per thread, on separate cache lines.
 class ColumnSums {
  public:
   explicit ColumnSums(int64_t width)

@@ -1,4 +1,5 @@
-// TinyBERT's mean squared errors (Jiao et al. 2020, equations 7 and 8), one value a row; padding is not read.
+// TinyBERT's mean squared errors (Jiao et al. 2020, equations 7 and 8), one value
+// per sample; padding is not read.
 //
 // Letters: B batch, S length, H hidden, N heads.
 #include "kernel.h"
@@ -40,7 +41,7 @@ KERNEL(hidden_mse) {
   return 0;
 }
 
-// student, teacher, mask, upstream [B] -> gradient of student [B*S, H]
+// student, teacher, mask, output gradient [B] -> gradient of student [B*S, H]
 KERNEL(hidden_mse_gradient) {
   const Arguments args{data, ranks, shapes};
   const float *student = args.floats(0), *teacher = args.floats(1), *mask = args.floats(2);
@@ -97,7 +98,7 @@ KERNEL(attention_mse) {
   return 0;
 }
 
-// student, teacher, mask, upstream [B] -> gradient of student [B, N, S, S]
+// student, teacher, mask, output gradient [B] -> gradient of student [B, N, S, S]
 KERNEL(attention_mse_gradient) {
   const Arguments args{data, ranks, shapes};
   const float *student = args.floats(0), *teacher = args.floats(1), *mask = args.floats(2);

@@ -1,6 +1,6 @@
 // LayerNorm (Ba et al. 2016), alone or over dropout(product + bias) + residual. Letters: R rows, H width.
 //
-// The gradient computes mean and deviation again: a row lies in the cache, and nothing has to be kept.
+// The gradient recomputes mean and deviation: a row fits in the cache, and nothing is stored.
 #include "dropout.h"
 #include "kernel.h"
 
@@ -19,7 +19,7 @@ struct Norm {
   Dropout drop;
 };
 
-// Writes the row to normalise (or its sum with bias and residual) to `to` and measures it.
+// Writes the row (or its sum with bias and residual) to `to` and computes its mean and deviation.
 template <Kind KIND>
 inline Row measure(const Norm &norm, int64_t row, float *to) {
   const int64_t width = norm.width, place = row * width;
@@ -58,13 +58,13 @@ void forward(const Norm &norm, float *out) {
   });
 }
 
-// Adds a row to sums over rows.
+// Adds a row to the sums over rows.
 inline void add(const float *row, int64_t width, float *sums) {
 #pragma omp simd
   for (int64_t i = 0; i < width; ++i) sums[i] += row[i];
 }
 
-// row: what was normalised -> the gradient of it; adds to the gradients of weight and shift.
+// row: the input of the normalization -> its gradient; adds to the gradients of weight and shift.
 inline void row_gradient(const Row &measured, const float *up, const float *weight, int64_t width, float *row,
                          float *weight_sums, float *shift_sums) {
   const float mean = measured.mean, inverse = measured.inverse;
@@ -85,8 +85,8 @@ inline void row_gradient(const Row &measured, const float *up, const float *weig
   for (int64_t i = 0; i < width; ++i) row[i] = (up[i] * weight[i] - flat - row[i] * slant) * inverse;
 }
 
-// Where the gradients go: of the sum [R, H] (x alone, or product and residual), of the product [R, H] where it
-// was dropped, and of the vectors [H].
+// Gradient buffers: of the sum [R, H] (x alone, or product and residual), of the product [R, H] under
+// dropout, and of the vectors [H].
 struct Gradients {
   float *sum, *product, *bias, *weight, *shift;
 };
@@ -113,7 +113,7 @@ void backward(const Norm &norm, const float *upstream, const Gradients &out) {
 
 }  // namespace
 
-// x [R, H], weight, shift [H], eps [1] -> normalised [R, H]
+// x [R, H], weight, shift [H], eps [1] -> normalized [R, H]
 KERNEL(layer_norm) {
   const Arguments args{data, ranks, shapes};
   const int64_t width = args.last(0), rows = args.count(0) / width;
@@ -123,7 +123,7 @@ KERNEL(layer_norm) {
   return 0;
 }
 
-// x, weight, eps, upstream [R, H] -> gradients of x, weight, shift
+// x, weight, eps, output gradient [R, H] -> gradients of x, weight, shift
 KERNEL(layer_norm_gradient) {
   const Arguments args{data, ranks, shapes};
   const int64_t width = args.last(0), rows = args.count(0) / width;
@@ -134,7 +134,7 @@ KERNEL(layer_norm_gradient) {
   return 0;
 }
 
-// product [R, H], bias [H], residual [R, H], weight, shift [H], eps [1] -> normalised sum [R, H]
+// product [R, H], bias [H], residual [R, H], weight, shift [H], eps [1] -> normalized sum [R, H]
 KERNEL(residual_norm) {
   const Arguments args{data, ranks, shapes};
   const int64_t width = args.last(1), rows = args.count(0) / width;
@@ -144,7 +144,7 @@ KERNEL(residual_norm) {
   return 0;
 }
 
-// product, bias, residual, weight, eps, upstream [R, H]
+// product, bias, residual, weight, eps, output gradient [R, H]
 // -> gradients of product (and residual), bias, weight, shift
 KERNEL(residual_norm_gradient) {
   const Arguments args{data, ranks, shapes};
@@ -167,7 +167,7 @@ KERNEL(dropout_norm) {
   return 0;
 }
 
-// product, bias, residual, weight, eps, step, key, rate, upstream
+// product, bias, residual, weight, eps, step, key, rate, output gradient
 // -> gradients of product, bias, residual, weight, shift
 KERNEL(dropout_norm_gradient) {
   const Arguments args{data, ranks, shapes};

@@ -1,7 +1,7 @@
-// AdamWeightDecay over all parameters of a network in one pass, and the squared norm of all gradients.
+// AdamWeightDecay over all parameters in one pass, and the squared norm of all gradients.
 //
-// Both take any number of tensors. Every thread works on its own stretch of each, so that a network of one
-// large and many small tensors keeps all threads busy and results depend on the number of threads alone.
+// Both take any number of tensors. Each thread works on its own range of every tensor, so that one large and
+// many small tensors keep all threads busy and results depend on the number of threads alone.
 #include "kernel.h"
 
 #if defined(__SSE2__)
@@ -10,9 +10,9 @@
 
 namespace {
 
-// While it lives, its thread takes numbers below 1.2e-38 for zero. The first moments of a word that does not
-// come again fall that low in 800 steps and stay there; a processor then takes five to eight times as long for
-// the whole table of words.
+// In its lifetime its thread treats subnormal numbers as zero. The first moments of a word that does not
+// occur again become subnormal within 800 steps and stay so, which makes the update of the embedding table
+// five to eight times slower.
 struct FlushToZero {
 #if defined(__SSE2__)
   static constexpr unsigned FLUSH_RESULTS = 1u << 15, FLUSH_INPUTS = 1u << 6;
@@ -25,7 +25,7 @@ struct FlushToZero {
 #endif
 };
 
-constexpr int64_t BLOCK = 4096;  // numbers summed in float before they are added in double
+constexpr int64_t BLOCK = 4096;  // elements summed in float before adding in double
 
 double squares_of(const float *values, int64_t count) {
   double total = 0.0;
@@ -41,7 +41,7 @@ double squares_of(const float *values, int64_t count) {
 
 }  // namespace
 
-// any number of tensors -> [1], the sum of the squares of all their numbers
+// any number of tensors -> [1], the sum of the squares of all elements
 extern "C" int squared_norm(int count, void **data, int *ranks, int64_t **shapes, const char **, void *,
                             void *) {
   const Arguments args{data, ranks, shapes};
@@ -63,7 +63,7 @@ extern "C" int squared_norm(int count, void **data, int *ranks, int64_t **shapes
 }
 
 // P parameters, their P first and P second moments (all three changed in place), P gradients; learning rate,
-// factor of the gradients, constants [3] (beta1, beta2, eps), weight decays [P] -> [1], nothing of meaning
+// gradient factor, constants [3] (beta1, beta2, eps), weight decays [P] -> [1], unused
 extern "C" int adam_weight_decay(int count, void **data, int *ranks, int64_t **shapes, const char **, void *,
                                  void *) {
   const Arguments args{data, ranks, shapes};

@@ -1,4 +1,4 @@
-// Small matrix products for attention: both factors lie in the cache, too small for a library call to pay.
+// Small matrix products for attention: factors that fit in the cache, too small for library calls to pay.
 #pragma once
 
 #include <cstdint>
@@ -13,10 +13,10 @@ constexpr int64_t LANES = 4, BLOCK_ROWS = 4;
 
 typedef float Vector __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
-// Columns of a packed matrix are filled up with zeros to whole vectors.
+// The columns of a packed matrix are zero-padded to whole vectors.
 inline int64_t padded(int64_t columns) { return (columns + LANES - 1) / LANES * LANES; }
 
-// Row i, column j of a left factor stands at values[i * row + j * column]: either way round at no cost.
+// Row i, column j of a left factor is values[i * row + j * column], so that transposing is free.
 struct Left {
   const float *values;
   int64_t row, column;

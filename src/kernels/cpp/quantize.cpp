@@ -1,5 +1,4 @@
-// Fake quantization: the largest magnitude of a tensor, and its numbers rounded to a grid. Letters: R rows,
-// H width.
+// Fake quantization: the maximum of |x|, and x rounded to a grid. Letters: R rows, H width.
 #include <cfloat>
 
 #include "functions.h"
@@ -7,7 +6,7 @@
 
 namespace {
 
-// The bits of the largest |x|: compared as integers, infinity is above all numbers and NaN above infinity.
+// The bits of max |x|: compared as integers, infinity is above all numbers and NaN above infinity.
 uint32_t largest_bits(const float *x, int64_t count) {
   uint32_t found = 0;
 #pragma omp simd reduction(max : found)
@@ -37,7 +36,7 @@ struct Grid {
 
 }  // namespace
 
-// x of any shape -> [1], the largest magnitude; not finite where one of the numbers is not
+// x of any shape -> [1], max |x|; not finite where an element is not
 KERNEL(largest_magnitude) {
   const Arguments args{data, ranks, shapes};
   const float *x = args.floats(0);
@@ -49,7 +48,7 @@ KERNEL(largest_magnitude) {
   return 0;
 }
 
-// x [R, H] -> [R, 1], the largest magnitude of each row
+// x [R, H] -> [R, 1], max |x| of each row
 KERNEL(largest_of_rows) {
   const Arguments args{data, ranks, shapes};
   const float *x = args.floats(0);
@@ -61,8 +60,8 @@ KERNEL(largest_of_rows) {
   return 0;
 }
 
-// x [R, H], threshold [1] or [R, 1], levels [1] -> x on the grid of its threshold [R, H]; what is not finite
-// stays as it is
+// x [R, H], clip value [1] or [R, 1], qmax [1] -> x on the grid of its clip value [R, H];
+// elements that are not finite stay so
 KERNEL(fake_quantize) {
   const Arguments args{data, ranks, shapes};
   const float *x = args.floats(0), *threshold = args.floats(1), levels = args.floats(2)[0];
