@@ -121,7 +121,7 @@ def test_the_exit_code_of_a_run_is_passed_on(stage, capsys):
     with pytest.raises(SystemExit) as stop:
         stage("5,66,7")
     assert stop.value.code == 3
-    assert "seed 66 ended with exit code 3; --resume goes on" in capsys.readouterr().err
+    assert "seed 66 ended with exit code 3; --resume continues" in capsys.readouterr().err
     assert list(json.loads(Path("out/seeds.json").read_text())["seeds"]) == ["5"]
     stage("5,66,7", "--resume=true")
     assert (calls(5), calls(66), calls(7)) == (["false"], ["false", "true"], ["false"])
