@@ -135,7 +135,9 @@ def test_rejected_inputs(folder, tmp_path, vocabulary):
 
 def test_augmentation_is_rejected(tmp_path):
     (tmp_path / "train.txt").write_text("Ann B-PER\n")
-    with pytest.raises(UserError, match="--task_name sample-ner: augmentation does not support token classification"):
+    with pytest.raises(
+        UserError, match="--task_name sample-ner: augmentation does not support token classification"
+    ):
         augment(tiny.flags(task_name="sample-ner", data_dir=tmp_path, mlm_model=tmp_path))
 
 
