@@ -46,7 +46,7 @@ def augment(config: "AugmentConfig") -> dict[str, int]:
     parts = Parts(output.with_name(f"{output.name}.parts"), job, config.overwrite_output_file)
     device = setup_device(config, print) if resources.predicts or config.filter_with_teacher else None
     meter = resources.meter
-    meter.rate = device and partial(matmul_rate, device.compute_type)
+    meter.rate = partial(matmul_rate, device.compute_type) if device else None
     candidates = resources.candidates(stats, device, output.parent)
     params = ReplacementParams(config.copies, config.probability, config.seed)
     augmenter = Augmenter(text, params, candidates, resources.filter(device), seen)
