@@ -38,6 +38,7 @@ def intermediate_terms(
     embedding_weight: float,
     hidden_weight: float,
     attention_weight: float,
+    *,
     hidden_loss: Callable[..., Any] = losses.hidden_mse,
     attention_loss: Callable[..., Any] = losses.attention_mse,
 ) -> tuple[LossTerm, ...]:

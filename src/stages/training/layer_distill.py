@@ -68,7 +68,8 @@ class LayerMatch:
         self, run: Run, spec: PhaseSpec, loader: BucketDataLoader, student: nn.Cell, teacher: Teacher
     ) -> tuple[DistillNetwork, CachedTeacher | None]:
         """The student with embedding, hidden-state and attention losses to the teacher."""
-        terms = intermediate_terms(*self.weights, **run.device.losses)
+        embedding, hidden, attention = self.weights
+        terms = intermediate_terms(embedding, hidden, attention, **run.device.losses)
         inside, cached_teacher = attach_teacher(run, spec, loader, terms, teacher, self.layer_map)
         include_padding = self.config.loss_padding == "include"
         network = DistillNetwork(

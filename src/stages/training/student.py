@@ -93,12 +93,13 @@ def _copy_teacher_layers(
                 f"teacher {teacher_value}; give --{field} {teacher_value} (or a preset that has it)"
             )
     # The teacher's head is of this task, perhaps in another order (logged when it was loaded).
-    order = list(load.label_order(teacher_files, task, lambda text: None))
+    order = load.label_order(teacher_files, task, lambda text: None)
+    assert order is not None, "the teacher was loaded as a classifier of this task"
     arrays = {}
     for name, array in without_ranges(teacher_files.arrays).items():
         parts = name.split(".")
         if name.startswith(load.HEAD):
-            arrays[name] = array[order]
+            arrays[name] = array[list(order)]
         elif not name.startswith("bert.encoder.layer."):
             if name.startswith("bert."):
                 arrays[name] = array
