@@ -155,6 +155,7 @@ def test_commands_of_a_cluster(launched):
 
 def test_a_busy_port_is_skipped(launched):
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just left
         try:
             taken.bind(("127.0.0.1", 8118))
             taken.listen()

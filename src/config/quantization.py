@@ -12,7 +12,7 @@ BITS: Check = ("0, or from 2 to 8", lambda bits: bits == 0 or 2 <= bits <= 8)
 RANGE = "input_threshold"
 
 
-def levels(bits: int) -> int:
+def qmax(bits: int) -> int:
     """M, the largest integer of symmetric `bits`-bit quantization."""
     return 2 ** (bits - 1) - 1
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-from ..config.quantization import levels
+from ..config.quantization import qmax
 from ..errors import UserError, did_you_mean
 
 
@@ -77,7 +77,7 @@ class Symmetric(nn.Cell):
     def __init__(self, bits: int, per_row: bool = False, operators: Operators = PLAIN) -> None:
         super().__init__()
         self.abs_max = operators.abs_max(per_row)
-        self.fake_quantize = operators.fake_quantize(levels(bits))
+        self.fake_quantize = operators.fake_quantize(qmax(bits))
 
     def clip_value(self, weight: Tensor) -> Tensor:
         """max|W|: weight [R, H] -> [1], per row [R, 1]."""

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from ...commands import command_line
-from ...config.quantization import RANGE, Quantization, levels
+from ...config.quantization import RANGE, Quantization, qmax
 from ...errors import UserError
 from .bert import Arrays, FloatLayers, Graph, LayerFactory
 
@@ -21,13 +21,13 @@ INPUT_ZERO = np.uint8(128)
 def scale_of(clip_value: np.ndarray | float, bits: int) -> np.ndarray:
     """The quantization scale, float32; 1 where the clip value is zero, since all values then are."""
     clip_value = np.asarray(clip_value, np.float32)
-    scale = clip_value / np.float32(levels(bits))
+    scale = clip_value / np.float32(qmax(bits))
     return np.where(clip_value > 0, scale, np.float32(1)).astype(np.float32)
 
 
 def quantize(array: np.ndarray, scale: np.ndarray, bits: int) -> np.ndarray:
     """float32 array -> int8 array of the same shape; `scale` is broadcast."""
-    limit = levels(bits)
+    limit = qmax(bits)
     return np.clip(np.rint(array / scale), -limit, limit).astype(np.int8)
 
 
@@ -74,7 +74,7 @@ class Int8Layers(FloatLayers):
         """x quantized and dequantized, once for all layers that share x and its clip value."""
         bits, clip_value = self.quantization.activation_bits, self._clip_value(name)
         if (x, clip_value) not in self.quantized_inputs:
-            graph, prefix, limit = self.graph, f"{name}.input", levels(bits)
+            graph, prefix, limit = self.graph, f"{name}.input", qmax(bits)
             scale = graph.constant(f"{prefix}.step", scale_of(clip_value, bits))
             zero = graph.constant("input.zero", np.asarray(INPUT_ZERO))
             integers = graph.add("QuantizeLinear", x, scale, zero, name=f"{prefix}.unclipped")
