@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot express: src/ is installed as bert_compression; `-r` in requirements files."""
+"""Packages and requirements, which pyproject.toml cannot express: src/ is installed as bert_compression."""
 
 import shutil
 from collections.abc import Iterator

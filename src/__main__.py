@@ -67,20 +67,20 @@ def run(name: str, arguments: Sequence[str]) -> None:
 
 
 def version() -> str:
-    """The version of the installed package, or that this is a checkout."""
+    """The installed package's version, or "(checkout)"."""
     from importlib import metadata
 
     return "(checkout)" if IN_CHECKOUT else metadata.version(PROGRAM)
 
 
 def complete_command() -> None:
-    """Answer a shell that completes a command line: the names of commands, then the flags of one."""
+    """Print a shell's completions and exit: command names, then the flags of a command."""
     import argcomplete
 
     start = int(os.environ["_ARGCOMPLETE"])
     _, _, _, words, _ = argcomplete.split_line(os.environ["COMP_LINE"], int(os.environ["COMP_POINT"]))
     if len(words) > start:
-        # The parser of the command sees its name as that of the program.
+        # The command's parser takes the command's name for its program name.
         os.environ["_ARGCOMPLETE"] = str(start + 1)
         run(words[start], [])
     parser = argparse.ArgumentParser(PROGRAM)
@@ -89,7 +89,7 @@ def complete_command() -> None:
 
 
 def console() -> None:
-    """The program `bert-compression`."""
+    """Entry point of `bert-compression`."""
     run_main(main)
 
 

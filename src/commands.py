@@ -1,4 +1,4 @@
-"""Names of the commands, and how a user types them: from a checkout, or with the installed package."""
+"""Command names, and the command lines that run them from a checkout or with the installed package."""
 
 import argparse
 import os
@@ -8,8 +8,8 @@ from pathlib import Path
 
 PROGRAM = "bert-compression"
 PACKAGE = __name__.rpartition(".")[0]
-IN_CHECKOUT = PACKAGE == "src"  # what the folder is called where it is not installed
-INSTALL_ALL = (  # for who lacks a package
+IN_CHECKOUT = PACKAGE == "src"  # the folder's name where the package is not installed
+INSTALL_ALL = (  # completes the error about a missing package
     "run pip install -r requirements.txt"
     if IN_CHECKOUT
     else f"install {PROGRAM} with its extra: pip install '.[train]' in the source folder"
@@ -18,14 +18,14 @@ STAGES = ("finetune", "general_distill", "q8bert_train", "task_distill")
 
 
 def command_line(name: str) -> str:
-    """What starts the command `name`: `bert-compression NAME`, or the script or module of a checkout."""
+    """The command line of the command `name`: `bert-compression NAME`, or a checkout's script or module."""
     if not IN_CHECKOUT:
         return f"{PROGRAM} {name}"
     return f"python run_{name}.py" if name in STAGES else f"python -m {PACKAGE}.tools.{name}"
 
 
-def typed_again() -> list[str]:
-    """The command line of this process in words that start it once more."""
+def restart_command() -> list[str]:
+    """The command line that starts this process again, as a list of arguments."""
     program, *arguments = sys.argv
     file = Path(program)
     if file.name == PROGRAM:
@@ -36,9 +36,9 @@ def typed_again() -> list[str]:
 
 
 def complete(parser: argparse.ArgumentParser, values: Mapping[str, Iterable[str]]) -> None:
-    """Answer a shell that completes a command line, and end the process; otherwise do nothing.
+    """Print completions and exit if a shell requested them; otherwise do nothing.
 
-    `values` are the ones to suggest for an argument, by its `dest`; for the others, files.
+    `values` {dest of an argument: suggestions}; other arguments complete to file names.
     """
     if "_ARGCOMPLETE" not in os.environ:
         return

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
-from ...commands import typed_again
+from ...commands import restart_command
 from ...config.cli import Resolved
 from ...config.distill_config import FOLDER
 from ...config.seeds_config import seeds_of
@@ -160,7 +160,7 @@ def _settle(folder: Path, backup: Path | None) -> None:
 
 def _run(runs: SeedRuns, seed: int) -> None:
     # An interrupted run prints this command as the one to resume, not its own.
-    resume_command = os.environ.get("RESUME_COMMAND") or shlex.join(typed_again())
+    resume_command = os.environ.get("RESUME_COMMAND") or shlex.join(restart_command())
     code = run_to_end(runs.command(seed), {**os.environ, "RESUME_COMMAND": resume_command})
     if code and code not in EXPLAINED:
         where = f"seed {seed} ended with exit code {code}; --resume continues from its last checkpoint"

@@ -10,7 +10,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from ...commands import typed_again
+from ...commands import restart_command
 from ...config.bert_config import BertConfig
 from ...config.cli import Resolved
 from ...config.fields import BOOLEAN, to_dict
@@ -155,7 +155,7 @@ def resume_command() -> str:
     kept: list[str] = []
     skip_value = False
     launcher = os.environ.get("RESUME_COMMAND")
-    for argument in shlex.split(launcher) if launcher else typed_again():
+    for argument in shlex.split(launcher) if launcher else restart_command():
         if skip_value and argument.lower() in BOOLEAN:
             skip_value = False
             continue
