@@ -3,6 +3,7 @@
 Each run is identical to that of `--seed` alone, since it starts in a fresh process.
 """
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -34,6 +35,7 @@ THROUGHPUT = re.compile(r"^throughput: ([\d.]+) examples/s, (\d+) real tokens/s"
 RUN_FLAGS = ("seed", "seeds", "seeds_against", "output_dir", *FREE_ON_RESUME)
 # Forwarded to the run: the signals that it handles, and the end of its terminal.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
+WAIT_SECONDS = 1.0
 EXPLAINED = (EXIT_USER_ERROR, EXIT_INTERRUPTED)  # exit codes of runs that printed the reason
 
 
@@ -188,7 +190,11 @@ def run_to_end(command: Sequence[str], environment: Mapping[str, str]) -> int:
         process = subprocess.Popen(command, env=environment, start_new_session=True)
         for number in early:
             process.send_signal(number)
-        code = process.wait()
+        code: int | None = None
+        while code is None:
+            # A signal that arrives just before a blocking wait would be handled only when the child ends.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = process.wait(timeout=WAIT_SECONDS)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
