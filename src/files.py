@@ -149,7 +149,7 @@ def split_paths(text: str | Path) -> list[str]:
     return [part.strip() for part in str(text).split(",") if part.strip()]
 
 
-def relative_path(path: str | Path) -> str:
-    """`path` as shown in log lines: relative if it is below the working folder."""
-    path, here = Path(path), Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+def relative_paths(text: str) -> str:
+    """`text` with the paths below the working folder made relative, as log lines show them."""
+    # Not inside a longer path that happens to contain that of the working folder.
+    return re.sub(rf"(?<![\w./-]){re.escape(os.getcwd())}/(?=[^/\s])", "", text)

@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from src.errors import UserError
-from src.files import atomic_directory, read_json
+from src.files import atomic_directory, read_json, relative_paths
 
 
 def test_mount_point_is_not_replaced(tmp_path, monkeypatch):
@@ -37,3 +37,9 @@ def test_full_disk_keeps_the_previous_folder(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [path.name for path in tmp_path.iterdir()] == ["best"] and (tmp_path / "best" / "old").is_file()
+
+
+def test_paths_below_the_working_folder_are_shown_relative(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = f"read {tmp_path}/a/b.txt, {tmp_path}/c (/x{tmp_path}/d, {tmp_path}_e/f, {tmp_path})"
+    assert relative_paths(text) == f"read a/b.txt, c (/x{tmp_path}/d, {tmp_path}_e/f, {tmp_path})"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from ..commands import complete
 from ..errors import UserError, did_you_mean
-from ..files import relative_path, split_paths
+from ..files import relative_paths
 from .fields import BOOLEAN, GROUPS, TYPE_NAMES, check_value, field_type
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Resolved(Generic[Config]):
     def table(self, verbose: bool = False) -> str:
         """Lines `name  value  (origin)` of the values that differ from the defaults; `verbose`: of all."""
         values = {
-            field.name: _display(field.name, getattr(self.config, field.name))
+            field.name: relative_paths(str(getattr(self.config, field.name)))
             for field in dataclasses.fields(self.config)
             if verbose or getattr(self.config, field.name) != field.default
         }
@@ -50,12 +50,6 @@ class Resolved(Generic[Config]):
         return "\n".join(
             f"  {name:<{width}}  {value:<12} ({self.origins[name]})" for name, value in values.items()
         )
-
-
-def _display(name: str, value: object) -> str:
-    if isinstance(value, str) and name.endswith(tuple(PATHS)):
-        return ",".join(map(relative_path, split_paths(value)))
-    return str(value)
 
 
 def parse(

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from ..files import write_text
+from ..files import relative_paths, write_text
 
 AXIS_KEYS = ("phase", "epoch", "step")  # places on a curve, not curves
 
@@ -44,7 +44,8 @@ class RunLogger:
             self._log.write(text + "\n")
 
     def info(self, text: str) -> None:
-        """Log one line, or a few."""
+        """Log one line, or a few; paths below the working folder are shown relative to it."""
+        text = relative_paths(text)
         if self._log:
             self._log.write(text + "\n")
         else:

@@ -14,7 +14,7 @@ from ...commands import restart_command
 from ...config.bert_config import BertConfig
 from ...config.cli import Resolved
 from ...config.fields import BOOLEAN, to_dict
-from ...files import read_json, relative_path, write_json
+from ...files import read_json, write_json
 from ...metrics import best_of, short_name
 from ...model.state_dict import weight_arrays
 from ...output_dir import check_output_dir, fresh_output_dir
@@ -143,7 +143,7 @@ class Run:
             self.logger.info(line)
         for name in ("best", "last"):
             if (self.output_dir / name).is_dir():
-                self.logger.info(f"{name} model: {relative_path(self.output_dir / name)}")
+                self.logger.info(f"{name} model: {self.output_dir / name}")
         self.logger.close()
         log = self.output_dir / LOG_FILE
         if self.ranks.is_main and log.is_file():
