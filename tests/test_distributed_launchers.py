@@ -284,7 +284,7 @@ def start(folder, way, output, *flags):
     return subprocess.Popen(
         command,
         cwd=folder,
-        env={**os.environ, "PYTHON": PYTHON, "DEVICE_TARGET": "CPU"},
+        env={**os.environ, "PYTHON": PYTHON, "DEVICE_TARGET": "CPU", "MASTER_PORT": tiny.free_port()},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

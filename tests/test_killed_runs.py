@@ -60,7 +60,7 @@ def start(inputs, output, ranks, *more):
     return subprocess.Popen(
         command(inputs, output, ranks) + list(more),
         cwd=ROOT if ranks == 1 else output.parent,
-        env={**os.environ, "PYTHON": sys.executable},
+        env={**os.environ, "PYTHON": sys.executable, "MASTER_PORT": tiny.free_port()},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -186,3 +187,10 @@ def random_masked_lm(config: BertConfig, seed: int = 0, spread: float = 0.2) -> 
         values = mean + spread * rng.standard_normal(parameter.shape)
         parameter.set_data(Tensor(values.astype(np.float32)))
     return network.set_train(False)
+
+
+def free_port() -> str:
+    """A port that nothing listens on: runs of several processes in parallel tests need one each."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
