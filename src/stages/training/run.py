@@ -53,8 +53,8 @@ class Run:
         self.ranks = join_ranks(self.config)
         self.logger.info(f"{title} on {self.device.target}, compute_type {self.device.compute_type}")
         if table := resolved.table(self.config.verbose):
-            title = "all settings" if self.config.verbose else "settings other than the defaults"
-            self.logger.info(f"{title}:\n{table}")
+            heading = "all settings" if self.config.verbose else "settings other than the defaults"
+            self.logger.info(f"{heading}:\n{table}")
         self.checkpoints = Checkpoints(self.output_dir, self.config.max_ckpt_num, self.ranks.is_main)
         # (position, path) of the checkpoint from which a resumed run continues
         self.checkpoint = self.checkpoints.last() if self.resumed else None
