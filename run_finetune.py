@@ -1,5 +1,10 @@
 """python run_finetune.py: fine-tune a pretrained BERT, or train a student on labels alone."""
 
+from src.signals import exit_on_signals
+
+if __name__ == "__main__":
+    exit_on_signals()
+
 from collections.abc import Sequence
 
 from src.errors import run_main

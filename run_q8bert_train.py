@@ -1,5 +1,10 @@
 """python run_q8bert_train.py: quantize to 8 bits, by training or by calibration alone."""
 
+from src.signals import exit_on_signals
+
+if __name__ == "__main__":
+    exit_on_signals()
+
 from collections.abc import Sequence
 
 from src.errors import run_main

@@ -1,5 +1,10 @@
 """python run_task_distill.py: distill a teacher into a task student in two phases, or evaluate only."""
 
+from src.signals import exit_on_signals
+
+if __name__ == "__main__":
+    exit_on_signals()
+
 from collections.abc import Sequence
 
 from src.errors import run_main

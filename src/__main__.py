@@ -1,6 +1,11 @@
 """bert-compression, python -m src: run a command by name; without one, list them without importing any."""
 
 # PYTHON_ARGCOMPLETE_OK
+from .signals import exit_on_signals
+
+if __name__ == "__main__":
+    exit_on_signals()
+
 import argparse
 import ast
 import importlib
@@ -90,6 +95,7 @@ def complete_command() -> None:
 
 def console() -> None:
     """Entry point of `bert-compression`."""
+    exit_on_signals()
     run_main(main)
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+from . import signals
 from .commands import INSTALL_ALL, PACKAGE
 
 EXIT_USER_ERROR = 2
@@ -22,7 +23,11 @@ class UserError(Exception):
 
 
 class Interrupted(Exception):
-    """A stage stopped on Ctrl+C after saving its state; the message says how to resume."""
+    """A stage stopped on a signal after saving its state; the message says how to resume."""
+
+    def __init__(self, message: str, exit_code: int = EXIT_INTERRUPTED) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 def is_disk_full(error: Exception) -> bool:
@@ -71,7 +76,7 @@ def describe_mismatch(actual: Mapping[str, Shape], expected: Mapping[str, Shape]
 
 
 def run_main(main: Callable[[], object]) -> None:
-    """Call `main()` as the whole program and turn its outcome into an exit code (0, 2 or 130)."""
+    """Call `main()` as the whole program; the exit code is 0, 2, or 128 + the number of a signal."""
     # MindSpore reads its log level on import; its warnings are about graphs and do not help users.
     os.environ.setdefault("GLOG_v", "3")
     # OpenMP also reads its setting once: busy-waiting threads take cores from working ones.
@@ -81,9 +86,9 @@ def run_main(main: Callable[[], object]) -> None:
     except UserError as error:
         sys.exit(_print_error(f"error: {error}", EXIT_USER_ERROR))
     except Interrupted as stop:
-        sys.exit(_print_error(str(stop), EXIT_INTERRUPTED))
+        sys.exit(_print_error(str(stop), signals.exit_code(stop.exit_code)))
     except KeyboardInterrupt:
-        sys.exit(_print_error("interrupted", EXIT_INTERRUPTED))
+        sys.exit(_print_error("interrupted", signals.exit_code(EXIT_INTERRUPTED)))
     except ModuleNotFoundError as error:
         sys.exit(_print_error(_not_installed(error), EXIT_USER_ERROR))
     except BrokenPipeError:
@@ -110,6 +115,11 @@ def _run_and_flush(main: Callable[[], object]) -> None:
         main()
     except SystemExit:  # from --help
         print(end="", flush=True)
+        raise
+    except Exception as error:
+        # MindSpore turns a KeyboardInterrupt in a compilation into an exception of its own.
+        if signals.was_raised() and not isinstance(error, Interrupted):
+            raise KeyboardInterrupt from None
         raise
     print(end="", flush=True)
 

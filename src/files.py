@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError, is_disk_full
+from .signals import interruptible
 
 # What a killed atomic_path or atomic_directory leaves behind; group 1 is the final name.
 TEMPORARY_NAME = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.(?:part|old)")
@@ -27,18 +28,19 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        with _disk_full_as_user_error(path):
-            yield temporary
-            os.chmod(temporary, 0o666 & ~_umask())
-            _sync(temporary)
-            os.replace(temporary, path)
-            _sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with interruptible():
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            with _disk_full_as_user_error(path):
+                yield temporary
+                os.chmod(temporary, 0o666 & ~_umask())
+                _sync(temporary)
+                os.replace(temporary, path)
+                _sync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -52,29 +54,30 @@ def atomic_directory(path: Path, discard: Callable[[Path], None] | None = None) 
     if os.path.ismount(path):
         raise UserError(f"{path} is a mount point, which cannot be replaced; give a folder inside it")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
-    old = temporary.with_suffix(".old")
-    try:
-        with _disk_full_as_user_error(path):
-            yield temporary
-            mask = _umask()
-            for file in temporary.iterdir():
-                file.chmod(0o666 & ~mask)  # weight writers create files that only their owner can read
-                _sync(file)
-            temporary.chmod(0o777 & ~mask)
-            _sync(temporary)
-            if path.exists():
-                os.replace(path, old)
-            os.replace(temporary, path)
-            _sync(path.parent)
-    finally:
-        if old.exists() and not path.exists():
-            os.replace(old, path)
-        elif discard and old.exists():
-            discard(old)
-        else:
-            shutil.rmtree(old, ignore_errors=True)
-        shutil.rmtree(temporary, ignore_errors=True)
+    with interruptible():
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+        old = temporary.with_suffix(".old")
+        try:
+            with _disk_full_as_user_error(path):
+                yield temporary
+                mask = _umask()
+                for file in temporary.iterdir():
+                    file.chmod(0o666 & ~mask)  # weight writers create files that only their owner can read
+                    _sync(file)
+                temporary.chmod(0o777 & ~mask)
+                _sync(temporary)
+                if path.exists():
+                    os.replace(path, old)
+                os.replace(temporary, path)
+                _sync(path.parent)
+        finally:
+            if old.exists() and not path.exists():
+                os.replace(old, path)
+            elif discard and old.exists():
+                discard(old)
+            else:
+                shutil.rmtree(old, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextlib.contextmanager

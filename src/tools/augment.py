@@ -1,5 +1,10 @@
 """python -m src.tools.augment: augment training data by word replacement (TinyBERT, section 3.2)."""
 
+from ..signals import exit_on_signals
+
+if __name__ == "__main__":
+    exit_on_signals()
+
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any

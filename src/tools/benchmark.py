@@ -1,5 +1,10 @@
 """python -m src.tools.benchmark: compare size, latency and throughput of several models in one run."""
 
+from ..signals import exit_on_signals
+
+if __name__ == "__main__":
+    exit_on_signals()
+
 import dataclasses
 import os
 from collections.abc import Sequence

@@ -1,5 +1,10 @@
 """python -m src.tools.cache: list or delete cached teacher outputs."""
 
+from ..signals import exit_on_signals
+
+if __name__ == "__main__":
+    exit_on_signals()
+
 import dataclasses
 from collections.abc import Sequence
 

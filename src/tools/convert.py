@@ -1,5 +1,10 @@
 """python -m src.tools.convert: convert PyTorch, TensorFlow or MindSpore weights to a model folder."""
 
+from ..signals import exit_on_signals
+
+if __name__ == "__main__":
+    exit_on_signals()
+
 import dataclasses
 from collections.abc import Sequence
 

@@ -1,5 +1,10 @@
 """python -m src.tools.doctor: report hardware, versions and one small training step, for bug reports."""
 
+from ..signals import exit_on_signals
+
+if __name__ == "__main__":
+    exit_on_signals()
+
 import dataclasses
 from collections.abc import Sequence
 

@@ -1,5 +1,10 @@
 """python -m src.tools.evaluate: evaluate a model folder on a task's records; write eval_results.json."""
 
+from ..signals import exit_on_signals
+
+if __name__ == "__main__":
+    exit_on_signals()
+
 import sys
 from collections.abc import Sequence
 from functools import partial

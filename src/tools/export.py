@@ -1,5 +1,10 @@
 """python -m src.tools.export: export a model folder to ONNX (fp32, int8) or MindIR, and verify the file."""
 
+from ..signals import exit_on_signals
+
+if __name__ == "__main__":
+    exit_on_signals()
+
 import dataclasses
 from collections.abc import Sequence
 

@@ -1,5 +1,10 @@
 """python -m src.tools.glue_table: tabulate teacher, student and int8 results of several tasks."""
 
+from ..signals import exit_on_signals
+
+if __name__ == "__main__":
+    exit_on_signals()
+
 import dataclasses
 from collections.abc import Sequence
 

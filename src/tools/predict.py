@@ -1,5 +1,10 @@
 """python -m src.tools.predict: predict labels and probabilities of texts with a model or an exported file."""
 
+from ..signals import exit_on_signals
+
+if __name__ == "__main__":
+    exit_on_signals()
+
 import dataclasses
 from collections.abc import Sequence
 

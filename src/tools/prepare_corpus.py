@@ -1,5 +1,10 @@
 """python -m src.tools.prepare_corpus: convert raw text to record files for general distillation."""
 
+from ..signals import exit_on_signals
+
+if __name__ == "__main__":
+    exit_on_signals()
+
 import dataclasses
 from collections.abc import Sequence
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from ..signals import exit_on_signals
+
+if __name__ == "__main__":
+    exit_on_signals()
+
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence

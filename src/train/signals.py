@@ -1,4 +1,4 @@
-"""Ctrl+C, SIGTERM and SIGUSR2, handled between two steps so that the state of the run can be saved.
+"""Ctrl+C, SIGTERM, SIGHUP and SIGUSR2, handled between two steps so that the state of the run can be saved.
 
 mpirun forwards SIGUSR2 to its ranks; batch systems can send it before the time limit.
 """
@@ -6,18 +6,26 @@ mpirun forwards SIGUSR2 to its ranks; batch systems can send it before the time 
 import signal
 from types import FrameType
 
+from ..errors import EXIT_INTERRUPTED
+
 
 class StopSignal:
-    """Within `with StopSignal() as stop` the first signal sets `stop.requested`; a second one interrupts."""
+    """Within `with StopSignal() as stop` the first signal sets `stop.requested`; a second one interrupts.
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+    SIGHUP stays ignored where it was (nohup).
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
 
     def __init__(self) -> None:
         self.requested = False
+        self.exit_code = EXIT_INTERRUPTED
         self._previous: dict = {}
 
     def __enter__(self) -> "StopSignal":
-        self._previous = {number: signal.signal(number, self._handle) for number in self.SIGNALS}
+        nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        numbers = [number for number in self.SIGNALS if not (nohup and number == signal.SIGHUP)]
+        self._previous = {number: signal.signal(number, self._handle) for number in numbers}
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -26,5 +34,10 @@ class StopSignal:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
+            previous = self._previous[signal.Signals(number)]
+            if callable(previous):
+                previous(number, frame)
             raise KeyboardInterrupt
         self.requested = True
+        if number != signal.SIGUSR2:  # mpirun's form of Ctrl+C
+            self.exit_code = 128 + number

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Interrupted
+from ..errors import EXIT_INTERRUPTED, Interrupted
 from .prefetch import StepInputs, step_inputs
 from .signals import StopSignal
 
@@ -86,11 +86,12 @@ class Trainer:
         self.resume_command = resume_command
         self.any_rank = any_rank
         self._stopped = False  # a signal after a phase's last step: the next phase does not start
+        self._exit_code = EXIT_INTERRUPTED
 
     def run(self, phase: TrainPhase, callbacks: Sequence[Callback] = (), start_step: int = 0) -> None:
         """Train from `start_step` (not 0 in a resumed run) to the end. Raises Interrupted on Ctrl+C."""
         if self._stopped:
-            raise self._interrupted(f"before {phase.title}")
+            raise self._interrupted(f"before {phase.title}", self._exit_code)
         state, stop_now = TrainState(phase, start_step), False
         per_epoch, total, teacher = phase.loader.steps_per_epoch, phase.total_steps, phase.cached_teacher
         _call(callbacks, "on_train_begin", state)
@@ -119,8 +120,8 @@ class Trainer:
                     _call(callbacks, "on_train_epoch_end", state)
             _call(callbacks, "on_train_end", state)
             if state.step < total:
-                raise self._interrupted(f"at step {state.step} of {phase.title}")
-            self._stopped = self._should_stop(stop.requested)
+                raise self._interrupted(f"at step {state.step} of {phase.title}", stop.exit_code)
+            self._stopped, self._exit_code = self._should_stop(stop.requested), stop.exit_code
 
     def _should_stop(self, requested: bool, all_ranks_check: bool = True) -> bool:
         """Whether to stop: requested in this process, or in any rank where all of them check."""
@@ -128,8 +129,9 @@ class Trainer:
             return requested
         return all_ranks_check and self.any_rank(requested)
 
-    def _interrupted(self, where: str) -> Interrupted:
-        return Interrupted(f"interrupted {where}, state saved; resume with:\n  {self.resume_command}")
+    def _interrupted(self, where: str, exit_code: int) -> Interrupted:
+        message = f"interrupted {where}, state saved; resume with:\n  {self.resume_command}"
+        return Interrupted(message, exit_code)
 
 
 def _epoch_inputs(state: TrainState) -> Any:

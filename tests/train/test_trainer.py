@@ -31,14 +31,15 @@ TIME_LINE = re.compile(r"^epoch time: \d+\.\d+ ms, per step time: \d+\.\d+ ms$")
 class CountingStep:
     """Keeps the rows it was given; the loss of step n is 1/n."""
 
-    def __init__(self, interrupt_at=0, loss=None, scale=8.0):
+    def __init__(self, interrupt_at=0, loss=None, scale=8.0, signal_number=signal.SIGINT):
         self.rows, self.interrupt_at, self.loss, self.scale = [], interrupt_at, loss, scale
+        self.signal_number = signal_number
         self.loss_scale = types.SimpleNamespace(skipped=Tensor(2))
 
     def __call__(self, input_ids, token_type_ids, attention_mask, labels, weights):
         self.rows.append(labels.asnumpy()[weights.asnumpy() > 0].tolist())
         if len(self.rows) == self.interrupt_at:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), self.signal_number)
         loss = 1.0 / len(self.rows) if self.loss is None else self.loss
         return Tensor(loss), Tensor([0.25, 0.5]), Tensor(False), Tensor(self.scale)
 
@@ -219,6 +220,23 @@ def test_a_loss_that_no_scale_helps(logger):
         training.run()
     training = Training(logger, CountingStep(loss=float("inf"), scale=8.0))
     training.run()  # an overflow that a lower scale may mend
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2])
+def test_a_signal_saves_a_checkpoint(logger, number):
+    training = Training(logger, CountingStep(interrupt_at=2, signal_number=number))
+    with pytest.raises(Interrupted, match="interrupted at step 2 .*state saved") as stop:
+        training.run()
+    assert training.checkpoints.positions == [(1, 2)]
+    assert stop.value.exit_code == (130 if number == signal.SIGUSR2 else 128 + number)
+
+
+def test_nohup(logger, monkeypatch):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        Training(logger, CountingStep(interrupt_at=2, signal_number=signal.SIGHUP)).run()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_signal_handlers_are_restored():

@@ -62,7 +62,7 @@ def _write_parallel(
     with ProcessPoolExecutor(workers, context, _init_worker, (job, done, stop)) as pool:
         try:
             # Ctrl+C reaches all processes of a terminal; the workers ignore it and are stopped from here.
-            with _blocked(signal.SIGINT):
+            with _blocked(signal.SIGINT, signal.SIGHUP):
                 pending = {pool.submit(_write, number): number for number in numbers}
             while pending:
                 finished, _ = wait(pending, POLL_SECONDS, FIRST_COMPLETED)
@@ -81,9 +81,9 @@ def _write_parallel(
 
 
 @contextlib.contextmanager
-def _blocked(number: signal.Signals) -> Iterator[None]:
-    """Block a signal: child processes started inside never receive it, this one receives it afterwards."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+def _blocked(*numbers: signal.Signals) -> Iterator[None]:
+    """Block signals: child processes started inside never receive them, this one receives them afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
     finally:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import UserError
+from ...signals import interruptible
 
 READ_BATCH = 1024
 # Bytes. With the default 32 MB pages, six hundred short rows make a file of 50 MB.
@@ -25,7 +26,7 @@ def write(path: Path, chunks: Iterable[dict[str, np.ndarray]]) -> None:
     from mindspore.mindrecord import FileWriter
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as folder:
+    with interruptible(), tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as folder:
         # The file contains its own name, so the temporary path differs in the folder only.
         temporary = Path(folder) / path.name
         writer = FileWriter(str(temporary), shard_num=1)

@@ -13,6 +13,7 @@ import numpy as np
 from ...commands import command_line
 from ...errors import UserError
 from ...machine import instructions
+from ...signals import interruptible
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -101,7 +102,7 @@ def count_matmuls(path: str | Path) -> tuple[int, int]:
     """(integer, float) matrix products in the optimized graph that ONNX Runtime executes."""
     import onnx
 
-    with tempfile.TemporaryDirectory() as folder:
+    with interruptible(), tempfile.TemporaryDirectory() as folder:
         optimized = Path(folder) / "optimized.onnx"
         open_session(Path(path), threads=1, optimized=optimized)
         counts = collections.Counter(node.op_type for node in onnx.load(optimized).graph.node)

@@ -16,6 +16,7 @@ from ...data.augmentation.rows import SeenTexts, text_hash
 from ...data.augmentation.word_replacement import ReplacementParams, augment_rows
 from ...errors import Interrupted, UserError
 from ...files import sha256
+from ...signals import interruptible
 from ...train.matmul_precision import matmul_rate
 from ...train.throughput import ThroughputMeter
 from ..model.device import setup_device
@@ -51,7 +52,7 @@ def augment(config: "AugmentConfig") -> dict[str, int]:
     params = ReplacementParams(config.copies, config.probability, config.seed)
     augmenter = Augmenter(text, params, candidates, resources.filter(device), seen)
     try:
-        with meter.working():
+        with interruptible(), meter.working():
             counts = _write_parts(text, augmenter, parts, rows, meter)
         parts.join(output, text.lines(), -(-rows // PART_ROWS))
     except KeyboardInterrupt:

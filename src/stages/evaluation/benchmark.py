@@ -18,6 +18,7 @@ from ...files import atomic_path, read_json, write_json, write_text
 from ...infer.latency import interleaved_latencies_ms
 from ...machine import describe_machine
 from ...output_dir import check_output_dir, fresh_output_dir
+from ...signals import interruptible
 from ..markdown import aligned
 from ..model.inference import Predict, load_for_inference, parse_named_models
 from .random_model import RANDOM, random_model
@@ -104,6 +105,7 @@ def open_subject(name: str, spec: str, config: BenchmarkConfig, stack: contextli
     """The Subject of a folder, or of random weights, whose file is deleted with `stack`."""
     threads = thread_count(config)
     if spec.startswith(RANDOM):
+        stack.enter_context(interruptible())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         model = random_model(spec, folder, threads)
     else:

@@ -12,6 +12,7 @@ from ...data.download.mrpc import write_mrpc
 from ...errors import UserError, is_disk_full
 from ...files import atomic_path
 from ...output_dir import add_to_marker, marker_patterns
+from ...signals import interruptible
 
 if TYPE_CHECKING:
     from ...tools.download import DownloadConfig
@@ -31,7 +32,7 @@ def download(config: "DownloadConfig") -> None:
     failed = []
     for data_set in chosen:
         try:
-            with _disk_errors(data_dir):
+            with interruptible(), _disk_errors(data_dir):
                 _download(data_set, config, data_dir)
         except UserError as error:
             if len(chosen) == 1:

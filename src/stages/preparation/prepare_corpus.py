@@ -27,6 +27,7 @@ from ...data.tokenization.tokenizer import load_tokenizer
 from ...errors import Interrupted, UserError
 from ...files import read_json, write_json
 from ...output_dir import fresh_output_dir, write_marker
+from ...signals import interruptible
 from ...train.throughput import throughput_line
 from .prepare import check_unknown
 
@@ -168,8 +169,9 @@ def _write_shards(job: CorpusJob, numbers: list[int], workers: int) -> float:
     progress = Progress(sum(map(job.size, numbers)))
     written = 0
     try:
-        for _ in write_shards(job, numbers, workers, progress.update):
-            written += 1
+        with interruptible():
+            for _ in write_shards(job, numbers, workers, progress.update):
+                written += 1
     except KeyboardInterrupt:
         progress.close()
         raise Interrupted(

@@ -20,9 +20,10 @@ from ...config.cli import Resolved
 from ...config.distill_config import FOLDER
 from ...config.seeds_config import seeds_of
 from ...config.train_config import TrainConfig
-from ...errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError
+from ...errors import EXIT_USER_ERROR, UserError
 from ...files import read_json, write_json, write_text
 from ...output_dir import MARKER, check_output_dir, delete_owned, fresh_output_dir, is_unused
+from ...signals import interruptible
 from ...tasks import TaskSpec
 from .run_folder import CONFIG_FILE, FREE_ON_RESUME, check_same_config, inputs_of
 from .run_folder import WRITTEN as RUN_FILES
@@ -36,7 +37,8 @@ RUN_FLAGS = ("seed", "seeds", "seeds_against", "output_dir", *FREE_ON_RESUME)
 # Forwarded to the run: the signals that it handles, and the end of its terminal.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
 WAIT_SECONDS = 1.0
-EXPLAINED = (EXIT_USER_ERROR, EXIT_INTERRUPTED)  # exit codes of runs that printed the reason
+# Exit codes of runs that printed the reason.
+EXPLAINED = (EXIT_USER_ERROR, *(128 + number for number in SIGNALS))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,18 +96,19 @@ def repeat(
         other = read_summary(file)
         check_comparable(other, file, task, seeds)
     results = _finished(runs, seeds) if config.resume else {}
-    backup = None if config.resume else _make_room(runs)
-    try:
-        for place, seed in enumerate(seeds, 1):
-            known = " is finished, skipped" if seed in results else ""
-            print(f"== seed {seed} ({place} of {len(seeds)}): {runs.folder_of(seed)}{known}", flush=True)
-            if seed not in results:
-                _run(runs, seed)
-                results[seed] = _result(runs, seed)
-                _write(runs, summary(stage, task, results))
-    finally:
-        if not config.resume:
-            _settle(runs.folder, backup)
+    with interruptible():
+        backup = None if config.resume else _make_room(runs)
+        try:
+            for place, seed in enumerate(seeds, 1):
+                known = " is finished, skipped" if seed in results else ""
+                print(f"== seed {seed} ({place} of {len(seeds)}): {runs.folder_of(seed)}{known}", flush=True)
+                if seed not in results:
+                    _run(runs, seed)
+                    results[seed] = _result(runs, seed)
+                    _write(runs, summary(stage, task, results))
+        finally:
+            if not config.resume:
+                _settle(runs.folder, backup)
     result = summary(stage, task, {seed: results[seed] for seed in seeds})
     _write(runs, result)
     if other:
