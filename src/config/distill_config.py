@@ -17,6 +17,12 @@ class IntermediateConfig:
     layer_map: str = flag(
         "uniform", "uniform (g(m) = m * N / M), or the teacher layer for each student layer: 2,4,6"
     )
+    hidden_projection: str = flag(
+        "shared",
+        "matrix from the student's to the teacher's width: one shared by all hidden states (W_h of the "
+        "published code), or one per_layer, as in TinyBERT's second general models",
+        ("shared", "per_layer"),
+    )
     embedding_weight: float = flag(1.0, "weight of the embedding loss", check=NOT_NEGATIVE)
     hidden_weight: float = flag(1.0, "weight of the hidden-state loss", check=NOT_NEGATIVE)
     attention_weight: float = flag(

@@ -53,8 +53,9 @@ class DistillNetwork(nn.Cell):
 
     Parameters: `terms` the objective; `teacher` and `layer_map` (teacher layer of each student layer, from 1)
     where a term needs them; `projection` the dense layer from the student's to the teacher's width (W_h
-    and W_e of the paper, one matrix as in the original code), None where the widths agree; `temperature` T
-    divides the logits of both sides; `include_padding` counts padded positions.
+    and W_e of the paper, one matrix as in the original code), an nn.CellList of one for each of the student's
+    hidden_states, None for no projection; `temperature` T divides the logits of both sides; `include_padding`
+    counts padded positions.
     Construct: input_ids, token_type_ids, attention_mask [B, S] int32, labels [B] ([B, C], or [B, S] for each
     token), weights [B] float32 (0 for filler rows of the last batch; they average to 1 over the ranks) ->
     loss (scalar), parts [P] (unweighted). Losses on logits of tokens get the mask of the labeled tokens.
@@ -87,6 +88,7 @@ class DistillNetwork(nn.Cell):
             TeacherOutputs(self.features, self.layer_map) if self.has_teacher else nn.Identity()
         )
         self.projected = projection is not None
+        self.by_layer = isinstance(projection, nn.CellList)
         self.hidden_projection = nn.Identity() if projection is None else projection
         self.inverse_temperature = 1.0 / temperature
         self.include_padding = include_padding
@@ -130,17 +132,19 @@ class DistillNetwork(nn.Cell):
         if feature == "logits":
             return ((logits * self.inverse_temperature, teacher_outputs[first] * self.inverse_temperature),)
         if feature == "embedding":
-            return ((self._project(states[0]), teacher_outputs[first].astype(ms.float32)),)
+            return ((self._project(states[0], 0), teacher_outputs[first].astype(ms.float32)),)
         pairs: tuple = ()
         for m in range(len(self.layer_map)):
             target = teacher_outputs[first + m].astype(ms.float32)
-            output = self._project(states[m + 1]) if feature == "hidden" else scores[m]
+            output = self._project(states[m + 1], m + 1) if feature == "hidden" else scores[m]
             pairs = pairs + ((output, target),)
         return pairs
 
-    def _project(self, states: Tensor) -> Tensor:
+    def _project(self, states: Tensor, layer: int) -> Tensor:
         # [B*S, H student] -> [B*S, H teacher]; the losses compare in float32
-        if self.projected:
+        if self.by_layer:
+            states = self.hidden_projection[layer](states)
+        elif self.projected:
             states = self.hidden_projection(states)
         return states.astype(ms.float32)
 

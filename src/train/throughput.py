@@ -184,7 +184,8 @@ def step_flops(network: DistillNetwork) -> Callable[[int], int]:
     student = network.student.bert.config
     teacher = network.teacher.bert.config if network.has_teacher else None
     fitted = len(layer_map) * ("hidden" in features) + ("embedding" in features)
-    width = network.hidden_projection.weight.size if network.projected else 0
+    # Of one matrix: each term has one, shared or its own.
+    width = next((p.size for p in network.hidden_projection.get_parameters() if p.ndim == 2), 0)
     student_layers = computed_layers(features, range(1, len(layer_map) + 1))
     teacher_layers = computed_layers(features, layer_map)
 

@@ -1,10 +1,12 @@
 """Reads weight files of any kind as float32 arrays under Hugging Face's names.
 
 Canonical names: `bert.embeddings...`, `bert.encoder.layer.N...`, `bert.pooler.dense...`, `classifier...`, and
-`hidden_projection...` (W_h of the distillation). Linear weights are (out, in).
+of the distillation `hidden_projection...` (W_h) or `hidden_projection.N...` (one for the hidden states of
+each layer, 0 for the embedding output). Linear weights are (out, in).
 """
 
 import dataclasses
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,14 +16,17 @@ import numpy as np
 from ..errors import UserError
 from ..files import read_json
 from .mindspore_ckpt import has_zoo_names, read_ckpt, zoo_to_hf
+from .paddle import has_paddle_names, paddle_to_hf
 from .safetensors_file import read_safetensors
 from .tensorflow import read_tf_checkpoint, tf_to_hf
 from .torch_zip import read_torch_zip
+from .wrappers import strip_wrappers
 
 BODY = ("embeddings.", "encoder.", "pooler.")
-# Pre-training heads; "fit_denses.N" are the per-layer projections of TinyBERT's second general models.
-PRETRAINING_HEADS = ("cls.", "fit_denses.")
+PRETRAINING_HEADS = ("cls.",)
 MASKED_LM_HEAD = "cls.predictions."
+# W_h in TinyBERT's checkpoints: "fit_dense", and one per layer, "fit_denses.N", in the second general models.
+FIT_DENSE = re.compile(r"^fit_dense(?:s(?=\.\d))?\.")
 BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
 # Weight files in a folder, in order of preference.
 FOLDER_FILES = (
@@ -72,6 +77,8 @@ def read_weights(
     config_file = next((file.parent / name for name in CONFIG_FILES if (file.parent / name).is_file()), None)
     config = read_json(config_file) if config_file else None
     raw, ignored, optimizer_values = _read_file(file, part, strict)
+    if has_paddle_names(raw):
+        raw = paddle_to_hf(raw)
     arrays, more = canonical_arrays(raw, file, keep)
     return Weights(arrays, sorted(ignored + more), config, config_file, file, optimizer_values)
 
@@ -129,15 +136,14 @@ def canonical_arrays(
 
 def canonical_name(name: str, keep: Sequence[str] = ()) -> str | None:
     """The canonical name of a Hugging Face tensor; None for a buffer or a pre-training head."""
-    name = name.removeprefix("module.")
-    body = name.removeprefix("bert.")
+    name = strip_wrappers(name)
+    body = re.sub(r"^(?:tiny)?bert\.", "", name)
     if body in BUFFERS or name.startswith(PRETRAINING_HEADS) and not name.startswith(tuple(keep)):
         return None
     if body.startswith(BODY):
         name = "bert." + body
     name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
-    # TinyBERT's own checkpoints call W_h "fit_dense".
-    return "hidden_projection." + name.removeprefix("fit_dense.") if name.startswith("fit_dense.") else name
+    return FIT_DENSE.sub("hidden_projection.", body) if FIT_DENSE.match(body) else name
 
 
 def _as_float32(array: np.ndarray, name: str, source: Path) -> np.ndarray:

@@ -48,9 +48,9 @@ class Given(nn.Cell):
 class Projection(nn.Cell):
     """x W^T, as src.model's dense layer without its bias."""
 
-    def __init__(self):
+    def __init__(self, seed=9):
         super().__init__()
-        weight = np.random.default_rng(9).standard_normal((WIDE, WIDTH)).astype(np.float32)
+        weight = np.random.default_rng(seed).standard_normal((WIDE, WIDTH)).astype(np.float32)
         self.weight = Parameter(Tensor(weight), name="weight")
 
     def construct(self, x):
@@ -172,6 +172,24 @@ def test_the_projection_to_the_teacher_s_width(student):
     expected = [hidden_part(ours[m] @ weight.T, theirs[m]) for m in range(3)]
     np.testing.assert_allclose(parts, [expected[0], expected[1] + expected[2]], rtol=1e-4)
     assert gradient_of(gradients, "weight").any() and loss == pytest.approx(sum(expected), rel=1e-4)
+
+
+def test_a_projection_for_each_layer(student):
+    """The hidden states of layer m (0: the embedding output) pass through matrix m alone."""
+    teacher, cells = Given(2, WIDE, C, seed=2), [Projection(seed) for seed in (4, 5, 6)]
+    network = DistillNetwork(student, intermediate_terms(1.0, 1.0, 0.0), teacher, (1, 2), nn.CellList(cells))
+    loss, parts, gradients = run(network)
+    ours, theirs = arrays(student)[1], arrays(teacher)[1]
+    weights = [cell.weight.asnumpy() for cell in cells]
+    expected = [hidden_part(ours[m] @ weights[m].T, theirs[m]) for m in range(3)]
+    np.testing.assert_allclose(parts, [expected[0], expected[1] + expected[2]], rtol=1e-4)
+    for m in range(3):
+        slope = np.zeros((WIDE, WIDTH))
+        for b in range(2):  # the rows that count
+            n = LENGTHS[b]
+            difference = ours[m][b, :n] @ weights[m].T - theirs[m][b, :n]
+            slope += 2 * difference.T @ ours[m][b, :n] / (n * WIDE) / 2
+        np.testing.assert_allclose(gradients[f"hidden_projection.{m}.weight"], slope, rtol=1e-4, atol=1e-6)
 
 
 def softmax(x):

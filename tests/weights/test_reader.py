@@ -70,13 +70,42 @@ def _raw_safetensors(path, header, data):
     path.write_bytes(struct.pack("<Q", len(text)) + text + data)
 
 
-def test_the_projections_of_tinybert_s_second_general_models_are_ignored(tmp_path):
+def test_the_projections_of_tinybert_s_second_general_models(tmp_path):
     """fit_denses.0 ... fit_denses.N, one a layer (huawei-noah/Pretrained-Language-Model issue 124)."""
     extra = [f"fit_denses.{layer}.{kind}" for layer in range(5) for kind in ("weight", "bias")]
     arrays = {name: np.ones((2, 2), np.float32) for name in ("bert." + WORDS, *extra)}
     save_file(arrays, str(tmp_path / "model.safetensors"))
-    weights = read_weights(tmp_path)
-    assert set(weights.arrays) == {"bert." + WORDS} and sorted(weights.ignored_names) == sorted(extra)
+    projections = {name.replace("fit_denses", "hidden_projection") for name in extra}
+    assert set(read_weights(tmp_path).arrays) == {"bert." + WORDS, *projections}
+
+
+WRAPPED = [
+    *("module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "model.", "bert_model."),
+    *("model.model.", "model.module.", "_fsdp_wrapped_module.", "model._orig_mod.module."),
+]
+
+
+@pytest.mark.parametrize("prefix", WRAPPED)
+def test_prefixes_of_wrappers(prefix):
+    for name in ("bert." + WORDS, "classifier.weight", "bert.encoder.layer.1.output.dense.bias"):
+        assert canonical_name(prefix + name) == name
+    assert canonical_name(prefix + WORDS) == "bert." + WORDS
+    assert canonical_name(prefix + "cls.predictions.bias") is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bert._orig_mod." + WORDS,
+        "model.bert.module." + WORDS,
+        "tinybert." + WORDS,
+        "module.tinybert." + WORDS,
+    ],
+)
+def test_prefixes_within_a_name_and_of_other_classes(name):
+    assert canonical_name(name) == "bert." + WORDS
+    dense = name.removesuffix(WORDS) + "fit_denses.3.bias"
+    assert canonical_name(dense) == "hidden_projection.3.bias"
 
 
 def test_bfloat16_is_widened(tmp_path):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
+from mindspore import nn
 
 from ...config.bert_config import BertConfig
 from ...config.distill_config import IntermediateConfig
@@ -22,18 +22,16 @@ from .fit import PhaseSpec
 from .run import Run
 from .teacher import Teacher, attach_teacher
 
-if TYPE_CHECKING:
-    from mindspore import nn
-
 PROJECTION = "hidden_projection."
 
 
 class LayerMatch:
     """Which teacher layer each student layer matches, with which losses, through which projection.
 
-    `projection` is the dense layer from the student's to the teacher's width, None where they agree;
-    `carried` are the files of a general student, whose projection is trained on where it has one. Raises
-    UserError where the layer map does not fit, all losses are off, or heads differ.
+    `projection` is the dense layer from the student's to the teacher's width, or an nn.CellList of one for
+    each of the student's hidden states; None where the widths agree, unless the general student was trained
+    with one per layer. `carried` are the files of that general student, whose projection is trained on where
+    it has one. Raises UserError where the layer map does not fit, all losses are off, or heads differ.
     """
 
     def __init__(
@@ -54,12 +52,17 @@ class LayerMatch:
                 f"the student has {student_heads} heads, the teacher {heads}: give the student as many "
                 "(--num_attention_heads), or switch the attention loss off with --attention_weight 0"
             )
-        widths, self.projection = (student_config.hidden_size, teacher_config.hidden_size), None
-        if widths[0] != widths[1]:
+        widths = student_config.hidden_size, teacher_config.hidden_size
+        self.projection: nn.Cell | None = None
+        found = _projection_arrays(carried) if carried else {}
+        by_layer = config.hidden_projection == "per_layer"
+        if widths[0] != widths[1] or (by_layer and "0.weight" in found):
             self.projection = Dense(*widths, student_config)
-        if carried and self.projection and (arrays := _projection_arrays(carried)):
-            load_strict(self.projection, arrays, f"{carried.source} ({PROJECTION}*)")
-            log("the hidden projection of the general student is loaded")
+            if by_layer:
+                more = (Dense(*widths, student_config) for _ in range(student_config.num_hidden_layers))
+                self.projection = nn.CellList([self.projection, *more])
+        if carried and found:
+            self._load_projection(carried, found, log)
 
     def __str__(self) -> str:
         return ", ".join(f"{m + 1}<-{layer}" for m, layer in enumerate(self.layer_map))
@@ -76,6 +79,31 @@ class LayerMatch:
             student, terms, inside, self.layer_map, self.projection, include_padding=include_padding
         )
         return network, cached_teacher
+
+    def _load_projection(
+        self, carried: ModelFiles, found: dict[str, np.ndarray], log: Callable[[str], None]
+    ) -> None:
+        """Load the projection `found` in the general student `carried`, or log why it is not used.
+
+        A shared one starts the projections of all layers. PaddleNLP's files hold both kinds.
+        """
+        title = "the hidden projection of the general student"
+        shared = {name: array for name, array in found.items() if not name[0].isdigit()}
+        by_layer = {name: array for name, array in found.items() if name not in shared}
+        arrays, note = shared, ""
+        if isinstance(self.projection, nn.CellList):
+            arrays, note = by_layer, ", one per layer"
+            if not by_layer:
+                layers = range(len(self.projection))
+                arrays = {f"{layer}.{name}": array for layer in layers for name, array in shared.items()}
+                note = " into the projection of each layer"
+        if self.projection is None:
+            log(f"{title} is not used: student and teacher are of one width")
+        elif arrays:
+            load_strict(self.projection, arrays, f"{carried.source} ({PROJECTION}*)")
+            log(f"{title} is loaded{note}")
+        else:
+            log(f"{title} is not used: it is one per layer; continue it with --hidden_projection per_layer")
 
     def projection_arrays(self) -> dict[str, np.ndarray]:
         """The projection's weights {name in a model folder: array}; empty without one."""

@@ -134,6 +134,58 @@ def test_a_general_student_and_its_projection(tmp_path, teacher, general, sst2, 
     np.testing.assert_array_equal(projection.bias.asnumpy(), theirs["hidden_projection.bias"])
 
 
+def second_general(folder, vocabulary, config=STUDENT, width=32, both=False):
+    """A general student as TinyBERT's second ones are published: fit_denses.0 to fit_denses.N."""
+    draw = np.random.default_rng(4)
+    shapes = {"weight": (width, config.hidden_size), "bias": (width,)}
+    names = [f"fit_denses.{layer}" for layer in range(config.num_hidden_layers + 1)] + ["fit_dense"] * both
+    arrays = {name: a for name, a in tiny.random_arrays(config, seed=3).items() if name.startswith("bert.")}
+    for name in names:
+        for kind, shape in shapes.items():
+            arrays[f"{name}.{kind}"] = draw.standard_normal(shape).astype(np.float32)
+    return tiny.write_model(folder, vocabulary, config.replace(labels=()), arrays), arrays
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_one_projection_per_layer(tmp_path, vocabulary, teacher, sst2, networks, both):
+    general, theirs = second_general(tmp_path / "general", vocabulary, both=both)
+    _, log = start_of(tmp_path, sst2, teacher, load_gd_ckpt_path=general, hidden_projection="per_layer")
+    assert "the hidden projection of the general student is loaded, one per layer" in log
+    projections = networks[0].hidden_projection
+    assert len(projections) == 3
+    for layer, projection in enumerate(projections):
+        for kind in ("weight", "bias"):
+            expected = theirs[f"fit_denses.{layer}.{kind}"]
+            np.testing.assert_array_equal(getattr(projection, kind).asnumpy(), expected)
+
+
+def test_projections_per_layer_are_not_the_shared_one(tmp_path, vocabulary, teacher, sst2, networks):
+    general, _ = second_general(tmp_path / "general", vocabulary)
+    _, log = start_of(tmp_path, sst2, teacher, load_gd_ckpt_path=general)
+    assert "continue it with --hidden_projection per_layer" in log
+    assert networks[0].hidden_projection.weight.shape == (32, 24)
+
+
+def test_a_shared_projection_starts_those_of_all_layers(tmp_path, teacher, general, sst2, networks):
+    _, log = start_of(tmp_path, sst2, teacher, load_gd_ckpt_path=general, hidden_projection="per_layer")
+    assert "is loaded into the projection of each layer" in log
+    expected = read_weights(general).arrays["hidden_projection.weight"]
+    for projection in networks[0].hidden_projection:
+        np.testing.assert_array_equal(projection.weight.asnumpy(), expected)
+
+
+@pytest.mark.parametrize("kind", ["shared", "per_layer"])
+def test_projections_per_layer_where_the_widths_agree(tmp_path, vocabulary, teacher, sst2, networks, kind):
+    """TinyBERT-6L-768 projects from 768 to 768, which general distillation without per_layer never does."""
+    general, theirs = second_general(tmp_path / "general", vocabulary, tiny.TINY)
+    _, log = start_of(tmp_path, sst2, teacher, load_gd_ckpt_path=general, hidden_projection=kind)
+    if kind == "shared":
+        assert "is not used: student and teacher are of one width" in log and not networks[0].projected
+    else:
+        weight = networks[0].hidden_projection[2].weight.asnumpy()
+        np.testing.assert_array_equal(weight, theirs["fit_denses.2.weight"])
+
+
 @pytest.mark.parametrize(
     "flag, own",
     [
