@@ -14,7 +14,7 @@ from benchmarks.bench_epoch import measure, parse_flags
 from benchmarks.comparison import ORIGINAL
 from benchmarks.report import publish, row_of, unavailable_row
 from src.errors import run_main
-from src.files import read_json
+from src.json_reader import read_json
 
 EPOCHS = {"phase1": 10, "phase2": 3}
 OURS = {"first": 1, "later": EPOCHS["phase1"] - 1, "phase2": EPOCHS["phase2"]}

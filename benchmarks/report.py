@@ -13,7 +13,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from src.errors import run_main
-from src.files import atomic_path, read_json, write_json
+from src.files import atomic_path, write_json
+from src.json_reader import read_json
 
 # The largest acceptable ratio of our time to that of the original in PyTorch.
 AIMS = {

@@ -2,24 +2,41 @@
 
 import difflib
 import errno
+import itertools
 import os
+import re
 import sys
+import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from . import signals
 from .commands import INSTALL_ALL, PACKAGE
 
+EXIT_BUG = 1
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, quota exceeded, file size limit
 PERMISSION_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 SHOWN_NAMES = 5
+TRACEBACK = "--traceback"  # a flag of every command
+# Also set by run_main for the processes that it starts.
+TRACEBACK_VARIABLE = "BERT_COMPRESSION_TRACEBACK"
+MAX_WORD, MAX_MESSAGE, MAX_CANDIDATES = 400, 2000, 1000
+LONG_WORD = re.compile(rf"\S{{{MAX_WORD + 1},}}")
+# Control characters, separators of lines, marks of text direction, halves of surrogate pairs.
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 Shape = tuple[int, ...]
 
 
 class UserError(Exception):
-    """A problem that the user can fix: the message says what is wrong, where, and what to do."""
+    """A problem that the user can fix: the message says what is wrong, where, and what to do.
+
+    Messages quote files of unknown origin, so they are made fit to print (see `printable`).
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class Interrupted(Exception):
@@ -28,6 +45,24 @@ class Interrupted(Exception):
     def __init__(self, message: str, exit_code: int = EXIT_INTERRUPTED) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def printable(text: str) -> str:
+    """`text` on one line: control characters are escaped, long words and long texts cut in the middle."""
+    text = CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
+    return _cut(LONG_WORD.sub(lambda match: _cut(match[0], MAX_WORD), text), MAX_MESSAGE)
+
+
+def _cut(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    return f"{text[: limit // 2]}...({len(text):,} characters)...{text[-limit // 4 :]}"
+
+
+def reason_of(error: BaseException) -> str:
+    """An exception as part of a sentence: the first line of its message, else its type."""
+    lines = str(getattr(error, "strerror", None) or error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 def is_disk_full(error: Exception) -> bool:
@@ -39,7 +74,8 @@ def is_disk_full(error: Exception) -> bool:
 
 def did_you_mean(name: object, known: Iterable[object]) -> str:
     """`; did you mean "x"?` for the closest of `known`, or an empty string when none is close."""
-    by_key = {str(k).lower(): str(k) for k in known}
+    # Keys of a file of unknown origin may be any number.
+    by_key = {str(k).lower(): str(k) for k in itertools.islice(known, MAX_CANDIDATES)}
     close = difflib.get_close_matches(str(name).lower(), by_key, n=1, cutoff=0.5)
     return f'; did you mean "{by_key[close[0]]}"?' if close else ""
 
@@ -76,37 +112,64 @@ def describe_mismatch(actual: Mapping[str, Shape], expected: Mapping[str, Shape]
 
 
 def run_main(main: Callable[[], object]) -> None:
-    """Call `main()` as the whole program; the exit code is 0, 2, or 128 + the number of a signal."""
+    """Call `main()` as the whole program and turn its outcome into an exit code: 0, 1, 2, or 128 + a signal.
+
+    Errors are one sentence on stderr; --traceback adds the traceback.
+    """
+    if TRACEBACK in sys.argv:
+        sys.argv.remove(TRACEBACK)
+        os.environ[TRACEBACK_VARIABLE] = "1"
     # MindSpore reads its log level on import; its warnings are about graphs and do not help users.
     os.environ.setdefault("GLOG_v", "3")
     # OpenMP also reads its setting once: busy-waiting threads take cores from working ones.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         _run_and_flush(main)
-    except UserError as error:
-        sys.exit(_print_error(f"error: {error}", EXIT_USER_ERROR))
-    except Interrupted as stop:
-        sys.exit(_print_error(str(stop), signals.exit_code(stop.exit_code)))
-    except KeyboardInterrupt:
-        sys.exit(_print_error("interrupted", signals.exit_code(EXIT_INTERRUPTED)))
-    except ModuleNotFoundError as error:
-        sys.exit(_print_error(_not_installed(error), EXIT_USER_ERROR))
     except BrokenPipeError:
         # The reader of the output (head, less) has exited: not an error of this program.
         sys.stdout = None
         sys.exit(EXIT_INTERRUPTED)
-    except UnicodeEncodeError as error:
-        if error.encoding.lower().replace("-", "") == "utf8":
-            raise
+    except (Exception, KeyboardInterrupt) as error:
+        shown = isinstance(error, Exception) and not isinstance(error, Interrupted)
+        if shown and os.environ.get(TRACEBACK_VARIABLE):
+            traceback.print_exception(error)
+        message, code = _outcome(error) or (_describe_bug(error), EXIT_BUG)
+        print(message, file=sys.stderr, flush=True)
+        sys.exit(code)
+
+
+def _outcome(error: BaseException) -> tuple[str, int] | None:
+    """(message, exit code) of an exception that is no bug of this program, else None."""
+    if isinstance(error, UserError):
+        return f"error: {error}", EXIT_USER_ERROR
+    if isinstance(error, Interrupted):
+        return str(error), signals.exit_code(error.exit_code)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", signals.exit_code(EXIT_INTERRUPTED)
+    if isinstance(error, ModuleNotFoundError) and (error.name or PACKAGE).partition(".")[0] != PACKAGE:
+        return f"error: {error.name} is not installed; {INSTALL_ALL}", EXIT_USER_ERROR
+    if isinstance(error, UnicodeEncodeError) and error.encoding.lower().replace("-", "") != "utf8":
         text = ascii(error.object[error.start : error.end])
         reason = f"cannot be written as {error.encoding}; set PYTHONIOENCODING=utf-8"
-        sys.exit(_print_error(f"error: {text} {reason}", EXIT_USER_ERROR))
-    except OSError as error:
-        if not is_disk_full(error) and error.errno not in PERMISSION_DENIED:
-            raise
+        return f"error: {text} {reason}", EXIT_USER_ERROR
+    if isinstance(error, OSError) and (is_disk_full(error) or error.errno in PERMISSION_DENIED):
         problem = "no space left on the disk" if is_disk_full(error) else "permission denied"
         target = f" for {error.filename}" if error.filename else ""
-        sys.exit(_print_error(f"error: {problem}{target} ({error.strerror})", EXIT_USER_ERROR))
+        return f"error: {problem}{target} ({error.strerror})", EXIT_USER_ERROR
+    return None
+
+
+def _describe_bug(error: BaseException) -> str:
+    """One sentence for an exception that nothing expected: what and where it is, and how to report it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" in {os.path.basename(frames[-1].filename)}, line {frames[-1].lineno}" if frames else ""
+    problem = printable(f"unexpected {type(error).__name__}{place}: {reason_of(error)}")
+    advice = (
+        "report it with the traceback above and the command line"
+        if os.environ.get(TRACEBACK_VARIABLE)
+        else f"run the command again with {TRACEBACK} and report what it prints"
+    )
+    return f"error: {problem}; this may be a bug: {advice}"
 
 
 def _run_and_flush(main: Callable[[], object]) -> None:
@@ -122,15 +185,3 @@ def _run_and_flush(main: Callable[[], object]) -> None:
             raise KeyboardInterrupt from None
         raise
     print(end="", flush=True)
-
-
-def _not_installed(error: ModuleNotFoundError) -> str:
-    module = (error.name or PACKAGE).partition(".")[0]
-    if module == PACKAGE:
-        raise error
-    return f"error: {module} is not installed; {INSTALL_ALL}"
-
-
-def _print_error(message: str, code: int) -> int:
-    print(message, file=sys.stderr, flush=True)
-    return code

@@ -1,4 +1,4 @@
-"""Atomic file writes, JSON with readable errors, checksums. Standard library only."""
+"""Atomic file writes, checks before reading, checksums. Standard library only."""
 
 import contextlib
 import hashlib
@@ -6,17 +6,24 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-from .errors import UserError, is_disk_full
+from .errors import UserError, is_disk_full, reason_of
 from .signals import interruptible
 
 # What a killed atomic_path or atomic_directory leaves behind; group 1 is the final name.
 TEMPORARY_NAME = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.(?:part|old)")
 BLOCK = 1 << 20  # bytes
+FILE_TYPES = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 @contextlib.contextmanager
@@ -125,17 +132,37 @@ def write_json(path: str | Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path: str | Path) -> Any:
-    """Parse a JSON file. Raises UserError naming the file (and the line) when it is missing or invalid."""
-    path = Path(path)
+def check_regular(path: str | Path) -> None:
+    """Raise UserError unless `path` is a regular file: opening a FIFO waits, and a device may never end."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path} does not exist") from None
-    except (UnicodeDecodeError, OSError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}, line {error.lineno}: not valid JSON ({error.msg})") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', error)}") from None
+    if not stat.S_ISREG(mode):
+        kind = FILE_TYPES.get(stat.S_IFMT(mode), "not a file")
+        raise UserError(f"{path} is {kind}; give a regular file")
+
+
+@contextlib.contextmanager
+def reading(path: str | Path, kind: str, advice: str = "download or write it again") -> Iterator[None]:
+    """Turn whatever a parser raises for a damaged file into a UserError with the file's name.
+
+    `kind` is what the file is read as ("a safetensors file"), `advice` what to do about it. The parser's own
+    exception stays the cause, which run_main shows with --traceback.
+    """
+    try:
+        yield
+    except (UserError, ImportError):
+        raise
+    except BaseException as error:
+        # Panics of Rust libraries do not derive from Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        if isinstance(error, MemoryError):
+            raise UserError(f"{path} cannot be read: not enough memory") from error
+        raise UserError(f"{path} cannot be read as {kind}: {reason_of(error)}; {advice}") from error
 
 
 def sha256(path: str | Path) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from .errors import UserError
-from .files import atomic_directory, final_name, read_json, split_paths, write_json
+from .files import atomic_directory, final_name, split_paths, write_json
+from .json_reader import read_json
 
 # Marks a folder as written by this project and lists the files, as patterns of relative paths, that
 # --overwrite_output_dir may delete.

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 FLOOR = {"tasks", "entities", "metrics", "config"}
-FLOOR |= {"commands", "errors", "files", "output_dir", "machine", "signals"}
+FLOOR |= {"commands", "errors", "files", "json_reader", "output_dir", "machine", "signals"}
 ROOMS = {"data", "model", "distill", "quant", "kernels", "train", "infer", "weights"}
 ENTRANCE_MAY_IMPORT = FLOOR | {"stages", "tools"}
 WITHOUT_MINDSPORE = FLOOR
@@ -29,6 +29,7 @@ ACTIONS = {
     "parse_args",
     "print",
     "read_json",
+    "read_object",
     "read_text",
     "run",
     "seed",

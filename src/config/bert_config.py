@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import UserError, did_you_mean
-from ..files import read_json
+from ..json_reader import read_json
 from ..tasks import TaskSpec, for_mode
 from .quantization import Quantization
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from ..commands import complete
-from ..errors import UserError, did_you_mean
+from ..errors import TRACEBACK, UserError, did_you_mean
 from ..files import relative_paths
 from .fields import BOOLEAN, GROUPS, TYPE_NAMES, check_value, field_type
 
@@ -110,7 +110,9 @@ def _parsed(parser: _Parser, argv: Sequence[str] | None) -> dict[str, Any]:
     if unknown:
         flag = unknown[0].split("=")[0]
         parser.error(f"unknown flag {flag}{did_you_mean(flag, parser._option_string_actions)}")
-    return vars(known)
+    values = vars(known)
+    values.pop(TRACEBACK.strip("-"), None)
+    return values
 
 
 def _parser(config_class: type[DataclassInstance], prog: str) -> _Parser:
@@ -129,6 +131,8 @@ def _parser(config_class: type[DataclassInstance], prog: str) -> _Parser:
         if group not in headings:
             headings[group] = parser.add_argument_group(group)
         _add_flag(headings[group], field)
+    # Acted on by run_main, before and after the command.
+    parser.add_argument(TRACEBACK, action="store_true", help="show the traceback of an error")
     return parser
 
 

@@ -25,7 +25,8 @@ import numpy as np
 
 from ..commands import command_line
 from ..errors import UserError
-from ..files import read_json, write_json
+from ..files import write_json
+from ..json_reader import read_json
 from ..output_dir import delete_matching, first_foreign
 
 if TYPE_CHECKING:

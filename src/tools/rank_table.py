@@ -15,7 +15,7 @@ from ..commands import command_line
 from ..config.cli import parse
 from ..config.fields import POSITIVE, flag, required_flag
 from ..errors import UserError, run_main
-from ..files import read_json
+from ..json_reader import read_json
 
 
 @dataclasses.dataclass(frozen=True)

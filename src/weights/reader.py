@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from ..files import read_json
+from ..json_reader import read_json
 from .mindspore_ckpt import has_zoo_names, read_ckpt, zoo_to_hf
 from .paddle import has_paddle_names, paddle_to_hf
 from .safetensors_file import read_safetensors

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ...files import read_json
+from ...json_reader import read_json
 from ...tasks import TaskSpec, find_task, task_key
 from .custom import CustomTask
 

@@ -12,7 +12,8 @@ import numpy as np
 from tqdm import tqdm
 
 from ...errors import UserError
-from ...files import atomic_path, read_json, write_json, write_text
+from ...files import atomic_path, write_json, write_text
+from ...json_reader import read_json
 from .neighbors import WordTable, is_candidate
 
 VECTORS, WORDS, STAMP = ".vectors.npy", ".words.txt", ".vectors.json"

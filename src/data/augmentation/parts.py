@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import UserError
-from ...files import atomic_path, read_json, write_json
+from ...files import atomic_path, write_json
+from ...json_reader import read_json
 from ...output_dir import delete_matching, first_foreign
 
 JOB_FILE = "job.json"

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...files import read_json, write_json
+from ...files import write_json
+from ...json_reader import read_json
 from ..records.mindrecord import index_of
 from ..records.reader import FORMATS, TOKEN_COLUMNS
 from ..tokenization.tokenizer import BertTokenizer

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ...errors import UserError
-from ...files import read_json
+from ...json_reader import read_json
 from ...tasks import IGNORE_INDEX, TASKS, TaskSpec, for_mode
 from ..dataset import TokenizedDataset
 from .paths import MANIFEST_FILE, SCHEMA_FILE, record_files

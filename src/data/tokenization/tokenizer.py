@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from ...errors import UserError
-from ...files import atomic_path, read_json, write_json, write_text
+from ...files import atomic_path, write_json, write_text
+from ...json_reader import read_json
 
 if TYPE_CHECKING:
     from ...stages.model.inference import InferenceModel

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...distill.teacher_cache import KEY_LETTERS, LOCK, MANIFEST, WRITTEN, locked
 from ...errors import UserError, did_you_mean
-from ...files import read_json
+from ...json_reader import read_json
 from ...output_dir import delete_matching, first_foreign
 
 if TYPE_CHECKING:

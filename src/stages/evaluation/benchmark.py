@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import UserError
-from ...files import atomic_path, read_json, write_json, write_text
+from ...files import atomic_path, write_json, write_text
 from ...infer.latency import interleaved_latencies_ms
+from ...json_reader import read_json
 from ...machine import describe_machine
 from ...output_dir import check_output_dir, fresh_output_dir
 from ...signals import interruptible

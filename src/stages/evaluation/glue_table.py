@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from ...files import read_json, write_json, write_text
+from ...files import write_json, write_text
+from ...json_reader import read_json
 from ...metrics import METRICS, share_of
 from ...tasks import TASKS, TaskSpec
 from ..markdown import aligned

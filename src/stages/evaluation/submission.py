@@ -11,8 +11,9 @@ import numpy as np
 from ...data import splits
 from ...data.records.paths import MANIFEST_FILE
 from ...errors import UserError
-from ...files import read_json, write_text
+from ...files import write_text
 from ...infer.logits import collect_logits
+from ...json_reader import read_json
 from ...tasks import TaskSpec, for_mode
 from ..model.inference import InferenceModel, Log
 

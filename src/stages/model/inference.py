@@ -17,7 +17,7 @@ from ...commands import command_line
 from ...config.bert_config import BertConfig
 from ...data.dataloader import BucketDataLoader, SortedDataLoader, extend_buckets
 from ...errors import UserError
-from ...files import read_json
+from ...json_reader import read_json
 from ...tasks import TaskSpec
 from ...train.throughput import ThroughputMeter, forward_flops
 from ...weights.huggingface import tokenizer_files

@@ -25,7 +25,8 @@ from ...data.tokenization.features import check_length
 from ...data.tokenization.tokenizer import WRITTEN as TOKENIZER_FILES
 from ...data.tokenization.tokenizer import load_tokenizer
 from ...errors import Interrupted, UserError
-from ...files import read_json, write_json
+from ...files import write_json
+from ...json_reader import read_json
 from ...output_dir import fresh_output_dir, write_marker
 from ...signals import interruptible
 from ...train.throughput import throughput_line

@@ -21,7 +21,8 @@ from ...config.distill_config import FOLDER
 from ...config.seeds_config import seeds_of
 from ...config.train_config import TrainConfig
 from ...errors import EXIT_USER_ERROR, UserError
-from ...files import read_json, write_json, write_text
+from ...files import write_json, write_text
+from ...json_reader import read_json
 from ...output_dir import MARKER, check_output_dir, delete_owned, fresh_output_dir, is_unused
 from ...signals import interruptible
 from ...tasks import TaskSpec

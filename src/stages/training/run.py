@@ -14,7 +14,8 @@ from ...commands import restart_command
 from ...config.bert_config import BertConfig
 from ...config.cli import Resolved
 from ...config.fields import BOOLEAN, to_dict
-from ...files import read_json, write_json
+from ...files import write_json
+from ...json_reader import read_json
 from ...metrics import best_of, short_name
 from ...model.state_dict import weight_arrays
 from ...output_dir import check_output_dir, fresh_output_dir

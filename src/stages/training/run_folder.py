@@ -9,7 +9,7 @@ from typing import Any
 from ...config.fields import to_dict
 from ...config.train_config import LoopConfig
 from ...errors import UserError
-from ...files import read_json
+from ...json_reader import read_json
 from ...weights.huggingface import MODEL_FILES
 
 CONFIG_FILE = "run_config.json"

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from ...errors import UserError
-from ...files import read_json
+from ...json_reader import read_json
 from ...tasks import TaskSpec
 from ..markdown import aligned
 
