@@ -26,6 +26,7 @@ PRESETS = {
 
 # Added to the attention scores of padding positions: exp() of it is zero, and it fits float16.
 ATTENTION_MASK_VALUE = -10000.0
+HIDDEN_ACTS = ("gelu", "gelu_new", "relu")  # as transformers names them
 RELATIVE_DISTANCE = 16  # Shaw et al. 2018 clip distances and saw no gain beyond 16
 
 # Its head, one output per choice, has the weight names of a regression head.
@@ -96,9 +97,10 @@ class BertConfig:
                 f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads "
                 f"{self.num_attention_heads}"
             )
-        if self.hidden_act not in ("gelu", "relu"):
+        if self.hidden_act not in HIDDEN_ACTS:
             raise UserError(
-                f'hidden_act "{self.hidden_act}" is unknown; use gelu (the exact, erf form) or relu'
+                f'hidden_act "{self.hidden_act}" is unknown; use gelu (the exact, erf form), gelu_new (its '
+                "approximation by tanh) or relu"
             )
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
             rate = getattr(self, name)
@@ -106,11 +108,6 @@ class BertConfig:
                 raise UserError(f"{name} {rate} must be from 0 to below 1")
         if self.head_activation not in ("none", "relu"):
             raise UserError(f'head_activation "{self.head_activation}" is unknown; use none or relu')
-        if self.head_activation != "none" and self.by_token:
-            raise UserError(
-                "head_activation relu applies to a head on the pooled output, which a token_classification "
-                "model does not have; remove it"
-            )
 
     @property
     def num_labels(self) -> int:

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any, ClassVar
 
 from ..errors import UserError
-from .bert_config import PRESETS, BertConfig, preset
+from .bert_config import HIDDEN_ACTS, PRESETS, BertConfig, preset
 from .fields import DROPOUT, NOT_NEGATIVE, POSITIVE, flag
 
 
@@ -35,7 +35,7 @@ class StudentConfig:
     max_position_embeddings: int = flag(
         0, "student position embeddings (0: as in the teacher or the preset)", check=NOT_NEGATIVE
     )
-    hidden_act: str = flag("", "student activation (default: gelu)", ("", "gelu", "relu"))
+    hidden_act: str = flag("", "student activation (default: gelu)", ("", *HIDDEN_ACTS))
     initializer_range: float = flag(
         0.02, "standard deviation of the truncated normal initialization", check=POSITIVE
     )

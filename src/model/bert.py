@@ -134,7 +134,7 @@ class BertClassifier(nn.Cell):
 
     Construct: as BertModel -> logits [B, C] (C = 1 for regression), or [B, S, C] of each token;
     hidden_states, attention_scores.
-    `config.head_activation: relu` puts the original TinyBERT's ReLU between pooler and classifier.
+    `config.head_activation: relu` puts the original TinyBERT's ReLU before the classifier.
     """
 
     def __init__(self, config: BertConfig, layers: Layers = FLOAT_LAYERS) -> None:

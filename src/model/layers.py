@@ -173,6 +173,20 @@ class Gelu(nn.Cell):
         return half + half * ops.erf(x * (1.0 / math.sqrt(2.0)))
 
 
+class GeluTanh(nn.Cell):
+    """GELU by tanh, x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))).
+
+    Google's BERT and the model zoo's compute it so. Construct: any shape -> the same shape.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gelu = ops.GeLU()
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.gelu(x)
+
+
 class BiasActivation(nn.Cell):
     """activation(product + bias). Construct: product [R, H], bias [H] -> [R, H]."""
 
@@ -207,6 +221,7 @@ class Layers:
     activations: dict[str, Callable] = dataclasses.field(
         default_factory=lambda: {
             "gelu": partial(BiasActivation, Gelu),
+            "gelu_new": partial(BiasActivation, GeluTanh),
             "relu": partial(BiasActivation, nn.ReLU),
         }
     )

@@ -25,8 +25,9 @@ class ConvertConfig:
     to: str = flag(
         "project",
         "output format. project: Hugging Face layout plus this project's own weights; hf: only what "
-        "transformers loads; ckpt: a MindSpore checkpoint with the same names",
-        choices=("project", "hf", "ckpt"),
+        "transformers loads; ckpt: a MindSpore checkpoint with the same names; mindspore: one with the model "
+        "zoo's names, for its scripts; tensorflow: Google's checkpoint (requires tensorflow)",
+        choices=("project", "hf", "ckpt", "mindspore", "tensorflow"),
     )
     config_file: str = flag("", "config.json to use instead of the one next to the weights")
     part: str = flag(

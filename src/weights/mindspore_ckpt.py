@@ -103,6 +103,32 @@ def zoo_to_hf(
     return {hf_name: chosen[name] for hf_name, name in origin.items()}, ignored, len(raw) - len(named)
 
 
+def hf_to_zoo(arrays: Mapping[str, np.ndarray], general: bool = False) -> dict[str, np.ndarray]:
+    """The arrays of a model under the names of the model zoo's checkpoints, as its scripts load them.
+
+    Parameters: `arrays` {Hugging Face name: array} of one model. With a head they are named as
+    BertModelCLS and BertModelNER (task distillation writes and reads them), without one as a pretrained
+    BertModel, or with `general` as TinyBertModel, the general student.
+    Raises UserError where keys and values have different tables of relative positions.
+    """
+    outer, stem = ("bert.", "tinybert_") if general else ("bert.bert.", "bert_")
+    # The zoo's newer embedding names come second in BODY, and are the ones kept.
+    zoo_names = {hf_name: f"{outer}{stem}{name}" for name, (hf_name,) in BODY.items()}
+    zoo_names |= {f"bert.pooler.dense.{kind}": f"{outer}dense.{kind}" for kind in ("weight", "bias")}
+    zoo_names |= {f"classifier.{kind}": f"bert.dense_1.{kind}" for kind in ("weight", "bias")}
+    rest_of = {name: zoo for zoo in _layer_names() for name in _hf_names_in_layer("", zoo)}
+    named: dict[str, np.ndarray] = {}
+    for hf_name, array in arrays.items():
+        layer = re.match(r"bert\.encoder\.layer\.(\d+)\.(.+)", hf_name)
+        name = f"{outer}{stem}{LAYER.format(layer[1])}{rest_of[layer[2]]}" if layer else zoo_names[hf_name]
+        if not np.array_equal(named.setdefault(name, array), array):
+            raise UserError(
+                f"layer {layer[1] if layer else 0} has different tables of relative positions for keys and "
+                "values; the model zoo's BERT has a single one"
+            )
+    return named
+
+
 def has_zoo_names(names: Iterable[str]) -> bool:
     """Whether these are the model zoo's names, not Hugging Face's."""
     return any("embedding_lookup." in name or "encoder.layers." in name for name in names)

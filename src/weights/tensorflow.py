@@ -1,8 +1,9 @@
-"""Reads Google's TensorFlow checkpoints of BERT (bert_model.ckpt.index); requires tensorflow."""
+"""Google's TensorFlow checkpoints of BERT (bert_model.ckpt.index); requires tensorflow."""
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,19 +25,45 @@ PATTERN = re.compile(
 EXAMPLES = ["bert/embeddings/" + name for name in EMBEDDINGS] + ["bert/pooler/dense/kernel", "output_weights"]
 
 
+def import_tensorflow(reason: str) -> Any:
+    """The tensorflow module. Raises UserError that begins with `reason` where it is not installed."""
+    try:
+        import tensorflow
+    except ImportError:
+        raise UserError(
+            f"{reason}, which requires tensorflow (pip install tensorflow-cpu); install it, or use "
+            "safetensors instead"
+        ) from None
+    return tensorflow
+
+
+def write_tf_checkpoint(prefix: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write {TensorFlow name: array} as `prefix`.index and `prefix`.data-00000-of-00001."""
+    tensorflow = import_tensorflow(f"{prefix} is a TensorFlow checkpoint")
+    tensorflow.raw_ops.SaveV2(
+        prefix=str(prefix),
+        tensor_names=list(arrays),
+        shape_and_slices=[""] * len(arrays),
+        tensors=list(map(tensorflow.constant, arrays.values())),
+    )
+
+
+def hf_to_tf(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """{Hugging Face name: array} under Google's names, the inverse of `tf_to_hf`."""
+    named = {}
+    for name, array in arrays.items():
+        tf_name = _tf_name(name)
+        named[tf_name] = np.ascontiguousarray(array.T) if tf_name.endswith("/kernel") else array
+    return named
+
+
 def read_tf_checkpoint(index: Path) -> tuple[dict[str, np.ndarray], int]:
     """({TensorFlow name: array}, number of skipped optimizer values) of a checkpoint's .index file.
 
     Raises UserError when tensorflow is not installed or the checkpoint cannot be read.
     """
     prefix = str(Path(index).with_suffix(""))
-    try:
-        import tensorflow
-    except ImportError:
-        raise UserError(
-            f"{prefix} is a TensorFlow checkpoint, which requires tensorflow "
-            "(pip install tensorflow-cpu); install it or convert the checkpoint to safetensors"
-        ) from None
+    tensorflow = import_tensorflow(f"{prefix} is a TensorFlow checkpoint")
     try:
         reader = tensorflow.train.load_checkpoint(prefix)
         names = list(reader.get_variable_to_shape_map())
@@ -75,3 +102,14 @@ def _hf_name(name: str) -> str:
     for tf_name, hf_name in (("kernel", "weight"), ("gamma", "weight"), ("beta", "bias")):
         name = re.sub(rf"\.{tf_name}$", f".{hf_name}", name)
     return name + ".weight" if name.endswith(EMBEDDINGS) else name
+
+
+def _tf_name(name: str) -> str:
+    heads = {hf_name: tf_name for tf_name, hf_name in HEAD.items()}
+    if name in heads:
+        return heads[name]
+    norm = name.endswith(("LayerNorm.weight", "LayerNorm.bias"))
+    kinds = {"weight": "gamma", "bias": "beta"} if norm else {"weight": "kernel", "bias": "bias"}
+    stem, _, kind = name.rpartition(".")
+    stem = re.sub(r"\.layer\.(\d+)", r".layer_\1", stem).replace(".", "/")
+    return stem if stem.endswith(EMBEDDINGS) else f"{stem}/{kinds[kind]}"

@@ -86,7 +86,7 @@ def test_live_transformers(network, batch, outputs, tmp_path, vocabulary):
 
 
 @pytest.mark.reference
-@pytest.mark.parametrize("heads, act", [(2, "gelu"), (4, "relu")])
+@pytest.mark.parametrize("heads, act", [(2, "gelu"), (4, "relu"), (4, "gelu_new")])
 def test_other_shapes_and_a_longer_batch(heads, act, tmp_path, vocabulary):
     pytest.importorskip("torch")
     config = tiny.TINY.replace(num_attention_heads=heads, hidden_act=act, labels=("a", "b", "c"))

@@ -1,12 +1,12 @@
 """The head that answers for each token: transformers' BertForTokenClassification, as network and as ONNX."""
 
+import mindspore as ms
 import numpy as np
 import pytest
 
 from src.config.bert_config import BertConfig
 from src.data.dataloader import BucketDataLoader, SortedDataLoader
 from src.data.dataset import TokenizedDataset
-from src.errors import UserError
 from src.infer.logits import collect_logits
 from src.infer.onnx.bert import bert_model
 from src.infer.onnx.session import OnnxModel
@@ -93,12 +93,22 @@ def test_logits_of_the_real_tokens_of_a_table(predict):
     assert [part.shape for part in table.by_row(logits)] == [(length, 3) for length in lengths]
 
 
+def test_the_zoo_s_relu_before_the_head(arrays):
+    # Its BertModelNER: ReLU of the last hidden state, then the classifier; GELU by tanh.
+    config = CONFIG.replace(head_activation="relu", hidden_act="gelu_new", layer_norm_eps=1e-7)
+    network = BertClassifier(config)
+    load_strict(network, arrays, "tiny")
+    network.set_train(False)
+    logits, hidden_states, _ = network(*map(ms.Tensor, tiny.token_batch(CONFIG)))
+    top = np.maximum(hidden_states[-1].asnumpy(), 0)
+    expected = top @ arrays["classifier.weight"].T + arrays["classifier.bias"]
+    np.testing.assert_allclose(logits.asnumpy().reshape(expected.shape), expected, atol=1e-6)
+
+
 def test_what_the_config_says():
     again = CONFIG.to_json_dict()
     assert again["architectures"] == ["BertForTokenClassification"] and again["problem_type"] is None
     assert not any(name.startswith("bert.pooler.") for name in expected_shapes(CONFIG))
-    with pytest.raises(UserError, match="head_activation relu applies to a head on the pooled output"):
-        CONFIG.replace(head_activation="relu")
     # transformers leaves names out that are LABEL_0 ...; one label of a token is no score.
     bare = CONFIG.replace(labels=())
     assert infer_labels(bare, {"classifier.weight": np.zeros((1, 32))})[0].labels == ("LABEL_0",)

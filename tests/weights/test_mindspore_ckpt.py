@@ -6,9 +6,9 @@ import pytest
 from src.config.bert_config import BertConfig
 from src.errors import UserError
 from src.weights.huggingface import expected_shapes
-from src.weights.mindspore_ckpt import write_ckpt, zoo_to_hf
+from src.weights.mindspore_ckpt import hf_to_zoo, write_ckpt, zoo_to_hf
 from src.weights.reader import read_weights
-from src.weights.tensorflow import tf_to_hf
+from src.weights.tensorflow import hf_to_tf, tf_to_hf
 
 CONFIG = BertConfig(
     vocab_size=40,
@@ -90,6 +90,22 @@ def test_every_layout_yields_every_weight(outer, stem, head, old):
     assert arrays["bert.encoder.layer.1.attention.self.query.weight"] is raw[query]
 
 
+@pytest.mark.parametrize(
+    ("labels", "general", "layout"),
+    [
+        (("a", "b", "c"), False, ("bert.bert.", "bert_", False, "bert.dense_1")),
+        ((), False, ("bert.bert.", "bert_", False, "")),
+        ((), True, ("bert.", "tinybert_", False, "")),
+    ],
+)
+def test_the_way_back_has_the_names_of_the_zoo_s_cells(labels, general, layout):
+    arrays = arrays_of(expected_shapes(CONFIG.replace(labels=labels)))
+    raw = hf_to_zoo(arrays, general)
+    assert shapes_of(raw) == zoo_shapes(*layout)
+    again = zoo_to_hf(raw, "x.ckpt")[0]
+    assert set(again) == set(arrays) and all(again[name] is arrays[name] for name in arrays)
+
+
 def test_optimizer_state_is_counted_and_ranges_and_heads_are_ignored():
     layer = "bert.bert.bert_encoder.layers.0."
     ignored_shapes = {
@@ -151,6 +167,11 @@ def test_relative_positions():
     arrays, ignored, _ = zoo_to_hf(raw, "x.ckpt")
     assert shapes_of(arrays) == expected_shapes(CONFIG.replace(use_relative_positions=True))
     assert ignored == ["bert.bert.bert_embedding_postprocessor.full_position_embedding.embedding_table"]
+    # The zoo has one table for keys and values.
+    assert {table.format(layer) for layer in (0, 1)} < set(hf_to_zoo(arrays))
+    arrays["bert.encoder.layer.1.attention.self.relative_values.table.weight"] = np.ones((33, 8), np.float32)
+    with pytest.raises(UserError, match="layer 1 has different tables of relative positions"):
+        hf_to_zoo(arrays)
 
 
 def test_an_unknown_name_is_listed_with_the_nearest():
@@ -197,6 +218,8 @@ def test_google_names_and_transposes():
     ours = arrays_of(expected_shapes(CONFIG))
     raw = {google_name(n): a.T if google_name(n).endswith("kernel") else a for n, a in ours.items()}
     assert "bert/encoder/layer_1/attention/output/dense/kernel" in raw
+    written = hf_to_tf(ours)
+    assert set(written) == set(raw) and all(np.array_equal(written[name], raw[name]) for name in raw)
     arrays, ignored = tf_to_hf({**raw, "cls/predictions/output_bias": np.zeros(40)}, "bert_model.ckpt")
     assert ignored == ["cls/predictions/output_bias"] and set(arrays) == set(ours)
     for name, array in ours.items():

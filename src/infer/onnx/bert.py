@@ -1,9 +1,9 @@
 """A BERT classifier as an ONNX graph, written directly from its weights.
 
 MindSpore's own ONNX export supports neither Erf nor dynamic lengths. Here both axes of the batch are dynamic,
-and GELU is exact. In a classifier of whole texts the last layer is computed for [CLS] only, since no other
-token reaches the logits. Shape letters: B batch, S length, Q queries (S, or 1 in that last layer), H hidden,
-N heads, D head width, C labels.
+and GELU is exact where the config says so. In a classifier of whole texts the last layer is computed for
+[CLS] only, since no other token reaches the logits. Shape letters: B batch, S length, Q queries (S, or 1 in
+that last layer), H hidden, N heads, D head width, C labels.
 """
 
 import math
@@ -139,6 +139,8 @@ class _BertWriter:
             cls_only = layer == config.num_hidden_layers - 1 and not config.by_token
             hidden = self.layer(f"bert.encoder.layer.{layer}", hidden, mask_bias, cls_only)
         if config.by_token:
+            if config.head_activation == "relu":
+                hidden = graph.add("Relu", hidden, name="hidden.relu")
             (logits,) = self.layers.dense(hidden, "classifier")
             graph.add("Identity", logits, name=LOGITS)
             graph.output(LOGITS, ("batch", "length", config.num_labels))
@@ -224,12 +226,26 @@ class _BertWriter:
         )
 
     def activation(self, x: str, name: str) -> str:
-        """ReLU, or exact GELU x * (1 + erf(x / sqrt 2)) / 2 in the form that runtimes fuse"""
+        """ReLU, GELU by tanh, or exact GELU x * (1 + erf(x / sqrt 2)) / 2 in the form that runtimes fuse"""
         graph = self.graph
         if self.config.hidden_act == "relu":
             return graph.add("Relu", x, name=name)
+        if self.config.hidden_act == "gelu_new":
+            return self.gelu_tanh(x, name)
         scaled = graph.add("Div", x, graph.number(math.sqrt(2.0)), name=f"{name}.scaled")
         erf = graph.add("Erf", scaled, name=f"{name}.erf")
         shifted = graph.add("Add", erf, graph.number(1.0), name=f"{name}.risen")
+        product = graph.add("Mul", x, shifted, name=f"{name}.product")
+        return graph.add("Mul", product, graph.number(0.5), name=name)
+
+    def gelu_tanh(self, x: str, name: str) -> str:
+        """x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2 in the form that runtimes fuse"""
+        graph = self.graph
+        cube = graph.add("Pow", x, graph.number(3.0), name=f"{name}.cube")
+        cube = graph.add("Mul", cube, graph.number(0.044715), name=f"{name}.scaled_cube")
+        total = graph.add("Add", x, cube, name=f"{name}.sum")
+        scaled = graph.add("Mul", total, graph.number(math.sqrt(2.0 / math.pi)), name=f"{name}.scaled")
+        tanh = graph.add("Tanh", scaled, name=f"{name}.tanh")
+        shifted = graph.add("Add", tanh, graph.number(1.0), name=f"{name}.risen")
         product = graph.add("Mul", x, shifted, name=f"{name}.product")
         return graph.add("Mul", product, graph.number(0.5), name=name)

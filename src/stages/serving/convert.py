@@ -11,13 +11,29 @@ import numpy as np
 from ...config.bert_config import BertConfig
 from ...errors import UserError
 from ...output_dir import atomic_output_dir, check_output_dir
-from ...weights import huggingface
+from ...weights import huggingface, tensorflow
+from ...weights.mindspore_ckpt import hf_to_zoo
 from ...weights.reader import Weights, read_weights
 
 if TYPE_CHECKING:
     from ...tools.convert import ConvertConfig
 
 WEIGHT_FILE = {"project": "model.safetensors", "hf": "model.safetensors", "ckpt": "model.ckpt"}
+NAMES = {"mindspore": "the model zoo's code", "tensorflow": "Google's code"}
+TF_CHECKPOINT = "bert_model.ckpt"
+# What the code of another system computes, whatever the config says: {target: {field: values}}.
+COMPUTED_THERE: dict[str, dict[str, tuple[object, ...]]] = {
+    "mindspore": {
+        "head_activation": ("relu",),
+        "hidden_act": ("gelu_new", "relu"),
+        "layer_norm_eps": (1e-7,),
+    },
+    "tensorflow": {
+        "head_activation": ("none",),
+        "hidden_act": ("gelu_new", "relu"),
+        "layer_norm_eps": (1e-12,),
+    },
+}
 
 
 def convert(config: ConvertConfig) -> Path:
@@ -36,22 +52,63 @@ def convert(config: ConvertConfig) -> Path:
         huggingface.check_transformers_support(bert, weights.source)
         arrays, values = huggingface.drop_projection(arrays), huggingface.transformers_config(bert)
         arrays = _without_ranges(arrays, bert)
+    elif config.to in COMPUTED_THERE:
+        arrays, bert = _for_other_code(config.to, arrays, bert, weights.source)
+        values = bert.to_json_dict()
     with atomic_output_dir(
         config.output_dir, config.overwrite_output_dir, (config.input,), huggingface.MODEL_FILES
     ) as folder:
-        huggingface.write_weights(folder / WEIGHT_FILE[config.to], arrays)
-        huggingface.write_metadata(folder, values, weights.source.parent)
+        if config.to == "tensorflow":
+            tensorflow.write_tf_checkpoint(folder / TF_CHECKPOINT, arrays)
+        else:
+            huggingface.write_weights(folder / WEIGHT_FILE.get(config.to, "model.ckpt"), arrays)
+        extra = {"bert_config.json": values} if config.to == "tensorflow" else None
+        huggingface.write_metadata(folder, values, weights.source.parent, extra)
     _report(weights, arrays, bert, Path(config.output_dir))
     return Path(config.output_dir)
 
 
+def _for_other_code(
+    to: str, arrays: Mapping[str, np.ndarray], bert: BertConfig, source: Path
+) -> tuple[dict[str, np.ndarray], BertConfig]:
+    """Weights under the names of the model zoo or of Google, and the config without quantization."""
+    general = any(name.startswith(huggingface.PROJECTION) for name in arrays) and not bert.num_labels
+    kept = _without_ranges(huggingface.drop_projection(arrays), bert)
+    _print_differences(to, bert)
+    bert = bert.replace(quantization=None)
+    if to == "tensorflow":
+        tensorflow.import_tensorflow("--to tensorflow writes a TensorFlow checkpoint")
+        if bert.use_relative_positions:
+            raise UserError(f"{source} has use_relative_positions, which Google's BERT does not have")
+        return tensorflow.hf_to_tf(kept), bert
+    hidden = bert.hidden_size
+    unused = {"bert.pooler.dense.weight": (hidden, hidden), "bert.pooler.dense.bias": (hidden,)}
+    unused["bert.embeddings.position_embeddings.weight"] = (bert.max_position_embeddings, hidden)
+    # Their cells have the weights of a pooler and of absolute positions even where nothing reads them.
+    zeros = {name: np.zeros(shape, np.float32) for name, shape in unused.items() if name not in kept}
+    if not bert.num_labels:
+        cell = "TinyBertModel (general student)" if general else "BertModel (pretrained)"
+        print(f"named as the weights of the model zoo's {cell}")
+    return hf_to_zoo({**kept, **zeros}, general), bert
+
+
+def _print_differences(to: str, bert: BertConfig) -> None:
+    """Print what the other code computes otherwise than this model's config says."""
+    for name, computed in COMPUTED_THERE[to].items():
+        value = getattr(bert, name)
+        if value not in computed and (name != "head_activation" or bert.num_labels):
+            print(
+                f"note: {NAMES[to]} computes {name} {computed[0]}, this model has {value}: the logits differ"
+            )
+
+
 def _without_ranges(arrays: Mapping[str, np.ndarray], bert: BertConfig) -> dict[str, np.ndarray]:
-    """The float weights for transformers, which does not quantize; dropped ranges are reported."""
+    """The float weights for code that does not quantize; dropped ranges are reported."""
     kept = huggingface.without_ranges(arrays)
     if bert.quantization:
         print(
-            f"note: transformers runs this model in float: the bit widths and {len(arrays) - len(kept)} "
-            "input ranges are dropped, the weights are those before rounding"
+            f"note: the output is a float model: the bit widths and {len(arrays) - len(kept)} input ranges "
+            "are dropped, the weights are those before rounding"
         )
     return kept
 
@@ -96,7 +153,8 @@ def _report(weights: Weights, arrays: Mapping[str, np.ndarray], bert: BertConfig
     if from_zoo and bert.num_labels and bert.head_activation == "none":
         print(
             "note: the model zoo's TinyBERT and Q8BERT apply ReLU before the classifier; if this model is "
-            'one of them, set "head_activation": "relu" in its config.json'
+            'one of them, set "head_activation": "relu", "hidden_act": "gelu_new" and "layer_norm_eps": 1e-7 '
+            "in its config.json"
         )
     if not huggingface.tokenizer_files(output):
         print(f"note: no tokenizer files next to {weights.source}; copy vocab.txt to {output}")

@@ -15,6 +15,13 @@ pytestmark = pytest.mark.usefixtures("graph_mode")
 VARIANTS = {
     "default": {},
     "relu head, relu": {"head_activation": "relu", "hidden_act": "relu", "num_hidden_layers": 1},
+    "gelu by tanh": {"hidden_act": "gelu_new"},
+    "relu head of tokens": {
+        "head_activation": "relu",
+        "hidden_act": "gelu_new",
+        "output_mode": "token_classification",
+        "labels": ("O", "B-LOC", "I-LOC"),
+    },
     "regression": {"labels": (), "output_mode": "regression"},
 }
 

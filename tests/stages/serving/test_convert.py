@@ -1,6 +1,7 @@
 """The convert tool: any weight file, checked against its config, to a folder that transformers opens."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from src.config.bert_config import BertConfig
 from src.errors import UserError
 from src.tools.convert import main
 from src.weights.huggingface import check_weights, expected_shapes, infer_labels, write_directory
-from src.weights.mindspore_ckpt import write_ckpt
+from src.weights.mindspore_ckpt import read_ckpt, write_ckpt
 from src.weights.reader import read_weights
 
 CONFIG = BertConfig(
@@ -99,6 +100,60 @@ def test_features_missing_in_transformers_are_rejected(tmp_path, key):
         run(tmp_path / "model", tmp_path / "out", "--to", "hf")
     assert not (tmp_path / "out").exists()
     assert read_weights(run(tmp_path / "model", tmp_path / "out")).config[key]
+
+
+def test_to_the_model_zoo_and_back(tmp_path, capsys):
+    config = CONFIG.replace(
+        output_mode="token_classification", head_activation="relu", hidden_act="gelu_new", layer_norm_eps=1e-7
+    )
+    arrays = random_arrays(config)
+    write_directory(tmp_path / "model", arrays, config)
+    zoo = run(tmp_path / "model", tmp_path / "zoo", "--to", "mindspore")
+    raw, _ = read_ckpt(zoo / "model.ckpt")
+    # BertModelNER has a pooler, which its logits ignore.
+    assert not raw["bert.bert.dense.weight"].any() and raw["bert.bert.dense.weight"].shape == (32, 32)
+    np.testing.assert_array_equal(raw["bert.dense_1.weight"], arrays["classifier.weight"])
+    assert "note: the model zoo" not in capsys.readouterr().out
+    again = run(zoo, tmp_path / "again")
+    assert BertConfig.from_json(again / "config.json") == config
+    found = read_weights(again).arrays
+    assert set(found) == set(arrays) and all(np.array_equal(found[name], arrays[name]) for name in arrays)
+    assert "head_activation" not in capsys.readouterr().out
+
+
+def test_what_the_model_zoo_computes_otherwise_is_printed(folder, tmp_path, capsys):
+    run(folder, tmp_path / "zoo", "--to", "mindspore")
+    printed = capsys.readouterr().out
+    for name, there, here in (
+        ("head_activation", "relu", "none"),
+        ("hidden_act", "gelu_new", "gelu"),
+        ("layer_norm_eps", "1e-07", "1e-12"),
+    ):
+        assert f"note: the model zoo's code computes {name} {there}, this model has {here}" in printed
+
+
+def test_a_general_student_is_named_as_the_zoo_s(tmp_path, capsys):
+    config = CONFIG.replace(labels=())
+    arrays = random_arrays(config)
+    arrays |= {"hidden_projection.weight": np.zeros((64, 32), np.float32)}
+    write_directory(tmp_path / "general", arrays, config)
+    names = set(read_ckpt(run(tmp_path / "general", tmp_path / "zoo", "--to", "mindspore") / "model.ckpt")[0])
+    assert "bert.tinybert_embedding_lookup.embedding_table" in names and "bert.dense.bias" in names
+    assert "TinyBertModel (general student)" in capsys.readouterr().out
+
+
+def test_a_tensorflow_checkpoint_needs_tensorflow(folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(UserError, match="requires tensorflow .pip install tensorflow-cpu.; install it"):
+        run(folder, tmp_path / "tf", "--to", "tensorflow")
+    assert not (tmp_path / "tf").exists()
+
+
+def test_a_tensorflow_checkpoint(folder, tmp_path):
+    pytest.importorskip("tensorflow")
+    found = read_weights(run(folder, tmp_path / "tf", "--to", "tensorflow")).arrays
+    for name, array in random_arrays().items():
+        np.testing.assert_array_equal(found[name], array)
 
 
 def test_mismatched_weights_are_named():
