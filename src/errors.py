@@ -89,7 +89,8 @@ def join_names(names: Sequence[str], limit: int) -> str:
 def describe_mismatch(actual: Mapping[str, Shape], expected: Mapping[str, Shape]) -> str:
     """How the weights `actual` {name: shape} differ from those `expected`; empty when they match.
 
-    Lists missing names, unexpected names (with the closest missing one) and wrong shapes.
+    Lists missing names, unexpected names (with the closest missing one, or the flag that ignores them where
+    nothing else differs) and wrong shapes.
     """
     missing = sorted(set(expected) - set(actual))
     unexpected = sorted(set(actual) - set(expected))
@@ -99,6 +100,8 @@ def describe_mismatch(actual: Mapping[str, Shape], expected: Mapping[str, Shape]
         if name in actual and actual[name] != shape
     ]
     suggestion = did_you_mean(unexpected[0], missing) if unexpected else ""
+    if unexpected and not missing and not wrong_shapes:
+        suggestion = "; --ignore_unexpected PATTERN reads the file without them"
     differences: Collection[tuple[list[str], str, str]] = (
         (missing, "weights are missing", ""),
         (unexpected, "are unexpected", suggestion),

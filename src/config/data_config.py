@@ -7,6 +7,10 @@ from .fields import NOT_NEGATIVE, POSITIVE, flag, required_flag
 
 DATASET_TYPES = ("tfrecord", "mindrecord")
 DTYPES = ("auto", "float32", "float16")
+IGNORE_UNEXPECTED = (
+    "ignore weights that the model does not have and that match one of these patterns, separated by commas "
+    '("teacher.*,*.adapter.*"); logged'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +40,16 @@ class DeviceConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class FormatConfig(DeviceConfig):
+class ModelConfig(DeviceConfig):
+    """How the weights of models are read."""
+
+    GROUP: ClassVar[str] = "model"
+
+    ignore_unexpected: str = flag("", IGNORE_UNEXPECTED)
+
+
+@dataclasses.dataclass(frozen=True)
+class FormatConfig(ModelConfig):
     """Format and batching of records."""
 
     GROUP: ClassVar[str] = "data"

@@ -11,14 +11,14 @@ from typing import Any
 
 from ..commands import command_line
 from ..config.cli import parse
-from ..config.data_config import DeviceConfig
+from ..config.data_config import ModelConfig
 from ..config.fields import ALL_OR_SOME, NOT_NEGATIVE, POSITIVE, SHARE, flag
 from ..errors import run_main
 from ..tasks import TASKS, find_task
 
 
 @dataclasses.dataclass(frozen=True)
-class AugmentConfig(DeviceConfig):
+class AugmentConfig(ModelConfig):
     """Augment training data by word replacement (TinyBERT, section 3.2)."""
 
     task_name: str = flag("", "GLUE task, or sample", group="data", main=True)

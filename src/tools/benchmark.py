@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 from ..commands import command_line
 from ..config.cli import parse
-from ..config.data_config import DeviceConfig
+from ..config.data_config import ModelConfig
 from ..config.fields import NOT_NEGATIVE, POSITIVE, flag, required_flag
 from ..errors import run_main
 
 
 @dataclasses.dataclass(frozen=True)
-class BenchmarkConfig(DeviceConfig):
+class BenchmarkConfig(ModelConfig):
     """Compare size, latency and throughput of several models, measured in turn in one run."""
 
     models: str = required_flag(

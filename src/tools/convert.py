@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from ..commands import command_line
 from ..config.cli import parse
+from ..config.data_config import IGNORE_UNEXPECTED
 from ..config.fields import flag, required_flag
 from ..errors import run_main
 
@@ -35,6 +36,7 @@ class ConvertConfig:
         "model to extract from a distillation checkpoint: student or teacher",
         choices=("", "student", "teacher"),
     )
+    ignore_unexpected: str = flag("", IGNORE_UNEXPECTED)
     overwrite_output_dir: bool = flag(False, "delete files that an earlier run wrote to output_dir")
 
 

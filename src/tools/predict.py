@@ -10,13 +10,13 @@ from collections.abc import Sequence
 
 from ..commands import command_line
 from ..config.cli import parse
-from ..config.data_config import DeviceConfig
+from ..config.data_config import ModelConfig
 from ..config.fields import NOT_NEGATIVE, POSITIVE, flag, required_flag
 from ..errors import run_main
 
 
 @dataclasses.dataclass(frozen=True)
-class PredictConfig(DeviceConfig):
+class PredictConfig(ModelConfig):
     """Predict a label and its probability, a score, or a tag for each word of the given texts."""
 
     model_dir: str = required_flag("model folder: best/ or last/ of a run, a Hugging Face BERT, or an export")

@@ -1,5 +1,6 @@
 """Model folders in Hugging Face's layout: expected weights, atomic writing."""
 
+import fnmatch
 import math
 import shutil
 from collections.abc import Callable, Mapping
@@ -10,7 +11,7 @@ import numpy as np
 from ..config.bert_config import RELATIVE_DISTANCE, BertConfig
 from ..config.quantization import RANGE, Quantization, is_range
 from ..errors import Shape, UserError, describe_mismatch
-from ..files import atomic_directory, write_json
+from ..files import atomic_directory, split_paths, write_json
 from .mindspore_ckpt import write_ckpt
 
 TOKENIZER_FILES = (
@@ -100,6 +101,27 @@ def drop_unused_pooler(config: BertConfig, arrays: Arrays) -> tuple[dict[str, np
     """
     dropped = sorted(name for name in arrays if config.by_token and name.startswith("bert.pooler."))
     return {name: array for name, array in arrays.items() if name not in dropped}, dropped
+
+
+def drop_unexpected(
+    arrays: Arrays, config: BertConfig, patterns: str
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """`arrays` without those that `config` does not have and that match one of `patterns`.
+
+    Weights of a head, a pooler, ranges and projections are
+    never dropped here. Returns (arrays, the dropped names).
+    """
+    if not patterns:
+        return dict(arrays), []
+    known, kept = expected_shapes(config), (PROJECTION, "classifier.", "bert.pooler.", "cls.")
+    unexpected = [n for n in arrays if n not in known and not n.startswith(kept) and not is_range(n)]
+    dropped = [name for name in unexpected if matches(name, patterns)]
+    return {name: array for name, array in arrays.items() if name not in dropped}, dropped
+
+
+def matches(name: str, patterns: str) -> bool:
+    """Whether a name matches one of the fnmatch `patterns`, separated by commas."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in split_paths(patterns))
 
 
 def check_transformers_support(config: BertConfig, source: Path) -> None:

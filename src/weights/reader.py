@@ -13,9 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ..config.quantization import Quantization
 from ..errors import UserError
 from ..json_reader import read_json
+from .huggingface import matches
 from .mindspore_ckpt import has_zoo_names, read_ckpt, zoo_to_hf
+from .nlp_architect import has_nlp_architect_names, read_q8bert
 from .paddle import has_paddle_names, paddle_to_hf
 from .safetensors_file import read_safetensors
 from .tensorflow import read_tf_checkpoint, tf_to_hf
@@ -50,7 +53,8 @@ class Weights:
     `arrays` {canonical name: float32 array}; `ignored_names` the names, as in the file, of buffers,
     pre-training heads and quantization ranges; `config` the config.json next to the file as a dict, or None;
     `config_file` its path; `source` the file that was read; `optimizer_values` how many values of the
-    optimizer and its schedule were ignored.
+    optimizer and its schedule were ignored; `quantization` that of a file which describes it itself, with
+    `note`, a sentence to log.
     """
 
     arrays: dict[str, np.ndarray]
@@ -59,17 +63,23 @@ class Weights:
     config_file: Path | None
     source: Path
     optimizer_values: int = 0
+    quantization: Quantization | None = None
+    note: str = ""
 
 
 def read_weights(
-    path: str | Path, part: str | None = None, keep: Sequence[str] = (), strict: bool = True
+    path: str | Path,
+    part: str | None = None,
+    keep: Sequence[str] = (),
+    strict: bool = True,
+    ignore_unexpected: str = "",
 ) -> Weights:
     """Read a model folder or a single weight file.
 
     Parameters: `path` a folder (model.safetensors, pytorch_model.bin, their shards, a .ckpt), a file of one
     of these kinds, or the prefix of a TensorFlow checkpoint; `part` "student" or "teacher", for a .ckpt that
     contains both (ignored for a single model unless `strict`); `keep` prefixes of pre-training heads to read
-    as well (MASKED_LM_HEAD).
+    as well (MASKED_LM_HEAD); `ignore_unexpected` patterns of names that may be integers, which no weight is.
     Raises UserError when no file is found, the file is broken, or two names map to one weight.
     """
     path = Path(path)
@@ -79,8 +89,13 @@ def read_weights(
     raw, ignored, optimizer_values = _read_file(file, part, strict)
     if has_paddle_names(raw):
         raw = paddle_to_hf(raw)
-    arrays, more = canonical_arrays(raw, file, keep)
-    return Weights(arrays, sorted(ignored + more), config, config_file, file, optimizer_values)
+    quantization, note = None, ""
+    if has_nlp_architect_names(raw):
+        raw, q8bert_names, quantization, note = read_q8bert(raw, config)
+        ignored = ignored + q8bert_names
+    arrays, more = canonical_arrays(raw, file, keep, ignore_unexpected)
+    ignored = sorted(ignored + more)
+    return Weights(arrays, ignored, config, config_file, file, optimizer_values, quantization, note)
 
 
 def find_weight_file(path: str | Path) -> Path:
@@ -115,15 +130,16 @@ def weight_bytes(file: Path) -> int:
 
 
 def canonical_arrays(
-    raw: Mapping[str, np.ndarray], source: Path, keep: Sequence[str] = ()
+    raw: Mapping[str, np.ndarray], source: Path, keep: Sequence[str] = (), ignore_unexpected: str = ""
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-    """({canonical name: float32 array}, ignored names) of {name in the file: array}; `keep` as above."""
+    """({canonical name: float32 array}, ignored names) of {name in the file: array}; the rest as above."""
     arrays: dict[str, np.ndarray] = {}
     origin: dict[str, str] = {}
     ignored = []
     for name, array in raw.items():
         canonical = canonical_name(name, keep)
-        if canonical is None:
+        is_float = np.issubdtype(array.dtype, np.floating)
+        if canonical is None or not is_float and matches(canonical, ignore_unexpected):
             ignored.append(name)
         elif canonical in arrays:
             raise UserError(

@@ -54,9 +54,14 @@ class AugmentResources:
     def __init__(self, config: "AugmentConfig", task: TaskSpec) -> None:
         self.config, self.task = config, task
         _check(config, task)
-        self.mlm = read_masked_lm(config.mlm_model) if config.mlm_model else None
+        self.mlm = None
+        ignored = config.ignore_unexpected
+        if config.mlm_model:
+            self.mlm = read_masked_lm(config.mlm_model, print, ignored)
         teacher = config.load_teacher_ckpt_path
-        self.teacher = load.read_model(teacher, print) if teacher else None
+        self.teacher = None
+        if teacher:
+            self.teacher = load.read_model(teacher, print, ignore_unexpected=ignored)
         self.predicts = self.mlm is not None and has_mlm_head(self.mlm)
         if self.mlm is not None and not self.predicts:
             print(f"{self.mlm.source} has no masked language modeling head: using nearest neighbors only")

@@ -24,7 +24,7 @@ from ...weights.huggingface import tokenizer_files
 from ...weights.reader import weight_bytes
 
 if TYPE_CHECKING:
-    from ...config.data_config import DeviceConfig
+    from ...config.data_config import DeviceConfig, ModelConfig
     from ...data.dataset import TokenizedDataset
     from .load import ModelFiles
 
@@ -86,7 +86,7 @@ class InferenceModel:
 
 def load_for_inference(
     model_dir: str | Path,
-    settings: DeviceConfig,
+    settings: ModelConfig,
     threads: int = 0,
     log: Log = lambda text: None,
     task: TaskSpec | None = None,
@@ -95,7 +95,7 @@ def load_for_inference(
 ) -> InferenceModel:
     """Open a model folder.
 
-    Parameters: `settings` a DeviceConfig for MindSpore; `threads` of ONNX Runtime, 0: one per core; `log` the
+    Parameters: `settings` a ModelConfig, for MindSpore; `threads` of ONNX Runtime, 0: one per core; `log` the
     log callback; `task` the TaskSpec that determines the order of the logits (None: the model's own labels);
     `zoo_config` describes a .ckpt without config.json; `meter` counts FLOPs and compilations. Raises
     UserError for a folder without a classifier, or without one for the task, and for settings that an
@@ -181,7 +181,7 @@ def _reorder_for_task(model: InferenceModel, task: TaskSpec, log: Log) -> Infere
 
 def _load_weights(
     folder: Path,
-    settings: DeviceConfig,
+    settings: ModelConfig,
     log: Log,
     task: TaskSpec | None,
     zoo_config: BertConfig | None,
@@ -193,7 +193,8 @@ def _load_weights(
     from .load import load_classifier, read_model
 
     # A stage that describes a .ckpt by its config evaluates the student of that file.
-    files = read_model(folder, log, zoo_config, "student" if zoo_config else None)
+    part = "student" if zoo_config else None
+    files = read_model(folder, log, zoo_config, part, settings.ignore_unexpected)
     device = setup_device(settings, log)
     network, config = load_classifier(files, task or task_of(files), device, log)
     bits = {"float32": settings.matmul_precision, "float16": "fp16"}[config.compute_type]

@@ -15,7 +15,13 @@ from ...errors import UserError, join_names
 from ...model.bert import BertClassifier, BertEncoder
 from ...model.state_dict import load_strict
 from ...tasks import TaskSpec
-from ...weights.huggingface import drop_projection, drop_unused_pooler, infer_labels, tokenizer_files
+from ...weights.huggingface import (
+    drop_projection,
+    drop_unexpected,
+    drop_unused_pooler,
+    infer_labels,
+    tokenizer_files,
+)
 from ...weights.reader import read_weights
 from .device import DeviceSetup
 from .quantization import align_ranges, check_ranges, layers_for
@@ -42,13 +48,17 @@ class ModelFiles:
 
 
 def read_model(
-    path: str | Path, log: Log, zoo_config: BertConfig | None = None, part: str | None = None
+    path: str | Path,
+    log: Log,
+    zoo_config: BertConfig | None = None,
+    part: str | None = None,
+    ignore_unexpected: str = "",
 ) -> ModelFiles:
     """Read a model folder or weight file; `zoo_config` describes a .ckpt without config.json.
 
-    `part` is "student" or "teacher", for a .ckpt that contains both.
+    `part` is "student" or "teacher", for a .ckpt that contains both; `ignore_unexpected` as the flag.
     """
-    weights = read_weights(path, part, strict=False)
+    weights = read_weights(path, part, strict=False, ignore_unexpected=ignore_unexpected)
     config = BertConfig.from_json(weights.config_file) if weights.config_file else zoo_config
     if config is None:
         raise UserError(
@@ -58,8 +68,14 @@ def read_model(
     config, note = infer_labels(config, weights.arrays)
     if note:
         log(f"{weights.source}: {note}")
+    config = config.replace(quantization=config.quantization or weights.quantization)
+    if weights.note:
+        log(f"{weights.source}: {weights.note}")
     arrays, dropped = drop_unused_pooler(config, weights.arrays)
+    arrays, unexpected = drop_unexpected(arrays, config, ignore_unexpected)
     _log_ignored([*weights.ignored_names, *dropped], weights.source, log)
+    if unexpected:
+        log(f"{weights.source}: ignored {join_names(unexpected, SHOWN)} (--ignore_unexpected)")
     return ModelFiles(config, arrays, weights.source)
 
 

@@ -5,24 +5,25 @@ from pathlib import Path
 import numpy as np
 
 from ...config.bert_config import BertConfig
-from ...errors import UserError
+from ...errors import UserError, join_names
 from ...model.masked_lm import BertMaskedLM
 from ...model.state_dict import load_strict
+from ...weights.huggingface import drop_unexpected
 from ...weights.reader import MASKED_LM_HEAD, read_weights
 from .device import DeviceSetup
-from .load import ModelFiles
+from .load import SHOWN, Log, ModelFiles
 
 WORDS = "bert.embeddings.word_embeddings.weight"
 DECODER, BIAS = f"{MASKED_LM_HEAD}decoder.", f"{MASKED_LM_HEAD}bias"
 POOLER = "bert.pooler."
 
 
-def read_masked_lm(path: str | Path) -> ModelFiles:
+def read_masked_lm(path: str | Path, log: Log, ignore_unexpected: str = "") -> ModelFiles:
     """The ModelFiles of a folder, including an MLM head under transformers' names if there is one.
 
     Raises UserError without a config.json, or when the decoder is not tied to the word embeddings.
     """
-    weights = read_weights(path, keep=(MASKED_LM_HEAD,))
+    weights = read_weights(path, keep=(MASKED_LM_HEAD,), ignore_unexpected=ignore_unexpected)
     if weights.config_file is None:
         raise UserError(f"{weights.source} has no config.json next to it; give a Hugging Face folder")
     arrays = dict(weights.arrays)
@@ -36,7 +37,11 @@ def read_masked_lm(path: str | Path) -> ModelFiles:
     bias = arrays.pop(f"{DECODER}bias", None)
     if bias is not None:
         arrays.setdefault(BIAS, bias)
-    return ModelFiles(BertConfig.from_json(weights.config_file), arrays, weights.source)
+    config = BertConfig.from_json(weights.config_file)
+    arrays, unexpected = drop_unexpected(arrays, config, ignore_unexpected)
+    if unexpected:
+        log(f"{weights.source}: ignored {join_names(unexpected, SHOWN)} (--ignore_unexpected)")
+    return ModelFiles(config, arrays, weights.source)
 
 
 def has_mlm_head(files: ModelFiles) -> bool:

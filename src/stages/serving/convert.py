@@ -42,10 +42,11 @@ def convert(config: ConvertConfig) -> Path:
     Nothing is written or deleted before the weights are known to be complete.
     """
     check_output_dir(config.output_dir, config.overwrite_output_dir, (config.input,))
-    weights = read_weights(config.input, config.part or None)
+    weights = read_weights(config.input, config.part or None, ignore_unexpected=config.ignore_unexpected)
     bert = _bert_config(config, weights)
     arrays, dropped = huggingface.drop_unused_pooler(bert, weights.arrays)
-    weights.ignored_names.extend(dropped)
+    arrays, unexpected = huggingface.drop_unexpected(arrays, bert, config.ignore_unexpected)
+    weights.ignored_names.extend(dropped + unexpected)
     huggingface.check_weights(arrays, bert, weights.source)
     values = bert.to_json_dict()
     if config.to == "hf":
@@ -121,9 +122,9 @@ def _bert_config(config: ConvertConfig, weights: Weights) -> BertConfig:
             f"{_describe_sizes(weights.arrays)}"
         )
     bert, note = huggingface.infer_labels(BertConfig.from_json(file), weights.arrays)
-    if note:
-        print(f"note: {note}")
-    return bert
+    for remark in filter(None, (note, weights.note)):
+        print(f"note: {remark}")
+    return bert.replace(quantization=bert.quantization or weights.quantization)
 
 
 def _describe_sizes(arrays: Mapping[str, np.ndarray]) -> str:

@@ -45,7 +45,7 @@ def export(config: ExportConfig) -> Comparison:
     config = dataclasses.replace(config, dtype="float32", compute_type="float32")
     if export_info(Path(config.model_dir)):
         raise UserError(f"{config.model_dir} is already an export; give the model folder it was made from")
-    files = read_model(config.model_dir, print)
+    files = read_model(config.model_dir, print, ignore_unexpected=config.ignore_unexpected)
     task_of(files)
     model_tokenizer(files)
     files = PRECISIONS[config.precision](files, config)

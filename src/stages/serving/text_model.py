@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ...config.data_config import DeviceConfig
+from ...config.data_config import ModelConfig
 from ...data.tokenization.tokenizer import model_tokenizer
 from ...errors import UserError
 from ...infer.logits import collect_logits
@@ -26,7 +26,7 @@ class TextModel:
     """A best/ or last/ folder of a run, a Hugging Face BERT with a head, or an export, with its tokenizer.
 
     An exported ONNX file runs in ONNX Runtime with `threads` threads (0: one per core), everything else in
-    MindSpore on `device_target`, or as configured by `settings`, a DeviceConfig. Texts are truncated to
+    MindSpore on `device_target`, or as configured by `settings`, a ModelConfig. Texts are truncated to
     `max_seq_length` (0: the model's positions). Raises UserError for any other folder.
     """
 
@@ -37,9 +37,9 @@ class TextModel:
         batch_size: int = 32,
         device_target: str = "auto",
         threads: int = 0,
-        settings: DeviceConfig | None = None,
+        settings: ModelConfig | None = None,
     ) -> None:
-        settings = settings or DeviceConfig(device_target=device_target)
+        settings = settings or ModelConfig(device_target=device_target)
         self.meter = ThroughputMeter()
         self.model = load_for_inference(model_dir, settings, threads, meter=self.meter)
         self.config, self.batch_size = self.model.config, batch_size

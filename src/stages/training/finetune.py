@@ -54,7 +54,7 @@ def _network(run: Run) -> tuple[BertClassifier, BertConfig, Path | None]:
     """The network to train, its config and the folder of its tokenizer."""
     config, task, log = run.config, run.task, run.logger.info
     if config.load_pretrained_path:
-        files = load.read_model(config.load_pretrained_path, log)
+        files = load.read_model(config.load_pretrained_path, log, ignore_unexpected=config.ignore_unexpected)
         refuse_quantized(files)
         check_architecture(config, files.config, files.source)
         if config.new_head:

@@ -26,7 +26,8 @@ def general_distill(resolved: Resolved) -> Run:
         )
     run = Run("general_distill", None, resolved)
     log = run.logger.info
-    files = load.read_model(config.load_teacher_ckpt_path, log, TEACHER_NET, "teacher")
+    path, ignored = config.load_teacher_ckpt_path, config.ignore_unexpected
+    files = load.read_model(path, log, TEACHER_NET, "teacher", ignored)
     source, tokenizer_dir = files.source, files.tokenizer_dir
     student_config = student.fresh_config(config, files.config).replace(
         dtype=run.device.dtype, compute_type=run.device.compute_type

@@ -45,9 +45,10 @@ def q8bert(task: TaskSpec, resolved: Resolved) -> Run:
         raise UserError("--load_ckpt_path is required: the model to quantize, a directory or a .ckpt")
     run = Run("q8bert", task, resolved)
     run.log_name, log = "loss", run.logger.info
-    files, teacher_files = load.read_model(config.load_ckpt_path, log, STUDENT_NET, "student"), None
+    ignored, teacher_files = config.ignore_unexpected, None
+    files = load.read_model(config.load_ckpt_path, log, STUDENT_NET, "student", ignored)
     if config.load_teacher_ckpt_path:
-        teacher_files = load.read_model(config.load_teacher_ckpt_path, log, TEACHER_NET, "teacher")
+        teacher_files = load.read_model(config.load_teacher_ckpt_path, log, TEACHER_NET, "teacher", ignored)
     models = [(each.config, each.tokenizer_dir) for each in (files, teacher_files) if each]
     (loader,) = splits.train_loaders(run, [config.train_data_dir], models, config.epoch_num)
     network, bert_config = _student(run, files)

@@ -39,7 +39,7 @@ def read_student(
         raise UserError("--new_head replaces the head of a given student; give one with --load_gd_ckpt_path")
     if not path:
         return None
-    files = load.read_model(path, log, zoo_config, "student")
+    files = load.read_model(path, log, zoo_config, "student", config.ignore_unexpected)
     refuse_quantized(files)
     check_architecture(config, files.config, files.source)
     return load.drop_head(files, log) if config.new_head else files

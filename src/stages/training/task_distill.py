@@ -39,7 +39,7 @@ def task_distill(task: TaskSpec, resolved: Resolved) -> Run | dict[str, Any]:
     # Model files are passed on without a reference: the networks copy the weights, 0.4 GB for a BERT-base.
     distillation = Distillation(
         run,
-        load.read_model(path, log, TEACHER_NET, "teacher"),
+        load.read_model(path, log, TEACHER_NET, "teacher", config.ignore_unexpected),
         student.read_student(config, STUDENT_NET, log),
     )
     run.open()
