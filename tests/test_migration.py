@@ -20,6 +20,7 @@ RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 TABLE = re.compile(r"(?:<!-- ours: (?P<source>[^>]*) -->\n)?(?P<rows>(?:\|.*\n)+)")
 HEADER = ["theirs", "is", "ours", "note"]
 SYSTEMS = 5
+ANSWERED = "Flags answered by name\n"  # generated, see tests/test_readme.py
 NOWHERE = "–"
 # Values that vary from line to line; stages call the loss `outputs` or `loss`.
 PLACEHOLDER = re.compile(r"\b[A-Z]+\b|\boutputs\b|\bloss\b")
@@ -29,7 +30,7 @@ def tables():
     """(heading, what it is checked against, rows with their header) of each table but the legend."""
     for match in TABLE.finditer(PAGE):
         headings = re.findall(r"^##+ (.*)$", PAGE[: match.start()], re.MULTILINE)
-        if headings:
+        if headings and not PAGE[: match.start()].endswith("<!-- foreign -->\n"):
             yield headings[-1], match["source"], rows_of(match["rows"])
 
 
@@ -75,6 +76,7 @@ def is_printed(line):
 
 def test_five_systems_with_well_formed_tables():
     sections = re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:]
+    sections = [section for section in sections if not section.startswith(ANSWERED)]
     assert len(sections) == SYSTEMS and all("### Published figures" in each for each in sections)
     for title, source, rows in TABLES:
         figures = rows[0] == ["figure", "theirs", "ours"]

@@ -1,7 +1,8 @@
 """README.md, README_CN.md and docs/ match the code: tables, commands, links.
 
-The tables between `<!-- flags CLASS names -->` (or `<!-- tasks -->`) and `<!-- end -->` are generated from
-the config classes (or the tasks): `python -m tests.test_readme` updates them.
+The tables between `<!-- flags CLASS names -->` (or `<!-- tasks -->`, `<!-- foreign -->`) and `<!-- end -->`
+are generated from the config classes (or the tasks, the flags of other projects):
+`python -m tests.test_readme` updates them.
 """
 
 import ast
@@ -18,6 +19,7 @@ import pytest
 from src.__main__ import commands as listed_commands
 from src.commands import command_line
 from src.config.cli import parse
+from src.config.migration.foreign_flags import FOREIGN
 from src.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,7 +44,7 @@ def parser_of(entrance):
 
 
 PARSERS = {command: parser_of(path) for command, path in listed_commands()}
-BLOCK = re.compile(r"(<!-- (flags|tasks)([^>]*) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- (flags|tasks|foreign)([^>]*) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 CODE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 # Flags of run_glue.sh whose values are flags of a stage.
 PASSED_ON = {
@@ -118,7 +120,14 @@ def tasks_table(arguments="", old=""):
     return as_markdown(rows)
 
 
-BUILDERS = {"flags": flags_table, "tasks": tasks_table}
+def foreign_table(arguments="", old=""):
+    rows = [["theirs", "ours"]]
+    for name, ways in FOREIGN.items():
+        rows.append([f"`{name}`", "; ".join(re.sub(r"(--\w+)", r"`\1`", way) for way in ways)])
+    return as_markdown(rows)
+
+
+BUILDERS = {"flags": flags_table, "tasks": tasks_table, "foreign": foreign_table}
 
 
 def as_markdown(rows):

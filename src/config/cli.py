@@ -17,6 +17,7 @@ from ..commands import complete
 from ..errors import TRACEBACK, UserError, did_you_mean
 from ..files import relative_paths
 from .fields import BOOLEAN, GROUPS, TYPE_NAMES, check_value, field_type
+from .migration.foreign_flags import foreign_flag
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -109,6 +110,8 @@ def _parsed(parser: _Parser, argv: Sequence[str] | None) -> dict[str, Any]:
     known, unknown = parser.parse_known_args(argv)
     if unknown:
         flag = unknown[0].split("=")[0]
+        if answer := foreign_flag(flag, parser._option_string_actions):
+            parser.error(answer)
         parser.error(f"unknown flag {flag}{did_you_mean(flag, parser._option_string_actions)}")
     values = vars(known)
     values.pop(TRACEBACK.strip("-"), None)
@@ -169,6 +172,8 @@ def _add_flag(parser: argparse._ActionsContainer, field: Field) -> None:
         more = {"type": _boolean, "nargs": "?", "const": True}
     elif kind is tuple:
         more = {"nargs": "+"}
+    elif "true" in (meta.get("choices") or ()):
+        more |= {"nargs": "?", "const": "true"}  # OneFlow's scripts write --do_lower_case alone
     parser.add_argument(
         *flags,
         dest=field.name,

@@ -77,7 +77,9 @@ class LoopConfig(CheckpointConfig, OptimizerConfig, FormatConfig):
     enable_data_sink: str = flag(
         "auto", "enable MindSpore dataset sink mode; auto: false on CPU", ("auto", "true", "false")
     )
-    data_sink_steps: int = flag(1, "steps per sink in dataset sink mode", check=POSITIVE)
+    data_sink_steps: int = flag(
+        1, "steps per sink in dataset sink mode (-1: those of an epoch)", check=ALL_OR_SOME
+    )
     max_rows: int = flag(
         -1,
         "train on a fixed random sample of N rows (-1: all)",

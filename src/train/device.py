@@ -58,11 +58,11 @@ def _is_available(target: str) -> bool:
         return False
 
 
-def sink_steps(config: LoopConfig, device: Device, lengths: Sequence[int]) -> int:
+def sink_steps(config: LoopConfig, device: Device, lengths: Sequence[int], epoch_steps: int) -> int:
     """Steps of one stretch of dataset sink mode; 0 feeds the data step by step.
 
-    `lengths` are the static lengths of the batches; a device queue holds one shape. Raises UserError for
-    enable_data_sink true with several lengths.
+    `lengths` are the static lengths of the batches; a device queue holds one shape. `epoch_steps` are those
+    of an epoch, which -1 stands for. Raises UserError for enable_data_sink true with several lengths.
     """
     if config.enable_data_sink == "true" and device.target == "CPU":
         LOG.warning("enable_data_sink true has no effect on a CPU: it has no device queue")
@@ -72,4 +72,4 @@ def sink_steps(config: LoopConfig, device: Device, lengths: Sequence[int]) -> in
         if config.enable_data_sink == "true":
             raise UserError("enable_data_sink true needs batches of one length: add --length_buckets off")
         return 0
-    return max(config.data_sink_steps, 1)
+    return config.data_sink_steps if config.data_sink_steps > 0 else epoch_steps

@@ -90,7 +90,7 @@ def train_phase(
         f"{'/'.join(map(str, loader.buckets))}, {loader.steps_per_epoch} steps an epoch, {total} in all"
     )
     # The outputs of a cached teacher come from the host, step by step.
-    sunk = 0 if cached_teacher else sink_steps(config, run.device, loader.buckets)
+    sunk = 0 if cached_teacher else sink_steps(config, run.device, loader.buckets, loader.steps_per_epoch)
     compiled = step if sunk else run.meter.compiled(step, "train step", step_flops(network))
     callbacks: list[Callback] = [ThroughputCallback(run.meter)]
     if config.profile:
