@@ -17,6 +17,7 @@ from .signals import interruptible
 # What a killed atomic_path or atomic_directory leaves behind; group 1 is the final name.
 TEMPORARY_NAME = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.(?:part|old)")
 BLOCK = 1 << 20  # bytes
+DAMAGED = "it is truncated or damaged: download or write it again"
 FILE_TYPES = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a FIFO",
@@ -146,7 +147,7 @@ def check_regular(path: str | Path) -> None:
 
 
 @contextlib.contextmanager
-def reading(path: str | Path, kind: str, advice: str = "download or write it again") -> Iterator[None]:
+def reading(path: str | Path, kind: str, advice: str = DAMAGED) -> Iterator[None]:
     """Turn whatever a parser raises for a damaged file into a UserError with the file's name.
 
     `kind` is what the file is read as ("a safetensors file"), `advice` what to do about it. The parser's own

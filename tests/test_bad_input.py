@@ -235,7 +235,7 @@ def test_a_corrupt_weight_file(here, good, capsys, damage):
     file = model / "model.safetensors"
     file.write_bytes(damage(file.read_bytes()))
     message = refused(distill, distill_flags(good, load_teacher_ckpt_path=model), capsys)
-    assert "model.safetensors" in message and "truncated or not a safetensors file" in message
+    assert "model.safetensors" in message and "truncated or damaged" in message
 
 
 def test_a_model_without_config(here, good, capsys):

@@ -7,7 +7,6 @@ each layer, 0 for the embedding output). Linear weights are (out, in).
 
 import dataclasses
 import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,13 +14,16 @@ import numpy as np
 
 from ..config.quantization import Quantization
 from ..errors import UserError
-from ..json_reader import read_json
+from ..files import check_regular
+from ..json_reader import read_json, read_object
+from .foreign import HEAD, foreign_files, refuse_foreign
 from .huggingface import matches
 from .mindspore_ckpt import has_zoo_names, read_ckpt, zoo_to_hf
 from .nlp_architect import has_nlp_architect_names, read_q8bert
 from .paddle import has_paddle_names, paddle_to_hf
 from .safetensors_file import read_safetensors
 from .tensorflow import read_tf_checkpoint, tf_to_hf
+from .torch_legacy import MAGIC, read_torch_legacy
 from .torch_zip import read_torch_zip
 from .wrappers import strip_wrappers
 
@@ -39,11 +41,15 @@ FOLDER_FILES = (
     "pytorch_model.bin.index.json",
     "*.ckpt",
     "*.ckpt*.index",
-    "*.pdparams",
+    # Variants in another precision, as transformers names them: model.fp16.safetensors.
+    "model.*.safetensors",
+    "model.safetensors.index.*.json",
+    "pytorch_model.*.bin",
 )
 CONFIG_FILES = ("config.json", "bert_config.json")  # the second is Google's name
+SHARD = re.compile(r"-\d+-of-\d+\.")
 TORCH_SUFFIXES = (".bin", ".pt", ".pth")
-LFS_POINTER = b"version https://git-lfs"
+ZIP = b"PK"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +109,8 @@ def find_weight_file(path: str | Path) -> Path:
     path = Path(path)
     if path.is_dir():
         for pattern in FOLDER_FILES:
-            found = sorted(path.glob(pattern))
+            # Shards are listed in an index; without it one of them is no model.
+            found = sorted(file for file in path.glob(pattern) if not SHARD.search(file.name))
             if len(found) > 1:
                 raise UserError(
                     f"{path} contains {len(found)} checkpoints (the first is {found[0].name}); "
@@ -111,8 +118,11 @@ def find_weight_file(path: str | Path) -> Path:
                 )
             if found:
                 return found[0]
-        raise UserError(f"{path} contains no weights; looked for {', '.join(FOLDER_FILES)}")
-    if path.is_file():
+        raise UserError(
+            f"{path} contains no weights; looked for {', '.join(FOLDER_FILES)}{foreign_files(path)}"
+        )
+    if path.exists():
+        check_regular(path)
         return path
     index = path.with_name(path.name + ".index")
     if index.is_file():
@@ -172,7 +182,7 @@ def _as_float32(array: np.ndarray, name: str, source: Path) -> np.ndarray:
 
 def _read_file(file: Path, part: str | None, strict: bool) -> tuple[dict[str, np.ndarray], list[str], int]:
     """({name: array}, ignored names, number of optimizer values) of one weight file or shard index."""
-    _reject_unreadable(file)
+    head = _head(file)
     if part and strict and file.suffix != ".ckpt":
         raise UserError(f"{file} contains one model; --part is for a .ckpt with a teacher and a student")
     if file.name.endswith(".index.json"):
@@ -180,7 +190,7 @@ def _read_file(file: Path, part: str | None, strict: bool) -> tuple[dict[str, np
     if file.suffix == ".index":
         raw, optimizer_values = read_tf_checkpoint(file)
         return *tf_to_hf(raw, file), optimizer_values
-    if file.suffix == ".ckpt" and not zipfile.is_zipfile(file):
+    if file.suffix == ".ckpt" and not head.startswith((ZIP, MAGIC)):
         raw, scalars = read_ckpt(file)
         if not has_zoo_names(raw):
             return raw, [], scalars
@@ -189,23 +199,26 @@ def _read_file(file: Path, part: str | None, strict: bool) -> tuple[dict[str, np
     return _read_tensors(file), [], 0
 
 
-def _reject_unreadable(file: Path) -> None:
+def _head(file: Path) -> bytes:
+    """First bytes of a weight file. Raises UserError for what is not a file, and for other kinds of file."""
+    check_regular(file)
     with open(file, "rb") as handle:
-        first = handle.read(len(LFS_POINTER))
-    if first == LFS_POINTER:
-        raise UserError(f"{file} is a Git LFS pointer, not the weights; run `git lfs pull` in its folder")
-    if file.suffix == ".pdparams":
-        raise UserError(
-            f"{file} is Paddle's pickle, which is not supported; load it with PaddleNLP, save the "
-            "weights as model.safetensors or pytorch_model.bin, and convert that file"
-        )
+        head = handle.read(max(HEAD, len(MAGIC)))
+    refuse_foreign(file, head)
+    return head
 
 
 def _read_tensors(file: Path) -> dict[str, np.ndarray]:
-    if file.suffix == ".safetensors":
-        return read_safetensors(file)
-    if file.suffix in TORCH_SUFFIXES or zipfile.is_zipfile(file):
+    """{name: array} of a file in the format of safetensors or torch, whatever its suffix."""
+    head = _head(file)
+    if head.startswith(ZIP):
         return read_torch_zip(file)
+    if head.startswith(MAGIC):
+        return read_torch_legacy(file)
+    if file.suffix == ".safetensors" or head[8:9] == b"{":
+        return read_safetensors(file)
+    if file.suffix in TORCH_SUFFIXES:
+        raise UserError(f"{file} is truncated or was not saved by torch; download or save it again")
     raise UserError(
         f"{file}: unknown kind of weight file; give .safetensors, pytorch_model.bin, .ckpt or a "
         "TensorFlow checkpoint"
@@ -214,16 +227,12 @@ def _read_tensors(file: Path) -> dict[str, np.ndarray]:
 
 def _weight_map(index: Path) -> dict[str, str]:
     """{name of a weight: name of its shard} of an index file."""
-    content = read_json(index)
-    weight_map = content.get("weight_map") if isinstance(content, dict) else None
-    if not isinstance(weight_map, dict):
-        raise UserError(f'{index} has no "weight_map"; download it again')
-    return weight_map
+    return read_object(index, {"weight_map": {str: str}}, "download it again")["weight_map"]
 
 
 def _shards(index: Path, weight_map: Mapping[str, str]) -> list[Path]:
     """The shards of an index, all in its own folder: paths that lead elsewhere are never followed."""
-    files = [index.parent / Path(shard).name for shard in sorted(set(map(str, weight_map.values())))]
+    files = [index.parent / Path(shard).name for shard in sorted(set(weight_map.values()))]
     for file in files:
         if not file.is_file():
             raise UserError(
@@ -236,7 +245,6 @@ def _read_shards(index: Path) -> dict[str, np.ndarray]:
     weight_map = _weight_map(index)
     raw: dict[str, np.ndarray] = {}
     for file in _shards(index, weight_map):
-        _reject_unreadable(file)
         raw.update(_read_tensors(file))
     missing = sorted(set(weight_map) - set(raw))
     if missing:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
+from ..files import reading
 
 BFLOAT16 = "BF16"
 NUMPY_TYPES = (
@@ -18,9 +19,9 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
     Raises UserError if the file is truncated, not safetensors, or holds a type that NumPy does not have.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    try:
+    with reading(path, "a safetensors file"):
         with safe_open(str(path), framework="np") as file:
             types = {name: file.get_slice(name).get_dtype() for name in file.keys()}
             for name, dtype in types.items():
@@ -30,10 +31,6 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
                     )
             plain = {name: file.get_tensor(name) for name, dtype in types.items() if dtype != BFLOAT16}
         return {**plain, **_read_bfloat16(path)} if BFLOAT16 in types.values() else plain
-    except SafetensorError as error:
-        raise UserError(
-            f"{path} is truncated or not a safetensors file ({error}); download or write it again"
-        ) from None
 
 
 def _read_bfloat16(path: Path) -> dict[str, np.ndarray]:

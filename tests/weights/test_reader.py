@@ -124,7 +124,7 @@ def test_a_truncated_file_is_one_sentence(tmp_path, cut):
     file = tmp_path / "model.safetensors"
     save_file({WORDS: np.ones((3, 2), np.float32)}, str(file))
     file.write_bytes(file.read_bytes()[:cut])
-    with pytest.raises(UserError, match="truncated or not a safetensors file") as caught:
+    with pytest.raises(UserError, match="truncated or damaged") as caught:
         read_weights(tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -139,7 +139,7 @@ def test_inconsistent_headers_are_rejected(tmp_path):
         {"dtype": "F32", "shape": [-2], "data_offsets": [8, 0]},
     ):
         _raw_safetensors(file, {WORDS: entry}, b"\0" * 8)
-        with pytest.raises(UserError, match="not a safetensors file"):
+        with pytest.raises(UserError, match="cannot be read as a safetensors file"):
             read_weights(file)
 
 

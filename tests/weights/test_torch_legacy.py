@@ -1,0 +1,91 @@
+"""torch's format of before 1.6 is read without torch, and none of its code is executed."""
+
+import collections
+import os
+import pickle
+
+import numpy as np
+import pytest
+
+from src.errors import UserError
+from src.weights.reader import read_weights
+from src.weights.torch_legacy import read_torch_legacy
+from tests.weights.torch_files import DATA, tensor_program, write_legacy
+
+
+def test_a_handwritten_file(tmp_path):
+    file = tmp_path / "pytorch_model.bin"
+    write_legacy(file, tensor_program(), {"0": DATA.tobytes()})
+    np.testing.assert_array_equal(read_torch_legacy(file)["w"], DATA.reshape(2, 2))
+    np.testing.assert_array_equal(read_weights(tmp_path).arrays["w"], DATA.reshape(2, 2))
+    write_legacy(file, tensor_program(size=(3,), stride=(1,), offset=1), {"0": DATA.tobytes()})
+    np.testing.assert_array_equal(read_torch_legacy(file)["w"], DATA[1:])
+
+
+class _Malicious:
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.target}",)
+
+
+def test_a_malicious_pickle_is_named_and_never_run(tmp_path):
+    file, target = tmp_path / "m.bin", tmp_path / "ran"
+    malicious = pickle.dumps({"w": _Malicious(target)}, protocol=2)
+    for program, facts in ((malicious, {}), (tensor_program(), {"w": _Malicious(target)})):
+        write_legacy(file, program, {"0": DATA.tobytes()}, facts)
+        with pytest.raises(UserError, match=r"posix\.system, which is not part of a state dict"):
+            read_torch_legacy(file)
+    assert not target.exists()
+
+
+def test_damaged_files(tmp_path):
+    file = tmp_path / "m.bin"
+    write_legacy(file, tensor_program(), {"0": DATA.tobytes()}, {"little_endian": False})
+    with pytest.raises(UserError, match="big-endian"):
+        read_torch_legacy(file)
+    write_legacy(file, tensor_program(count=5), {"0": DATA.tobytes()})
+    with pytest.raises(UserError, match="has 16 bytes for 5 numbers"):
+        read_torch_legacy(file)
+    write_legacy(file, tensor_program(), {"1": DATA.tobytes()})
+    with pytest.raises(UserError, match="truncated or damaged"):
+        read_torch_legacy(file)
+    write_legacy(file, tensor_program(), {"0": DATA.tobytes()})
+    whole = file.read_bytes()
+    for size in range(len(whole)):
+        file.write_bytes(whole[:size])
+        with pytest.raises(UserError, match="truncated or"):
+            read_weights(file)
+
+
+@pytest.mark.reference
+def test_files_saved_by_torch(tmp_path):
+    torch = pytest.importorskip("torch")
+    base = torch.arange(24, dtype=torch.float32)
+    state = collections.OrderedDict(
+        plain=base.reshape(4, 6),
+        transposed=base.reshape(4, 6).t(),
+        shared=base,
+        slice=base.reshape(4, 6)[1:3, 2:5],
+        half=base.half(),
+        bfloat16=base.bfloat16(),
+        double=base.double(),
+        long=torch.arange(3),
+        byte=torch.arange(3, dtype=torch.uint8),
+        flag=torch.tensor([True]),
+        scalar=torch.tensor(2.5),
+        empty=torch.zeros(0, 3),
+        parameter=torch.nn.Parameter(base.clone()),
+    )
+    for value in (state, {"epoch": 3, "state_dict": state}):
+        torch.save(value, tmp_path / "m.bin", _use_new_zipfile_serialization=False)
+        read = read_torch_legacy(tmp_path / "m.bin")
+        assert list(read) == list(state)
+        for key, tensor in state.items():
+            expected = tensor.detach().float().numpy() if key == "bfloat16" else tensor.detach().numpy()
+            np.testing.assert_array_equal(read[key], expected)
+            assert read[key].shape == expected.shape and read[key].dtype == expected.dtype
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "module", _use_new_zipfile_serialization=False)
+    with pytest.raises(UserError, match="torch.nn.modules.linear.Linear"):
+        read_torch_legacy(tmp_path / "module")
