@@ -183,7 +183,7 @@ def _as_float32(array: np.ndarray, name: str, source: Path) -> np.ndarray:
 def _read_file(file: Path, part: str | None, strict: bool) -> tuple[dict[str, np.ndarray], list[str], int]:
     """({name: array}, ignored names, number of optimizer values) of one weight file or shard index."""
     head = _head(file)
-    if part and strict and file.suffix != ".ckpt":
+    if part and strict and (file.suffix != ".ckpt" or head.startswith((ZIP, MAGIC))):
         raise UserError(f"{file} contains one model; --part is for a .ckpt with a teacher and a student")
     if file.name.endswith(".index.json"):
         return _read_shards(file), [], 0

@@ -183,11 +183,6 @@ ALLOWED: dict[tuple[str, str], object] = {
             "_codecs": ("encode",),
             "torch": ("device", "float64", "float32", "float16", "bfloat16", "int64", "int32"),
             "builtins": ("set", "dict", "list", "int", "float", "bool", "str"),
-            "pytorch_lightning.utilities.parsing": ("AttributeDict",),
-            "lightning_fabric.utilities.data": ("AttributeDict",),
-            "lightning.fabric.utilities.data": ("AttributeDict",),
-            "pytorch_lightning.callbacks.model_checkpoint": ("ModelCheckpoint",),
-            "pytorch_lightning.callbacks.early_stopping": ("EarlyStopping",),
         }.items()
         for name in names
     },

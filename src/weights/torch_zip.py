@@ -1,7 +1,8 @@
 """Reads pytorch_model.bin without torch and without executing its pickle.
 
 torch.save (1.6 and later) writes a zip: `<name>/data.pkl` describes the tensors, `<name>/data/<key>` holds
-their bytes.
+their bytes. A checkpoint of Lightning is such a file, whose settings, callbacks and optimizers may be of any
+class: all but the tensors of its state dict is ignored.
 """
 
 import io
@@ -14,6 +15,8 @@ from ..errors import UserError
 from ..files import reading
 from .torch_tensors import ALLOWED, StorageSpec, elements, find_tensors, read_tensors, storage_spec
 from .unpickler import RestrictedUnpickler
+
+LIGHTNING_KEY = b"pytorch-lightning_version"
 
 
 def read_torch_zip(path: Path) -> dict[str, np.ndarray]:
@@ -28,8 +31,9 @@ def read_torch_zip(path: Path) -> dict[str, np.ndarray]:
         zipfile.ZipFile(path) as archive,
     ):
         root = _root(archive, path)
-        program = io.BytesIO(_read_stored(archive, f"{root}data.pkl", size))
-        top = RestrictedUnpickler(program, ALLOWED, storage_spec, path).load()
+        program = _read_stored(archive, f"{root}data.pkl", size)
+        is_lightning = LIGHTNING_KEY in program
+        top = RestrictedUnpickler(io.BytesIO(program), ALLOWED, storage_spec, path, is_lightning).load()
 
         def read_storage(storage: StorageSpec) -> np.ndarray:
             return elements(storage, _read_stored(archive, f"{root}data/{storage.key}", size))

@@ -45,8 +45,8 @@ class RestrictedUnpickler:
     """Reads one pickle of a binary stream; the stream is left at its end.
 
     `allowed` {(module, name): StandIn, IGNORED or immutable value}; `load_persistent` maps a persistent id
-    to an object; `path` is the file named in errors. `load` raises UserError for any other global, and
-    ValueError or LookupError for a malformed pickle.
+    to an object; `path` is the file named in errors. `load` raises UserError for any other global, unless
+    `ignore_others` makes it IGNORED, and ValueError or LookupError for a malformed pickle.
     """
 
     def __init__(
@@ -55,13 +55,10 @@ class RestrictedUnpickler:
         allowed: Mapping[tuple[str, str], object],
         load_persistent: Callable[[Any], object],
         path: Path,
+        ignore_others: bool = False,
     ) -> None:
-        self._stream, self._allowed, self._load_persistent, self._path = (
-            stream,
-            allowed,
-            load_persistent,
-            path,
-        )
+        self._stream, self._allowed, self._load_persistent = stream, allowed, load_persistent
+        self._path, self._ignore_others = path, ignore_others
         self._stack: list[Any] = []
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
@@ -122,9 +119,10 @@ class RestrictedUnpickler:
         if not isinstance(target, dict):
             raise ValueError("its pickle sets items of something that is not a dict")
         for key, value in zip(values[::2], values[1::2], strict=True):
-            if not isinstance(key, KEY_TYPES):
+            if isinstance(key, KEY_TYPES):
+                target[key] = value
+            elif not self._ignore_others:
                 raise ValueError("a key in its pickle is neither text nor a number")
-            target[key] = value
 
     def new_dict(self, values: list[Any]) -> None:
         """Push a dict of keys and values, in turn."""
@@ -134,6 +132,8 @@ class RestrictedUnpickler:
     def find_class(self, module: object, name: object) -> None:
         """Push what stands for a global. Raises UserError for one that is not allowed."""
         found = self._allowed.get((str(module), str(name)))
+        if found is None and self._ignore_others:
+            found = IGNORED
         if found is None:
             raise UserError(
                 f"{self._path}: its pickle references {module}.{name}, which is not part of a state dict; "

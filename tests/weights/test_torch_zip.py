@@ -104,6 +104,66 @@ def test_truncated_compressed_and_foreign_files(tmp_path):
         read_torch_zip(file)
 
 
+def text(value):
+    return b"X" + len(value).to_bytes(4, "little") + value.encode()
+
+
+def lightning_program(hyper_parameters):
+    """The opcodes of a Lightning checkpoint: settings by the given opcodes, and the state dict of above."""
+    entries = {
+        "pytorch-lightning_version": text("2.4.0"),
+        "hyper_parameters": hyper_parameters,
+        "state_dict": tensor_program()[2:-1],
+    }
+    return b"\x80\x02}(" + b"".join(text(key) + value for key, value in entries.items()) + b"u."
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        b"cposix\nsystem\n{command}\x85R",  # a call
+        b"cbuiltins\ndict\n)\x81({command}{command}u",  # an object with items
+        b"cbuiltins\nlist\n)\x81({command}e",
+        b"cpathlib\nPosixPath\n{command}\x85R}{command}Nsb",  # an object with attributes
+    ],
+)
+def test_a_lightning_checkpoint_gives_its_tensors_and_runs_nothing(tmp_path, settings):
+    target = tmp_path / "ran"
+    program = lightning_program(settings.replace(b"{command}", text(f"touch {target}")))
+    write_zip(tmp_path / "last.ckpt", program, {"0": DATA.tobytes()})
+    np.testing.assert_array_equal(read_torch_zip(tmp_path / "last.ckpt")["w"], DATA.reshape(2, 2))
+    assert not target.exists()
+
+
+class Settings(dict):
+    """As Lightning's AttributeDict."""
+
+
+@pytest.mark.reference
+def test_a_lightning_checkpoint_saved_by_torch(tmp_path):
+    torch = pytest.importorskip("torch")
+    layer = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(layer.parameters())
+    layer(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    state = {f"model.{name}": value for name, value in layer.state_dict().items()}
+    checkpoint = {
+        "epoch": 1,
+        "pytorch-lightning_version": "2.4.0",
+        "state_dict": state,
+        "callbacks": {"ModelCheckpoint{}": {"best_model_score": torch.tensor(0.5), "dirpath": tmp_path}},
+        "optimizer_states": [optimizer.state_dict()],
+        "lr_schedulers": [{"base": np.float64(0.1), "milestones": collections.Counter([3])}],
+        "hyper_parameters": Settings(rate=0.1, path=tmp_path, dtype=torch.float32, numbers=np.ones(3)),
+        "loops": {"fit_loop": {"state_dict": {}, "progress": Settings(ready=1)}},
+    }
+    torch.save(checkpoint, tmp_path / "last.ckpt")
+    read = read_torch_zip(tmp_path / "last.ckpt")
+    assert set(read) == set(state)
+    for name, tensor in state.items():
+        np.testing.assert_array_equal(read[name], tensor.numpy())
+
+
 @pytest.mark.reference
 def test_files_saved_by_torch(tmp_path):
     torch = pytest.importorskip("torch")
