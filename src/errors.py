@@ -17,6 +17,7 @@ EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, quota exceeded, file size limit
 PERMISSION_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+QUOTED_ERRNO = re.compile(r"\(os error (\d{1,4})\)")
 SHOWN_NAMES = 5
 TRACEBACK = "--traceback"  # a flag of every command
 # Also set by run_main for the processes that it starts.
@@ -37,6 +38,10 @@ class UserError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))
+
+
+class WriteError(UserError):
+    """A file or folder could not be written; the message says which and why."""
 
 
 class Interrupted(Exception):
@@ -65,11 +70,22 @@ def reason_of(error: BaseException) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
-def is_disk_full(error: Exception) -> bool:
-    """Whether an exception means that a file could not grow; Rust libraries put the errno into the text."""
+def system_error(error: BaseException) -> OSError | None:
+    """The OSError that an exception is, or whose errno it quotes, as those of Rust libraries do."""
     if isinstance(error, OSError):
-        return error.errno in DISK_FULL
-    return any(f"(os error {number})" in str(error) for number in DISK_FULL)
+        return error
+    quoted = QUOTED_ERRNO.search(str(error))
+    return OSError(int(quoted[1]), os.strerror(int(quoted[1]))) if quoted else None
+
+
+def describe_system_error(error: OSError) -> str:
+    """Why the system refused, as part of a sentence."""
+    if error.errno in DISK_FULL:
+        return "no space left on the disk"
+    if error.errno in PERMISSION_DENIED:
+        return "permission denied"
+    reason = reason_of(error)
+    return reason[:1].lower() + reason[1:]
 
 
 def did_you_mean(name: object, known: Iterable[object]) -> str:
@@ -155,10 +171,12 @@ def _outcome(error: BaseException) -> tuple[str, int] | None:
         text = ascii(error.object[error.start : error.end])
         reason = f"cannot be written as {error.encoding}; set PYTHONIOENCODING=utf-8"
         return f"error: {text} {reason}", EXIT_USER_ERROR
-    if isinstance(error, OSError) and (is_disk_full(error) or error.errno in PERMISSION_DENIED):
-        problem = "no space left on the disk" if is_disk_full(error) else "permission denied"
-        target = f" for {error.filename}" if error.filename else ""
-        return f"error: {problem}{target} ({error.strerror})", EXIT_USER_ERROR
+    refused = system_error(error)
+    if refused is not None:
+        problem, words = describe_system_error(refused), reason_of(refused)
+        target = f" for {refused.filename}" if refused.filename else ""
+        details = "" if words.lower() == problem.lower() else f" ({words})"
+        return f"error: {printable(f'{problem}{target}{details}')}", EXIT_USER_ERROR
     return None
 
 

@@ -1,6 +1,9 @@
 """Atomic file writes, checks before reading, checksums. Standard library only."""
 
 import contextlib
+import ctypes
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -10,14 +13,20 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-from .errors import UserError, is_disk_full, reason_of
+from .errors import UserError, WriteError, describe_system_error, reason_of, system_error
 from .signals import interruptible
 
 # What a killed atomic_path or atomic_directory leaves behind; group 1 is the final name.
 TEMPORARY_NAME = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.(?:part|old)")
 BLOCK = 1 << 20  # bytes
 DAMAGED = "it is truncated or damaged: download or write it again"
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # fcntl.h, linux/fs.h
+# Errors of renameat2 where exchanging is not supported, or is forbidden to a container.
+NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
+# Errors of syncing a folder where the file system does not offer it, or the folder may not be listed.
+NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES)
 FILE_TYPES = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a FIFO",
@@ -31,74 +40,211 @@ FILE_TYPES = {
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; on success it is synced and renamed to `path`.
 
-    Readers see the old file or the new one, never a partial one. On any error the temporary file is removed.
-    Raises UserError when the disk is full.
+    Readers see the old file or the new one, never a partial one. On any error the temporary file is removed,
+    and by the next call what a killed process left. Raises WriteError when the system refuses.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with interruptible():
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        try:
-            with _disk_full_as_user_error(path):
-                yield temporary
-                os.chmod(temporary, 0o666 & ~_umask())
-                _sync(temporary)
-                os.replace(temporary, path)
-                _sync(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with interruptible(), write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path)
+        with _temporary(path, is_folder=False) as temporary:
+            yield temporary
+            os.chmod(temporary, 0o666 & ~_umask())
+            _sync(temporary)
+            os.replace(temporary, path)
+        _sync_folder_of(path)
+
+
+def _delete_folder(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def atomic_directory(path: Path, discard: Callable[[Path], None] | None = None) -> Iterator[Path]:
-    """Yield a temporary folder next to `path`; on success it is synced and replaces `path`.
+def atomic_directory(path: Path, discard: Callable[[Path], None] = _delete_folder) -> Iterator[Path]:
+    """Yield a temporary folder next to `path`; on success it is synced and exchanged with `path`.
 
-    On any error the temporary folder is removed and the previous folder restored. `discard(folder)` deletes
-    the replaced folder; by default all of it is deleted, so `path` has to belong to this project.
-    Raises UserError for a mount point, which cannot be replaced, and when the disk is full.
+    A link stays a link: the folder that it points to is replaced. On any error `path` stays as it was.
+    `discard(folder)` deletes the replaced folder; by default all of it is deleted, so `path` has to belong to
+    this project. Raises UserError for a mount point, which cannot be replaced, and WriteError when the system
+    refuses.
     """
     if os.path.ismount(path):
         raise UserError(f"{path} is a mount point, which cannot be replaced; give a folder inside it")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with interruptible():
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
-        old = temporary.with_suffix(".old")
-        try:
-            with _disk_full_as_user_error(path):
+    with interruptible(), write_errors(path):
+        target = Path(os.path.realpath(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(target, discard)
+        with _temporary(target, is_folder=True, discard=discard) as temporary:
+            try:
                 yield temporary
-                mask = _umask()
-                for file in temporary.iterdir():
-                    file.chmod(0o666 & ~mask)  # weight writers create files that only their owner can read
-                    _sync(file)
-                temporary.chmod(0o777 & ~mask)
-                _sync(temporary)
-                if path.exists():
-                    os.replace(path, old)
-                os.replace(temporary, path)
-                _sync(path.parent)
-        finally:
-            if old.exists() and not path.exists():
-                os.replace(old, path)
-            elif discard and old.exists():
-                discard(old)
-            else:
-                shutil.rmtree(old, ignore_errors=True)
-            shutil.rmtree(temporary, ignore_errors=True)
+            except WriteError as error:  # of a file in the folder: show its final name
+                raise WriteError(str(error).replace(str(temporary), str(path))) from error
+            mask = _umask()
+            for file in temporary.iterdir():
+                file.chmod(0o666 & ~mask)  # weight writers create files that only their owner can read
+                _sync(file)
+            temporary.chmod(0o777 & ~mask)
+            _sync(temporary)
+            _replace_folder(temporary, target)
+        _sync_folder_of(target)
 
 
 @contextlib.contextmanager
-def _disk_full_as_user_error(path: Path) -> Iterator[None]:
-    """Turn a library's own exception for a full disk into a UserError."""
+def write_errors(path: str | Path) -> Iterator[None]:
+    """Turn an OSError of any kind, or what a library raises in its place, into a WriteError with the path."""
     try:
         yield
     except Exception as error:
-        if not is_disk_full(error):
+        refused = None if isinstance(error, UserError) else system_error(error)
+        if refused is None:
             raise
-        raise UserError(
-            f"{path} could not be written: no space left on the disk; any previous version is unchanged"
-        ) from None
+        path, other = Path(path), str(refused.filename or path)
+        own = other.startswith((str(path), str(path.with_name(f".{path.name}."))))
+        raise WriteError(
+            f"{path} could not be written: {describe_system_error(refused)}{'' if own else f' ({other})'}; "
+            "any previous version is unchanged"
+        ) from error
+
+
+def move_synced(source: Path, target: Path) -> None:
+    """Rename a complete file or folder to `target`, once its content is on the disk.
+
+    Raises WriteError when the system refuses.
+    """
+    with write_errors(target):
+        _sync(source)
+        os.replace(source, target)
+    _sync_folder_of(target)
+
+
+def remove_leftovers(path: Path, discard: Callable[[Path], None] = _delete_folder) -> None:
+    """Delete what killed writers of `path` left next to it, but nothing that a process is writing now.
+
+    A folder that a killed writer had only set aside gets its name `path` back.
+    """
+    for leftover in _leftovers_of(path):
+        with contextlib.suppress(OSError), _locked(leftover):
+            if leftover.suffix == ".old" and not os.path.lexists(path):
+                os.rename(leftover, path)
+            elif leftover.is_dir():
+                discard(leftover)
+            else:
+                leftover.unlink()
+
+
+def restore_replaced(path: str | Path) -> None:
+    """Give the folder `path` its name back where a killed writer had only set it aside."""
+    path = Path(os.path.realpath(path))
+    if not os.path.lexists(path):
+        remove_leftovers(path, discard=lambda leftover: None)
+
+
+def _leftovers_of(path: Path) -> list[Path]:
+    """The temporary and set-aside versions of `path`."""
+    with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
+        names = [entry.name for entry in entries if entry.name.startswith(f".{path.name}.")]
+        return [path.with_name(name) for name in sorted(names) if final_name(name) == path.name]
+    return []
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Lock a file or folder. Raises OSError where its writer has the lock, or nothing can be locked."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if stat.S_IFMT(os.fstat(handle).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(path))
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.close(handle)
+
+
+@contextlib.contextmanager
+def _temporary(
+    path: Path, is_folder: bool, discard: Callable[[Path], None] = _delete_folder
+) -> Iterator[Path]:
+    """Create a file or folder next to `path`, locked while it is written and deleted at the end.
+
+    `discard` deletes the folder that it was exchanged with.
+    """
+    temporary, handle = _create_locked(path, is_folder)
+    written = os.fstat(handle)
+    try:
+        yield temporary
+    finally:
+        # The save succeeded or failed before this: what is left here stays for the next one.
+        with contextlib.suppress(OSError):
+            if not is_folder:
+                temporary.unlink()
+            elif os.path.samestat(temporary.stat(), written):
+                _delete_folder(temporary)
+            else:
+                discard(temporary)
+        with contextlib.suppress(OSError):
+            os.close(handle)
+
+
+def _create_locked(path: Path, is_folder: bool) -> tuple[Path, int]:
+    names: dict[str, Any] = {"prefix": f".{path.name}.", "suffix": ".part", "dir": path.parent}
+    while True:
+        if is_folder:
+            name = tempfile.mkdtemp(**names)
+            try:
+                handle = os.open(name, os.O_RDONLY)
+            except OSError:
+                _delete_folder(Path(name))
+                raise
+        else:
+            handle, name = tempfile.mkstemp(**names)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pass  # another process takes it for a leftover
+        except OSError:
+            return Path(name), handle  # a file system without locks
+        else:
+            if os.path.lexists(name):
+                return Path(name), handle
+        os.close(handle)
+
+
+def _replace_folder(source: Path, target: Path) -> None:
+    """Rename a folder to `target`; a previous one gets the name of `source`."""
+    if not os.path.lexists(target):
+        os.rename(source, target)
+        return
+    if not target.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
+    if _exchange(source, target):
+        return
+    old = source.with_suffix(".old")
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            stack.enter_context(_locked(target))  # nobody restores it between the two renames
+        os.rename(target, old)
+        try:
+            os.rename(source, target)
+        except BaseException:
+            os.rename(old, target)
+            raise
+    with contextlib.suppress(OSError):  # the next save deletes it
+        os.rename(old, source)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two paths in one step; False where the kernel or the file system cannot."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):  # not Linux
+        return False
+    if renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in NO_EXCHANGE:
+        return False
+    raise OSError(number, os.strerror(number), str(one), None, str(other))
 
 
 def final_name(name: str) -> str:
@@ -120,6 +266,15 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _sync_folder_of(path: Path) -> None:
+    try:
+        _sync(path.parent)
+    except OSError as error:
+        if error.errno not in NO_FOLDER_SYNC:
+            reason = describe_system_error(error)
+            raise WriteError(f"{path} was written, but a power failure may undo it: {reason}") from error
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from ..errors import WriteError
 from ..files import atomic_path
 
 SOURCES = Path(__file__).resolve().parent / "cpp"
@@ -55,7 +56,7 @@ def library_path(folder: Path | str | None = None) -> Path:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not target.is_file():
                 _compile(compiler, target)
-    except OSError as error:
+    except (OSError, WriteError) as error:
         raise KernelsUnavailable(f"the kernels could not be built in {folder} ({error})") from None
     return target
 

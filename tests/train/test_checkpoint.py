@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn
 
-from src.errors import UserError
+from src.errors import UserError, WriteError
 from src.train.checkpoint import Checkpoints, restore, saved_parameters
 
 
@@ -96,7 +96,7 @@ def test_an_interrupted_save_leaves_the_old_one(tmp_path, monkeypatch):
         raise OSError("no space left")
 
     monkeypatch.setattr("src.train.checkpoint.save_file", fail)
-    with pytest.raises(OSError):
+    with pytest.raises(WriteError, match="phase1_step_2.safetensors could not be written: no space left"):
         checkpoints.save(step, {"phase": 1, "step": 2})
     assert names(tmp_path) == ["phase1_step_1.safetensors"]
 

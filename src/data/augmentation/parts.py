@@ -5,6 +5,7 @@ The lines are written last and atomically: a part with lines is complete.
 """
 
 import contextlib
+import io
 import shutil
 import zipfile
 from collections.abc import Iterable
@@ -62,9 +63,12 @@ class Parts:
                 delete_matching(self.folder, WRITTEN)
             write_json(self.folder / JOB_FILE, self.job)
             self.started = True
-        with atomic_path(self._archive(number)) as path, open(path, "wb") as file:
-            arrays = {name: np.asarray(count) for name, count in counts.items()}
-            np.savez(file, hashes=np.asarray(hashes, np.uint64), **arrays)
+        # In memory first: NumPy does not close its archive when the disk is full.
+        archive = io.BytesIO()
+        arrays = {name: np.asarray(count) for name, count in counts.items()}
+        np.savez(archive, hashes=np.asarray(hashes, np.uint64), **arrays)
+        with atomic_path(self._archive(number)) as path:
+            path.write_bytes(archive.getbuffer())
         with atomic_path(self._lines(number)) as path, open(path, "w", encoding="utf-8", newline="") as file:
             file.writelines(lines)
 

@@ -1,16 +1,18 @@
 """Extracts files from an untrusted zip archive: names and disk space checked, all files or none."""
 
-import os
-import shutil
+import contextlib
+import errno
 import stat
-import tempfile
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from ...errors import is_disk_full
+from ...files import atomic_path
 from ...output_dir import add_to_marker
 from .fetch import check_room, refuse
+
+BLOCK = 1 << 20  # bytes
 
 
 def unpack(archive: Path, files: dict[str, str], folder: Path) -> None:
@@ -24,13 +26,13 @@ def unpack(archive: Path, files: dict[str, str], folder: Path) -> None:
             _check_names(archive, source)
             members = {name: _member(archive, source, member) for name, member in files.items()}
             check_room(archive.parent, sum(member.file_size for member in members.values()), archive.name)
-            _extract(source, members, folder, archive.parent)
+            _extract(source, members, folder)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         refuse(archive, f"{archive.name} is not a complete zip archive ({error})")
     except OSError as error:
-        if error.filename or is_disk_full(error):
+        if error.errno != errno.EINVAL:
             raise
-        # An invalid offset in the archive; errors of the disk have a file name.
+        # An offset in the archive before its beginning.
         refuse(archive, f"{archive.name} is not a complete zip archive ({error.strerror or error})")
 
 
@@ -54,13 +56,28 @@ def _member(archive: Path, source: zipfile.ZipFile, name: str) -> zipfile.ZipInf
     return min(found, key=lambda member: (member.filename.count("/"), member.filename))
 
 
-def _extract(
-    source: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], folder: Path, parent: Path
-) -> None:
-    with tempfile.TemporaryDirectory(prefix=".unpacked-", dir=parent) as temporary:
-        for name, member in members.items():
-            with source.open(member) as packed, open(Path(temporary) / name, "wb") as file:
-                shutil.copyfileobj(packed, file)
-        add_to_marker(folder, members)
-        for name in members:
-            os.replace(Path(temporary) / name, folder / name)
+def _extract(source: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], folder: Path) -> None:
+    is_new = not folder.exists()
+    try:
+        with contextlib.ExitStack() as stack:  # renames the files once all are complete
+            for name, member in members.items():
+                temporary = stack.enter_context(atomic_path(folder / name))
+                with open(temporary, "wb") as file:
+                    file.writelines(_blocks(source, member))
+            add_to_marker(folder, members)
+    except BaseException:
+        if is_new:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _blocks(source: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
+    """The content of a member. Raises BadZipFile where an offset lies before the beginning of the archive."""
+    try:
+        with source.open(member) as packed:
+            yield from iter(lambda: packed.read(BLOCK), b"")
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise zipfile.BadZipFile(error.strerror) from None

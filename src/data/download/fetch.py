@@ -1,7 +1,6 @@
 """Resumable download of one file over HTTP, with size and SHA-256 verification."""
 
 import http.client
-import os
 import re
 import shutil
 import time
@@ -15,7 +14,7 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from ...errors import UserError
-from ...files import sha256
+from ...files import move_synced, sha256
 from .catalog import Remote
 
 ATTEMPTS, PAUSE = 4, 2.0  # attempts per file, and seconds between them
@@ -77,7 +76,7 @@ def fetch(remote: Remote, folder: Path, mirror: str = "") -> Path:
                         f"({stop}); run the same command again to resume"
                     ) from None
             time.sleep(PAUSE)
-        os.replace(part, target)
+        move_synced(part, target)
     _verify(target, remote, url)
     return target
 

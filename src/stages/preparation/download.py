@@ -9,7 +9,7 @@ from ...data.download.archive import unpack
 from ...data.download.catalog import DataSet, choose_data_sets
 from ...data.download.fetch import Unavailable, fetch, url_of
 from ...data.download.mrpc import write_mrpc
-from ...errors import UserError, is_disk_full
+from ...errors import UserError, describe_system_error
 from ...files import atomic_path
 from ...output_dir import add_to_marker, marker_patterns
 from ...signals import interruptible
@@ -48,16 +48,14 @@ def download(config: "DownloadConfig") -> None:
 
 @contextlib.contextmanager
 def _disk_errors(data_dir: Path) -> Iterator[None]:
-    """Turn an OSError into a UserError; a full disk is reported by run_main."""
+    """Turn an OSError into a UserError: other data sets may still be fetched."""
     try:
         yield
     except OSError as error:
-        if is_disk_full(error):
-            raise
         raise UserError(
             f"{error.filename2 or error.filename or data_dir} cannot be written: "
-            f"{error.strerror}; give another data_dir"
-        ) from None
+            f"{describe_system_error(error)}; give another data_dir"
+        ) from error
 
 
 def _download(data_set: DataSet, config: "DownloadConfig", data_dir: Path) -> None:

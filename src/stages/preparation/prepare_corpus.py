@@ -24,7 +24,7 @@ from ...data.records.paths import JOB_FILE, MANIFEST_FILE, SCHEMA_FILE
 from ...data.tokenization.features import check_length
 from ...data.tokenization.tokenizer import WRITTEN as TOKENIZER_FILES
 from ...data.tokenization.tokenizer import load_tokenizer
-from ...errors import Interrupted, UserError
+from ...errors import Interrupted, UserError, WriteError, reason_of
 from ...files import write_json
 from ...json_reader import read_json
 from ...output_dir import fresh_output_dir, write_marker
@@ -179,11 +179,11 @@ def _write_shards(job: CorpusJob, numbers: list[int], workers: int) -> float:
             f"interrupted; {written} of {len(numbers)} shards were finished and are kept: "
             "run the same command again to resume"
         ) from None
-    except OSError as error:
+    except (OSError, WriteError) as error:
+        where = f"{error.filename or job.output_dir}: " if isinstance(error, OSError) else ""
         raise UserError(
-            f"{error.filename or job.output_dir}: {error.strerror or error}; finished shards "
-            "are kept: run the same command again to resume"
-        ) from None
+            f"{where}{reason_of(error)}; finished shards are kept: run the same command again to resume"
+        ) from error
     progress.close()
     if written:
         print(

@@ -356,7 +356,7 @@ def test_wrong_flags(site, tmp_path, capsys):
 def test_unwritable_folders(site, sst2, tmp_path, capsys):
     sst2(archive(TSV))
     (tmp_path / "file").write_text("")
-    assert "file/below/.download cannot be written: Not a directory" in refused(
+    assert "file/below/.download cannot be written: not a directory" in refused(
         site, capsys, "SST-2", "--data_dir", "file/below"
     )
     (tmp_path / "data").mkdir()
@@ -364,7 +364,7 @@ def test_unwritable_folders(site, sst2, tmp_path, capsys):
     assert "data/SST-2 is a file instead of a folder" in refused(site, capsys) and not site.requests
     (tmp_path / "data" / "SST-2").unlink()
     (tmp_path / "data" / "SST-2" / "train.tsv").mkdir(parents=True)
-    assert "data/SST-2/train.tsv cannot be written: Is a directory" in refused(site, capsys)
+    assert "data/SST-2/train.tsv could not be written: is a directory" in refused(site, capsys)
 
 
 def test_a_failure_does_not_stop_the_other_downloads(site, sst2, monkeypatch, tmp_path, capsys):
