@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from .errors import UserError, did_you_mean
 
 SINGLE_LENGTH, PAIR_LENGTH = 64, 128
+ENTAILMENT = ("entailment", "not_entailment")
 # One class per row, any number of labels per row, a score per row, one label per token.
 OUTPUT_MODES = ("classification", "multi_label", "regression", "token_classification")
 # Label of tokens that loss and metrics ignore: [CLS], [SEP], padding, every word piece but a word's first.
@@ -31,6 +32,7 @@ class TaskSpec:
     columns         column names of train and dev files without a header (CoLA); empty: the files have one.
                     Test files always have a header.
     labels          class names in the order of the class indices; empty for regression
+    hub_labels      their names in GLUE's data set on the Hugging Face hub, in the order of its class indices
     unlabeled       label value that means "no gold label": such rows are skipped and counted
     score_range     lowest and highest score of a regression task; GLUE submissions are clipped to it
     metrics         names from `src.metrics.METRICS`; `best_metric` selects the best checkpoint
@@ -44,6 +46,7 @@ class TaskSpec:
     label_separator: str = "|"
     columns: tuple[str, ...] = ()
     labels: tuple[str, ...] = ("0", "1")
+    hub_labels: tuple[str, ...] = ()
     unlabeled: str | None = None
     score_range: tuple[float, ...] = ()
     max_seq_length: int = SINGLE_LENGTH
@@ -58,6 +61,15 @@ class TaskSpec:
         """Label names in the cell of a multi-label row; a whitespace separator matches any run of it."""
         names = [name.strip() for name in label.split(self.label_separator)] if label else []
         return list(filter(None, names)) if self.label_separator.isspace() else names
+
+    def label_indices(self) -> dict[str, int]:
+        """{name: index} of the labels under each of their names, as `label_key` writes them."""
+        indices = {label_key(label): i for i, label in enumerate(self.labels)}
+        for number, name in enumerate(self.hub_labels):
+            # Labels that are numbers are those of the hub.
+            index = indices.setdefault(label_key(name), number)
+            indices.setdefault(str(number), index)
+        return indices
 
     @property
     def files(self) -> dict[str, str]:
@@ -89,17 +101,19 @@ _SPECS = (
     TaskSpec(
         "CoLA",
         ("sentence",),
+        hub_labels=("unacceptable", "acceptable"),
         columns=("source", "label", "mark", "sentence"),
         metrics=("matthews_correlation", "accuracy"),
         best_metric="matthews_correlation",
         recipe=_recipe(50, copies=30),
     ),
-    TaskSpec("SST-2", ("sentence",), recipe=_recipe(20)),
+    TaskSpec("SST-2", ("sentence",), hub_labels=("negative", "positive"), recipe=_recipe(20)),
     _pair(
         "MRPC",
         ("#1 String", "#2 String"),
         _recipe(20, copies=30),
         label_column="Quality",
+        hub_labels=("not_equivalent", "equivalent"),
         metrics=("accuracy", "f1", "acc_and_f1"),
     ),
     # As in the paper, phase 2 of STS-B trains on the original rows alone.
@@ -119,6 +133,7 @@ _SPECS = (
         ("question1", "question2"),
         _recipe(10, copies=10),
         label_column="is_duplicate",
+        hub_labels=("not_duplicate", "duplicate"),
         metrics=("accuracy", "f1", "acc_and_f1"),
     ),
     _pair(
@@ -128,6 +143,7 @@ _SPECS = (
         label_column="gold_label",
         unlabeled="-",
         labels=("contradiction", "entailment", "neutral"),
+        hub_labels=("entailment", "neutral", "contradiction"),
         dev_files={"dev_matched": "dev_matched.tsv", "dev_mismatched": "dev_mismatched.tsv"},
         test_files={
             "test_matched": "test_matched.tsv",
@@ -135,9 +151,11 @@ _SPECS = (
             "test_diagnostic": "diagnostic.tsv",
         },
     ),
-    _pair("QNLI", ("question", "sentence"), _recipe(10), labels=("entailment", "not_entailment")),
-    _pair("RTE", ("sentence1", "sentence2"), _recipe(20, copies=30), labels=("entailment", "not_entailment")),
-    _pair("WNLI", ("sentence1", "sentence2"), _recipe(20, copies=30)),
+    _pair("QNLI", ("question", "sentence"), _recipe(10), labels=ENTAILMENT, hub_labels=ENTAILMENT),
+    _pair(
+        "RTE", ("sentence1", "sentence2"), _recipe(20, copies=30), labels=ENTAILMENT, hub_labels=ENTAILMENT
+    ),
+    _pair("WNLI", ("sentence1", "sentence2"), _recipe(20, copies=30), hub_labels=ENTAILMENT[::-1]),
     # The built-in task of src/data/samples/sentiment.py, in SST-2's format.
     TaskSpec("sample", ("sentence",), recipe=_recipe(20, 5)),
     # The built-in task of src/data/samples/ner.py, in CoNLL's format.
@@ -176,6 +194,11 @@ def for_mode(table: Mapping[str, Value], output_mode: str, what: str) -> Value:
     if output_mode in table:
         return table[output_mode]
     raise UserError(f"a {output_mode} task has no {what} here; supported are {', '.join(table)}")
+
+
+def label_key(name: str) -> str:
+    """Label name for comparison: lower case, with underscores."""
+    return name.lower().replace("-", "_").replace(" ", "_")
 
 
 def task_key(name: str) -> str:

@@ -249,7 +249,7 @@ def test_a_config_of_another_family(here, good, capsys):
     model = changed_weights(here / "model", good["teacher"], lambda arrays: None)
     (model / "config.json").write_text('{"model_type": "gpt2"}')
     message = refused(finetune, finetune_flags(good, load_pretrained_path=model), capsys)
-    assert 'model_type is "gpt2"; only BERT models are supported' in message
+    assert 'model_type is "gpt2"; supported are bert, distilbert, roberta' in message
 
 
 def test_a_teacher_without_head(here, good, capsys):

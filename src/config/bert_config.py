@@ -1,4 +1,4 @@
-"""Architecture of a BERT, stored in config.json next to its weights under Hugging Face's key names."""
+"""Architecture of a BERT of any family, stored in config.json under Hugging Face's key names."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import UserError, did_you_mean
+from ..families import BERT_ONLY, FAMILIES, Family, family_names
 from ..json_reader import read_json
 from ..tasks import TaskSpec, for_mode
 from .quantization import Quantization
@@ -30,9 +31,12 @@ HIDDEN_ACTS = ("gelu", "gelu_new", "relu")  # as transformers names them
 RELATIVE_DISTANCE = 16  # Shaw et al. 2018 clip distances and saw no gain beyond 16
 
 # Its head, one output per choice, has the weight names of a regression head.
-UNSUPPORTED_HEAD = "BertForMultipleChoice"
+UNSUPPORTED_HEAD = "ForMultipleChoice"
 # Fields that config.json stores under other keys, or not at all.
-SPECIAL_FIELDS = ("labels", "output_mode", "dtype", "compute_type", "quantization")
+SPECIAL_FIELDS = (
+    *("labels", "output_mode", "dtype", "compute_type", "quantization"),
+    *("model_type", "pad_token_id"),
+)
 TYPE_NAMES = {
     int: "an integer above 0",
     float: "a number, 0 or more",
@@ -44,7 +48,8 @@ TYPE_NAMES = {
 class Head(NamedTuple):
     """Head of an output mode, as described in config.json.
 
-    `labelled`: one output per label, else a single one; `by_token`: outputs for each token.
+    `architecture` without the prefix of the family; `labelled`: one output per label, else a single one;
+    `by_token`: outputs for each token.
     """
 
     architecture: str
@@ -54,10 +59,10 @@ class Head(NamedTuple):
 
 
 HEADS = {
-    "classification": Head("BertForSequenceClassification", "single_label_classification"),
-    "multi_label": Head("BertForSequenceClassification", "multi_label_classification"),
-    "regression": Head("BertForSequenceClassification", "regression", labelled=False),
-    "token_classification": Head("BertForTokenClassification", None, by_token=True),
+    "classification": Head("ForSequenceClassification", "single_label_classification"),
+    "multi_label": Head("ForSequenceClassification", "multi_label_classification"),
+    "regression": Head("ForSequenceClassification", "regression", labelled=False),
+    "token_classification": Head("ForTokenClassification", None, by_token=True),
 }
 
 
@@ -65,11 +70,16 @@ HEADS = {
 class BertConfig:
     """Sizes, dropout rates, head and quantization of a BERT; defaults are BERT-base's (Devlin et al. 2019).
 
-    `classifier_dropout` None means hidden_dropout_prob, `quantization` None a float model; `label_separator`
-    separates the labels of a multi-label row.
+    `model_type` is a family of src/families.py. `max_position_embeddings` counts the positions that tokens
+    can have: RoBERTa's config.json counts those up to its pad_token_id as well. `type_vocab_size` 0 means a
+    model without token types; with 1 they are ignored. `embedding_size` 0 means hidden_size; another width is
+    projected to it (ELECTRA). `classifier_dropout` None means hidden_dropout_prob, `quantization` None a
+    float model; `label_separator` separates the labels of a multi-label row.
     """
 
+    model_type: str = "bert"
     vocab_size: int = 30522
+    embedding_size: int = 0
     hidden_size: int = 768
     num_hidden_layers: int = 12
     num_attention_heads: int = 12
@@ -80,6 +90,7 @@ class BertConfig:
     classifier_dropout: float | None = None
     max_position_embeddings: int = 512
     type_vocab_size: int = 2
+    pad_token_id: int = 0
     initializer_range: float = 0.02
     layer_norm_eps: float = 1e-12
     use_relative_positions: bool = False
@@ -92,6 +103,9 @@ class BertConfig:
     quantization: Quantization | None = None
 
     def __post_init__(self) -> None:
+        for name in BERT_ONLY:
+            if name in self.family.absent and getattr(self, name) != getattr(BertConfig, name):
+                raise UserError(f"{name} {getattr(self, name)} is for BERT; a {self.model_type} has none")
         if self.hidden_size % self.num_attention_heads:
             raise UserError(
                 f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads "
@@ -120,6 +134,21 @@ class BertConfig:
         return for_mode(HEADS, self.output_mode, "head").by_token
 
     @property
+    def family(self) -> Family:
+        """The family's differences from BERT."""
+        return FAMILIES[self.model_type]
+
+    @property
+    def position_offset(self) -> int:
+        """Rows of the family's position table before that of the first token."""
+        return self.pad_token_id + 1 if self.family.padding_positions else 0
+
+    @property
+    def embedding_width(self) -> int:
+        """Width of the embedding tables; unless it is hidden_size, a dense layer projects them to it."""
+        return self.embedding_size or self.hidden_size
+
+    @property
     def head_size(self) -> int:
         """Size of one attention head."""
         return self.hidden_size // self.num_attention_heads
@@ -135,22 +164,24 @@ class BertConfig:
         )
 
     def to_json_dict(self) -> dict[str, Any]:
-        """Content of config.json; transformers loads it as the class of its head (or BertModel)."""
-        values = {
-            f.name: getattr(self, f.name)
-            for f in dataclasses.fields(self)
-            if f.name not in (*SPECIAL_FIELDS, "label_separator")
-        }
+        """Content of config.json; transformers loads it as the class of its head (or the model without)."""
+        family = self.family
+        keys = _keys(family)
+        keys.pop("label_separator")
+        values = {key: getattr(self, name) for name, key in keys.items()}
+        values[keys["max_position_embeddings"]] += self.position_offset
+        if "classifier_dropout" in family.config_keys and self.classifier_dropout is None:
+            values[keys["classifier_dropout"]] = self.hidden_dropout_prob
         if self.output_mode == "multi_label":
             values["label_separator"] = self.label_separator
         if self.quantization:
             values["quantization"] = dataclasses.asdict(self.quantization)
         head = HEADS[self.output_mode] if self.num_labels else None
         values.update(
-            model_type="bert",
+            model_type=self.model_type,
             position_embedding_type="absolute",
-            pad_token_id=0,
-            architectures=[head.architecture if head else "BertModel"],
+            pad_token_id=self.pad_token_id,
+            architectures=[family.class_prefix + (head.architecture if head else "Model")],
         )
         if head:
             labels = self.labels or ("LABEL_0",)
@@ -162,44 +193,92 @@ class BertConfig:
         return values
 
     @classmethod
-    def from_json(cls, path: str | Path) -> BertConfig:
-        """Read the config.json of a BERT, ours or Hugging Face's. Raises UserError if unsupported."""
+    def from_json(cls, path: str | Path, has_head: bool = False) -> BertConfig:
+        """Read the config.json of a model, ours or Hugging Face's. Raises UserError if unsupported.
+
+        Its labels count if its architecture has a head, or if the weights have a classifier (`has_head`).
+        """
         values = read_json(path)
         if not isinstance(values, dict):
             raise UserError(f"{path}: not a BERT config, expected a JSON object")
-        family = values.get("model_type", "bert")
-        if family != "bert":
-            raise UserError(f'{path}: model_type is "{family}"; only BERT models are supported')
-        if values.get("position_embedding_type", "absolute") != "absolute":
-            raise UserError(
-                f'{path}: position_embedding_type "{values["position_embedding_type"]}" is not supported'
-            )
-        if values.get("is_decoder"):
-            raise UserError(f"{path}: is_decoder is true; only encoders are supported")
-        known = {f.name: f for f in dataclasses.fields(cls) if f.name not in SPECIAL_FIELDS}
-        missing = [k for k in ("vocab_size", "hidden_size", "num_hidden_layers") if values.get(k) is None]
-        if missing:
-            raise UserError(
-                f"{path}: not a BERT config, key {missing[0]} is missing{did_you_mean(missing[0], values)}"
-            )
         named = values.get("architectures") or []
         if not isinstance(named, list):
             raise UserError(f"{path}: architectures {json.dumps(named)} is not a list of names")
-        if UNSUPPORTED_HEAD in named:
-            raise UserError(
-                f"{path} describes a {UNSUPPORTED_HEAD}, which is not supported; give another model"
-            )
-        heads = {mode: head for mode, head in HEADS.items() if head.architecture in named}
-        labels = _labels(values.get("id2label") or {}, path) if heads else ()
+        model_type = _model_type(values, named, path)
+        family = FAMILIES[model_type]
+        keys = _keys(family)
+        _check_supported(values, family, keys, named, path)
+        heads = {
+            mode: head for mode, head in HEADS.items() if family.class_prefix + head.architecture in named
+        }
+        labels = _labels(values.get("id2label") or {}, path) if heads or has_head else ()
         output_mode = _output_mode(heads or HEADS, values.get("problem_type"), len(labels))
-        own = {k: v for k, v in values.items() if k in known and v is not None}
-        for name, value in own.items():
-            _check_value(known[name], value, path)
+        own = {**family.defaults, **_field_values(values, keys, path)}
+        pad_token_id = values.get("pad_token_id")
+        if type(pad_token_id) is int and pad_token_id >= 0:
+            own["pad_token_id"] = pad_token_id
         own["quantization"] = Quantization.from_json(values.get("quantization"), path)
+        own["labels"] = labels if HEADS[output_mode].labelled else ()
         try:
-            return cls(**own, labels=labels if HEADS[output_mode].labelled else (), output_mode=output_mode)
+            config = cls(model_type, **own, output_mode=output_mode)
+            positions = config.max_position_embeddings - config.position_offset
+            if positions < 1:
+                raise UserError(f"max_position_embeddings leaves {positions} positions after pad_token_id")
+            return config.replace(max_position_embeddings=positions)
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
+
+
+def _keys(family: Family) -> dict[str, str]:
+    """{field: key of config.json} of a family."""
+    names = (field.name for field in dataclasses.fields(BertConfig))
+    return {
+        name: family.config_keys.get(name, name)
+        for name in names
+        if name not in SPECIAL_FIELDS and name not in family.absent
+    }
+
+
+def _model_type(values: Mapping[str, Any], named: list[Any], path: str | Path) -> str:
+    """The model_type of a config.json; files of 2019 have none, but an architecture."""
+    by_class = {family.class_prefix: name for name, family in FAMILIES.items()}
+    implied = (by_class.get(str(name).partition("For")[0].removesuffix("Model")) for name in named)
+    model_type = values.get("model_type") or next(filter(None, implied), "bert")
+    if model_type not in FAMILIES:
+        raise UserError(f'{path}: model_type is "{model_type}"; supported are {family_names()}')
+    return str(model_type)
+
+
+def _check_supported(
+    values: Mapping[str, Any], family: Family, keys: Mapping[str, str], named: list[Any], path: str | Path
+) -> None:
+    """Raise UserError for a config.json without the sizes, or of a model that is not supported."""
+    if values.get("position_embedding_type", "absolute") != "absolute":
+        raise UserError(
+            f'{path}: position_embedding_type "{values["position_embedding_type"]}" is not supported'
+        )
+    if values.get("is_decoder"):
+        raise UserError(f"{path}: is_decoder is true; only encoders are supported")
+    required = (keys[name] for name in ("vocab_size", "hidden_size", "num_hidden_layers"))
+    missing = [key for key in required if values.get(key) is None]
+    if missing:
+        raise UserError(
+            f"{path}: not a BERT config, key {missing[0]} is missing{did_you_mean(missing[0], values)}"
+        )
+    if family.class_prefix + UNSUPPORTED_HEAD in named:
+        raise UserError(
+            f"{path} describes a {family.class_prefix}{UNSUPPORTED_HEAD}, which is not supported; give "
+            "another model"
+        )
+
+
+def _field_values(values: Mapping[str, Any], keys: Mapping[str, str], path: str | Path) -> dict[str, Any]:
+    """{field: value} of the keys that a config.json has. Raises UserError for values of a wrong type."""
+    fields = {field.name: field for field in dataclasses.fields(BertConfig)}
+    found = {name: values[key] for name, key in keys.items() if values.get(key) is not None}
+    for name, value in found.items():
+        _check_value(fields[name], keys[name], value, path)
+    return found
 
 
 def _labels(id2label: Any, path: str | Path) -> tuple[str, ...]:
@@ -210,14 +289,14 @@ def _labels(id2label: Any, path: str | Path) -> tuple[str, ...]:
         raise UserError(f"{path}: id2label is not an object of indices and names") from None
 
 
-def _check_value(field: dataclasses.Field[Any], value: object, path: str | Path) -> None:
+def _check_value(field: dataclasses.Field[Any], key: str, value: object, path: str | Path) -> None:
     """Raise UserError if config.json gives a field a value of the wrong type, or out of range."""
     kind = float if field.default is None else type(field.default)
     valid = type(value) in (int, float) if kind is float else type(value) is kind
     if valid and isinstance(value, (int, float)) and kind is not bool:
         valid = value >= 1 if kind is int else 0 <= value < math.inf  # NaN is in no range
     if not valid:
-        raise UserError(f"{path}: {field.name} {json.dumps(value)} must be {TYPE_NAMES[kind]}")
+        raise UserError(f"{path}: {key} {json.dumps(value)} must be {TYPE_NAMES[kind]}")
 
 
 def _output_mode(heads: Mapping[str, Head], problem_type: str | None, count: int) -> str:

@@ -98,10 +98,16 @@ def check_dataset(
             f"{path}: token id {int(dataset.tokens.max())} is beyond the model's vocabulary of "
             f"{bert_config.vocab_size}; the records were made with another vocabulary"
         )
-    if int(dataset.segments.max()) >= bert_config.type_vocab_size:
+    check_segments(dataset, bert_config, path)
+
+
+def check_segments(dataset: TokenizedDataset, bert_config: BertConfig, source: object) -> None:
+    """Raise UserError for segments that a model with token types does not have."""
+    types, largest = bert_config.type_vocab_size, int(dataset.segments.max())
+    if largest >= types and not (types <= 1 and not bert_config.family.token_types):
         raise UserError(
-            f"{path}: segment id {int(dataset.segments.max())} is beyond the model's "
-            f"{bert_config.type_vocab_size} token types; prepare the records again"
+            f"{source}: segment id {largest} is beyond the model's {types} token types, which pairs of texts "
+            "require; give single texts, or a model with 2 token types"
         )
 
 

@@ -1,6 +1,6 @@
 """BERT: teacher, student and quantized model differ in config and layer constructors only.
 
-Shape letters: B batch, S length, H hidden, N heads, L layers, C labels.
+Shape letters: B batch, S length, E embedding width, H hidden, N heads, L layers, C labels.
 """
 
 import mindspore as ms
@@ -8,7 +8,9 @@ from mindspore import Tensor, nn, ops
 
 from ..config.bert_config import ATTENTION_MASK_VALUE, BertConfig
 from .attention import SelfAttention
-from .layers import FLOAT_LAYERS, Layers
+from .layers import FLOAT_LAYERS, Gelu, Layers
+
+POOLER_ACTIVATIONS = {"tanh": ops.Tanh, "relu": ops.ReLU, "gelu": Gelu}
 
 BertOutputs = tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]
 
@@ -16,27 +18,30 @@ BertOutputs = tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]
 class BertEmbeddings(nn.Cell):
     """Sum of word, position and token-type embeddings, normalized.
 
-    Construct: input_ids, token_type_ids [B, S] int32 -> [B*S, H].
+    A single token type applies to every token, whatever its token_type_id.
+    Construct: input_ids, token_type_ids [B, S] int32 -> [B*S, E].
     """
 
     def __init__(self, config: BertConfig, layers: Layers) -> None:
         super().__init__()
-        self.word_embeddings = layers.embedding(config.vocab_size, config.hidden_size, config)
-        self.token_type_embeddings = layers.embedding(config.type_vocab_size, config.hidden_size, config)
+        width, self.token_types = config.embedding_width, config.type_vocab_size
+        self.word_embeddings = layers.embedding(config.vocab_size, width, config)
+        if self.token_types:
+            self.token_type_embeddings = layers.embedding(self.token_types, width, config)
         # With relative positions the attention alone encodes the order, as in the model zoo's BERT.
         self.absolute = not config.use_relative_positions
         if self.absolute:
-            self.position_embeddings = layers.embedding(
-                config.max_position_embeddings, config.hidden_size, config
-            )
-        self.norm = layers.norm(config.hidden_size, config)
+            self.position_embeddings = layers.embedding(config.max_position_embeddings, width, config)
+        self.norm = layers.norm(width, config)
         self.dropout = layers.dropout(config.hidden_dropout_prob)
 
     def construct(self, input_ids: Tensor, token_type_ids: Tensor) -> Tensor:
         batch, length = input_ids.shape
-        summed = self.word_embeddings(input_ids.reshape(-1)) + self.token_type_embeddings(
-            token_type_ids.reshape(-1)
-        )
+        summed = self.word_embeddings(input_ids.reshape(-1))
+        if self.token_types == 1:
+            token_type_ids = ops.zeros_like(token_type_ids)
+        if self.token_types:
+            summed = summed + self.token_type_embeddings(token_type_ids.reshape(-1))
         if self.absolute:
             positions = self.position_embeddings(ops.arange(0, length, 1).astype(ms.int32))
             summed = (summed.reshape(batch, length, -1) + positions).reshape(batch * length, -1)
@@ -75,7 +80,7 @@ class BertLayer(nn.Cell):
 
 
 class BertModel(nn.Cell):
-    """Embeddings, L layers and the pooler (Devlin et al. 2019).
+    """Embeddings, L layers and the pooler (Devlin et al. 2019), or what its family has in their place.
 
     Construct: input_ids, token_type_ids, attention_mask [B, S] int32
     -> pooled [B, H], or the last hidden state [B*S, H] for a head on each token;
@@ -89,10 +94,14 @@ class BertModel(nn.Cell):
         super().__init__()
         self.config = config
         self.embeddings = BertEmbeddings(config, layers)
+        self.projects = config.embedding_width != config.hidden_size
+        if self.projects:
+            self.embeddings_project = layers.dense(config.embedding_width, config.hidden_size, config)
         self.encoder = nn.CellList([BertLayer(config, layers) for _ in range(config.num_hidden_layers)])
         self.num_layers, self.has_pooler = config.num_hidden_layers, not config.by_token
         if self.has_pooler:
             self.pooler = layers.dense(config.hidden_size, config.hidden_size, config)
+            self.pooler_activation = POOLER_ACTIVATIONS[config.family.pooler_activation]()
 
     def construct(
         self,
@@ -106,6 +115,8 @@ class BertModel(nn.Cell):
             batch, 1, 1, length
         ) * ATTENTION_MASK_VALUE
         hidden = self.embeddings(input_ids, token_type_ids)
+        if self.projects:
+            hidden = self.embeddings_project(hidden)
         hidden_states: tuple[Tensor, ...] = (hidden,)
         attention_scores: tuple[Tensor, ...] = ()
         for i in range(self.num_layers):
@@ -114,7 +125,7 @@ class BertModel(nn.Cell):
             hidden_states = hidden_states + (hidden,)
             attention_scores = attention_scores + (scores,)
         if self.has_pooler and positions is None:
-            hidden = ops.tanh(self.pooler(hidden.reshape(batch, length, -1)[:, 0]))
+            hidden = self.pooler_activation(self.pooler(hidden.reshape(batch, length, -1)[:, 0]))
         return hidden, hidden_states, attention_scores
 
 

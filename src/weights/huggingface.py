@@ -1,18 +1,27 @@
 """Model folders in Hugging Face's layout: expected weights, atomic writing."""
 
+from __future__ import annotations
+
+import dataclasses
 import fnmatch
 import math
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..config.bert_config import RELATIVE_DISTANCE, BertConfig
 from ..config.quantization import RANGE, Quantization, is_range
-from ..errors import Shape, UserError, describe_mismatch
+from ..errors import Shape, UserError, describe_mismatch, join_names
+from ..families import BERT_ONLY
 from ..files import atomic_directory, split_paths, write_json
+from .families import POSITIONS, own_arrays, used_positions
 from .mindspore_ckpt import write_ckpt
+
+if TYPE_CHECKING:
+    from .reader import Weights
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -35,9 +44,11 @@ MODEL_FILES = (
     "eval_results.json",
     *TOKENIZER_FILES,
 )
+SHOWN = 6  # names in a note; the rest are counted
+HEAD, POOLER = "classifier.weight", "bert.pooler."
 PROJECTION = "hidden_projection."  # trained by distillation, not part of the model
 RELATIVE_TABLES = ("relative_keys", "relative_values")
-PROJECT_KEYS = ("use_relative_positions", "head_activation", "label_separator", "quantization")
+PROJECT_KEYS = (*BERT_ONLY, "label_separator", "quantization")
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -45,13 +56,15 @@ Arrays = Mapping[str, np.ndarray]
 def expected_shapes(config: BertConfig) -> dict[str, Shape]:
     """{Hugging Face name: shape} of every weight of a BertConfig; the head only when it has labels."""
     hidden = config.hidden_size
-    shapes: dict[str, Shape] = {
-        "bert.embeddings.word_embeddings.weight": (config.vocab_size, hidden),
-        "bert.embeddings.token_type_embeddings.weight": (config.type_vocab_size, hidden),
-        **_norm("bert.embeddings.LayerNorm", hidden),
-    }
+    width = config.embedding_width
+    shapes: dict[str, Shape] = {"bert.embeddings.word_embeddings.weight": (config.vocab_size, width)}
+    if config.type_vocab_size:
+        shapes["bert.embeddings.token_type_embeddings.weight"] = (config.type_vocab_size, width)
+    shapes.update(_norm("bert.embeddings.LayerNorm", width))
     if not config.use_relative_positions:
-        shapes["bert.embeddings.position_embeddings.weight"] = (config.max_position_embeddings, hidden)
+        shapes[POSITIONS] = (config.max_position_embeddings, width)
+    if width != hidden:
+        shapes.update(_dense("bert.embeddings_project", width, hidden))
     for layer in range(config.num_hidden_layers):
         shapes.update(_layer_shapes(f"bert.encoder.layer.{layer}.", config))
     if not config.by_token:
@@ -69,12 +82,46 @@ def weight_count(config: BertConfig) -> int:
 def check_weights(arrays: Arrays, config: BertConfig, source: Path) -> None:
     """Raise UserError unless `arrays` are exactly the weights of `config`; a hidden_projection may be added.
 
-    The message names missing weights, unexpected ones (with the closest missing name) and wrong shapes.
+    A model without a head may lack the pooler, as those pretrained on masked words alone do. The message
+    names missing weights, unexpected ones (with the closest missing name) and wrong shapes.
     """
     actual = {name: array.shape for name, array in drop_projection(arrays).items()}
-    mismatch = describe_mismatch(actual, expected_shapes(config))
+    expected = expected_shapes(config)
+    if not config.num_labels and not any(name.startswith(POOLER) for name in actual):
+        expected = {name: shape for name, shape in expected.items() if not name.startswith(POOLER)}
+    mismatch = describe_mismatch(actual, expected)
     if mismatch:
         raise UserError(f"{source} does not fit its config: {mismatch}")
+
+
+def fit_config(
+    weights: Weights, config: BertConfig | None = None, ignore_unexpected: str = ""
+) -> tuple[BertConfig, Weights, list[str]]:
+    """The config of weights that were read, and those of them that a model of this config has.
+
+    `config` replaces that of the file next to the weights; `ignore_unexpected` as the flag. Returns (config,
+    weights, sentences to log); what is left out joins the ignored names. Raises UserError where labels and
+    classifier, or the families of config and weights, differ.
+    """
+    if config is None:
+        assert weights.config_file, "the caller refuses weights without a config"
+        config = BertConfig.from_json(weights.config_file, has_head=HEAD in weights.arrays)
+    if weights.prefix not in ("", f"{config.family.weight_prefix}."):
+        raise UserError(
+            f"{weights.source} has weights named {weights.prefix}*, but the model_type of its config.json is "
+            f"{config.model_type}; give the config.json that belongs to them"
+        )
+    config, note = infer_labels(config, weights.arrays)
+    config = config.replace(quantization=config.quantization or weights.quantization)
+    _check_head(config, weights)
+    arrays, dropped = drop_unused_pooler(config, used_positions(weights.arrays, config))
+    arrays, unexpected = drop_unexpected(arrays, config, ignore_unexpected)
+    notes = [note, weights.note]
+    if unexpected:
+        notes.append(f"ignored {join_names(unexpected, SHOWN)} (--ignore_unexpected)")
+    ignored = sorted([*weights.ignored_names, *dropped])
+    weights = dataclasses.replace(weights, arrays=arrays, ignored_names=ignored)
+    return config, weights, list(filter(None, notes))
 
 
 def infer_labels(config: BertConfig, arrays: Arrays) -> tuple[BertConfig, str]:
@@ -83,7 +130,7 @@ def infer_labels(config: BertConfig, arrays: Arrays) -> tuple[BertConfig, str]:
     transformers omits id2label from config.json for LABEL_0, LABEL_1; a single output means regression.
     Returns (config, a sentence to log or "").
     """
-    head = arrays.get("classifier.weight")
+    head = arrays.get(HEAD)
     if head is None or config.num_labels:
         return config, ""
     outputs = head.shape[0]
@@ -99,7 +146,7 @@ def drop_unused_pooler(config: BertConfig, arrays: Arrays) -> tuple[dict[str, np
 
     Returns (arrays, the dropped names).
     """
-    dropped = sorted(name for name in arrays if config.by_token and name.startswith("bert.pooler."))
+    dropped = sorted(name for name in arrays if config.by_token and name.startswith(POOLER))
     return {name: array for name, array in arrays.items() if name not in dropped}, dropped
 
 
@@ -113,7 +160,7 @@ def drop_unexpected(
     """
     if not patterns:
         return dict(arrays), []
-    known, kept = expected_shapes(config), (PROJECTION, "classifier.", "bert.pooler.", "cls.")
+    known, kept = expected_shapes(config), (PROJECTION, "classifier.", POOLER, "cls.")
     unexpected = [n for n in arrays if n not in known and not n.startswith(kept) and not is_range(n)]
     dropped = [name for name in unexpected if matches(name, patterns)]
     return {name: array for name, array in arrays.items() if name not in dropped}, dropped
@@ -165,10 +212,13 @@ def write_directory(
 ) -> None:
     """Write a model folder (weights, config.json, tokenizer files) atomically, replacing an existing one.
 
-    Parameters: `arrays` {Hugging Face name: array}; `config` a BertConfig, or the dict for config.json;
-    `tokenizer_dir` the folder to copy tokenizer files from; `extra` {file name: value} written as JSON
-    (metrics.json); `weights` the name of the weight file, .safetensors or .ckpt.
+    Parameters: `arrays` {Hugging Face name: array}; `config` a BertConfig, under whose family's names they
+    are written, or the dict for config.json; `tokenizer_dir` the folder to copy tokenizer files from; `extra`
+    {file name: value} written as JSON (metrics.json); `weights` the name of the weight file, .safetensors or
+    .ckpt.
     """
+    if isinstance(config, BertConfig):
+        arrays = own_arrays(arrays, config)
     write_folder(path, lambda folder: write_weights(folder / weights, arrays), config, tokenizer_dir, extra)
 
 
@@ -211,6 +261,16 @@ def write_weights(file: Path, arrays: Arrays) -> None:
 
     # transformers rejects a file without the framework in its metadata.
     save_file(dict(arrays), str(file), metadata={"format": "pt"})
+
+
+def _check_head(config: BertConfig, weights: Weights) -> None:
+    head = weights.arrays.get(HEAD)
+    if head is not None and len(head) != config.num_labels:
+        labels = f"{len(config.labels)} labels ({', '.join(config.labels)})" if config.labels else "a score"
+        raise UserError(
+            f"{weights.source}: the classifier has {len(head)} outputs, but config.json describes {labels}; "
+            "correct id2label there, or give the weights that belong to it"
+        )
 
 
 def _layer_shapes(prefix: str, config: BertConfig) -> dict[str, Shape]:

@@ -16,6 +16,7 @@ from ..config.quantization import Quantization
 from ..errors import UserError
 from ..files import check_regular
 from ..json_reader import read_json, read_object
+from .families import bert_name, weight_prefix
 from .foreign import HEAD, foreign_files, refuse_foreign
 from .huggingface import matches
 from .mindspore_ckpt import has_zoo_names, read_ckpt, zoo_to_hf
@@ -27,8 +28,11 @@ from .torch_legacy import MAGIC, read_torch_legacy
 from .torch_zip import read_torch_zip
 from .wrappers import strip_wrappers
 
-BODY = ("embeddings.", "encoder.", "pooler.")
-PRETRAINING_HEADS = ("cls.",)
+# Heads of other tasks.
+OTHER_HEADS = (
+    *("cls.", "qa_outputs."),
+    *("discriminator_predictions.", "generator_predictions.", "generator_lm_head."),  # ELECTRA's
+)
 MASKED_LM_HEAD = "cls.predictions."
 # W_h in TinyBERT's checkpoints: "fit_dense", and one per layer, "fit_denses.N", in the second general models.
 FIT_DENSE = re.compile(r"^fit_dense(?:s(?=\.\d))?\.")
@@ -60,7 +64,7 @@ class Weights:
     pre-training heads and quantization ranges; `config` the config.json next to the file as a dict, or None;
     `config_file` its path; `source` the file that was read; `optimizer_values` how many values of the
     optimizer and its schedule were ignored; `quantization` that of a file which describes it itself, with
-    `note`, a sentence to log.
+    `note`, a sentence to log; `prefix` that of the family in the names (`roberta.`), or empty.
     """
 
     arrays: dict[str, np.ndarray]
@@ -71,6 +75,7 @@ class Weights:
     optimizer_values: int = 0
     quantization: Quantization | None = None
     note: str = ""
+    prefix: str = ""
 
 
 def read_weights(
@@ -100,8 +105,8 @@ def read_weights(
         raw, q8bert_names, quantization, note = read_q8bert(raw, config)
         ignored = ignored + q8bert_names
     arrays, more = canonical_arrays(raw, file, keep, ignore_unexpected)
-    ignored = sorted(ignored + more)
-    return Weights(arrays, ignored, config, config_file, file, optimizer_values, quantization, note)
+    ignored, prefix = sorted(ignored + more), weight_prefix(map(strip_wrappers, raw))
+    return Weights(arrays, ignored, config, config_file, file, optimizer_values, quantization, note, prefix)
 
 
 def find_weight_file(path: str | Path) -> Path:
@@ -161,14 +166,14 @@ def canonical_arrays(
 
 
 def canonical_name(name: str, keep: Sequence[str] = ()) -> str | None:
-    """The canonical name of a Hugging Face tensor; None for a buffer or a pre-training head."""
-    name = strip_wrappers(name)
-    body = re.sub(r"^(?:tiny)?bert\.", "", name)
-    if body in BUFFERS or name.startswith(PRETRAINING_HEADS) and not name.startswith(tuple(keep)):
+    """The canonical name of a Hugging Face tensor of any family; None for a buffer or another head."""
+    bert = bert_name(strip_wrappers(name).removeprefix("tinybert."))
+    if bert is None or bert.removeprefix("bert.") in BUFFERS:
         return None
-    if body.startswith(BODY):
-        name = "bert." + body
-    name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+    if bert.startswith(OTHER_HEADS) and not bert.startswith(tuple(keep)):
+        return None
+    name = bert.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+    body = name.removeprefix("bert.")
     return FIT_DENSE.sub("hidden_projection.", body) if FIT_DENSE.match(body) else name
 
 

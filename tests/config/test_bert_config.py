@@ -100,7 +100,7 @@ def test_more_than_ten_labels_keep_their_order(tmp_path):
 @pytest.mark.parametrize(
     "change, complaint",
     [
-        ({"model_type": "roberta"}, 'model_type is "roberta"; only BERT'),
+        ({"model_type": "albert"}, 'model_type is "albert"; supported are bert, distilbert, .* and electra'),
         (
             {"position_embedding_type": "relative_key"},
             'position_embedding_type "relative_key" is not supported',

@@ -21,6 +21,7 @@ from .session import INPUTS, LOGITS
 OPSET = 17  # the first with LayerNormalization
 IR_VERSION = 8  # of opset 17
 PRODUCER = "bert-compression"
+OPERATORS = {"tanh": "Tanh", "relu": "Relu"}  # activations of a single operator
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -146,7 +147,8 @@ class _BertWriter:
             graph.output(LOGITS, ("batch", "length", config.num_labels))
             return
         # Two-dimensional products would become Gemm, which runtimes do not compute in integers.
-        pooled = graph.add("Tanh", *self.layers.dense(hidden, "bert.pooler.dense"), name="pooled")
+        (pooled,) = self.layers.dense(hidden, "bert.pooler.dense")
+        pooled = self.activation(pooled, "pooled", config.family.pooler_activation)
         if config.head_activation == "relu":
             pooled = graph.add("Relu", pooled, name="pooled.relu")
         (logits,) = self.layers.dense(pooled, "classifier")
@@ -155,16 +157,22 @@ class _BertWriter:
 
     def embeddings(self) -> str:
         """[B, S, H]"""
-        graph, prefix = self.graph, "bert.embeddings."
+        graph, config, prefix = self.graph, self.config, "bert.embeddings."
         length = graph.add("Shape", "input_ids", name="length", start=1, end=2)
         positions = self.layers.embedding(
             f"{prefix}position_embeddings", "Slice", graph.integers(0), length, graph.integers(0)
         )
-        words = self.layers.embedding(f"{prefix}word_embeddings", "Gather", "input_ids")
-        types = self.layers.embedding(f"{prefix}token_type_embeddings", "Gather", "token_type_ids")
-        summed = graph.add("Add", words, types, name=f"{prefix}words_and_types")
+        summed = self.layers.embedding(f"{prefix}word_embeddings", "Gather", "input_ids")
+        if config.type_vocab_size:
+            # A single token type applies to every token, whatever its token_type_id.
+            ids = "token_type_ids" if config.type_vocab_size > 1 else graph.integers(0)
+            types = self.layers.embedding(f"{prefix}token_type_embeddings", "Gather", ids)
+            summed = graph.add("Add", summed, types, name=f"{prefix}words_and_types")
         summed = graph.add("Add", summed, positions, name=f"{prefix}sum")
-        return self.norm(summed, f"{prefix}LayerNorm")
+        hidden = self.norm(summed, f"{prefix}LayerNorm")
+        if config.embedding_width != config.hidden_size:
+            (hidden,) = self.layers.dense(hidden, "bert.embeddings_project")
+        return hidden
 
     def mask_bias(self) -> str:
         """attention_mask [B, S] -> [B, 1, 1, S]: 0 for a real key, ATTENTION_MASK_VALUE for padding."""
@@ -179,7 +187,9 @@ class _BertWriter:
         context, hidden = self.attention(f"{prefix}.attention.self", hidden, mask_bias, cls_only)
         hidden = self.residual(context, hidden, f"{prefix}.attention.output")
         (inner,) = self.layers.dense(hidden, f"{prefix}.intermediate.dense")
-        return self.residual(self.activation(inner, f"{prefix}.activation"), hidden, f"{prefix}.output")
+        return self.residual(
+            self.activation(inner, f"{prefix}.activation", self.config.hidden_act), hidden, f"{prefix}.output"
+        )
 
     def attention(self, prefix: str, hidden: str, mask_bias: str, cls_only: bool) -> tuple[str, str]:
         """hidden [B, S, H] -> context [B, Q, H], and hidden [B, Q, H] of the query tokens"""
@@ -225,12 +235,12 @@ class _BertWriter:
             "LayerNormalization", x, weight, bias, name=name, axis=-1, epsilon=self.config.layer_norm_eps
         )
 
-    def activation(self, x: str, name: str) -> str:
-        """ReLU, GELU by tanh, or exact GELU x * (1 + erf(x / sqrt 2)) / 2 in the form that runtimes fuse"""
+    def activation(self, x: str, name: str, kind: str) -> str:
+        """Tanh, ReLU, GELU by tanh, or exact GELU x (1 + erf(x / sqrt 2)) / 2 in a form that runtimes fuse"""
         graph = self.graph
-        if self.config.hidden_act == "relu":
-            return graph.add("Relu", x, name=name)
-        if self.config.hidden_act == "gelu_new":
+        if kind in OPERATORS:
+            return graph.add(OPERATORS[kind], x, name=name)
+        if kind == "gelu_new":
             return self.gelu_tanh(x, name)
         scaled = graph.add("Div", x, graph.number(math.sqrt(2.0)), name=f"{name}.scaled")
         erf = graph.add("Erf", scaled, name=f"{name}.erf")

@@ -1,7 +1,7 @@
 """Loads model folders into networks: strict weight names, labels matched by name."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,8 @@ from ...config.student_config import RATES, with_rates
 from ...errors import UserError, join_names
 from ...model.bert import BertClassifier, BertEncoder
 from ...model.state_dict import load_strict
-from ...tasks import TaskSpec
-from ...weights.huggingface import (
-    drop_projection,
-    drop_unexpected,
-    drop_unused_pooler,
-    infer_labels,
-    tokenizer_files,
-)
+from ...tasks import TaskSpec, label_key
+from ...weights.huggingface import POOLER, drop_projection, drop_unused_pooler, fit_config, tokenizer_files
 from ...weights.reader import read_weights
 from .device import DeviceSetup
 from .quantization import align_ranges, check_ranges, layers_for
@@ -59,24 +53,18 @@ def read_model(
     `part` is "student" or "teacher", for a .ckpt that contains both; `ignore_unexpected` as the flag.
     """
     weights = read_weights(path, part, strict=False, ignore_unexpected=ignore_unexpected)
-    config = BertConfig.from_json(weights.config_file) if weights.config_file else zoo_config
-    if config is None:
+    if not (weights.config_file or zoo_config):
         raise UserError(
             f"{weights.source} has no config.json next to it; run {command_line('convert')} with "
             "--config_file first"
         )
-    config, note = infer_labels(config, weights.arrays)
-    if note:
+    config, weights, notes = fit_config(
+        weights, None if weights.config_file else zoo_config, ignore_unexpected
+    )
+    for note in notes:
         log(f"{weights.source}: {note}")
-    config = config.replace(quantization=config.quantization or weights.quantization)
-    if weights.note:
-        log(f"{weights.source}: {weights.note}")
-    arrays, dropped = drop_unused_pooler(config, weights.arrays)
-    arrays, unexpected = drop_unexpected(arrays, config, ignore_unexpected)
-    _log_ignored([*weights.ignored_names, *dropped], weights.source, log)
-    if unexpected:
-        log(f"{weights.source}: ignored {join_names(unexpected, SHOWN)} (--ignore_unexpected)")
-    return ModelFiles(config, arrays, weights.source)
+    _log_ignored(weights.ignored_names, weights.source, log)
+    return ModelFiles(config, weights.arrays, weights.source)
 
 
 def _log_ignored(names: list[str], source: Path, log: Log) -> None:
@@ -95,10 +83,10 @@ def load_classifier(
     """A BertClassifier with the weights of `files`, its outputs in the order of the task's labels.
 
     The rows of the head are matched with the labels by name. A head that is missing or belongs to another
-    task is initialized randomly if `fresh_head`, which is logged. With `quantization` in `changes` (of the
-    config), input ranges missing from the files start at zero, meaning unset; otherwise a quantized model
-    must have them. Returns (network, config). Raises UserError when weights do not match or the head does not
-    fit.
+    task is initialized randomly if `fresh_head`, and so is a missing pooler below it, which is logged. With
+    `quantization` in `changes` (of the config), input ranges missing from the files start at zero, meaning
+    unset; otherwise a quantized model must have them. Returns (network, config). Raises UserError when
+    weights do not match or the head does not fit.
     """
     config = files.config.for_task(task).replace(
         dtype=device.dtype, compute_type=device.compute_type, **changes
@@ -106,36 +94,38 @@ def load_classifier(
     order = label_order(files, task, log)
     arrays, dropped = drop_unused_pooler(config, drop_projection(files.arrays))
     _log_ignored(dropped, files.source, log)
-    if not config.by_token:
-        _check_pooler(arrays, files.source)
     if order is None and not fresh_head:
         raise UserError(
             f"{files.source} has no head for {task.name} ({', '.join(task.labels) or 'a score'}) but "
             f"{_outputs(files.config)}; fine-tune it on the task first with {command_line('finetune')}"
         )
+    fresh: list[str] = []
+    if not (config.by_token or any(name.startswith(POOLER) for name in arrays)):
+        if order is not None:
+            raise UserError(_no_pooler(files.source))
+        fresh.append(POOLER)
     if order is None:
+        fresh.append(HEAD)
         arrays = {name: array for name, array in arrays.items() if not name.startswith(HEAD)}
-        log(f"{files.source}: the head is newly initialized{_previous_head(files, task)}")
+        new = "pooler and head are" if POOLER in fresh else "the head is"
+        log(f"{files.source}: {new} newly initialized{_previous_head(files, task)}")
     else:
         head = [name for name in arrays if name.startswith(HEAD) and not is_range(name)]
         arrays.update({name: arrays[name][list(order)] for name in head})
     network = BertClassifier(config, layers_for(config, device))
     if "quantization" in changes:
         arrays = align_ranges(arrays, network)
-    load_strict(network, arrays, files.source, optional=(HEAD,) if order is None else ())
+    load_strict(network, arrays, files.source, optional=fresh)
     if "quantization" not in changes:
         check_ranges(network, files.source)
     return network, config
 
 
-def _check_pooler(arrays: Mapping[str, np.ndarray], source: Path) -> None:
-    # Without an encoder the names are wrong altogether, which strict loading reports.
-    parts = {name.split(".")[1] for name in arrays if name.startswith("bert.")}
-    if "encoder" in parts and "pooler" not in parts:
-        raise UserError(
-            f"{source} has no pooler, which sequence classification requires: it is a model of single tokens "
-            "(token classification, masked LM); give one with bert.pooler.dense.weight"
-        )
+def _no_pooler(source: Path) -> str:
+    return (
+        f"{source} has no pooler (bert.pooler.dense.weight), which its classifier requires; give the "
+        "complete weights"
+    )
 
 
 def _previous_head(files: ModelFiles, task: TaskSpec) -> str:
@@ -161,7 +151,10 @@ def drop_head(files: ModelFiles, log: Log) -> ModelFiles:
 
 
 def load_encoder(files: ModelFiles, device: DeviceSetup, log: Log) -> tuple[BertEncoder, BertConfig]:
-    """(BertEncoder with the weights of `files`, its config); a head is ignored, which is logged."""
+    """(BertEncoder with the weights of `files`, its config); a head is ignored, which is logged.
+
+    The pooler is not used, and may be missing.
+    """
     config = files.config.replace(
         labels=(), output_mode="classification", dtype=device.dtype, compute_type=device.compute_type
     )
@@ -171,7 +164,7 @@ def load_encoder(files: ModelFiles, device: DeviceSetup, log: Log) -> tuple[Bert
     if f"{HEAD}weight" in files.arrays:
         log(f"{files.source}: its head is not used")
     network = BertEncoder(config, layers_for(config, device))
-    load_strict(network, arrays, files.source)
+    load_strict(network, arrays, files.source, optional=(POOLER,))
     check_ranges(network, files.source)
     return network, config
 
@@ -185,7 +178,8 @@ def dropout_rates(model_config: BertConfig, values: Any) -> dict[str, float]:
 def label_order(files: ModelFiles, task: TaskSpec, log: Log) -> tuple[int, ...] | None:
     """For each label of the task the index of the model's output of that name; None without a fitting head.
 
-    LABEL_0, LABEL_1 ... are matched with the task's labels by position, which is logged.
+    Names in another case and GLUE's on the Hugging Face hub match too; LABEL_0, LABEL_1 ... are matched with
+    the task's labels by position. Both are logged.
     """
     return match_labels(files.config, task, files.source, log) if f"{HEAD}weight" in files.arrays else None
 
@@ -202,5 +196,11 @@ def match_labels(config: BertConfig, task: TaskSpec, source: Path, log: Log) -> 
         log(f"{source}: labels by position: {pairs}")
         return tuple(range(outputs))
     if sorted(labels) != sorted(task.labels):
-        return None
+        indices = task.label_indices()
+        matched = [indices.get(label_key(label), -1) for label in labels]
+        if sorted(matched) != list(range(outputs)):
+            return None
+        pairs = ", ".join(f"{name} = {task.labels[i]}" for name, i in zip(labels, matched, strict=True))
+        log(f"{source}: labels by name: {pairs}")
+        return tuple(matched.index(i) for i in range(outputs))
     return tuple(list(labels).index(label) for label in task.labels)

@@ -4,18 +4,16 @@ from pathlib import Path
 
 import numpy as np
 
-from ...config.bert_config import BertConfig
-from ...errors import UserError, join_names
+from ...errors import UserError
 from ...model.masked_lm import BertMaskedLM
 from ...model.state_dict import load_strict
-from ...weights.huggingface import drop_unexpected
+from ...weights.huggingface import POOLER, fit_config
 from ...weights.reader import MASKED_LM_HEAD, read_weights
 from .device import DeviceSetup
-from .load import SHOWN, Log, ModelFiles
+from .load import Log, ModelFiles
 
 WORDS = "bert.embeddings.word_embeddings.weight"
 DECODER, BIAS = f"{MASKED_LM_HEAD}decoder.", f"{MASKED_LM_HEAD}bias"
-POOLER = "bert.pooler."
 
 
 def read_masked_lm(path: str | Path, log: Log, ignore_unexpected: str = "") -> ModelFiles:
@@ -26,6 +24,9 @@ def read_masked_lm(path: str | Path, log: Log, ignore_unexpected: str = "") -> M
     weights = read_weights(path, keep=(MASKED_LM_HEAD,), ignore_unexpected=ignore_unexpected)
     if weights.config_file is None:
         raise UserError(f"{weights.source} has no config.json next to it; give a Hugging Face folder")
+    config, weights, notes = fit_config(weights, ignore_unexpected=ignore_unexpected)
+    for note in notes:
+        log(f"{weights.source}: {note}")
     arrays = dict(weights.arrays)
     # Which copies of the tied weights a file contains depends on the program that wrote it.
     decoder = arrays.pop(f"{DECODER}weight", None)
@@ -37,10 +38,6 @@ def read_masked_lm(path: str | Path, log: Log, ignore_unexpected: str = "") -> M
     bias = arrays.pop(f"{DECODER}bias", None)
     if bias is not None:
         arrays.setdefault(BIAS, bias)
-    config = BertConfig.from_json(weights.config_file)
-    arrays, unexpected = drop_unexpected(arrays, config, ignore_unexpected)
-    if unexpected:
-        log(f"{weights.source}: ignored {join_names(unexpected, SHOWN)} (--ignore_unexpected)")
     return ModelFiles(config, arrays, weights.source)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from ...config.bert_config import BertConfig
 from ...errors import UserError
 from ...output_dir import atomic_output_dir, check_output_dir
 from ...weights import huggingface, tensorflow
+from ...weights.families import own_arrays
 from ...weights.mindspore_ckpt import hf_to_zoo
 from ...weights.reader import Weights, read_weights
 
@@ -43,12 +45,9 @@ def convert(config: ConvertConfig) -> Path:
     """
     check_output_dir(config.output_dir, config.overwrite_output_dir, (config.input,))
     weights = read_weights(config.input, config.part or None, ignore_unexpected=config.ignore_unexpected)
-    bert = _bert_config(config, weights)
-    arrays, dropped = huggingface.drop_unused_pooler(bert, weights.arrays)
-    arrays, unexpected = huggingface.drop_unexpected(arrays, bert, config.ignore_unexpected)
-    weights.ignored_names.extend(dropped + unexpected)
+    bert, weights = _fit_config(config, weights)
+    arrays, values = weights.arrays, bert.to_json_dict()
     huggingface.check_weights(arrays, bert, weights.source)
-    values = bert.to_json_dict()
     if config.to == "hf":
         huggingface.check_transformers_support(bert, weights.source)
         arrays, values = huggingface.drop_projection(arrays), huggingface.transformers_config(bert)
@@ -62,7 +61,8 @@ def convert(config: ConvertConfig) -> Path:
         if config.to == "tensorflow":
             tensorflow.write_tf_checkpoint(folder / TF_CHECKPOINT, arrays)
         else:
-            huggingface.write_weights(folder / WEIGHT_FILE.get(config.to, "model.ckpt"), arrays)
+            file = folder / WEIGHT_FILE.get(config.to, "model.ckpt")
+            huggingface.write_weights(file, own_arrays(arrays, bert))
         extra = {"bert_config.json": values} if config.to == "tensorflow" else None
         huggingface.write_metadata(folder, values, weights.source.parent, extra)
     _report(weights, arrays, bert, Path(config.output_dir))
@@ -73,6 +73,8 @@ def _for_other_code(
     to: str, arrays: Mapping[str, np.ndarray], bert: BertConfig, source: Path
 ) -> tuple[dict[str, np.ndarray], BertConfig]:
     """Weights under the names of the model zoo or of Google, and the config without quantization."""
+    if bert.model_type != "bert":
+        raise UserError(f"{source} is a {bert.model_type}, which {NAMES[to]} does not have; omit --to {to}")
     general = any(name.startswith(huggingface.PROJECTION) for name in arrays) and not bert.num_labels
     kept = _without_ranges(huggingface.drop_projection(arrays), bert)
     _print_differences(to, bert)
@@ -114,17 +116,18 @@ def _without_ranges(arrays: Mapping[str, np.ndarray], bert: BertConfig) -> dict[
     return kept
 
 
-def _bert_config(config: ConvertConfig, weights: Weights) -> BertConfig:
+def _fit_config(config: ConvertConfig, weights: Weights) -> tuple[BertConfig, Weights]:
     file = config.config_file or weights.config_file
     if not file:
         raise UserError(
             f"{weights.source} has no config.json next to it; give one with --config_file"
             f"{_describe_sizes(weights.arrays)}"
         )
-    bert, note = huggingface.infer_labels(BertConfig.from_json(file), weights.arrays)
-    for remark in filter(None, (note, weights.note)):
-        print(f"note: {remark}")
-    return bert.replace(quantization=bert.quantization or weights.quantization)
+    weights = dataclasses.replace(weights, config_file=Path(file))
+    bert, weights, notes = huggingface.fit_config(weights, ignore_unexpected=config.ignore_unexpected)
+    for note in notes:
+        print(f"note: {note}")
+    return bert, weights
 
 
 def _describe_sizes(arrays: Mapping[str, np.ndarray]) -> str:

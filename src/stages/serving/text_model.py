@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from ...config.data_config import ModelConfig
+from ...data.splits import check_segments
 from ...data.tokenization.tokenizer import model_tokenizer
 from ...errors import UserError
 from ...infer.logits import collect_logits
@@ -57,6 +58,7 @@ class TextModel:
         """(TokenizedDataset, EncodingCounts, logits) of `encode(texts, tokenizer, *more, max_seq_length)`."""
         with self.meter.working():
             dataset, counts = encode(texts, self.tokenizer, *more, self.max_seq_length)
+            check_segments(dataset, self.config, self.model.source)
             logits = collect_logits(self.model.predict, self.model.loader(dataset, self.batch_size))
         self.meter.add(dataset.rows, dataset.lengths.sum())
         return dataset, counts, logits

@@ -129,5 +129,5 @@ def comparison_rows(files: ModelFiles, config: ExportConfig) -> TokenizedDataset
     longest = min(RANDOM_LENGTH, bert.max_position_embeddings)
     lengths = rng.integers(min(3, longest), longest + 1, RANDOM_ROWS)
     tokens = rng.integers(0, bert.vocab_size, lengths.sum())
-    segments = rng.integers(0, bert.type_vocab_size, lengths.sum())
+    segments = rng.integers(0, max(bert.type_vocab_size, 1), lengths.sum())
     return TokenizedDataset.from_flat(tokens, segments, lengths, None, longest)

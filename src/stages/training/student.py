@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ...config.bert_config import BertConfig
 from ...config.student_config import StudentConfig, check_architecture, fresh_student
@@ -46,13 +47,20 @@ def read_student(
 
 
 def fresh_config(config: StudentConfig, teacher: BertConfig) -> BertConfig:
-    """The config of a fresh student: preset and flags, with the teacher's vocabulary and positions."""
-    return fresh_student(
-        config,
-        vocab_size=teacher.vocab_size,
-        type_vocab_size=teacher.type_vocab_size,
-        max_position_embeddings=teacher.max_position_embeddings,
-    )
+    """The config of a fresh student: preset and flags, with the teacher's vocabulary and positions.
+
+    It is a BERT, unless it copies layers of its teacher: then it is of the teacher's family.
+    """
+    shared: dict[str, Any] = {
+        "vocab_size": teacher.vocab_size,
+        "type_vocab_size": teacher.type_vocab_size or BertConfig.type_vocab_size,
+        "max_position_embeddings": teacher.max_position_embeddings,
+        "pad_token_id": teacher.pad_token_id,
+    }
+    if getattr(config, "student_init", "") == "teacher_layers":
+        names = ("model_type", "type_vocab_size", "embedding_size", "layer_norm_eps")
+        shared |= {name: getattr(teacher, name) for name in names}
+    return fresh_student(config, **shared)
 
 
 def build(

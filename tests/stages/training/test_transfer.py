@@ -113,12 +113,21 @@ def test_the_encoder_is_loaded_strictly(tmp_path, vocabulary, sst2, mnli_student
     assert not (tmp_path / "out").exists()
 
 
-def test_a_model_of_tokens_has_no_pooler_to_go_on_with(tmp_path, vocabulary, sst2):
+def test_a_model_of_tokens_gets_a_new_pooler(tmp_path, vocabulary, sst2):
     tags = teacher_of(tmp_path / "tags", vocabulary, ("O", "B-X", "I-X"), "token_classification")
-    with pytest.raises(
-        UserError, match="tags/model.safetensors has no pooler, which sequence classification"
-    ):
-        finetune(flags_of("SST-2", sst2, tmp_path / "out", load_pretrained_path=tags))
+    finetune(flags_of("SST-2", sst2, tmp_path / "out", load_pretrained_path=tags))
+    theirs, ours = bodies(tags, tmp_path / "out" / "last")
+    assert set(ours) - set(theirs) == {"bert.pooler.dense.weight", "bert.pooler.dense.bias"}
+    tiny.assert_same_weights(theirs, {name: ours[name] for name in theirs})
+    log = (tmp_path / "out" / "log.txt").read_text()
+    assert "pooler and head are newly initialized, for 0, 1; the previous one was for O, B-X, I-X" in log
+
+
+def test_a_classifier_without_its_pooler_is_refused(tmp_path, vocabulary, sst2):
+    arrays = {k: v for k, v in tiny.random_arrays(tiny.TINY).items() if "pooler" not in k}
+    model = tiny.write_model(tmp_path / "model", vocabulary, arrays=arrays)
+    with pytest.raises(UserError, match="model.safetensors has no pooler .*, which its classifier requires"):
+        finetune(flags_of("SST-2", sst2, tmp_path / "out", load_pretrained_path=model))
     assert not (tmp_path / "out").exists()
 
 

@@ -1,0 +1,94 @@
+"""DistilBERT, RoBERTa, XLM-RoBERTa, CamemBERT and ELECTRA: the logits of transformers, there and back."""
+
+import json
+
+import numpy as np
+import pytest
+
+from src.infer.onnx.bert import bert_model
+from src.infer.onnx.session import OnnxModel
+from src.infer.predictor import predictor
+from src.stages.model.device import DeviceSetup
+from src.stages.model.inference import task_of
+from src.stages.model.load import load_classifier, read_model
+from src.tools.convert import main as convert
+from tests import families, tiny
+
+pytestmark = pytest.mark.usefixtures("graph_mode")
+TOLERANCE = 2e-5
+ENTRIES = json.loads(families.FILE.read_text())
+CASES = [tuple(case.split()) for case in ENTRIES]
+CPU = DeviceSetup("CPU", "float32", "float32")
+
+
+def silent(text):
+    pass
+
+
+def ours(folder):
+    """(the logits of a folder as a function, in MindSpore and in ONNX Runtime)"""
+    files = read_model(folder, silent)
+    network, config = load_classifier(files, task_of(files), CPU, silent)
+    file = folder / "model.onnx.test"
+    file.write_bytes(bert_model(config, files.arrays).SerializeToString())
+    return predictor(network), OnnxModel(file, 1)
+
+
+def assert_same(found, expected, columns):
+    """The same logits, of real tokens for a head on each token."""
+    assert found.shape == expected.shape and np.abs(expected).max() > 0.3
+    real = columns[2] > 0 if found.ndim == 3 else slice(None)
+    np.testing.assert_allclose(found[real], expected[real], atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("family, task", CASES)
+def test_the_stored_logits(tmp_path, family, task):
+    entry = ENTRIES[f"{family} {task}"]
+    folder, columns = families.save(tmp_path / "model", entry), families.batch(family, task)
+    for predict in ours(folder):
+        assert_same(predict(*columns), np.array(entry["logits"]), columns)
+    convert(tiny.flags(input=folder, output_dir=tmp_path / "again", to="hf"))
+    original, again = (
+        json.loads((path / "config.json").read_text()) for path in (folder, tmp_path / "again")
+    )
+    dropped = ("transformers_version", "label2id", "id2label", "dtype", "use_cache", "is_decoder")
+    kept = {key: value for key, value in original.items() if key not in dropped and key in again}
+    assert kept == {key: again[key] for key in kept} and {"model_type", "architectures"} <= set(kept)
+    written = read_raw(tmp_path / "again")
+    for name, array in families.weights(entry["shapes"]).items():
+        if "position_embeddings" in name and "distil" not in name and family != "electra":
+            assert not written[name][:2].any()  # rows that no token has
+            array, written[name] = array[2:], written[name][2:]
+        np.testing.assert_array_equal(array, written[name], err_msg=name)
+    assert set(written) == set(entry["shapes"])
+
+
+def config_of(folder):
+    return json.loads((folder / "config.json").read_text())
+
+
+def read_raw(folder):
+    from safetensors.numpy import load_file
+
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("family, task", CASES)
+def test_live_transformers(tmp_path, family, task):
+    import transformers
+
+    model = families.their_model(family, task)
+    model.save_pretrained(tmp_path / "model")
+    columns = families.batch(family, task)
+    expected = families.their_logits(model, columns)
+    for predict in ours(tmp_path / "model"):
+        assert_same(predict(*columns), expected, columns)
+    for to in ("hf", "project"):  # the folders of a run are written as those of --to project
+        out = tmp_path / to
+        convert(tiny.flags(input=tmp_path / "model", output_dir=out, to=to))
+        load = getattr(transformers, f"AutoModel{families.TASKS[task][0]}").from_pretrained
+        again, info = load(out, output_loading_info=True)
+        assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+        assert_same(families.their_logits(again.eval(), columns), expected, columns)
+        assert type(again) is type(model) and again.config.id2label == model.config.id2label
