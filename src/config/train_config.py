@@ -75,10 +75,16 @@ class LoopConfig(CheckpointConfig, OptimizerConfig, FormatConfig):
     distribute: bool = flag(False, "data-parallel training: this is one of several launched processes")
     device_num: int = flag(0, "expected number of processes in a distributed run (0: any)")
     enable_data_sink: str = flag(
-        "auto", "enable MindSpore dataset sink mode; auto: false on CPU", ("auto", "true", "false")
+        "auto",
+        "feed batches through the device's queue (MindSpore's dataset sink mode); auto: on Ascend and GPU, "
+        "where all batches have one length and no teacher cache is read",
+        ("auto", "true", "false"),
     )
     data_sink_steps: int = flag(
-        1, "steps per sink in dataset sink mode (-1: those of an epoch)", check=ALL_OR_SOME
+        1,
+        "steps of a stretch in dataset sink mode, -1: those of an epoch; logging and saving wait for its "
+        "end, and the host still launches each step",
+        check=ALL_OR_SOME,
     )
     max_rows: int = flag(
         -1,

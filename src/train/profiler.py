@@ -9,9 +9,10 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mindspore import Tensor, profiler
+from mindspore.profiler import ProfilerActivity
 
 from ..files import write_text
 
@@ -21,15 +22,65 @@ PARTS = ("waiting for data", "teacher", "to the device", "train step", "reading 
 Operator = tuple[str, int, float]  # name, calls, milliseconds
 
 
+class DeviceTable(NamedTuple):
+    """Where MindSpore's profiler leaves the operators of a device target: files, and the names of columns.
+
+    `place` is the operator's path of cells, "" where the table has none; `unit` is that of `total` in ms.
+    """
+
+    activities: tuple[ProfilerActivity, ...]
+    files: str
+    kind: str
+    place: str
+    calls: str
+    total: str
+    unit: float
+
+
+# Headers as in MindSpore 2.10's libmindspore_profiler, and in CANN's op_statistic.csv.
+DEVICE_TABLES = {
+    "CPU": DeviceTable(
+        (ProfilerActivity.CPU,),
+        "cpu_op_detail_info_*.csv",
+        "op_type",
+        "full_op_name",
+        "op_occurrences",
+        "op_total_time(ms)",
+        1.0,
+    ),
+    "GPU": DeviceTable(
+        (ProfilerActivity.CPU, ProfilerActivity.GPU),
+        "gpu_op_detail_info_*.csv",
+        "op_type",
+        "op_full_name",
+        "op_occurrences",
+        "op_total_time(us)",
+        1e-3,
+    ),
+    "Ascend": DeviceTable(
+        (ProfilerActivity.CPU, ProfilerActivity.NPU),
+        "op_statistic*.csv",
+        "OP Type",
+        "",
+        "Count",
+        "Total Time(us)",
+        1e-3,
+    ),
+}
+
+
 class StepProfile:
     """Profiles `steps` of the `left` steps of a phase with MindSpore's profiler; results do not change.
 
     Profiling starts after the warm-up, where enough steps are left. Tables go to files whose paths begin with
-    `tables` (None: nowhere), the largest operators to `log`.
+    `tables` (None: nowhere), the largest operators of the device `target` to `log`.
     """
 
-    def __init__(self, steps: int, left: int, tables: Path | None, log: Callable[[str], None]) -> None:
+    def __init__(
+        self, steps: int, left: int, tables: Path | None, log: Callable[[str], None], target: str = "CPU"
+    ) -> None:
         self.steps, self.tables, self._log = steps, tables, log
+        self._target, self._table = target, DEVICE_TABLES[target]
         self._first, self._done = max(0, min(WARM_UP, left - steps)), 0
         self._profiler: Any = None
         self._raw: tempfile.TemporaryDirectory | None = None
@@ -44,7 +95,7 @@ class StepProfile:
                 # The handler only sets the path: writing its own tables takes a process and minutes.
                 profiler.tensorboard_trace_handler(self._raw.name)
                 self._profiler = profiler.profile(
-                    activities=[profiler.ProfilerActivity.CPU], start_profile=False
+                    activities=list(self._table.activities), start_profile=False
                 )
                 self._profiler.start()
         self._began = time.perf_counter()
@@ -79,8 +130,10 @@ class StepProfile:
             self._profiler.stop()
         self._profiler = None
         with self._raw as raw:
-            files = Path(raw).rglob("cpu_op_detail_info_*.csv")
-            self._write(add_up([row for path in files for row in read_operators(path)]))
+            if self._target == "Ascend":  # its tables are made from the raw data by a second call
+                profiler.profiler.analyse(raw)
+            files = Path(raw).rglob(self._table.files)
+            self._write(add_up([row for path in files for row in read_operators(path, self._table)]))
 
     def _write(self, operators: list[Operator]) -> None:
         steps = max(self._counted, 1)
@@ -93,16 +146,18 @@ class StepProfile:
             write_text(f"{self.tables}_steps.csv", as_csv(("part", "milliseconds a step", "share"), rows))
         split = ", ".join(f"{name} {value:.2f} ms" for name, value in parts)
         self._log(f"profile of {self._counted} steps, in each: {split}")
+        if not operators:
+            self._log(f"  MindSpore's profiler left no {self._table.files}: no table of operators")
         for name, calls, milliseconds, share in shares(operators)[:SHOWN]:
             self._log(f"  {float(share):6.1%}  {milliseconds:>10} ms  {calls:>6} calls  {name}")
 
 
-def read_operators(path: Path) -> Iterator[Operator]:
+def read_operators(path: Path, table: DeviceTable) -> Iterator[Operator]:
     """(name, calls, milliseconds) of each operator in a file of MindSpore's profiler."""
     with open(path, encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            name = operator_name(row["op_type"], row["full_op_name"])
-            yield name, int(row["op_occurrences"]), float(row["op_total_time(ms)"])
+            name = operator_name(row[table.kind], row[table.place] if table.place else "")
+            yield name, int(row[table.calls]), float(row[table.total]) * table.unit
 
 
 def operator_name(kind: str, place: str) -> str:

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
 
-from src.train.profiler import PARTS, WARM_UP, StepProfile, add_up, operator_name, read_operators, shares
+from src.train.profiler import (
+    DEVICE_TABLES,
+    PARTS,
+    WARM_UP,
+    StepProfile,
+    add_up,
+    operator_name,
+    read_operators,
+    shares,
+)
 
 HEADER = "op_side,op_type,op_name,full_op_name,op_occurrences,op_total_time(ms),op_avg_time(ms),x,y,pid"
 
@@ -31,9 +40,33 @@ def test_equal_names_are_added_up(tmp_path):
     rows += ["MatMul,c,Default/MatMul-op1,2,4.0"]
     path = tmp_path / "cpu_op_detail_info_0.csv"
     path.write_text("\n".join([HEADER, *(f"Host,{row},0,0,Default,1" for row in rows)]) + "\n")
-    table = add_up(read_operators(path))
+    table = add_up(read_operators(path, DEVICE_TABLES["CPU"]))
     assert table == [("MatMul", 4, 7.0), ("Mul", 4, 1.0)]
     assert shares(table)[0] == ("MatMul", 4, "7.000", "0.8750")
+
+
+@pytest.mark.parametrize(
+    ("target", "text", "expected"),
+    [
+        (
+            "GPU",
+            "op_side,op_type,op_name,op_full_name,op_occurrences,op_total_time(us),op_avg_time(us),"
+            "total_proportion,cuda_activity_cost_time(us),cuda_activity_call_count\n"
+            "Device,MatMul,MatMul-op0,Gradients/Default/MatMul-op0,2,1500.0,750.0,0.5,1400.0,2\n",
+            ("MatMul, backward", 2, 1.5),
+        ),
+        (
+            "Ascend",
+            "OP Type,Core Type,Count,Total Time(us),Min Time(us),Avg Time(us),Max Time(us),Ratio(%)\n"
+            "MatMulV2,AI_CORE,30,380.25,11.2,12.674,14.86,100.0\n",
+            ("MatMulV2", 30, 0.38025),
+        ),
+    ],
+)
+def test_tables_of_devices(tmp_path, target, text, expected):
+    (tmp_path / "table.csv").write_text(text)
+    ((name, calls, milliseconds),) = read_operators(tmp_path / "table.csv", DEVICE_TABLES[target])
+    assert (name, calls, pytest.approx(milliseconds)) == expected
 
 
 class Product(nn.Cell):

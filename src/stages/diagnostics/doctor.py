@@ -14,7 +14,11 @@ def doctor(config: "DoctorConfig") -> dict[str, str]:
     facts = describe_machine()
     for name, value in facts.items():
         print(f"{name:<14} {value}", flush=True)
-    checks: dict[str, Callable[[], str]] = {"bf16 products": bf16_products}
+    checks: dict[str, Callable[[], str]] = {
+        "GPU": lambda: device("GPU"),
+        "Ascend": lambda: device("Ascend"),
+        "bf16 products": bf16_products,
+    }
     if config.train_step:
         checks["training step"] = lambda: trial_step(config)
     for name, check in checks.items():
@@ -31,7 +35,15 @@ def run_check(check: Callable[[], str]) -> str:
         return f"failed: {type(error).__name__}: {error}"
 
 
-# Both import late: the report is needed most where mindspore itself cannot be imported.
+# The checks import late: the report is needed most where mindspore itself cannot be imported.
+def device(target: str) -> str:
+    """Whether --device_target works with `target` here."""
+    from ...train.device import unavailable_reason
+
+    reason = unavailable_reason(target)
+    return f"no: {reason}" if reason else "yes"
+
+
 def bf16_products() -> str:
     """Whether --matmul_precision bf16 works on this processor."""
     from ...train.matmul_precision import bf16_supported

@@ -89,13 +89,13 @@ def train_phase(
         f"{spec.title}: {dataset.rows} rows, batch {loader.batch_size}, lengths "
         f"{'/'.join(map(str, loader.buckets))}, {loader.steps_per_epoch} steps an epoch, {total} in all"
     )
-    # The outputs of a cached teacher come from the host, step by step.
-    sunk = 0 if cached_teacher else sink_steps(config, run.device, loader.buckets, loader.steps_per_epoch)
+    sunk = sink_steps(config, run.device, loader.buckets, loader.steps_per_epoch, cached_teacher is not None)
     compiled = step if sunk else run.meter.compiled(step, "train step", step_flops(network))
     callbacks: list[Callback] = [ThroughputCallback(run.meter)]
     if config.profile:
         tables = run.output_dir / "profile" / f"phase{spec.number}" if run.ranks.is_main else None
-        profile = StepProfile(config.profile, total - start_step, tables, run.logger.info)
+        left, target = total - start_step, run.device.target
+        profile = StepProfile(config.profile, left, tables, run.logger.info, target)
         callbacks.append(ProfilerCallback(profile, run.meter))
     folder = run.checkpoints.folder
     callbacks.append(

@@ -10,7 +10,7 @@ from src.distill.cached_teacher import TeacherForward
 from src.model.bert import BertClassifier
 from src.model.layers import FLOAT_LAYERS
 from src.stages.model.device import kernel_parts
-from src.train.profiler import add_up, read_operators
+from src.train.profiler import DEVICE_TABLES, add_up, read_operators
 from tests.tiny import TINY, token_batch
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
@@ -27,7 +27,7 @@ def operators_run(cell, *arrays):
         cell(*columns)
         watched.stop()
         (file,) = Path(folder).rglob("cpu_op_detail_info_*.csv")
-        return {name: calls for name, calls, _ in add_up(read_operators(file))}
+        return {name: calls for name, calls, _ in add_up(read_operators(file, DEVICE_TABLES["CPU"]))}
 
 
 def answering(layers, features, layer_map, constructors):
