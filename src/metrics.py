@@ -11,6 +11,7 @@ from . import entities
 from .tasks import IGNORE_INDEX, TaskSpec, for_mode
 
 Metric = Callable[..., float]
+NO_ENTITY = (entities.OUTSIDE, "LABEL_0")  # of tags with and without names
 
 
 def _accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
@@ -57,6 +58,20 @@ def _mean_of(first: Metric, second: Metric) -> Metric:
     return lambda predictions, labels: (first(predictions, labels) + second(predictions, labels)) / 2
 
 
+def _token_accuracy(predictions: Sequence[Sequence[str]], labels: Sequence[Sequence[str]]) -> float:
+    # Also the micro-averaged F1 over all tags, since each token has one tag and one prediction.
+    true, predicted = ([tag for row in rows for tag in row] for rows in (labels, predictions))
+    return sk.accuracy_score(true, predicted)
+
+
+def _token_f1(predictions: Sequence[Sequence[str]], labels: Sequence[Sequence[str]]) -> float:
+    # Binary: any tag but the first label's, whichever it is, as the model zoo's bf1.
+    true, predicted = (
+        [tag not in NO_ENTITY for row in rows for tag in row] for rows in (labels, predictions)
+    )
+    return sk.f1_score(true, predicted, zero_division=0.0)
+
+
 METRICS: dict[str, Metric] = {
     "accuracy": _accuracy,
     "f1": _f1,
@@ -71,6 +86,9 @@ METRICS: dict[str, Metric] = {
     "entity_precision": entities.precision,
     "entity_recall": entities.recall,
     "entity_f1": entities.f1,
+    "token_accuracy": _token_accuracy,
+    "token_f1": _token_f1,
+    "token_f1_micro": _token_accuracy,
 }
 
 
@@ -100,6 +118,10 @@ SHORT_NAMES = {
     "matthews_correlation": "matthews",
     "pearson": "pearson",
     "entity_f1": "f1",
+    "f1_micro": "f1",
+    "token_accuracy": "acc",
+    "token_f1": "f1",
+    "token_f1_micro": "f1",
 }
 
 

@@ -17,6 +17,24 @@ ENTAILMENT = ("entailment", "not_entailment")
 OUTPUT_MODES = ("classification", "multi_label", "regression", "token_classification")
 # Label of tokens that loss and metrics ignore: [CLS], [SEP], padding, every word piece but a word's first.
 IGNORE_INDEX = -100
+# The model zoo's name of a metric -> output mode -> ours. Its F1 of tokens is binary (part of an entity or of
+# none: bf1) or counts every tag alike (mf1), which for one class per row or token is the accuracy.
+ASSESSMENTS: dict[str, dict[str, str]] = {
+    "accuracy": {
+        "classification": "accuracy",
+        "multi_label": "subset_accuracy",
+        "token_classification": "token_accuracy",
+    },
+    "f1": {"classification": "f1", "multi_label": "f1_micro", "token_classification": "entity_f1"},
+    "bf1": {"classification": "f1", "token_classification": "token_f1"},
+    "mf1": {
+        "classification": "f1_micro",
+        "multi_label": "f1_micro",
+        "token_classification": "token_f1_micro",
+    },
+    "mcc": {"classification": "matthews_correlation"},
+    "spearman_correlation": {"regression": "spearmanr"},
+}
 Recipe = dict[str, dict[str, int | float]]
 Value = TypeVar("Value")
 

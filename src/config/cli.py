@@ -1,7 +1,8 @@
 """The command line of every stage and tool, generated from its config class.
 
-A value comes from the command line, else from the config module (`settings`), else from the task's recipe,
-else from the default in the config class; the origin of each value is recorded.
+A value comes from the command line, else from a config file of the model zoo, else from the config module
+(`settings`), else from the task's recipe, else from the default in the config class; the origin of each value
+is recorded.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 from ..commands import complete
 from ..errors import TRACEBACK, UserError, did_you_mean
 from ..files import relative_paths
+from .bert_config import BertConfig
 from .fields import BOOLEAN, GROUPS, TYPE_NAMES, check_value, field_type
 from .migration.foreign_flags import foreign_flag
+from .migration.zoo_config import ZooConfig, read_zoo_config, student_values
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -28,17 +31,21 @@ else:
 
 Field = dataclasses.Field[Any]
 
-ORIGINS = ("command line", "config module", "recipe", "default")
+ORIGINS = ("command line", "config file", "config module", "recipe", "default")
 PATHS = {"_dir": "DIR", "_path": "DIR", "_file": "FILE"}  # suffix of a field's name -> metavar
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Resolved(Generic[Config]):
-    """A config instance and, for each of its fields, which of `ORIGINS` gave the value."""
+    """A config instance and, for each of its fields, which of `ORIGINS` gave the value.
+
+    `networks` {"teacher", "student": BertConfig} describe the .ckpt files that have no config of their own.
+    """
 
     config: Config
     origins: dict[str, str]
+    networks: Mapping[str, BertConfig] = dataclasses.field(default_factory=dict)
 
     def table(self, verbose: bool = False) -> str:
         """Lines `name  value  (origin)` of the values that differ from the defaults; `verbose`: of all."""
@@ -74,13 +81,27 @@ def parse(
     for name in settings:
         if name not in fields:
             raise UserError(f'unknown key "{name}" in the config module{did_you_mean(name, fields)}')
-    recipe_values = recipe({**settings, **given}) if recipe else {}
+    zoo = _zoo_config(config_class, fields, {**settings, **given})
+    recipe_values = recipe({**settings, **zoo.values, **given}) if recipe else {}
     values, origins = {}, {}
     for name, field in fields.items():
-        sources = zip(ORIGINS, (given, settings, recipe_values, {name: field.default}), strict=True)
+        default = {name: field.default}
+        sources = zip(ORIGINS, (given, zoo.values, settings, recipe_values, default), strict=True)
         origin, source = next((origin, source) for origin, source in sources if name in source)
         values[name], origins[name] = _checked(field, source[name], origin), origin
-    return Resolved(config_class(**values), origins)
+    return Resolved(config_class(**values), origins, zoo.networks)
+
+
+def _zoo_config(config_class: type, fields: Mapping[str, Field], known: Mapping[str, Any]) -> ZooConfig:
+    """The model zoo's config file that `known` {field: value} names; empty without one."""
+    if not (path := known.get("config_path")):
+        return ZooConfig({}, {})
+    zoo = read_zoo_config(path, getattr(config_class, "ZOO_KIND", ""), fields)
+    values = {**zoo.values, **known}
+    given = values.get("load_gd_ckpt_path") or values.get("load_td1_ckpt_path")
+    if "student" in zoo.networks and "student_preset" in fields and not given:
+        return ZooConfig({**zoo.values, **student_values(zoo.networks["student"], fields)}, zoo.networks)
+    return zoo
 
 
 def _checked(field: Field, value: Any, origin: str) -> Any:

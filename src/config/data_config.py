@@ -3,6 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
+from ..tasks import ASSESSMENTS, OUTPUT_MODES
 from .fields import NOT_NEGATIVE, POSITIVE, flag, required_flag
 
 DATASET_TYPES = ("tfrecord", "mindrecord")
@@ -77,6 +78,21 @@ class RecordsConfig(FormatConfig):
     GROUP: ClassVar[str] = "data"
 
     task_name: str = flag("", "GLUE task, or sample for the built-in one (empty: the records' custom task)")
+    labels: tuple[str, ...] = flag(
+        (), "labels of records without a manifest, such as the model zoo's, in index order"
+    )
+    num_labels: int = flag(
+        0, "number of labels of such records, named LABEL_0, LABEL_1 ...", check=NOT_NEGATIVE
+    )
+    output_mode: str = flag("", "task type of such records (default: classification)", ("", *OUTPUT_MODES))
+    task_type: str = flag(
+        "", "the model zoo's output_mode; ner: token_classification", ("", "classification", "ner")
+    )
+    assessment_method: str = flag(
+        "",
+        "metric that selects the best model, by the model zoo's name (default: the task's)",
+        ("", *ASSESSMENTS),
+    )
     eval_data_dir: str = flag(
         "", "evaluation records: a file, a comma-separated list, or a folder written by prepare"
     )

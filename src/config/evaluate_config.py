@@ -4,10 +4,11 @@ import dataclasses
 
 from .data_config import RecordsConfig
 from .fields import flag, required_flag
+from .migration.zoo_config import ZooFileConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluateConfig(RecordsConfig):
+class EvaluateConfig(ZooFileConfig, RecordsConfig):
     """Evaluate a model folder on all evaluation records of a task and print one JSON line."""
 
     model_dir: str = required_flag(

@@ -48,6 +48,7 @@ GROUPS = (
 POSITIVE: Check = ("above 0", lambda value: value > 0)
 NOT_NEGATIVE: Check = ("0 or more", lambda value: value >= 0)
 SHARE: Check = ("between 0 and 1", lambda value: 0 <= value <= 1)
+SHARE_OR_OWN: Check = ("between 0 and 1, or -1", lambda value: 0 <= value <= 1 or value == -1)
 DROPOUT: Check = ("from 0 to below 1, or -1", lambda value: 0 <= value < 1 or value == -1)
 ALL_OR_SOME: Check = ("above 0, or -1", lambda value: value > 0 or value == -1)
 ALL_OR_UP_TO: Check = ("0 or more, or -1", lambda value: value >= -1)
@@ -56,6 +57,7 @@ GROWING: Check = ("above 1", lambda value: value > 1)
 SEED: Check = ("from 0 to 4294967295", lambda value: 0 <= value < 2**32)
 # Bounds of the dynamic loss scale: without a ceiling it would grow forever in float32.
 LOSS_SCALE: Check = ("from 1 to 16777216", lambda value: 1 <= value <= 2**24)
+LOSS_SCALE_OR_OWN: Check = ("from 1 to 16777216, or 0", lambda value: value == 0 or 1 <= value <= 2**24)
 
 
 def flag(
@@ -84,10 +86,11 @@ def flag(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def required_flag(text: str, group: str | None = None) -> Any:
+def required_flag(text: str, group: str | None = None, alias: str | None = None) -> Any:
     """A string field without a default, which has to be given on the command line."""
     return dataclasses.field(
-        default=None, metadata={"help": text, "required": True, "group": group, "main": True}
+        default=None,
+        metadata={"help": text, "required": True, "group": group, "main": True, "alias": alias},
     )
 
 

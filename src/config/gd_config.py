@@ -9,15 +9,20 @@ from .bert_config import BertConfig
 from .cli import Resolved, parse
 from .distill_config import IntermediateConfig, TeacherCacheConfig
 from .fields import NOT_NEGATIVE, POSITIVE, flag
+from .migration.zoo_config import ZooFileConfig
+from .migration.zoo_recipe import RecipeConfig, general_distill_recipe, with_networks
 from .student_config import StudentConfig
 from .train_config import LoopConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class GeneralDistillConfig(IntermediateConfig, TeacherCacheConfig, StudentConfig, LoopConfig):
+class GeneralDistillConfig(
+    ZooFileConfig, RecipeConfig, IntermediateConfig, TeacherCacheConfig, StudentConfig, LoopConfig
+):
     """Distill a pretrained teacher into a general student, on records of raw text."""
 
     GROUP: ClassVar[str] = "model"
+    ZOO_KIND: ClassVar[str] = "general_distill"
 
     load_teacher_ckpt_path: str = flag(
         "", "pretrained teacher: a model folder, or a .ckpt described by TEACHER_NET", main=True
@@ -47,4 +52,11 @@ TEACHER_NET = BertConfig()
 
 def resolve(argv: Sequence[str] | None = None) -> Resolved[GeneralDistillConfig]:
     """The config of a run_general_distill.py command line."""
-    return parse(GeneralDistillConfig, argv, SETTINGS, prog=command_line("general_distill"))
+    resolved = parse(
+        GeneralDistillConfig,
+        argv,
+        SETTINGS,
+        general_distill_recipe,
+        prog=command_line("general_distill"),
+    )
+    return with_networks(resolved, teacher=TEACHER_NET)

@@ -11,6 +11,7 @@ from .bert_config import BertConfig
 from .cli import Resolved, parse
 from .distill_config import TeacherCacheConfig
 from .fields import DROPOUT, NOT_NEGATIVE, POSITIVE, SHARE, Check, flag, to_dict
+from .migration.zoo_recipe import RecipeConfig, q8bert_recipe, with_networks
 from .quantization import BITS, Quantization
 from .task.from_records import task_for
 from .train_config import TrainConfig
@@ -29,7 +30,7 @@ INIT: Check = (f"{NO_INIT} or a number above 0", _is_init)
 
 
 @dataclasses.dataclass(frozen=True)
-class Q8BertConfig(TeacherCacheConfig, TrainConfig):
+class Q8BertConfig(RecipeConfig, TeacherCacheConfig, TrainConfig):
     """Quantize a BERT or a task student to 8 bits, by quantization-aware training or by calibration only."""
 
     GROUP: ClassVar[str] = "quantization"
@@ -114,7 +115,8 @@ STUDENT_NET = BertConfig()
 
 def resolve(argv: Sequence[str] | None = None) -> tuple[TaskSpec, Resolved[Q8BertConfig]]:
     """The task and the config of a run_q8bert_train.py command line."""
-    resolved = parse(Q8BertConfig, argv, SETTINGS, prog=command_line("q8bert_train"))
+    resolved = parse(Q8BertConfig, argv, SETTINGS, q8bert_recipe, prog=command_line("q8bert_train"))
+    resolved = with_networks(resolved, teacher=TEACHER_NET, student=STUDENT_NET)
     config, quantization = resolved.config, resolved.config.quantization
     if config.epoch_num == 0 and not quantization:
         raise UserError("--epoch_num 0 with --do_quant false: nothing to do")

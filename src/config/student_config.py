@@ -36,6 +36,7 @@ class StudentConfig:
         0, "student position embeddings (0: as in the teacher or the preset)", check=NOT_NEGATIVE
     )
     hidden_act: str = flag("", "student activation (default: gelu)", ("", *HIDDEN_ACTS))
+    layer_norm_eps: float = flag(0.0, "epsilon of the student's LayerNorm (0: 1e-12)", check=NOT_NEGATIVE)
     initializer_range: float = flag(
         0.02, "standard deviation of the truncated normal initialization", check=POSITIVE
     )
@@ -51,6 +52,9 @@ class StudentConfig:
     attention_probs_dropout_prob: float = flag(
         -1.0, "student attention dropout (-1: as in its config)", check=DROPOUT
     )
+    cls_dropout_prob: float = flag(
+        -1.0, "student dropout before the classifier (-1: as in its config)", check=DROPOUT
+    )
 
 
 SIZES = (
@@ -60,9 +64,15 @@ SIZES = (
     "intermediate_size",
     "max_position_embeddings",
     "hidden_act",
+    "layer_norm_eps",
 )
 PRESET_SIZES = SIZES[:4]
-RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+# flag -> field of BertConfig
+RATES = {
+    "hidden_dropout_prob": "hidden_dropout_prob",
+    "attention_probs_dropout_prob": "attention_probs_dropout_prob",
+    "cls_dropout_prob": "classifier_dropout",
+}
 
 
 def fresh_student(values: StudentConfig, **fixed: Any) -> BertConfig:
@@ -97,4 +107,5 @@ def check_architecture(values: StudentConfig, config: BertConfig, source: object
 
 def with_rates(config: BertConfig, values: Any) -> BertConfig:
     """`config` with the dropout rates given as flags."""
-    return config.replace(**{name: getattr(values, name) for name in RATES if getattr(values, name) >= 0})
+    rates = {field: getattr(values, name) for name, field in RATES.items()}
+    return config.replace(**{field: rate for field, rate in rates.items() if rate >= 0})

@@ -9,14 +9,24 @@ from ..tasks import TaskSpec
 from .bert_config import BertConfig, preset
 from .cli import Resolved, parse
 from .distill_config import IntermediateConfig, TeacherCacheConfig
-from .fields import NOT_NEGATIVE, POSITIVE, flag, to_dict
+from .fields import LOSS_SCALE_OR_OWN, NOT_NEGATIVE, POSITIVE, SHARE_OR_OWN, flag, to_dict
+from .migration.zoo_config import ZooFileConfig
+from .migration.zoo_recipe import RecipeConfig, task_distill_recipe, with_networks
 from .student_config import StudentConfig, TransferConfig
 from .task.from_records import task_for
 from .train_config import TrainConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class TaskDistillConfig(IntermediateConfig, TeacherCacheConfig, TransferConfig, StudentConfig, TrainConfig):
+class TaskDistillConfig(
+    ZooFileConfig,
+    RecipeConfig,
+    IntermediateConfig,
+    TeacherCacheConfig,
+    TransferConfig,
+    StudentConfig,
+    TrainConfig,
+):
     """Distill a fine-tuned teacher into a task student: intermediate layers, then the prediction layer."""
 
     GROUP: ClassVar[str] = "optimization"
@@ -28,6 +38,12 @@ class TaskDistillConfig(IntermediateConfig, TeacherCacheConfig, TransferConfig, 
     td_phase1_epoch_size: int = flag(10, "epochs of intermediate-layer distillation", check=NOT_NEGATIVE)
     td_phase2_epoch_size: int = flag(3, "epochs of prediction-layer distillation", check=NOT_NEGATIVE)
     phase2_learning_rate: float = flag(3e-5, "peak learning rate of phase 2", check=POSITIVE)
+    phase1_warmup_ratio: float = flag(
+        -1.0, "fraction of phase 1's steps used for warmup (-1: warmup_ratio)", check=SHARE_OR_OWN
+    )
+    phase2_loss_scale_value: float = flag(
+        0.0, "initial loss scale of phase 2 (0: loss_scale_value)", check=LOSS_SCALE_OR_OWN
+    )
     phase1_eval: bool = flag(False, "evaluate in phase 1 too, where the classifier is untrained")
     augmented_data_dir: str = flag(
         "", "augmented training records, used instead of train_data_dir in phase 1", group="data"
@@ -80,8 +96,9 @@ STUDENT_NET = preset("4L-384")
 def resolve(argv: Sequence[str] | None = None) -> tuple[TaskSpec, Resolved[TaskDistillConfig]]:
     """The task and the config of a run_task_distill.py command line."""
     resolved = parse(TaskDistillConfig, argv, SETTINGS, _recipe, prog=command_line("task_distill"))
+    resolved = with_networks(resolved, teacher=TEACHER_NET, student=STUDENT_NET)
     return task_for(to_dict(resolved.config)), resolved
 
 
 def _recipe(known: dict[str, Any]) -> Mapping[str, Any]:
-    return task_for(known).recipe["task_distill"]
+    return {**task_for(known).recipe["task_distill"], **task_distill_recipe(known)}

@@ -38,7 +38,14 @@ class OptimizerConfig:
     )
     eps: float = flag(1e-6, "epsilon in Adam's denominator", check=POSITIVE)
     bias_correction: bool = flag(True, "Adam bias correction, which the original BERT optimizer omits")
+    decay_from: str = flag(
+        "warmup",
+        "step from which the decay counts: the end of the warmup; start: step 0, as in Google's BERT and the "
+        "model zoo, whose first step has the rate 0",
+        ("warmup", "start"),
+    )
     clip_norm: float = flag(1.0, "maximum global gradient norm (0: no clipping)", check=NOT_NEGATIVE)
+    clip_each: bool = flag(False, "clip_norm for the gradient of each weight by itself, as in the model zoo")
     loss_scale_value: float = flag(65536.0, "initial loss scale", check=LOSS_SCALE)
     scale_factor: float = flag(2.0, "multiplier for growing and shrinking the loss scale", check=GROWING)
     scale_window: int = flag(

@@ -117,6 +117,10 @@ class DistillNetwork(nn.Cell):
             by_row = ops.zeros_like(weights)
             term_mask = label_mask if self.features[i] in ("logits", "labels") else mask
             for pair in self._pairs(i, student, teacher_outputs, labels):
+                if self.include_padding and self.features[i] == "attention":
+                    # As the original code does: padded queries count, the scores of padded keys are zero.
+                    keys = attention_mask.astype(ms.float32).reshape(mask.shape[0], 1, 1, -1)
+                    pair = (pair[0] * keys, pair[1] * keys)
                 by_row = by_row + self.losses[i](pair[0], pair[1], term_mask)
             part = (by_row * weights).mean()
             loss = loss + part * self.term_weights[i]

@@ -12,11 +12,19 @@ from .predictor import LogitsCell, numpy_function
 INPUTS = 3  # input_ids, token_type_ids, attention_mask
 
 
-def write_mindir(file: Path, cell: LogitsCell) -> None:
-    """Write a LogitsCell to `file` (.mindir) with dynamic batch size and length."""
+def write_mindir(
+    file: Path, cell: LogitsCell, file_format: str = "MINDIR", shape: tuple[int, int] | None = None
+) -> None:
+    """Write a LogitsCell to `file` with dynamic batch size and length, or those of `shape`.
+
+    `file_format` "AIR" is MindSpore's format for Ascend, which needs a shape.
+    """
     cell.set_train(False)
-    columns = [ms.Tensor(shape=[None, None], dtype=ms.int32)] * INPUTS
-    ms.export(cell, *columns, file_name=str(file), file_format="MINDIR")
+    if shape:
+        columns = [ms.Tensor(np.zeros(shape, np.int32))] * INPUTS
+    else:
+        columns = [ms.Tensor(shape=[None, None], dtype=ms.int32)] * INPUTS
+    ms.export(cell, *columns, file_name=str(file), file_format=file_format)
 
 
 class MindirModel:

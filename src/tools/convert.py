@@ -12,11 +12,12 @@ from ..commands import command_line
 from ..config.cli import parse
 from ..config.data_config import IGNORE_UNEXPECTED
 from ..config.fields import flag, required_flag
+from ..config.migration.zoo_config import ZooFileConfig
 from ..errors import run_main
 
 
 @dataclasses.dataclass(frozen=True)
-class ConvertConfig:
+class ConvertConfig(ZooFileConfig):
     """Convert weights of any supported format to a model folder or a MindSpore checkpoint."""
 
     input: str = required_flag(
@@ -42,10 +43,10 @@ class ConvertConfig:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Convert the weights."""
-    config = parse(ConvertConfig, argv, prog=command_line("convert")).config
+    resolved = parse(ConvertConfig, argv, prog=command_line("convert"))
     from ..stages.serving.convert import convert
 
-    convert(config)
+    convert(resolved.config, resolved.networks)
 
 
 if __name__ == "__main__":

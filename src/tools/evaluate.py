@@ -17,11 +17,11 @@ from ..errors import run_main
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Evaluate the model."""
-    config = parse(EvaluateConfig, argv, prog=command_line("evaluate")).config
+    resolved = parse(EvaluateConfig, argv, prog=command_line("evaluate"))
     from ..stages.evaluation.evaluate import evaluate
 
     # stdout is for the JSON line; remarks, such as the label assigned to an unnamed output, go to stderr.
-    evaluate(config, log=partial(print, file=sys.stderr))
+    evaluate(resolved.config, resolved.networks.get("student"), log=partial(print, file=sys.stderr))
 
 
 if __name__ == "__main__":

@@ -12,19 +12,25 @@ from ..commands import command_line
 from ..config.cli import parse
 from ..config.data_config import FormatConfig
 from ..config.fields import POSITIVE, flag, required_flag
+from ..config.migration.zoo_config import ZooFileConfig
 from ..errors import run_main
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportConfig(FormatConfig):
+class ExportConfig(ZooFileConfig, FormatConfig):
     """Export a model to a single file for serving, in a self-contained folder."""
 
     model_dir: str = required_flag(
-        "model folder: best/ or last/ of a run, or a Hugging Face BERT with a classification head"
+        "model folder: best/ or last/ of a run, or a Hugging Face BERT with a classification head; "
+        "or a .ckpt of the model zoo with config_path",
+        alias="ckpt_file",
     )
-    output_dir: str = required_flag("output folder")
+    output_dir: str = required_flag("output folder", alias="file_name")
     format: str = flag(
-        "onnx", "onnx: for ONNX Runtime; mindir: MindSpore's format, fp32 only", ("onnx", "mindir")
+        "onnx",
+        "onnx: for ONNX Runtime; mindir: MindSpore's format, fp32 only; air: for CANN's tools, Ascend only",
+        ("onnx", "mindir", "air"),
+        alias="file_format",
     )
     precision: str = flag("fp32", "int8: integer weights and matrix multiplications", ("fp32", "int8"))
     overwrite_output_dir: bool = flag(False, "delete files that an earlier run wrote to output_dir")
@@ -50,10 +56,10 @@ class ExportConfig(FormatConfig):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Export the model."""
-    config = parse(ExportConfig, argv, prog=command_line("export")).config
+    resolved = parse(ExportConfig, argv, prog=command_line("export"))
     from ..stages.serving.export import export
 
-    export(config)
+    export(resolved.config, resolved.networks.get("student"))
 
 
 if __name__ == "__main__":

@@ -13,15 +13,25 @@ NO_DECAY = ("bias", "norm.weight", "norm.bias")
 
 
 def polynomial_schedule(
-    total_steps: int, peak: float, end: float, power: float, warmup_ratio: float
+    total_steps: int,
+    peak: float,
+    end: float,
+    power: float,
+    warmup_ratio: float,
+    decay_from: str = "warmup",
 ) -> np.ndarray:
     """Learning rate of each step: linear warm-up, then polynomial decay, as in BERT.
 
     Returns float32 [total_steps]. Warm-up step t of W has the rate peak * t / W, counted from 1, so that no
-    step has a rate of zero.
+    step has a rate of zero. With `decay_from` "start" it is counted from 0, and the decay from step 0, as in
+    Google's code (Devlin et al. 2019) and the model zoo's.
     """
-    warmup = math.ceil(total_steps * warmup_ratio) if warmup_ratio > 0 else 0
     steps = np.arange(total_steps, dtype=np.float64)
+    if decay_from == "start":
+        warmup = math.floor(total_steps * warmup_ratio + 1e-6)
+        decay = (peak - end) * (1.0 - steps / max(total_steps, 1)) ** power + end
+        return np.where(steps < warmup, peak * steps / max(warmup, 1), decay).astype(np.float32)
+    warmup = math.ceil(total_steps * warmup_ratio) if warmup_ratio > 0 else 0
     rise = peak * (steps + 1) / max(warmup, 1)
     progress = np.clip((steps - warmup) / max(total_steps - warmup, 1), 0.0, 1.0)
     decay = (peak - end) * (1.0 - progress) ** power + end

@@ -45,6 +45,26 @@ class SquaredNorm(nn.Cell):
         return total
 
 
+class ClipEach(nn.Cell):
+    """Each gradient g scaled by max_norm / max(|g|, max_norm), |g| its own L2 norm.
+
+    Construct: gradients (a tuple) of a loss multiplied by `scale`, scale -> a tuple, still so multiplied.
+    """
+
+    def __init__(self, max_norm: float) -> None:
+        super().__init__()
+        self.max_norm = float(max_norm)
+        self.squared_norm = SquaredNorm()
+
+    def construct(self, gradients: tuple[Tensor, ...], scale: Tensor) -> tuple[Tensor, ...]:
+        limit = self.max_norm * scale
+        clipped: tuple[Tensor, ...] = ()
+        for gradient in gradients:
+            norm = ops.sqrt(self.squared_norm(gradient))
+            clipped = clipped + (gradient * (limit / ops.maximum(norm, limit)),)
+        return clipped
+
+
 class AllFinite(nn.Cell):
     """amp.all_finite, true only if it is on every rank. Construct: gradients (a tuple) -> bool scalar.
 
@@ -65,7 +85,8 @@ class TrainStep(nn.Cell):
 
     Gradients overflow where their global norm, which clipping needs anyway, is not finite: `squared_norm`
     computes it, from any number of tensors to a scalar or [1]. `all_finite` is a second check, see AllFinite;
-    on a CPU, where the norm detects every overflow, it would cost another pass over the gradients.
+    on a CPU, where the norm detects every overflow, it would cost another pass over the gradients. A
+    ClipEach for `clip_norm` clips the gradient of each parameter by its own norm instead of the global one.
     Construct: *batch -> loss, parts, overflow (bool), scale. On overflow nothing is updated.
     """
 
@@ -74,7 +95,7 @@ class TrainStep(nn.Cell):
         network: nn.Cell,
         optimizer: nn.Optimizer,
         loss_scale: LossScale,
-        clip_norm: float = 0.0,
+        clip_norm: "float | ClipEach" = 0.0,
         reduce_gradients: nn.Cell | None = None,
         squared_norm: Callable | None = None,
         all_finite: nn.Cell | None = None,
@@ -84,7 +105,8 @@ class TrainStep(nn.Cell):
         self.network.set_grad()
         self.optimizer = optimizer
         self.loss_scale = loss_scale
-        self.clip_norm = float(clip_norm)
+        self.clip_each = clip_norm if isinstance(clip_norm, ClipEach) else None
+        self.clip_norm = 0.0 if isinstance(clip_norm, ClipEach) else float(clip_norm)
         self.reduce_gradients = reduce_gradients or nn.Identity()
         self.value_and_grad = ms.value_and_grad(self._scaled_loss, None, optimizer.parameters, has_aux=True)
         self.squared_norm = squared_norm or SquaredNorm()
@@ -100,7 +122,9 @@ class TrainStep(nn.Cell):
         if self.has_check:
             finite = ops.logical_and(finite, self.all_finite(gradients))
         factor = 1.0 / scale
-        if self.clip_norm > 0:
+        if self.clip_each is not None:
+            gradients = self.clip_each(gradients, scale)
+        elif self.clip_norm > 0:
             factor = ops.minimum(factor, self.clip_norm / ops.maximum(ops.sqrt(total), 1e-12))
         updated = finite
         if finite:

@@ -37,6 +37,7 @@ MODEL_FILES = (
     "model.ckpt",
     "model.onnx",
     "model.mindir",
+    "model.air",
     "bert_model.ckpt.index",
     "bert_model.ckpt.data-00000-of-00001",
     "bert_config.json",

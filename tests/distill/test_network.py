@@ -158,10 +158,11 @@ def test_include_padding(student, teacher):
     ours, theirs = arrays(student), arrays(teacher)
     whole = (S,) * B
     assert parts[0] == pytest.approx(hidden_part(ours[1][0], theirs[1][0], whole), rel=1e-5)
-    assert parts[2] == pytest.approx(
-        attention_part(ours[2][0], theirs[2][2], whole) + attention_part(ours[2][1], theirs[2][5], whole),
-        rel=1e-5,
-    )
+    # As in the original code, the scores of padded keys are zero.
+    keys = (np.arange(S) < np.array(LENGTHS)[:, None]).reshape(B, 1, 1, S)
+    pairs = (ours[2][0], theirs[2][2]), (ours[2][1], theirs[2][5])
+    expected = sum(attention_part(one * keys, other * keys, whole) for one, other in pairs)
+    assert parts[2] == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_projection_to_the_teacher_s_width(student):

@@ -36,6 +36,20 @@ def test_schedule(total, power, warmup_ratio):
     assert schedule.max() == np.float32(5e-5) and schedule.min() > 0
 
 
+@pytest.mark.parametrize("total, warmup_ratio", [(30, 0.1), (7, 0.1), (20, 0.0)])
+def test_the_schedule_of_the_model_zoo(total, warmup_ratio):
+    # Its BertLearningRate: WarmUpLR below int(total * ratio) steps, PolynomialDecayLR over all of them.
+    peak, end, warmup = 5e-5, 1e-14, int(total * warmup_ratio)
+    decay = nn.PolynomialDecayLR(peak, end, total, 1.0)
+    expected = [
+        nn.WarmUpLR(peak, warmup)(Tensor(step)) if step < warmup else decay(Tensor(step))
+        for step in range(total)
+    ]
+    schedule = polynomial_schedule(total, peak, end, 1.0, warmup_ratio, decay_from="start")
+    np.testing.assert_allclose(schedule, [float(rate) for rate in expected], rtol=1e-5)
+    assert (schedule[0] == 0) == (warmup > 0)
+
+
 def test_the_decay_ends_at_end_learning_rate():
     schedule = polynomial_schedule(1000, 1.0, 0.25, 1.0, 0.0)
     assert schedule[0] == 1.0 and schedule[500] == pytest.approx(0.625) and 0.25 < schedule[-1] < 0.2510

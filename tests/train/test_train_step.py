@@ -7,7 +7,7 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from src.config.train_config import TrainConfig
 from src.train.optimizer import adam_weight_decay
-from src.train.train_step import MAX_SCALE, AllFinite, LossScale, TrainStep
+from src.train.train_step import MAX_SCALE, AllFinite, ClipEach, LossScale, TrainStep
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
 WEIGHT = np.array([[1.0, -2.0], [0.5, 3.0]], np.float32)
@@ -44,10 +44,11 @@ class Adam:
         self.m = {name: 0.0 for name in self.values}
         self.v = {name: 0.0 for name in self.values}
 
-    def step(self, slope, clip_norm=0.0):
+    def step(self, slope, clip_norm=0.0, each=False):
         gradients = {"weight": slope.astype(np.float64), "bias": 2 * self.values["bias"]}
         norm = np.sqrt(sum((g**2).sum() for g in gradients.values()))
         for name, gradient in gradients.items():
+            norm = np.sqrt((gradient**2).sum()) if each else norm
             gradient = gradient * (min(1.0, clip_norm / norm) if clip_norm else 1.0)
             self.m[name] = 0.9 * self.m[name] + 0.1 * gradient
             self.v[name] = 0.999 * self.v[name] + 0.001 * gradient**2
@@ -76,6 +77,16 @@ def test_five_steps(clip_norm):
         adam.step(slope, clip_norm)
     np.testing.assert_allclose(step.network.weight.asnumpy(), adam.values["weight"], rtol=1e-4)
     np.testing.assert_allclose(step.network.bias.asnumpy(), adam.values["bias"], rtol=1e-4)
+
+
+def test_each_gradient_clipped_by_its_own_norm():
+    step, adam = build_step(ClipEach(0.5), scale=256.0), Adam()
+    # One step clips both gradients, the other neither of the weight nor of the bias alone.
+    for slope in (*slopes(3), 0.01 * slopes(1)[0]):
+        step(Tensor(slope))
+        adam.step(slope, 0.5, each=True)
+        for parameter in step.optimizer.parameters:
+            np.testing.assert_allclose(parameter.asnumpy(), adam.values[parameter.name], rtol=1e-5, atol=5e-6)
 
 
 def test_the_loss_scale_changes_no_update():

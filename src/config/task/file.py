@@ -57,26 +57,38 @@ def read_task_file(path: str | Path, fields: Mapping[str, Field]) -> TaskFile:
 
 
 def _entries(path: str | Path, kind: str) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-    """Pairs (key, value) of the nodes of a task file; JSON is read as YAML, and no tag is constructed."""
+    """Pairs (key, value) of the nodes of a task file; JSON is read as YAML."""
+    yield from read_documents(path, "task_file", kind, single=True)[0].value
+
+
+def read_documents(path: str | Path, name: str, kind: str, single: bool = False) -> list[yaml.MappingNode]:
+    """The documents of a YAML file as nodes, of which no tag is constructed; each has to be a mapping.
+
+    `name` is the flag that gave the path; `single` refuses a second document. Raises UserError with file and
+    line.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise UserError(f"task_file {path} cannot be read: {error.strerror}") from None
+        raise UserError(f"{name} {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise UserError(f"task_file {path} is not UTF-8 (byte {error.start + 1})") from None
+        raise UserError(f"{name} {path} is not UTF-8 (byte {error.start + 1})") from None
     if kind == "JSON":
         text = text.replace("\t", " ")  # JSON may be indented with tabs and has none within strings
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        loader = yaml.SafeLoader
+        roots = [yaml.compose(text, loader)] if single else [*yaml.compose_all(text, loader)]
     except (yaml.YAMLError, RecursionError) as error:
         # A ReaderError, for an invalid character, has a position only, and a message of several lines.
         mark, position = getattr(error, "problem_mark", None), getattr(error, "position", 0)
         line = mark.line if mark else text.count("\n", 0, position)
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise UserError(f"{path}, line {line + 1}: not valid {kind} ({problem})") from None
-    if not isinstance(root, yaml.MappingNode):
-        raise UserError(f"{path} is not a task file; it must be a mapping `key: value`")
-    yield from root.value
+    mappings = [root for root in roots if isinstance(root, yaml.MappingNode)]
+    if not roots or len(mappings) < len(roots):
+        what = name.replace("_path", "_file").replace("_", " ")
+        raise UserError(f"{path} is not a {what}; it must be a mapping `key: value`")
+    return mappings
 
 
 def _texts(node: yaml.Node, kind: str) -> str | list[str] | None:

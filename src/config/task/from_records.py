@@ -1,14 +1,19 @@
 """The task of records: a custom task is read from their manifest, so that later stages need no flags."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
 from ...json_reader import read_json
-from ...tasks import TaskSpec, find_task, task_key
+from ...tasks import ASSESSMENTS, TASKS, TaskSpec, find_task, for_mode, task_key
 from .custom import CustomTask
+from .validation import label_error
 
+READY = "records"  # name of a task that only flags describe
+TASK_TYPES = {"classification": "classification", "ner": "token_classification"}  # the model zoo's: ours
+TOKEN_METRICS = ("token_accuracy", "token_f1")
 MANIFEST_FILE, MANIFEST_KEY = "manifest.json", "own_task"
 
 
@@ -18,19 +23,100 @@ def task_for(known: Mapping[str, Any]) -> TaskSpec:
     The records are those of train_data_dir and eval_data_dir. Raises UserError for an unknown task_name,
     and for one that contradicts the records.
     """
+    task = _described_task(known)
+    method = known.get("assessment_method")
+    return _assessed(task, method) if method else task
+
+
+def _described_task(known: Mapping[str, Any]) -> TaskSpec:
+    """The TaskSpec without --assessment_method: named, of the records, or described by flags."""
     name = known.get("task_name", "")
     paths = [path for flag in ("train_data_dir", "eval_data_dir") if (path := known.get(flag))]
     place = next((folder for folder in map(_folder_of, paths) if _carried(folder)), None)
+    if place is None and task_key(name) not in map(task_key, TASKS) and _has_description(known):
+        return _ready_task(known, name)
     if place is None:
         if not name:
             _refuse_unnamed(paths)
-        return find_task(name)
-    task = spec_of(_carried(place), place / MANIFEST_FILE)
+        return _check_description(find_task(name), known)
+    task = _check_description(spec_of(_carried(place), place / MANIFEST_FILE), known)
     if name and task_key(name) != task_key(task.name):
         raise UserError(
             f"--task_name {name} contradicts the records in {place}, which are of {task.name}; remove it"
         )
     return task
+
+
+def _has_description(known: Mapping[str, Any]) -> bool:
+    """Whether flags describe the labels of records without a manifest."""
+    return bool(known.get("labels") or known.get("num_labels")) or known.get("output_mode") == "regression"
+
+
+def _mode_of(known: Mapping[str, Any]) -> str:
+    """The output mode in flags, "" without one. Raises UserError where task_type and output_mode differ."""
+    mode, theirs = known.get("output_mode", ""), known.get("task_type", "")
+    if mode and theirs and TASK_TYPES[theirs] != mode:
+        raise UserError(
+            f"--task_type {theirs} is output_mode {TASK_TYPES[theirs]}, not {mode}; give one of them"
+        )
+    return mode or (TASK_TYPES[theirs] if theirs else "")
+
+
+def _labels_of(known: Mapping[str, Any]) -> tuple[str, ...]:
+    labels, count = tuple(known.get("labels", ())), known.get("num_labels", 0)
+    if labels and count not in (0, len(labels)):
+        raise UserError(f"--num_labels {count}, but --labels lists {len(labels)}; give one of them")
+    return labels or tuple(f"LABEL_{index}" for index in range(count))
+
+
+def _ready_task(known: Mapping[str, Any], name: str) -> TaskSpec:
+    """The TaskSpec of records without a manifest, such as the model zoo's, from flags."""
+    mode = _mode_of(known) or "classification"
+    labels = () if mode == "regression" else _labels_of(known)
+    named = bool(known.get("labels"))
+    task = CustomTask(task_name=name or READY, text_columns=("text",), output_mode=mode)
+    if named and (error := label_error(task, labels)):
+        raise UserError(f"--labels: {error}")
+    if mode != "regression" and len(labels) < 2:
+        raise UserError("--num_labels 1: at least two are required; a score is --output_mode regression")
+    spec = dataclasses.replace(task, labels=labels).spec()
+    return spec if named or mode != "token_classification" else _numbered(spec, labels)
+
+
+def _numbered(task: TaskSpec, labels: tuple[str, ...]) -> TaskSpec:
+    """A token classification whose tags have no names: its metrics count tokens, not entities."""
+    return dataclasses.replace(task, labels=labels, metrics=TOKEN_METRICS, best_metric=TOKEN_METRICS[0])
+
+
+def _check_description(task: TaskSpec, known: Mapping[str, Any]) -> TaskSpec:
+    """`task` if the flags that describe records do not contradict it, else a UserError.
+
+    Tags of another number, of one of the model zoo's schemes, are taken without names.
+    """
+    mode, labels = _mode_of(known), _labels_of(known)
+    if mode and mode != task.output_mode:
+        raise UserError(
+            f"{task.name} is a {task.output_mode} task, not {mode}; remove --task_type or --output_mode"
+        )
+    if known.get("labels") and labels != task.labels:
+        raise UserError(
+            f"--labels contradicts {task.name}, whose labels are {', '.join(task.labels)}; remove it"
+        )
+    count = len(task.labels) or 1
+    if labels and len(labels) != count:
+        if task.output_mode == "token_classification":
+            return _numbered(task, labels)
+        raise UserError(f"--num_labels {len(labels)} contradicts {task.name}, which has {count}; remove it")
+    return task
+
+
+def _assessed(task: TaskSpec, method: str) -> TaskSpec:
+    """`task` whose best model is selected by the model zoo's `method`, also the first metric reported."""
+    metric = for_mode(ASSESSMENTS[method], task.output_mode, f"assessment_method {method}")
+    if metric == "f1" and len(task.labels) != 2:
+        raise UserError(f"assessment_method {method} requires two labels, {task.name} has {len(task.labels)}")
+    others = tuple(name for name in task.metrics if name != metric)
+    return dataclasses.replace(task, metrics=(metric, *others), best_metric=metric)
 
 
 def spec_of(carried: Any, source: object) -> TaskSpec:

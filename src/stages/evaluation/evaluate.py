@@ -34,6 +34,8 @@ def evaluate(
     log = log or (lambda text: None)
     check_folder(config.output_dir)
     task = task_for(to_dict(config))
+    if zoo_config and not zoo_config.labels:
+        zoo_config = zoo_config.replace(output_mode=task.output_mode)
     tests = submission.read_tests(config, task) if config.write_predictions else ()
     note = partial(print, file=sys.stderr)
     meter = ThroughputMeter(note)

@@ -172,7 +172,7 @@ def load_encoder(files: ModelFiles, device: DeviceSetup, log: Log) -> tuple[Bert
 def dropout_rates(model_config: BertConfig, values: Any) -> dict[str, float]:
     """The dropout rates of a model on disk, overridden by the flags that are set."""
     config = with_rates(model_config, values)
-    return {name: getattr(config, name) for name in RATES}
+    return {name: getattr(config, name) for name in RATES.values()}
 
 
 def label_order(files: ModelFiles, task: TaskSpec, log: Log) -> tuple[int, ...] | None:

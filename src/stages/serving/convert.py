@@ -38,14 +38,17 @@ COMPUTED_THERE: dict[str, dict[str, tuple[object, ...]]] = {
 }
 
 
-def convert(config: ConvertConfig) -> Path:
+def convert(config: ConvertConfig, networks: Mapping[str, BertConfig] | None = None) -> Path:
     """Run one conversion (ConvertConfig) and return the output folder.
+
+    `networks` {"student", "teacher": BertConfig} describe a .ckpt of the model zoo.
 
     Nothing is written or deleted before the weights are known to be complete.
     """
     check_output_dir(config.output_dir, config.overwrite_output_dir, (config.input,))
     weights = read_weights(config.input, config.part or None, ignore_unexpected=config.ignore_unexpected)
-    bert, weights = _fit_config(config, weights)
+    network = (networks or {}).get(config.part or "student")
+    bert, weights = _fit_config(config, weights, network)
     arrays, values = weights.arrays, bert.to_json_dict()
     huggingface.check_weights(arrays, bert, weights.source)
     if config.to == "hf":
@@ -116,15 +119,18 @@ def _without_ranges(arrays: Mapping[str, np.ndarray], bert: BertConfig) -> dict[
     return kept
 
 
-def _fit_config(config: ConvertConfig, weights: Weights) -> tuple[BertConfig, Weights]:
+def _fit_config(
+    config: ConvertConfig, weights: Weights, network: BertConfig | None
+) -> tuple[BertConfig, Weights]:
     file = config.config_file or weights.config_file
-    if not file:
+    if not file and not network:
         raise UserError(
             f"{weights.source} has no config.json next to it; give one with --config_file"
             f"{_describe_sizes(weights.arrays)}"
         )
-    weights = dataclasses.replace(weights, config_file=Path(file))
-    bert, weights, notes = huggingface.fit_config(weights, ignore_unexpected=config.ignore_unexpected)
+    if file:
+        weights, network = dataclasses.replace(weights, config_file=Path(file)), None
+    bert, weights, notes = huggingface.fit_config(weights, network, config.ignore_unexpected)
     for note in notes:
         print(f"note: {note}")
     return bert, weights

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...commands import command_line
+from ...config.bert_config import BertConfig
 from ...config.quantization import Quantization
 from ...data import splits
 from ...data.dataloader import SortedDataLoader
@@ -21,6 +22,7 @@ from ...infer.predictor import LogitsCell
 from ...model.bert import BertClassifier
 from ...model.state_dict import load_strict
 from ...output_dir import atomic_output_dir, check_output_dir
+from ...train.device import select_device
 from ...weights.huggingface import MODEL_FILES, drop_projection, without_ranges, write_metadata
 from ..model.inference import EXPORT, FILES, NOT_FLOAT32, check_supported, export_info, task_of
 from ..model.load import ModelFiles, read_model
@@ -30,10 +32,13 @@ if TYPE_CHECKING:
     from ...tools.export import ExportConfig
 
 CALIBRATION_BATCH = 32
+AIR = "air"
 
 
-def export(config: ExportConfig) -> Comparison:
-    """Run one export (ExportConfig) and return the Comparison of file and model.
+def export(config: ExportConfig, zoo_config: BertConfig | None = None) -> Comparison | None:
+    """Run one export (ExportConfig) and return the Comparison of file and model, None for AIR.
+
+    `zoo_config` describes a .ckpt without config.json.
 
     Nothing is written before the model is known to be complete, and the file is kept only if it agrees with
     the model.
@@ -43,18 +48,20 @@ def export(config: ExportConfig) -> Comparison:
     check_supported(config, NOT_FLOAT32, "export, which writes float32")
     # On other devices auto would compare the file with a model in float16.
     config = dataclasses.replace(config, dtype="float32", compute_type="float32")
+    if config.format == AIR and select_device(config).target != "Ascend":
+        raise UserError("--format air is written on Ascend only; give --format mindir or onnx")
     if export_info(Path(config.model_dir)):
         raise UserError(f"{config.model_dir} is already an export; give the model folder it was made from")
-    files = read_model(config.model_dir, print, ignore_unexpected=config.ignore_unexpected)
+    files = read_model(config.model_dir, print, zoo_config, ignore_unexpected=config.ignore_unexpected)
     task_of(files)
     model_tokenizer(files)
     files = PRECISIONS[config.precision](files, config)
     info = {"format": config.format, "precision": config.precision}
     with atomic_output_dir(config.output_dir, config.overwrite_output_dir, inputs, MODEL_FILES) as folder:
         write_metadata(folder, {**files.config.to_json_dict(), EXPORT: info}, files.tokenizer_dir)
-        file = folder / FILES[config.format]
+        file = folder / f"model.{config.format}"
         WRITERS[config.format](file, files)
-        comparison = verify(file, files, config)
+        comparison = verify(file, files, config) if config.format in FILES else None
         report(file, files, config)
     print(f"wrote {config.output_dir}")
     return comparison
@@ -126,7 +133,15 @@ def write_mindspore(file: Path, files: ModelFiles) -> None:
     write_mindir(file, LogitsCell(network))
 
 
-WRITERS = {"onnx": write_onnx, "mindir": write_mindspore}
+def write_air(file: Path, files: ModelFiles) -> None:
+    """Write the network for CANN's tools: the model zoo's batch of 32, all positions; not verified."""
+    network = BertClassifier(files.config)
+    load_strict(network, files.arrays, files.source)
+    shape = (CALIBRATION_BATCH, files.config.max_position_embeddings)
+    write_mindir(file, LogitsCell(network), "AIR", shape)
+
+
+WRITERS = {"onnx": write_onnx, "mindir": write_mindspore, AIR: write_air}
 
 
 def report(file: Path, files: ModelFiles, config: ExportConfig) -> None:

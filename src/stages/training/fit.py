@@ -30,7 +30,7 @@ from ...train.distributed import Ranks, all_ranks, gradient_reducer
 from ...train.optimizer import adam_weight_decay, bias_corrected, polynomial_schedule
 from ...train.profiler import StepProfile
 from ...train.throughput import step_flops
-from ...train.train_step import AllFinite, LossScale, TrainStep
+from ...train.train_step import AllFinite, ClipEach, LossScale, TrainStep
 from ...train.trainer import TrainPhase, phase_steps
 from ..model.device import DeviceSetup
 
@@ -42,13 +42,18 @@ Evaluate = Callable[[int, int], None]  # of epoch and step
 
 @dataclasses.dataclass(frozen=True)
 class PhaseSpec:
-    """What distinguishes one phase from the next. `eval_steps`: steps between evaluations, 0 for epochs."""
+    """What distinguishes one phase from the next. `eval_steps`: steps between evaluations, 0 for epochs.
+
+    `warmup_ratio` and `loss_scale` None: those of the config.
+    """
 
     number: int
     title: str
     epochs: int
     learning_rate: float
     eval_steps: int = 0
+    warmup_ratio: float | None = None
+    loss_scale: float | None = None
 
 
 PhaseInputs = tuple[PhaseSpec, DistillNetwork, BucketDataLoader, "Evaluate | None", "CachedTeacher | None"]
@@ -81,7 +86,9 @@ def train_phase(
         return
     # Dropout masks differ between phases and ranks.
     seed = (config.seed << 16) + (spec.number << 12) + run.ranks.rank
-    schedule = _schedule(config, total, spec.learning_rate)
+    if spec.loss_scale is not None:
+        config = dataclasses.replace(config, loss_scale_value=spec.loss_scale)
+    schedule = _schedule(config, total, spec)
     step = train_step(network, schedule, config, run.device, seed, run.ranks)
     rows = dataset_hash(dataset, "labels")
     start_step = _resume(run, spec.number, step, rows)
@@ -128,7 +135,8 @@ def train_step(
     reducer = gradient_reducer(optimizer.parameters, ranks)
     all_finite = None if device.target == "CPU" else AllFinite(all_ranks(ranks))
     norm = device.squared_norm
-    step = TrainStep(network, optimizer, scale, config.clip_norm, reducer, norm, all_finite)
+    clip = ClipEach(config.clip_norm) if config.clip_each and config.clip_norm else config.clip_norm
+    step = TrainStep(network, optimizer, scale, clip, reducer, norm, all_finite)
     # Dropout takes the optimizer's own step counter, which checkpoints hold.
     bind_dropout(network, optimizer.global_step, seed)
     network.set_train(True)
@@ -137,8 +145,10 @@ def train_step(
     return step
 
 
-def _schedule(config: LoopConfig, total: int, peak: float) -> np.ndarray:
-    schedule = polynomial_schedule(total, peak, config.end_learning_rate, config.power, config.warmup_ratio)
+def _schedule(config: LoopConfig, total: int, spec: PhaseSpec) -> np.ndarray:
+    warmup = config.warmup_ratio if spec.warmup_ratio is None else spec.warmup_ratio
+    decay = (config.end_learning_rate, config.power, warmup, config.decay_from)
+    schedule = polynomial_schedule(total, spec.learning_rate, *decay)
     return bias_corrected(schedule) if config.bias_correction else schedule
 
 

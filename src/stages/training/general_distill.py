@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ...config.cli import Resolved
-from ...config.gd_config import TEACHER_NET
 from ...data import splits
 from ...errors import UserError
 from ...model.bert import BertEncoder
@@ -27,7 +26,7 @@ def general_distill(resolved: Resolved) -> Run:
     run = Run("general_distill", None, resolved)
     log = run.logger.info
     path, ignored = config.load_teacher_ckpt_path, config.ignore_unexpected
-    files = load.read_model(path, log, TEACHER_NET, "teacher", ignored)
+    files = load.read_model(path, log, resolved.networks["teacher"], "teacher", ignored)
     source, tokenizer_dir = files.source, files.tokenizer_dir
     student_config = student.fresh_config(config, files.config).replace(
         dtype=run.device.dtype, compute_type=run.device.compute_type

@@ -13,7 +13,7 @@ from mindspore import nn
 
 from ...config.bert_config import BertConfig
 from ...config.cli import Resolved
-from ...config.q8bert_config import NO_INIT, STUDENT_NET, TEACHER_NET
+from ...config.q8bert_config import NO_INIT
 from ...config.quantization import Quantization
 from ...data import splits
 from ...data.dataloader import BucketDataLoader
@@ -45,10 +45,12 @@ def q8bert(task: TaskSpec, resolved: Resolved) -> Run:
         raise UserError("--load_ckpt_path is required: the model to quantize, a directory or a .ckpt")
     run = Run("q8bert", task, resolved)
     run.log_name, log = "loss", run.logger.info
-    ignored, teacher_files = config.ignore_unexpected, None
-    files = load.read_model(config.load_ckpt_path, log, STUDENT_NET, "student", ignored)
+    ignored, networks, teacher_files = config.ignore_unexpected, resolved.networks, None
+    files = load.read_model(config.load_ckpt_path, log, networks["student"], "student", ignored)
     if config.load_teacher_ckpt_path:
-        teacher_files = load.read_model(config.load_teacher_ckpt_path, log, TEACHER_NET, "teacher", ignored)
+        teacher_files = load.read_model(
+            config.load_teacher_ckpt_path, log, networks["teacher"], "teacher", ignored
+        )
     models = [(each.config, each.tokenizer_dir) for each in (files, teacher_files) if each]
     (loader,) = splits.train_loaders(run, [config.train_data_dir], models, config.epoch_num)
     network, bert_config = _student(run, files)
@@ -78,8 +80,6 @@ def _student(run: Run, files: load.ModelFiles) -> tuple[BertClassifier, BertConf
     """The network to quantize and its config."""
     config, log = run.config, run.logger.info
     changes = load.dropout_rates(files.config, config)
-    if config.cls_dropout_prob >= 0:
-        changes["classifier_dropout"] = config.cls_dropout_prob
     # A new head makes sense only where it is trained.
     network, bert_config = load.load_classifier(
         files, run.task, run.device, log, config.epoch_num > 0, **changes, quantization=config.quantization

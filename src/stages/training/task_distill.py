@@ -10,7 +10,7 @@ from ...config.cli import Resolved
 from ...config.evaluate_config import EvaluateConfig
 from ...config.fields import to_dict
 from ...config.task.from_records import task_for
-from ...config.td_config import STUDENT_NET, TEACHER_NET, TaskDistillConfig
+from ...config.td_config import TaskDistillConfig
 from ...data import splits
 from ...distill.network import TEACHER_FEATURES, DistillNetwork
 from ...distill.objective import LossTerm, prediction_terms
@@ -32,15 +32,15 @@ def task_distill(task: TaskSpec, resolved: Resolved) -> Run | dict[str, Any]:
     """Distill, or only evaluate, as do_train and do_eval say. Returns the Run, or the metrics."""
     config = resolved.config
     if not config.do_train:
-        return _evaluate_only(config)
+        return _evaluate_only(resolved)
     path = _required(config.load_teacher_ckpt_path, "load_teacher_ckpt_path")
     run = Run("task_distill", task, resolved)
     log = run.logger.info
     # Model files are passed on without a reference: the networks copy the weights, 0.4 GB for a BERT-base.
     distillation = Distillation(
         run,
-        load.read_model(path, log, TEACHER_NET, "teacher", config.ignore_unexpected),
-        student.read_student(config, STUDENT_NET, log),
+        load.read_model(path, log, resolved.networks["teacher"], "teacher", config.ignore_unexpected),
+        student.read_student(config, resolved.networks["student"], log),
     )
     run.open()
     if distillation.match and resumed_phase(run) < 2:
@@ -97,7 +97,9 @@ class Distillation:
             # An untrained head may beat phase 2's by chance: best/ is phase 2's, unless there is no phase 2.
             evaluate = partial(self.evaluate, keep=not config.td_phase2_epoch_size)
         title, epochs = "phase 1 (intermediate layers)", config.td_phase1_epoch_size
-        spec, loader = PhaseSpec(1, title, epochs, config.learning_rate), self.loaders[0]
+        warmup = config.phase1_warmup_ratio if config.phase1_warmup_ratio >= 0 else None
+        spec = PhaseSpec(1, title, epochs, config.learning_rate, warmup_ratio=warmup)
+        loader = self.loaders[0]
         network, cached_teacher = self.match.network(self.run, spec, loader, self.student, self.teacher)
         return spec, network, loader, evaluate, cached_teacher
 
@@ -105,7 +107,9 @@ class Distillation:
         """Prediction layer: the teacher's logits, and the labels with --label_weight."""
         config, terms = self.config, self._prediction_terms()
         title, epochs = "phase 2 (prediction layer)", config.td_phase2_epoch_size
-        spec, loader = PhaseSpec(2, title, epochs, config.phase2_learning_rate), self.loaders[1]
+        scale = config.phase2_loss_scale_value or None
+        spec = PhaseSpec(2, title, epochs, config.phase2_learning_rate, loss_scale=scale)
+        loader = self.loaders[1]
         teacher, cached_teacher = attach_teacher(self.run, spec, loader, terms, self.teacher)
         network = DistillNetwork(self.student, terms, teacher, temperature=config.temperature)
         return spec, network, loader, self.evaluate, cached_teacher
@@ -136,13 +140,14 @@ def _record_folders(config: TaskDistillConfig) -> tuple[str, str]:
     return augmented, augmented if config.phase2_augmented else original
 
 
-def _evaluate_only(config: TaskDistillConfig) -> dict[str, Any]:
+def _evaluate_only(resolved: Resolved[TaskDistillConfig]) -> dict[str, Any]:
+    config = resolved.config
     if not config.do_eval:
         raise UserError("do_train and do_eval are both false: nothing to do; set one of them to true")
     path = _required(config.load_td1_ckpt_path, "load_td1_ckpt_path")
     names = [field.name for field in fields(EvaluateConfig) if hasattr(config, field.name)]
     evaluated = EvaluateConfig(**{name: getattr(config, name) for name in names}, model_dir=path)
-    metrics, task = evaluate(evaluated, STUDENT_NET, print), task_for(to_dict(config))
+    metrics, task = evaluate(evaluated, resolved.networks["student"], print), task_for(to_dict(config))
     print(f"The best {short_name(task)} is {best_of(task, metrics):.6f}")
     return metrics
 

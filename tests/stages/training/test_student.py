@@ -223,8 +223,8 @@ def test_ckpt_files_take_their_config_from_td_config(tmp_path, teacher, general,
         convert(tiny.flags(input=folder, output_dir=tmp_path / name, to="ckpt"))
         (tmp_path / name / "config.json").unlink()
         files[name] = next((tmp_path / name).glob("*.ckpt"))
-    monkeypatch.setattr("src.stages.training.task_distill.TEACHER_NET", DEEP)
-    monkeypatch.setattr("src.stages.training.task_distill.STUDENT_NET", STUDENT.replace(labels=()))
+    monkeypatch.setattr("src.config.td_config.TEACHER_NET", DEEP)
+    monkeypatch.setattr("src.config.td_config.STUDENT_NET", STUDENT.replace(labels=()))
     student, _ = start_of(tmp_path, sst2, files["teacher"], load_gd_ckpt_path=files["general"])
     tiny.assert_same_weights(body_of(student), body_of(read_weights(general).arrays))
 
