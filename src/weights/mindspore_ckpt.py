@@ -5,16 +5,28 @@ and `dense` (the pooler), with one `bert.` prefix for each enclosing cell; TinyB
 `tinybert_`. A distillation checkpoint may contain both the teacher (`teacher.`) and the student (`bert.`).
 """
 
+import binascii
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import UserError, did_you_mean, join_names
+from ..files import reading
+from .safetensors_file import widen_bfloat16
 
 PARTS = ("student", "teacher")
+# Names of types in a checkpoint; values of OTHER_TYPES (strings, tables) are not tensors.
+NUMPY_TYPES = {
+    **{name: name.lower() for name in ("Int8", "Int16", "Int32", "Int64", "Float16", "Float32", "Float64")},
+    **{name: name.lower() for name in ("UInt8", "UInt16", "UInt32", "UInt64")},
+    "Bool": "bool",
+    "BFloat16": "uint16",
+}
+OTHER_TYPES = ("str", "")
+CRC_MARK = b"crc_num"
 WRAPPERS = re.compile(r"^(?:(?:network|teacher|student|bert|tinybert)\.)+")
 # Optimizer, schedule and loss-scale state: counted and ignored.
 OPTIMIZER_STATE = re.compile(
@@ -54,19 +66,40 @@ TOP_DENSE = {"dense": "bert.pooler.dense", "dense_1": "classifier", "fit_dense":
 
 
 def read_ckpt(path: Path) -> tuple[dict[str, np.ndarray], int]:
-    """({name: array}, number of values that are not tensors) of a MindSpore checkpoint."""
-    import mindspore
+    """({name: array}, number of values that are not tensors) of a MindSpore checkpoint; bfloat16 is widened.
 
-    try:
-        parameters = mindspore.load_checkpoint(str(path))
-    except Exception as error:  # MindSpore passes on any exception of its parser
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"{path} is truncated or not a MindSpore checkpoint ({reason}); write or download it again"
-        ) from None
-    tensors = {name: p for name, p in parameters.items() if isinstance(p, mindspore.Tensor)}
-    arrays = {name: _to_numpy(tensor, mindspore) for name, tensor in tensors.items()}
-    return arrays, len(parameters) - len(arrays)
+    mindspore.load_checkpoint itself trusts the shapes in the file and logs errors of its own, so only its
+    message class is used (mindspore/train/serialization.py). Raises UserError if the file is damaged.
+    """
+    from mindspore.train.checkpoint_pb2 import Checkpoint
+
+    with reading(path, "a MindSpore checkpoint"):
+        entries: dict[str, list[Any]] = {}
+        for entry in Checkpoint.FromString(_checked(path.read_bytes())).value:
+            entries.setdefault(entry.tag, []).append(entry.tensor)
+        tensors = {tag: parts for tag, parts in entries.items() if parts[0].tensor_type not in OTHER_TYPES}
+        return {tag: _array(tag, parts) for tag, parts in tensors.items()}, len(entries) - len(tensors)
+
+
+def _checked(content: bytes) -> bytes:
+    """The content of a checkpoint without its checksum, which is optional."""
+    if content[-17:-10] != CRC_MARK:
+        return content
+    if binascii.crc32(content[:-17]) != int.from_bytes(content[-10:], "big"):
+        raise ValueError("its checksum does not match")
+    return content[:-17]
+
+
+def _array(tag: str, parts: Sequence[Any]) -> np.ndarray:
+    """The array of a parameter, which is stored in several parts if it is large."""
+    kind, dims = parts[-1].tensor_type, tuple(parts[-1].dims)
+    if kind not in NUMPY_TYPES:
+        raise ValueError(f'"{tag}" has the unknown type {kind!r:.40}')
+    if min(dims, default=0) < 0:
+        raise ValueError(f'"{tag}" has a negative size')
+    values = np.frombuffer(bytearray().join(part.tensor_content for part in parts), NUMPY_TYPES[kind])
+    array = values.reshape(() if dims == (0,) else dims)  # (0,) is how MindSpore stores a scalar
+    return widen_bfloat16(array) if kind == "BFloat16" else array
 
 
 def write_ckpt(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -199,7 +232,3 @@ def _layer_names() -> Iterator[str]:
         yield from (f"{stem}.weight", f"{stem}.bias")
     for stem in LAYER_NORMS:
         yield from (f"{stem}.gamma", f"{stem}.beta")
-
-
-def _to_numpy(parameter: Any, mindspore: Any) -> np.ndarray:
-    return (parameter.float() if parameter.dtype == mindspore.bfloat16 else parameter).asnumpy()

@@ -24,8 +24,8 @@ from .nlp_architect import has_nlp_architect_names, read_q8bert
 from .paddle import has_paddle_names, paddle_to_hf
 from .safetensors_file import read_safetensors
 from .tensorflow import read_tf_checkpoint, tf_to_hf
-from .torch_legacy import MAGIC, read_torch_legacy
-from .torch_zip import read_torch_zip
+from .torch.legacy_format import MAGIC, read_torch_legacy
+from .torch.zip_format import read_torch_zip
 from .wrappers import strip_wrappers
 
 # Heads of other tasks.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError, did_you_mean
+from ..files import reading
 
 OPTIMIZER_STATE = re.compile(r"(?:/|^)(?:adam_[mv]|global_step|good_steps|loss_scale|beta[12]_power)$")
 # run_classifier.py's head, stored as (out, in)
@@ -64,14 +65,11 @@ def read_tf_checkpoint(index: Path) -> tuple[dict[str, np.ndarray], int]:
     """
     prefix = str(Path(index).with_suffix(""))
     tensorflow = import_tensorflow(f"{prefix} is a TensorFlow checkpoint")
-    try:
+    with reading(prefix, "a TensorFlow checkpoint"):
         reader = tensorflow.train.load_checkpoint(prefix)
         names = list(reader.get_variable_to_shape_map())
         weights = [name for name in names if not OPTIMIZER_STATE.search(name)]
         return {name: reader.get_tensor(name) for name in weights}, len(names) - len(weights)
-    except (tensorflow.errors.OpError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{prefix} cannot be read ({reason}); download it again") from None
 
 
 def tf_to_hf(raw: Mapping[str, np.ndarray], source: Path | str) -> tuple[dict[str, np.ndarray], list[str]]:

@@ -6,7 +6,7 @@ import pytest
 from src.config.bert_config import BertConfig
 from src.errors import UserError
 from src.weights.huggingface import expected_shapes
-from src.weights.mindspore_ckpt import hf_to_zoo, write_ckpt, zoo_to_hf
+from src.weights.mindspore_ckpt import hf_to_zoo, read_ckpt, write_ckpt, zoo_to_hf
 from src.weights.reader import read_weights
 from src.weights.tensorflow import hf_to_tf, tf_to_hf
 
@@ -55,6 +55,30 @@ def zoo_shapes(outer="bert.bert.", stem="bert_", old_embeddings=False, head="ber
     if head:
         shapes.update({f"{head}.weight": (3, 32), f"{head}.bias": (3,)})
     return shapes
+
+
+def test_values_of_every_type_are_those_that_mindspore_reads(tmp_path):
+    import mindspore as ms
+
+    numbers = np.arange(6).reshape(2, 3)
+    kinds = "int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 bool".split()
+    tensors = {kind: ms.Tensor(numbers.astype(kind)) for kind in kinds}
+    tensors |= {"scalar": ms.Tensor(2.5, ms.float32), "bf16": ms.Tensor(numbers, ms.bfloat16)}
+    entries = [{"name": name, "data": tensor} for name, tensor in tensors.items()]
+    file = tmp_path / "m.ckpt"
+    ms.save_checkpoint(entries, str(file), append_dict={"epoch_num": 3, "note": "text"}, crc_check=True)
+    arrays, others = read_ckpt(file)
+    expected = ms.load_checkpoint(str(file))
+    assert others == 1 and set(arrays) == set(expected) - {"note"} == {*tensors, "epoch_num"}
+    for name, array in arrays.items():
+        values = expected[name].float() if name == "bf16" else expected[name]
+        np.testing.assert_array_equal(array, values.asnumpy(), err_msg=name)
+        assert array.dtype == values.asnumpy().dtype and array.shape == values.shape
+    damaged = bytearray(file.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    file.write_bytes(damaged)
+    with pytest.raises(UserError, match="its checksum does not match; it is truncated or damaged"):
+        read_ckpt(file)
 
 
 def arrays_of(shapes, seed=0):
@@ -194,7 +218,7 @@ def test_a_ckpt_file(tmp_path):
     np.testing.assert_array_equal(weights.arrays["classifier.weight"], raw["bert.dense_1.weight"])
     file.chmod(0o644)
     file.write_bytes(file.read_bytes()[:-500])
-    with pytest.raises(UserError, match="truncated or not a MindSpore checkpoint") as caught:
+    with pytest.raises(UserError, match="cannot be read as a MindSpore checkpoint") as caught:
         read_weights(file)
     assert "\n" not in str(caught.value)
 

@@ -9,7 +9,7 @@ import pytest
 
 from src.errors import UserError
 from src.weights.reader import read_weights
-from src.weights.torch_legacy import read_torch_legacy
+from src.weights.torch.legacy_format import read_torch_legacy
 from tests.weights.torch_files import DATA, tensor_program, write_legacy
 
 

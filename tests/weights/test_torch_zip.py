@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from src.errors import UserError
-from src.weights.torch_zip import read_torch_zip
+from src.weights.torch.zip_format import read_torch_zip
 from tests.weights.torch_files import DATA, tensor_program, write_zip
 
 

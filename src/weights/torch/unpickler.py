@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import UserError
+from ...errors import UserError
 
 # A tensor takes about 30 opcodes; each can create an object of some 100 bytes.
-MAX_OPCODES = 500_000
+MAX_OPCODES = 200_000
 KEY_TYPES = (str, bytes, int, float, bool, type(None))
 LITERALS = {
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),

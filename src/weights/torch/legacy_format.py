@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UserError
-from ..files import reading
-from .torch_tensors import (
+from ...errors import UserError
+from ...files import reading
+from .tensors import (
     ALLOWED,
     STORAGE_TYPES,
     StorageSpec,

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError
-from ..files import reading
-from .torch_tensors import ALLOWED, StorageSpec, elements, find_tensors, read_tensors, storage_spec
+from ...errors import UserError
+from ...files import reading
+from .tensors import ALLOWED, StorageSpec, elements, find_tensors, read_tensors, storage_spec
 from .unpickler import RestrictedUnpickler
 
 LIGHTNING_KEY = b"pytorch-lightning_version"

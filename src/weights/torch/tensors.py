@@ -1,7 +1,7 @@
 """State dicts as PyTorch pickles them: which globals are part of one, and its tensors as NumPy arrays.
 
 The pickle is read into TensorSpecs; the bytes of the storages are read afterwards. Both of torch.save's
-formats share this: torch_zip.py (1.6 and later) and torch_legacy.py.
+formats share this: zip_format.py (1.6 and later) and legacy_format.py.
 """
 
 import math
@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import UserError
-from .safetensors_file import widen_bfloat16
+from ...errors import UserError
+from ..safetensors_file import widen_bfloat16
 from .unpickler import IGNORED, StandIn
 
 STORAGE_TYPES = {
