@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import stat
 import tempfile
@@ -68,10 +69,10 @@ def atomic_directory(path: Path, discard: Callable[[Path], None] = _delete_folde
     this project. Raises UserError for a mount point, which cannot be replaced, and WriteError when the system
     refuses.
     """
-    if os.path.ismount(path):
+    target = Path(os.path.realpath(path))
+    if os.path.ismount(target):
         raise UserError(f"{path} is a mount point, which cannot be replaced; give a folder inside it")
     with interruptible(), write_errors(path):
-        target = Path(os.path.realpath(path))
         target.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(target, discard)
         with _temporary(target, is_folder=True, discard=discard) as temporary:
@@ -122,7 +123,7 @@ def remove_leftovers(path: Path, discard: Callable[[Path], None] = _delete_folde
 
     A folder that a killed writer had only set aside gets its name `path` back.
     """
-    for leftover in _leftovers_of(path):
+    for leftover in leftovers_of(path):
         with contextlib.suppress(OSError), _locked(leftover):
             if leftover.suffix == ".old" and not os.path.lexists(path):
                 os.rename(leftover, path)
@@ -132,6 +133,13 @@ def remove_leftovers(path: Path, discard: Callable[[Path], None] = _delete_folde
                 leftover.unlink()
 
 
+def set_aside(path: str | Path) -> None:
+    """Put an empty folder in place of `path`; remove_leftovers deletes the previous one, or restores it."""
+    path = Path(os.path.realpath(path))
+    os.rename(path, path.with_name(f".{path.name}.{secrets.token_hex(4)}.old"))
+    path.mkdir()
+
+
 def restore_replaced(path: str | Path) -> None:
     """Give the folder `path` its name back where a killed writer had only set it aside."""
     path = Path(os.path.realpath(path))
@@ -139,8 +147,8 @@ def restore_replaced(path: str | Path) -> None:
         remove_leftovers(path, discard=lambda leftover: None)
 
 
-def _leftovers_of(path: Path) -> list[Path]:
-    """The temporary and set-aside versions of `path`."""
+def leftovers_of(path: Path) -> list[Path]:
+    """The temporary and set-aside versions of `path` that its writers have, or that killed ones left."""
     with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
         names = [entry.name for entry in entries if entry.name.startswith(f".{path.name}.")]
         return [path.with_name(name) for name in sorted(names) if final_name(name) == path.name]

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from .errors import UserError
-from .files import atomic_directory, final_name, split_paths, write_json
+from .files import (
+    atomic_directory,
+    final_name,
+    remove_leftovers,
+    restore_replaced,
+    split_paths,
+    write_json,
+)
 from .json_reader import read_json
 
 # Marks a folder as written by this project and lists the files, as patterns of relative paths, that
@@ -27,17 +34,19 @@ def check_folder(path: str | Path) -> None:
 
 
 def check_output_dir(path: str | Path, overwrite: bool = False, inputs: Iterable[object] = ()) -> None:
-    """Raise UserError for a folder that `fresh_output_dir` would reject; changes nothing on disk.
+    """Raise UserError for a folder that `fresh_output_dir` would reject.
 
+    Changes nothing on disk, except that a folder which a killed save had only set aside gets its name back.
     Rejected are: a file, a folder that contains one of the paths in `inputs` (which may hold comma-separated
     lists), a non-empty folder without `overwrite`, and one with any file that this project did not write.
     """
     path = Path(path)
+    restore_replaced(path)
     check_folder(path)
     if is_unused(path):
         return
     for needed in (entry for text in filter(None, inputs) for entry in (str(text), *split_paths(str(text)))):
-        if path.resolve() in (Path(needed).resolve(), *Path(needed).resolve().parents):
+        if _resolved(path) in (_resolved(needed), *_resolved(needed).parents):
             raise UserError(f"output_dir {path} contains {needed}, which this run reads; give another folder")
     if not overwrite:
         raise UserError(
@@ -58,7 +67,7 @@ def fresh_output_dir(
     """
     path = Path(path)
     check_output_dir(path, overwrite, inputs)
-    path.mkdir(parents=True, exist_ok=True)
+    _resolved(path).mkdir(parents=True, exist_ok=True)  # where a link points
     if overwrite:  # the folder itself stays: it may be a link or a mount point
         delete_matching(path, marker_patterns(path) or ())
     write_marker(path, written)
@@ -71,7 +80,7 @@ def atomic_output_dir(
 ) -> Iterator[Path]:
     """As `fresh_output_dir`, for a folder that is written atomically: yields a temporary folder."""
     check_output_dir(path, overwrite, inputs)
-    with atomic_directory(Path(path).resolve(), delete_owned) as folder:  # resolved: a link stays a link
+    with atomic_directory(Path(path), delete_owned) as folder:
         write_marker(folder, written)
         yield folder
         check_output_dir(path, overwrite, inputs)  # another program may have written there meanwhile
@@ -128,13 +137,31 @@ def delete_matching(folder: str | Path, written: Iterable[str]) -> None:
     """Delete what the patterns in `written` match; other files, their folders and the marker file stay."""
     folder, written = Path(folder), tuple(written)
     for path in _walk(folder):
-        if not _matches(path, folder, written):
-            continue
-        if path.is_symlink() or not path.is_dir():
-            path.unlink()
-        else:
-            with contextlib.suppress(OSError):  # not empty
-                path.rmdir()
+        if _matches(path, folder, written):
+            _delete(path)
+
+
+def remove_leftovers_in(folder: str | Path, written: Iterable[str]) -> None:
+    """Delete what killed writers of the files `written` left in a folder (see files.remove_leftovers)."""
+    folder, written = Path(folder), tuple(written)
+
+    def discard(leftover: Path) -> None:
+        for path in (*_walk(leftover), leftover):
+            if _matches(path, folder, written):
+                _delete(path)
+
+    for path in [*_walk(folder)] if folder.is_dir() else ():
+        if final_name(path.name) != path.name and _matches(path, folder, written):
+            remove_leftovers(path.with_name(final_name(path.name)), discard)
+
+
+def _delete(path: Path) -> None:
+    """Delete a file, a link or an empty folder."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink()
+    else:
+        with contextlib.suppress(OSError):  # not empty
+            path.rmdir()
 
 
 def delete_owned(folder: str | Path) -> None:
@@ -178,15 +205,20 @@ def _matches(path: Path, folder: Path, written: Iterable[str]) -> bool:
 
 def _reject_protected(path: Path) -> None:
     # --overwrite_output_dir deletes files: never in a home, a root or a checkout (this project's included).
-    resolved = path.resolve()
+    resolved = _resolved(path)
     if (
-        resolved in (Path(os.path.expanduser("~")).resolve(), Path(resolved.anchor))
+        resolved in (_resolved(os.path.expanduser("~")), Path(resolved.anchor))
         or resolved.name == ".git"
         or (resolved / ".git").exists()
-        or resolved in Path.cwd().resolve().parents
-        or resolved == Path.cwd().resolve()
+        or resolved in _resolved(".").parents
+        or resolved == _resolved(".")
     ):
         raise UserError(f"output_dir {path} must not be overwritten; give a folder of its own")
+
+
+def _resolved(path: object) -> Path:
+    # Path.resolve raises a RuntimeError for a link to itself.
+    return Path(os.path.realpath(str(path)))
 
 
 def _reject_foreign(path: Path) -> None:

@@ -1,7 +1,9 @@
 """--overwrite_output_dir of every command: its own output is replaced, foreign files are never deleted."""
 
+import shutil
 import subprocess
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from run_general_distill import main as general_distill
 from run_q8bert_train import main as q8bert
 from run_task_distill import main as task_distill
 from src.errors import run_main
-from src.output_dir import MARKER
+from src.files import final_name
+from src.output_dir import MARKER, fresh_output_dir, write_marker
 from src.tools.benchmark import main as benchmark
 from src.tools.compare import main as compare
 from src.tools.convert import main as convert
@@ -132,3 +135,28 @@ def test_own_output_is_replaced(name, commands, tmp_path, capsys):
     command(out, overwrite_output_dir="true")
     assert (out / MARKER).is_file() and all((out / path).is_file() for path in written)
     assert {path.name for path in tmp_path.iterdir()} <= {"out", "mine"}
+
+
+@pytest.mark.parametrize("name", ["prepare", "convert", "export"])
+def test_the_next_start_deletes_the_folder_that_a_killed_one_left(name, commands, tmp_path):
+    for folder in (tmp_path / ".out.abcd_123.part", tmp_path / ".out.abcd_124.part"):
+        write_marker(fresh_output_dir(folder), ["model.safetensors"])
+        (folder / "model.safetensors").write_text("half")
+    (folder / "mine").write_text("kept")
+    commands[name](tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {"out", folder.name}
+    assert {path.name for path in folder.iterdir()} == {MARKER, "mine"}
+
+
+@pytest.mark.parametrize("name, more", [("finetune", {"resume": "true"}), ("prepare_corpus", {})])
+def test_the_next_start_deletes_the_files_that_a_killed_one_left(name, more, commands, tmp_path):
+    out = tmp_path / "out"
+    commands[name](out)
+    for path in [path for path in out.rglob("*") if path.is_file() and path.name != MARKER]:
+        path.with_name(f".{path.name}.abcd_123.part").write_text("half")
+    for folder in filter(Path.is_dir, (out / "last", out / "shards")):
+        shutil.copytree(folder, folder.with_name(f".{folder.name}.abcd_123.part"))
+    mine = out / ".mine.abcd_123.part"
+    mine.write_text("kept")
+    commands[name](out, **more)
+    assert {path for path in out.rglob(".*") if final_name(path.name) != path.name} == {mine}

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..config.quantization import Quantization
 from ..errors import UserError
-from ..files import check_regular
+from ..files import check_regular, restore_replaced
 from ..json_reader import read_json, read_object
 from .families import bert_name, weight_prefix
 from .foreign import HEAD, foreign_files, refuse_foreign
@@ -94,6 +94,7 @@ def read_weights(
     Raises UserError when no file is found, the file is broken, or two names map to one weight.
     """
     path = Path(path)
+    restore_replaced(path)
     file = find_weight_file(path)
     config_file = next((file.parent / name for name in CONFIG_FILES if (file.parent / name).is_file()), None)
     config = read_json(config_file) if config_file else None

@@ -17,6 +17,7 @@ from ...commands import command_line
 from ...config.bert_config import BertConfig
 from ...data.dataloader import BucketDataLoader, SortedDataLoader, extend_buckets
 from ...errors import UserError
+from ...files import restore_replaced
 from ...json_reader import read_json
 from ...tasks import TaskSpec
 from ...train.throughput import ThroughputMeter, forward_flops
@@ -102,6 +103,7 @@ def load_for_inference(
     exported file does not support.
     """
     folder = Path(model_dir)
+    restore_replaced(folder)
     for kind, name in FILES.items():
         if (folder / name).is_file() or export_info(folder).get("format") == kind:
             config = BertConfig.from_json(folder / CONFIG_FILE)

@@ -27,7 +27,7 @@ from ...data.tokenization.tokenizer import load_tokenizer
 from ...errors import Interrupted, UserError, WriteError, reason_of
 from ...files import write_json
 from ...json_reader import read_json
-from ...output_dir import fresh_output_dir, write_marker
+from ...output_dir import fresh_output_dir, remove_leftovers_in, write_marker
 from ...signals import interruptible
 from ...train.throughput import throughput_line
 from .prepare import check_unknown
@@ -156,6 +156,7 @@ def _open_output(config: "PrepareCorpusConfig", job: CorpusJob) -> None:
                     f"{previous.get(name)}, not {value}; give another folder, or "
                     "--overwrite_output_dir to delete them"
                 )
+        remove_leftovers_in(job.output_dir, WRITTEN)
         return
     if existing is None or any(name[0] != "." for name in existing):
         inputs = [config.vocab_file, *(file.path for file in job.files)]

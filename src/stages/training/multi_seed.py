@@ -21,7 +21,7 @@ from ...config.distill_config import FOLDER
 from ...config.seeds_config import seeds_of
 from ...config.train_config import TrainConfig
 from ...errors import EXIT_USER_ERROR, UserError
-from ...files import write_json, write_text
+from ...files import leftovers_of, remove_leftovers, restore_replaced, set_aside, write_json, write_text
 from ...json_reader import read_json
 from ...output_dir import MARKER, check_output_dir, delete_owned, fresh_output_dir, is_unused
 from ...signals import interruptible
@@ -98,7 +98,8 @@ def repeat(
         check_comparable(other, file, task, seeds)
     results = _finished(runs, seeds) if config.resume else {}
     with interruptible():
-        backup = None if config.resume else _make_room(runs)
+        if not config.resume:
+            _make_room(runs)
         try:
             for place, seed in enumerate(seeds, 1):
                 known = " is finished, skipped" if seed in results else ""
@@ -108,8 +109,7 @@ def repeat(
                     results[seed] = _result(runs, seed)
                     _write(runs, summary(stage, task, results))
         finally:
-            if not config.resume:
-                _settle(runs.folder, backup)
+            _settle(runs.folder)
     result = summary(stage, task, {seed: results[seed] for seed in seeds})
     _write(runs, result)
     if other:
@@ -138,30 +138,24 @@ def _finished(runs: SeedRuns, seeds: Sequence[int]) -> dict[int, Result]:
     return {seed: known[str(seed)] for seed in begun if str(seed) in known}
 
 
-def _make_room(runs: SeedRuns) -> Path | None:
-    """Move what --overwrite_output_dir deletes to a backup, which a refused first run restores."""
+def _make_room(runs: SeedRuns) -> None:
+    """Set aside what --overwrite_output_dir deletes: a refused first run restores it."""
     folder, config = runs.folder, runs.config
-    inputs = [*inputs_of(config), config.seeds_against]
-    check_output_dir(folder, config.overwrite_output_dir, inputs)
-    backup = None
+    if leftovers_of(Path(os.path.realpath(folder))):  # of a killed command
+        _settle(folder)
+    check_output_dir(folder, config.overwrite_output_dir, [*inputs_of(config), config.seeds_against])
     if not is_unused(folder):
-        backup = folder.with_name(f"{folder.name}.before")
-        if backup.exists():  # left by a killed run, or not written by this program
-            raise UserError(f"{backup} is in the way of the backup of {folder}; move or delete it")
-        folder.rename(backup)
+        set_aside(folder)
     fresh_output_dir(folder, written=WRITTEN)
-    return backup
 
 
-def _settle(folder: Path, backup: Path | None) -> None:
-    # A refused run writes nothing: the backup is restored then, else deleted.
-    refused = is_unused(folder)
-    if refused:
+def _settle(folder: Path) -> None:
+    """Restore what was set aside where no run wrote anything, else delete it."""
+    folder = Path(os.path.realpath(folder))
+    if folder.is_dir() and is_unused(folder):
         delete_owned(folder)
-    if backup and refused:
-        backup.rename(folder)
-    elif backup:
-        delete_owned(backup)
+    restore_replaced(folder)
+    remove_leftovers(folder, delete_owned)
 
 
 def _run(runs: SeedRuns, seed: int) -> None:

@@ -14,11 +14,11 @@ from ...commands import restart_command
 from ...config.bert_config import BertConfig
 from ...config.cli import Resolved
 from ...config.fields import BOOLEAN, to_dict
-from ...files import write_json
+from ...files import restore_replaced, write_json
 from ...json_reader import read_json
 from ...metrics import best_of, short_name
 from ...model.state_dict import weight_arrays
-from ...output_dir import check_output_dir, fresh_output_dir
+from ...output_dir import check_output_dir, fresh_output_dir, remove_leftovers_in
 from ...tasks import TaskSpec
 from ...train.checkpoint import Checkpoints
 from ...train.distributed import all_reduce_sum, any_rank, join_ranks
@@ -68,7 +68,9 @@ class Run:
         """Create the output folder and open its log, once all inputs are read and checked."""
         if not self.ranks.is_main:
             return
-        if not self.resumed:
+        if self.resumed:
+            remove_leftovers_in(self.output_dir, WRITTEN)
+        else:
             overwrite, inputs = self.config.overwrite_output_dir, inputs_of(self.config)
             fresh_output_dir(self.output_dir, overwrite, inputs, WRITTEN)
         # Written first: a run killed before it could not be resumed.
@@ -94,6 +96,7 @@ class Run:
         best/ itself may be from a later evaluation, which will be repeated, or it was deleted.
         """
         file = self.output_dir / "best" / "metrics.json"
+        restore_replaced(file.parent)
         if not (self.checkpoint and self.task and file.is_file()):
             return None
         position, _ = self.checkpoint

@@ -3,11 +3,11 @@
 Most of it runs on a script that trains nothing and leaves what a training stage leaves.
 """
 
+import contextlib
 import json
 import math
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +23,7 @@ from src.config.finetune_config import resolve
 from src.config.seeds_config import over_seeds
 from src.errors import UserError
 from src.output_dir import MARKER
+from src.stages.training import multi_seed
 from src.stages.training.multi_seed import repeat
 from src.stages.training.seed_summary import paired, summary
 from src.tasks import find_task
@@ -127,17 +128,40 @@ def test_the_exit_code_of_a_run_is_passed_on(stage, capsys):
     assert (calls(5), calls(66), calls(7)) == (["false"], ["false", "true"], ["false"])
 
 
+def set_aside():
+    return list(Path().glob(".out.*"))
+
+
+@pytest.mark.parametrize("killed_in", ["fresh_output_dir", "_run", "_result"])
+def test_overwriting_that_is_killed_loses_nothing(stage, monkeypatch, killed_in):
+    """Before the first run has written, its previous version is restored; a link stays a link."""
+    Path("disk").mkdir()
+    Path("out").symlink_to("disk/seeds")
+    stage("1,2")
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(multi_seed, "_settle", lambda folder: None)
+        patch.setattr(multi_seed, killed_in, kill)
+        stage("1", "--overwrite_output_dir=true")
+    with contextlib.suppress(UserError):  # of a folder that is not empty
+        stage("3")
+    ran = killed_in == "_result"
+    assert Path("out").is_symlink() and Path("out/seed_2/best").is_dir() != ran
+    assert [path.name for path in Path("disk").iterdir()] == ["seeds"]
+
+
+class Killed(BaseException):
+    """Ends a command as kill -9 does."""
+
+
+def kill(*arguments, **options):
+    raise Killed
+
+
 def test_overwriting_waits_until_a_run_was_accepted(stage):
     stage("1,2")
     with pytest.raises(SystemExit) as stop:
         stage("1", "--overwrite_output_dir=true", train_data_dir="refused")
-    assert stop.value.code == 2 and Path("out/seed_2/best").is_dir() and not Path("out.before").exists()
-    Path("out.before").mkdir()
-    Path("out.before/mine").write_text("x")
-    with pytest.raises(UserError, match="out.before is in the way of the backup of out; move or delete it"):
-        stage("1", "--overwrite_output_dir=true")
-    assert Path("out.before/mine").is_file() and Path("out/seed_2/best").is_dir()
-    shutil.rmtree("out.before")
+    assert stop.value.code == 2 and Path("out/seed_2/best").is_dir() and not set_aside()
     Path("out/seed_2/best/mine").write_text("x")
     with pytest.raises(UserError, match="out contains seed_2/best/mine, which this program did not write"):
         stage("1", "--overwrite_output_dir=true")
@@ -149,7 +173,7 @@ def test_overwriting_waits_until_a_run_was_accepted(stage):
         "seeds.json",
         "seeds.txt",
     ]
-    assert not Path("out.before").exists()
+    assert not set_aside()
     with pytest.raises(SystemExit):
         stage("1", output_dir="new", train_data_dir="refused")
     assert not Path("new").exists()
@@ -162,6 +186,7 @@ import sys
 sys.path.insert(0, {str(ROOT)!r})
 from src.config.finetune_config import resolve
 from src.errors import run_main
+from src.stages.training import multi_seed
 from src.stages.training.multi_seed import repeat
 run_main(lambda: repeat("finetune", ["stage.py"], None, *resolve()))
 """)
