@@ -45,9 +45,23 @@ refuse_unset() {  # ARGUMENTS...
 }
 
 in_foreground() {  # COMMAND...
-    local status=0
-    trap : INT                              # Ctrl+C is handled by the job: it saves its state and exits 130
-    "$@" 2>&1 | tee -i "$log" || status=$?  # pipefail: the job's code, not tee's
+    local status=0 job tee out input=/dev/stdin number
+    [[ ! -t 0 ]] || input=/dev/null  # a process group in the background may not read from a terminal
+    exec {out}> >(trap '' INT TERM HUP; exec tee "$log")
+    tee=$!
+    set -m  # own process group: a signal arrives once, through the traps; the job saves its state
+    "$@" <"$input" >&"$out" 2>&1 {out}>&- &
+    job=$!
+    exec {out}>&-
+    for number in INT TERM HUP; do
+        # shellcheck disable=SC2064  # the job's number, now
+        trap "kill -$number $job 2>/dev/null || true" "$number"
+    done
+    while kill -0 "$job" 2>/dev/null; do
+        status=0
+        wait "$job" 2>/dev/null || status=$?
+    done
+    wait "$tee" || true
     return "$status"
 }
 

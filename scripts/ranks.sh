@@ -104,14 +104,16 @@ meeting_port() {
 }
 
 # Starts the jobs and waits for all of them. If one fails, the others are stopped, its last lines are shown
-# and its exit code is returned. Ctrl+C is forwarded to all: they stop at the same step, and rank 0 saves.
+# and its exit code is returned. Signals are forwarded to all: they stop at the same step, and rank 0 saves.
 run_jobs() {
     local i ended status result=0 failed=""
     declare -gA running=()
     interrupted=false
     exec {stderr}>&2 2>/dev/null  # bash would report every job killed by a signal
     set -m  # own process group per job, so that Ctrl+C arrives once, through the trap
-    trap 'interrupt "${!running[@]}"' INT TERM
+    trap 'interrupt INT' INT
+    trap 'interrupt TERM' TERM
+    trap 'interrupt HUP' HUP
     trap 'signal_jobs KILL "${!running[@]}"' EXIT  # nothing outlives the launcher, however it ends
     for i in "${!jobs[@]}"; do
         mkdir -p "${folders[i]}"
@@ -131,6 +133,10 @@ run_jobs() {
             failed=$i
             $interrupted || end_jobs "${!running[@]}"
         fi
+        # A scheduler that no worker has joined would wait for them.
+        if $interrupted && ((${#running[@]} == 1)) && [[ ${folders[${running[*]}]} == scheduler ]]; then
+            end_jobs "${!running[@]}"
+        fi
     done
     hide_first_rank
     [[ -z ${ender:-} ]] || kill "$ender" 2>/dev/null || true
@@ -140,13 +146,21 @@ run_jobs() {
     return "$result"
 }
 
-interrupt() {  # PIDS...
+interrupt() {  # SIGNAL
+    local pid
     if $interrupted; then
-        end_jobs "$@"
-    else
-        interrupted=true
-        if [[ ${folders[0]} == mpirun ]]; then kill -USR2 "$@"; else signal_jobs INT "$@"; fi
+        end_jobs "${!running[@]}"
+        return
     fi
+    interrupted=true
+    for pid in "${!running[@]}"; do
+        # The scheduler ends with its workers.
+        case ${folders[${running[$pid]}]} in
+            mpirun) kill -USR2 "$pid" ;;
+            scheduler) ;;
+            *) signal_jobs "$1" "$pid" ;;
+        esac
+    done
 }
 
 signal_jobs() {  # SIGNAL PIDS...

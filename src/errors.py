@@ -144,6 +144,7 @@ def run_main(main: Callable[[], object]) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         _run_and_flush(main)
+        signals.ignore_signals()
     except BrokenPipeError:
         # The reader of the output (head, less) has exited: not an error of this program.
         sys.stdout = None
@@ -153,6 +154,7 @@ def run_main(main: Callable[[], object]) -> None:
         if shown and os.environ.get(TRACEBACK_VARIABLE):
             traceback.print_exception(error)
         message, code = _outcome(error) or (_describe_bug(error), EXIT_BUG)
+        signals.ignore_signals()
         print(message, file=sys.stderr, flush=True)
         sys.exit(code)
 

@@ -33,6 +33,16 @@ def end(number: int, frame: FrameType | None = None) -> None:
     os._exit(128 + number)
 
 
+def ignore_signals() -> None:
+    """Ignore the signals from now on, if `exit_on_signals` was called: the program is done.
+
+    Python would restore the system's handlers while it ends, which kill without a line.
+    """
+    for number in ENDING:
+        if signal.getsignal(number) is end:
+            signal.signal(number, signal.SIG_IGN)
+
+
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
     """A section that deletes its temporary files, or ends its processes, on KeyboardInterrupt."""

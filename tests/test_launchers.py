@@ -19,14 +19,15 @@ SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 ENVIRONMENT = {**os.environ, "PYTHON": sys.executable}
 
 JOB = """
-import sys, time
-try:
-    print("arguments", sys.argv[1:], flush=True)
-    time.sleep(float(sys.argv[1]))
-except KeyboardInterrupt:
+import signal, sys, time
+def save(number, frame):
     time.sleep(0.2)
     print("saved", flush=True)
-    sys.exit(130)
+    sys.exit(128 + number)
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, save)
+print("arguments", sys.argv[1:], flush=True)
+time.sleep(float(sys.argv[1]))
 sys.exit(int(sys.argv[2]))
 """
 
@@ -80,7 +81,10 @@ def test_background_job_receives_an_interrupt(launch):
     assert "saved" in (launch.folder / "log.txt").read_text()
 
 
-def test_foreground_job_saves_on_interrupt(launch):
+@pytest.mark.parametrize("to_all", [True, False])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_foreground_job_saves_on_a_signal(launch, number, to_all):
+    """To the terminal's processes, or to the launcher alone."""
     process = subprocess.Popen(
         ["bash", SCRIPTS / "launch.sh", "standalone", "job.py", "30", "0"],
         cwd=launch.folder,
@@ -90,9 +94,9 @@ def test_foreground_job_saves_on_interrupt(launch):
         text=True,
     )
     process.stdout.readline()
-    os.killpg(process.pid, signal.SIGINT)
+    (os.killpg if to_all else os.kill)(process.pid, number)
     printed, _ = process.communicate(timeout=20)
-    assert process.returncode == 130 and "saved" in printed
+    assert process.returncode == 128 + number and printed.endswith("saved\n")
 
 
 def test_dry_run_starts_nothing_and_quotes(launch):
