@@ -52,6 +52,7 @@ IGNORED = (
     "modelarts_dataset_unzip_name",
     "folder_name_under_zip_file",
     "device_num",
+    "onnx_path",
     "seed2",
     "result_path",
     "label_path",
