@@ -115,6 +115,44 @@ def _pair(name: str, columns: tuple[str, ...], recipe: Recipe, **fields: Any) ->
     return TaskSpec(name, columns, max_seq_length=PAIR_LENGTH, recipe=recipe, **fields)
 
 
+# CLUE's tasks (Xu et al. 2020) that the model zoo's TinyBERT has: JSON lines, in Chinese.
+_CLUE_FILES: dict[str, Any] = {
+    "max_seq_length": PAIR_LENGTH,
+    "train_file": "train.json",
+    "dev_files": {"dev": "dev.json"},
+    "test_files": {"test": "test.json"},
+    "recipe": _recipe(10),
+}
+_CLUENER_TYPES = (
+    "address",
+    "book",
+    "company",
+    "game",
+    "government",
+    "movie",
+    "name",
+    "organization",
+    "position",
+    "scene",
+)
+_CLUE = (
+    TaskSpec(
+        "TNEWS",
+        ("sentence",),
+        labels=tuple(str(code) for code in range(100, 117) if code not in (105, 111)),
+        **_CLUE_FILES,
+    ),
+    TaskSpec(
+        "CLUENER",
+        ("text",),
+        output_mode="token_classification",
+        labels=("O", *(f"{begin}{kind}" for kind in _CLUENER_TYPES for begin in ("B-", "I-"))),
+        metrics=("entity_f1", "entity_precision", "entity_recall"),
+        best_metric="entity_f1",
+        **_CLUE_FILES,
+    ),
+)
+
 _SPECS = (
     TaskSpec(
         "CoLA",
@@ -190,6 +228,7 @@ _SPECS = (
         test_files={"test": "test.txt"},
         recipe=_recipe(10, 5),
     ),
+    *_CLUE,
 )
 
 TASKS = {task.name: task for task in _SPECS}

@@ -2,6 +2,7 @@
 
 import pytest
 
+from src.entities import tag_set
 from src.errors import UserError
 from src.metrics import METRICS
 from src.tasks import TASKS, find_task
@@ -71,12 +72,25 @@ def test_recipes(name, epochs):
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 def test_every_task_is_complete(task):
     assert len(task.text_columns) in (1, 2)
-    assert task.max_seq_length == {1: 64, 2: 128}[len(task.text_columns)]
+    clue = task.name in ("TNEWS", "CLUENER")  # 128 tokens there, as in the model zoo
+    assert task.max_seq_length == (128 if clue else {1: 64, 2: 128}[len(task.text_columns)])
     assert task.best_metric in task.metrics and set(task.metrics) <= set(METRICS)
-    others = {"STS-B": "regression", "sample-ner": "token_classification"}
+    tokens = "token_classification"
+    others = {"STS-B": "regression", "sample-ner": tokens, "CLUENER": tokens}
     assert task.output_mode == others.get(task.name, "classification")
-    suffix = ".txt" if task.output_mode == "token_classification" else ".tsv"
+    suffix = ".json" if clue else ".txt" if task.output_mode == tokens else ".tsv"
     assert list(task.files)[0] == "train" and all(name.endswith(suffix) for name in task.files.values())
+
+
+def test_the_labels_of_clue():
+    # CLUE's own processors: the codes 100 to 116 without 105 and 111; O, B- and I- of ten types.
+    assert TASKS["TNEWS"].labels == tuple(
+        "100 101 102 103 104 106 107 108 109 110 112 113 114 115 116".split()
+    )
+    assert len(TASKS["CLUENER"].labels) == 2 * 10 + 1 and TASKS["CLUENER"].labels == tag_set(
+        f"B-{kind}"
+        for kind in "address book company game government movie name organization position scene".split()
+    )
 
 
 def test_special_columns_labels_and_metrics():

@@ -6,6 +6,8 @@ from ..tasks import TaskSpec
 from .dataset import TokenizedDataset
 from .text.conll import read_sentences
 from .text.examples import TextFile, read_examples
+from .text.spans import read_spans
+from .text.tabular import OBJECTS
 from .tokenization.features import EncodingCounts, encode_examples
 from .tokenization.token_features import encode_sentences
 from .tokenization.tokenizer import BertTokenizer
@@ -14,8 +16,10 @@ from .tokenization.tokenizer import BertTokenizer
 def read_rows(
     path: str | Path, task: TaskSpec, on_bad_row: str = "error", max_rows: int = -1, split: str = "train"
 ) -> TextFile:
-    """Read a file of `task`: `read_sentences` for token classification, otherwise `read_examples`."""
-    read = read_sentences if task.output_mode == "token_classification" else read_examples
+    """Read a file of `task`: rows of text, or for tokens CoNLL, or JSON lines of entities by position."""
+    read = read_examples
+    if task.output_mode == "token_classification":
+        read = read_spans if Path(path).suffix in OBJECTS else read_sentences
     return read(path, task, on_bad_row, max_rows, split)
 
 

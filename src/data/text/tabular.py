@@ -99,7 +99,7 @@ def _json_rows(path: Path, task: TaskSpec) -> Iterator[tuple[int, Row]]:
     header = _json_header(path, required)
     if header:
         yield 0, header
-    for number, row in _json_objects(path):
+    for number, row in json_objects(path):
         if isinstance(row, BadRow):
             yield number, row
             continue
@@ -109,7 +109,7 @@ def _json_rows(path: Path, task: TaskSpec) -> Iterator[tuple[int, Row]]:
 
 def _json_header(path: Path, required: Collection[str]) -> list[str]:
     """Keys of the first row that has all required keys, else of the first row."""
-    objects = (row for _, row in _json_objects(path) if isinstance(row, dict))
+    objects = (row for _, row in json_objects(path) if isinstance(row, dict))
     first = next(objects, {})
     return list(next((row for row in chain([first], objects) if set(required) <= set(row)), first))
 
@@ -136,7 +136,8 @@ def _json_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _json_objects(path: Path) -> Iterator[tuple[int, dict[str, object] | BadRow]]:
+def json_objects(path: Path) -> Iterator[tuple[int, dict[str, object] | BadRow]]:
+    """Yield (line number, object) of a JSONL file; BadRow in place of a malformed line."""
     for number, line in _lines(path):
         if isinstance(line, BadRow):
             yield number, line
