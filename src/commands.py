@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from importlib import metadata
 from pathlib import Path
 
 PROGRAM = "bert-compression"
@@ -15,6 +16,16 @@ INSTALL_ALL = (  # completes the error about a missing package
     else f"install {PROGRAM} with its extra: pip install '.[train]' in the source folder"
 )
 STAGES = ("finetune", "general_distill", "q8bert_train", "task_distill")
+
+
+def program_version() -> str:
+    """The version of the installed package, or that in pyproject.toml of a checkout."""
+    if not IN_CHECKOUT:
+        return metadata.version(PROGRAM)
+    text = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
+    return next(
+        (line.split('"')[1] for line in text.splitlines() if line.startswith("version = ")), "unknown"
+    )
 
 
 def command_line(name: str) -> str:

@@ -81,8 +81,9 @@ def atomic_directory(path: Path, discard: Callable[[Path], None] = _delete_folde
             except WriteError as error:  # of a file in the folder: show its final name
                 raise WriteError(str(error).replace(str(temporary), str(path))) from error
             mask = _umask()
-            for file in temporary.iterdir():
-                file.chmod(0o666 & ~mask)  # weight writers create files that only their owner can read
+            for file in temporary.rglob("*"):
+                # Weight writers create files that only their owner can read.
+                file.chmod((0o777 if file.is_dir() else 0o666) & ~mask)
                 _sync(file)
             temporary.chmod(0o777 & ~mask)
             _sync(temporary)

@@ -33,6 +33,11 @@ class ExportConfig(ZooFileConfig, FormatConfig):
         alias="file_format",
     )
     precision: str = flag("fp32", "int8: integer weights and matrix multiplications", ("fp32", "int8"))
+    layout: str = flag(
+        "flat",
+        "hub: write onnx/model.onnx (int8: onnx/model_quantized.onnx), as transformers.js and optimum expect",
+        ("flat", "hub"),
+    )
     overwrite_output_dir: bool = flag(False, "delete files that an earlier run wrote to output_dir")
     calibration_data: str = flag(
         "",

@@ -136,6 +136,11 @@ def find_weight_file(path: str | Path) -> Path:
     raise UserError(f"{path} does not exist; give a model folder or a weight file")
 
 
+def has_weights(folder: Path) -> bool:
+    """Whether a folder contains a weight file."""
+    return any(next(folder.glob(pattern), None) for pattern in FOLDER_FILES)
+
+
 def weight_bytes(file: Path) -> int:
     """Bytes on disk of a weight file, or of all shards of an index."""
     if file.name.endswith(".index.json"):

@@ -14,6 +14,7 @@ from ...commands import command_line
 from ...errors import UserError
 from ...machine import instructions
 from ...signals import interruptible
+from .metadata import DIGEST, check_digest
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -39,7 +40,7 @@ class OnnxModel:
     """A model file in ONNX Runtime's CPU provider.
 
     `threads` per operator, 0: one per core. `outputs` is C, None if the file leaves it open. Raises UserError
-    for a file that is not a model, or has other inputs and outputs.
+    for a file that is not a model, has other inputs and outputs, or other weights than its metadata says.
     Call: input_ids, token_type_ids, attention_mask [B, S] integers -> logits [B, C] float32.
     """
 
@@ -54,6 +55,7 @@ class OnnxModel:
                 f"{path} has inputs {', '.join(inputs)} and outputs {', '.join(outputs)} instead of "
                 f"{', '.join(INPUTS)} (int64) and {LOGITS}; export it with {command_line('export')}"
             )
+        check_digest(Path(path), self.session.get_modelmeta().custom_metadata_map.get(DIGEST))
         width = outputs[LOGITS][-1]
         self.outputs = width if isinstance(width, int) else None
 

@@ -16,19 +16,17 @@ import numpy as np
 from ...errors import UserError
 from ...files import atomic_path, write_json, write_text
 from ...infer.latency import interleaved_latencies_ms
-from ...json_reader import read_json
 from ...machine import describe_machine
 from ...output_dir import check_output_dir, fresh_output_dir
 from ...signals import interruptible
 from ..markdown import aligned
-from ..model.inference import Predict, load_for_inference, parse_named_models
+from ..model.inference import Predict, load_for_inference, metrics_of, parse_named_models
 from .random_model import RANDOM, random_model
 
 if TYPE_CHECKING:
     from ...tools.benchmark import BenchmarkConfig
 
 WRITTEN = ("benchmark.json", "table.md", "quality.png")
-RESULT_FILES = ("eval_results.json", "metrics.json")
 MACHINE_FACTS = ("processor", "instructions", "cores", "platform", "packages")
 BATCH_WARM_UP = 3
 PANEL = (4.2, 3.2)  # inches
@@ -120,21 +118,13 @@ def open_subject(name: str, spec: str, config: BenchmarkConfig, stack: contextli
         model.megabytes,
         model.config.vocab_size,
         model.config.max_position_embeddings,
-        quality_of(model.source.parent),
+        quality_of(model.folder),
     )
 
 
 def quality_of(folder: Path) -> tuple[str, float] | None:
     """(metric, value) of the evaluation in a folder, its first metric; None without one."""
-    for name in RESULT_FILES:
-        if (folder / name).is_file():
-            values = read_json(folder / name)
-            for key, value in values.items() if isinstance(values, dict) else ():
-                is_metric = key.startswith("eval_") and key != "eval_samples"
-                if is_metric and isinstance(value, (int, float)):
-                    return key.removeprefix("eval_"), value
-            return None
-    return None
+    return next((pair for pair in metrics_of(folder).items() if pair[0] != "samples"), None)
 
 
 def check_lengths(subjects: Sequence[Subject], lengths: Sequence[int]) -> None:

@@ -47,7 +47,7 @@ def evaluate(
     print(json.dumps(metrics), flush=True)
     for line in meter.lines():
         note(line)
-    write_json(Path(config.output_dir or model.source.parent) / "eval_results.json", metrics)
+    write_json(Path(config.output_dir or model.folder) / "eval_results.json", metrics)
     if tests:
         submission.write_submission(config, task, model, tests, note)
     return metrics

@@ -22,7 +22,7 @@ from ...json_reader import read_json
 from ...tasks import TaskSpec
 from ...train.throughput import ThroughputMeter, forward_flops
 from ...weights.huggingface import tokenizer_files
-from ...weights.reader import weight_bytes
+from ...weights.reader import has_weights, weight_bytes
 
 if TYPE_CHECKING:
     from ...config.data_config import DeviceConfig, ModelConfig
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 CONFIG_FILE, EXPORT = "config.json", "export"  # export: the key of config.json with format and precision
 FILES = {"onnx": "model.onnx", "mindir": "model.mindir"}
+# Where transformers.js and optimum look for a model of each precision; config.json is in the folder above.
+HUB_FILES = {"fp32": "onnx/model.onnx", "int8": "onnx/model_quantized.onnx"}
+RESULT_FILES = ("eval_results.json", "metrics.json")
 # Settings that an exported file does not support: its types are fixed, and ONNX Runtime runs on the CPU.
 OTHER_TYPES = {"dtype": ("float16",), "compute_type": ("float16",)}
 NOT_FLOAT32 = {**OTHER_TYPES, "matmul_precision": ("bf16",)}
@@ -61,10 +64,16 @@ class InferenceModel:
     lengths: set[int] = dataclasses.field(default_factory=set)  # of the compiled graphs
 
     @property
+    def folder(self) -> Path:
+        """The model's folder; its file is there or, in the layout hub, in a folder below it."""
+        parent = self.source.parent
+        in_hub = self.source.match("onnx/*.onnx") and not (parent / CONFIG_FILE).is_file()
+        return parent.parent if in_hub else parent
+
+    @property
     def tokenizer_dir(self) -> Path | None:
         """The model's folder if it contains tokenizer files, else None."""
-        folder = self.source.parent
-        return folder if tokenizer_files(folder) else None
+        return self.folder if tokenizer_files(self.folder) else None
 
     @property
     def megabytes(self) -> float:
@@ -104,13 +113,44 @@ def load_for_inference(
     """
     folder = Path(model_dir)
     restore_replaced(folder)
-    for kind, name in FILES.items():
-        if (folder / name).is_file() or export_info(folder).get("format") == kind:
-            config = BertConfig.from_json(folder / CONFIG_FILE)
-            check_supported(settings, UNSUPPORTED[kind], folder / name)
-            model = EXPORT_LOADERS[kind](folder / name, config, settings, threads)
-            return _count_flops(_reorder_for_task(model, task, log) if task else model, meter)
+    found = find_export(folder)
+    if found:
+        kind, file = found
+        config = BertConfig.from_json(folder / CONFIG_FILE)
+        check_supported(settings, UNSUPPORTED[kind], file)
+        model = EXPORT_LOADERS[kind](file, config, settings, threads)
+        if kind == "onnx":
+            model = dataclasses.replace(model, precision=export_info(folder).get("precision", "unknown"))
+        return _count_flops(_reorder_for_task(model, task, log) if task else model, meter)
     return _count_flops(_load_weights(folder, settings, log, task, zoo_config, meter), meter)
+
+
+def find_export(folder: Path) -> tuple[str, Path] | None:
+    """(format, file) of the exported model in a folder, existing or not; None for a folder of weights."""
+    info = export_info(folder)
+    if info.get("layout") == "hub":
+        return "onnx", folder / HUB_FILES.get(info.get("precision", ""), HUB_FILES["fp32"])
+    for kind, name in FILES.items():
+        if (folder / name).is_file() or info.get("format") == kind:
+            return kind, folder / name
+    if folder.is_dir() and not has_weights(folder):
+        return next(
+            (("onnx", folder / name) for name in HUB_FILES.values() if (folder / name).is_file()), None
+        )
+    return None
+
+
+def metrics_of(folder: Path) -> dict[str, float]:
+    """{metric: value} of the evaluation next to a model, without eval_; empty without any."""
+    for name in RESULT_FILES:
+        if (folder / name).is_file():
+            values = read_json(folder / name)
+            return {
+                key.removeprefix("eval_"): value
+                for key, value in (values.items() if isinstance(values, dict) else ())
+                if key.startswith("eval_") and isinstance(value, (int, float))
+            }
+    return {}
 
 
 def _count_flops(model: InferenceModel, meter: ThroughputMeter | None) -> InferenceModel:
@@ -128,7 +168,7 @@ def is_token_classifier(model_dir: str | Path) -> bool:
 
 
 def export_info(folder: Path) -> dict[str, str]:
-    """{format, precision} of a folder written by `export`, {} of any other."""
+    """{format, precision, layout unless flat} of a folder written by `export`, {} of any other."""
     file = folder / CONFIG_FILE
     values = read_json(file) if file.is_file() else {}
     info = values.get(EXPORT) if isinstance(values, dict) else None
@@ -152,8 +192,7 @@ def _load_onnx(file: Path, config: BertConfig, settings: DeviceConfig, threads: 
         raise UserError(
             f"{file} has {model.outputs} outputs, its config.json {config.num_labels}; export the model again"
         )
-    precision = export_info(file.parent).get("precision", "unknown")
-    return InferenceModel(model, config, file, precision, any_shape=True)
+    return InferenceModel(model, config, file, "unknown", any_shape=True)
 
 
 def _load_mindir(file: Path, config: BertConfig, settings: DeviceConfig, threads: int) -> InferenceModel:

@@ -13,10 +13,12 @@ from ...data import splits
 from ...data.dataloader import SortedDataLoader
 from ...data.tokenization.tokenizer import model_tokenizer
 from ...errors import UserError
+from ...files import sha256, write_text
 from ...infer.mindir import write_mindir
 from ...infer.onnx.bert import bert_model
 from ...infer.onnx.calibration import measure_ranges
 from ...infer.onnx.int8 import layers_of
+from ...infer.onnx.metadata import add_metadata
 from ...infer.onnx.session import count_matmuls
 from ...infer.predictor import LogitsCell
 from ...model.bert import BertClassifier
@@ -24,8 +26,18 @@ from ...model.state_dict import load_strict
 from ...output_dir import atomic_output_dir, check_output_dir
 from ...train.device import select_device
 from ...weights.huggingface import MODEL_FILES, drop_projection, without_ranges, write_metadata
-from ..model.inference import EXPORT, FILES, NOT_FLOAT32, check_supported, export_info, task_of
+from ..model.inference import (
+    EXPORT,
+    FILES,
+    HUB_FILES,
+    NOT_FLOAT32,
+    check_supported,
+    export_info,
+    metrics_of,
+    task_of,
+)
 from ..model.load import ModelFiles, read_model
+from .model_card import labels_of, model_card
 from .verify import Comparison, verify
 
 if TYPE_CHECKING:
@@ -33,6 +45,7 @@ if TYPE_CHECKING:
 
 CALIBRATION_BATCH = 32
 AIR = "air"
+CARD = "README.md"
 
 
 def export(config: ExportConfig, zoo_config: BertConfig | None = None) -> Comparison | None:
@@ -46,6 +59,8 @@ def export(config: ExportConfig, zoo_config: BertConfig | None = None) -> Compar
     inputs = (config.model_dir, config.calibration_data, config.eval_data_dir)
     check_output_dir(config.output_dir, config.overwrite_output_dir, inputs)
     check_supported(config, NOT_FLOAT32, "export, which writes float32")
+    if config.layout == "hub" and config.format != "onnx":
+        raise UserError(f"--layout hub requires --format onnx; {config.format} has no place in it")
     # On other devices auto would compare the file with a model in float16.
     config = dataclasses.replace(config, dtype="float32", compute_type="float32")
     if config.format == AIR and select_device(config).target != "Ascend":
@@ -54,17 +69,58 @@ def export(config: ExportConfig, zoo_config: BertConfig | None = None) -> Compar
         raise UserError(f"{config.model_dir} is already an export; give the model folder it was made from")
     files = read_model(config.model_dir, print, zoo_config, ignore_unexpected=config.ignore_unexpected)
     task_of(files)
-    model_tokenizer(files)
+    tokenizer = model_tokenizer(files)
     files = PRECISIONS[config.precision](files, config)
-    info = {"format": config.format, "precision": config.precision}
-    with atomic_output_dir(config.output_dir, config.overwrite_output_dir, inputs, MODEL_FILES) as folder:
-        write_metadata(folder, {**files.config.to_json_dict(), EXPORT: info}, files.tokenizer_dir)
-        file = folder / f"model.{config.format}"
+    written = (*MODEL_FILES, *HUB_FILES.values(), CARD)
+    with atomic_output_dir(config.output_dir, config.overwrite_output_dir, inputs, written) as folder:
+        write_metadata(folder, {**files.config.to_json_dict(), **_export_keys(config)}, files.tokenizer_dir)
+        if not (folder / "tokenizer.json").is_file():  # which other programs than this one need
+            tokenizer.save(folder)
+        file = folder / _file_name(config)
+        file.parent.mkdir(exist_ok=True)
         WRITERS[config.format](file, files)
         comparison = verify(file, files, config) if config.format in FILES else None
         report(file, files, config)
+        facts = _facts(file, files, config, comparison)
+        write_text(folder / CARD, model_card(files.config, facts, _file_name(config)))
     print(f"wrote {config.output_dir}")
     return comparison
+
+
+def _file_name(config: ExportConfig) -> str:
+    return HUB_FILES[config.precision] if config.layout == "hub" else f"model.{config.format}"
+
+
+def _export_keys(config: ExportConfig) -> dict[str, object]:
+    """What config.json of an export has in addition to that of the model."""
+    info = {"format": config.format, "precision": config.precision}
+    if config.layout == "flat":
+        return {EXPORT: info}
+    # transformers.js would look for the float file by default.
+    dtype = {"fp32": "fp32", "int8": "q8"}[config.precision]
+    return {EXPORT: {**info, "layout": config.layout}, "transformers.js_config": {"dtype": dtype}}
+
+
+def _facts(
+    file: Path, files: ModelFiles, config: ExportConfig, comparison: Comparison | None
+) -> dict[str, object]:
+    """The table of the model card."""
+    bert, weights = files.config, without_ranges(files.arrays)
+    metrics = metrics_of(files.source.parent)
+    rows = metrics.pop("samples", None)
+    over = f", over {rows} rows" if rows else ""
+    return {
+        "labels, in the order of the logits": labels_of(bert),
+        **{f"{name} of the model before export": f"{value:.4f}{over}" for name, value in metrics.items()},
+        "file": f"{file.stat().st_size / 1e6:.1f} MB, {config.format} {config.precision}",
+        "weights": f"{sum(array.size for array in weights.values()):,}",
+        "layers": bert.num_hidden_layers,
+        "hidden size, heads": f"{bert.hidden_size}, {bert.num_attention_heads}",
+        "vocabulary, positions": f"{bert.vocab_size}, {bert.max_position_embeddings}",
+        "verified": comparison or "no",
+        "source": f"{Path(config.model_dir).resolve().name}, {files.source.name}",
+        "SHA-256 of the source": sha256(files.source),
+    }
 
 
 def as_float(files: ModelFiles, config: ExportConfig) -> ModelFiles:
@@ -123,6 +179,7 @@ PRECISIONS = {"fp32": as_float, "int8": as_int8}
 def write_onnx(file: Path, files: ModelFiles) -> None:
     """Write the weights as an ONNX graph with dynamic batch size and length."""
     model = bert_model(files.config, files.arrays, layers_of(files.config.quantization))
+    add_metadata(model, files.config)
     file.write_bytes(model.SerializeToString())
 
 

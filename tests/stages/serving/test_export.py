@@ -45,7 +45,9 @@ def run(model, out, *flags):
 
 def test_onnx_in_float(tmp_path, model, sst2, capsys):
     values = run(model, tmp_path / "out", f"--eval_data_dir={sst2}")
-    assert sorted(os.listdir(tmp_path / "out")) == sorted([MARKER, "config.json", "model.onnx", *TOKENIZER])
+    assert sorted(os.listdir(tmp_path / "out")) == sorted(
+        [MARKER, "README.md", "config.json", "model.onnx", *TOKENIZER]
+    )
     assert values["export"] == {"format": "onnx", "precision": "fp32"}
     assert values["id2label"] == {"0": "0", "1": "1"} and "quantization" not in values
     lines = capsys.readouterr().out
@@ -55,7 +57,9 @@ def test_onnx_in_float(tmp_path, model, sst2, capsys):
 
 def test_mindir(tmp_path, model, capsys):
     values = run(model, tmp_path / "out", "--format=mindir")
-    assert sorted(os.listdir(tmp_path / "out")) == sorted([MARKER, "config.json", "model.mindir", *TOKENIZER])
+    assert sorted(os.listdir(tmp_path / "out")) == sorted(
+        [MARKER, "README.md", "config.json", "model.mindir", *TOKENIZER]
+    )
     assert values["export"] == {"format": "mindir", "precision": "fp32"}
     assert "over 32 rows" in capsys.readouterr().out
 
