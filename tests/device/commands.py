@@ -16,7 +16,7 @@ from tests import chinese, tiny
 
 DROPOUT = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
 FRESH = {"num_hidden_layers": 1, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 48}
-BATCHES = {"batch_size": 8, "length_buckets": "off"}
+BATCHES = {"batch_size": 8, "length_buckets": "off", "enable_data_sink": "false"}
 TOPICS = {"food": "bami", "price": "bana", "service": "bape"}
 STEP = "TrainStep"
 

@@ -23,7 +23,7 @@ import mindspore as ms
 from mindspore import nn
 from mindspore.graph import api
 
-DEVICE_FILES = {"nvidia": "/dev/nvidia0"}
+DEVICE_FILES = {"nvidia": "/dev/nvidia0", "davinci": "/dev/davinci0"}
 
 
 class Compiled(BaseException):
@@ -55,7 +55,7 @@ class Recorder:
 def _glob_with_device(
     folder: Path, pattern: str, glob: Callable[[Path, str], Iterator[Path]] = Path.glob
 ) -> Iterator[Path]:
-    """Path.glob on a machine with one GPU: the project checks device files before it calls MindSpore."""
+    """Path.glob on a machine with one device: the project checks device files before it calls MindSpore."""
     if str(folder) == "/dev":
         return iter([Path(file) for name, file in DEVICE_FILES.items() if name in pattern])
     return glob(folder, pattern)

@@ -10,7 +10,6 @@ and NCCL are not tested.
 import collections
 import importlib.util
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -68,11 +67,6 @@ int cudaGetDeviceProperties(char *p, int d) {
   return 0;
 }
 """
-
-
-def missing_tools() -> list[str]:
-    """Return the TOOLS that are not installed."""
-    return [tool for tool in TOOLS if shutil.which(tool) is None]
 
 
 def write_libraries(folder: Path) -> dict[str, str]:
