@@ -37,6 +37,7 @@ SPECIAL_FIELDS = (
     *("labels", "output_mode", "dtype", "compute_type", "quantization"),
     *("model_type", "pad_token_id"),
 )
+PADDLE_TYPES = {"tinybert": "bert"}  # model_type in PaddleNLP: in transformers
 TYPE_NAMES = {
     int: "an integer above 0",
     float: "a number, 0 or more",
@@ -204,6 +205,7 @@ class BertConfig:
         named = values.get("architectures") or []
         if not isinstance(named, list):
             raise UserError(f"{path}: architectures {json.dumps(named)} is not a list of names")
+        named = [str(name).removeprefix("Tiny") for name in named]  # PaddleNLP's classes: TinyBertModel
         model_type = _model_type(values, named, path)
         family = FAMILIES[model_type]
         keys = _keys(family)
@@ -244,6 +246,7 @@ def _model_type(values: Mapping[str, Any], named: list[Any], path: str | Path) -
     by_class = {family.class_prefix: name for name, family in FAMILIES.items()}
     implied = (by_class.get(str(name).partition("For")[0].removesuffix("Model")) for name in named)
     model_type = values.get("model_type") or next(filter(None, implied), "bert")
+    model_type = PADDLE_TYPES.get(str(model_type), model_type)
     if model_type not in FAMILIES:
         raise UserError(f'{path}: model_type is "{model_type}"; supported are {family_names()}')
     return str(model_type)

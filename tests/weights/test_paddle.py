@@ -1,10 +1,13 @@
 """Weights under PaddleNLP's names, whose linear weights are (in, out)."""
 
+import json
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 from src.config.bert_config import BertConfig
+from src.stages.model.load import read_model
 from src.weights.huggingface import check_weights, expected_shapes
 from src.weights.paddle import has_paddle_names
 from src.weights.reader import read_weights
@@ -62,6 +65,18 @@ def test_weights_under_paddle_s_names(tmp_path, prefix, transposed):
     for name, array in arrays.items():
         np.testing.assert_array_equal(read.arrays[name], array, err_msg=name)
     check_weights(read.arrays, CONFIG, read.source)
+
+
+def test_a_folder_of_paddlenlp(tmp_path):
+    """Its config.json has the model_type tinybert and classes of that name, which transformers does not have."""
+    arrays = {n: a for n, a in random_arrays().items() if not n.startswith("hidden_projection")}
+    save_file(paddle_arrays(arrays, "tinybert.", True), str(tmp_path / "model.safetensors"))
+    values = {**CONFIG.to_json_dict(), "model_type": "tinybert", "fit_size": 768, "pool_act": "tanh"}
+    values["architectures"] = ["TinyBertForSequenceClassification"]
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    files = read_model(tmp_path, print)
+    assert files.config == CONFIG and files.config.to_json_dict()["model_type"] == "bert"
+    check_weights(files.arrays, files.config, files.source)
 
 
 def test_names_of_other_encoders_are_left_alone():

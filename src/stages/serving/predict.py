@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -50,9 +51,13 @@ class Classifier(TextModel):
         """One prediction per text, in order.
 
         `texts` are strings, or pairs (text_a, text_b). Returns (label, probability) for each; for a
-        multi-label model {label: probability}, for a regression model the score.
+        multi-label model {label: probability}, for a regression model the score. Warns of truncated texts.
         """
-        return [self.output.to_python(row) for row in self.predict(texts).values]
+        predictions = self.predict(texts)
+        if predictions.truncated:
+            note = f"texts truncated to {self.max_seq_length} tokens: {predictions.truncated} of {len(texts)}"
+            warnings.warn(note + self.limit, stacklevel=2)
+        return [self.output.to_python(row) for row in predictions.values]
 
     def predict(self, texts: Sequence[str | Sequence[str | None]]) -> Predictions:
         """The Predictions for a list of texts as in `__call__`."""
@@ -95,7 +100,9 @@ def predict(config: PredictConfig) -> None:
         rows, empty = rows + len(texts), empty + len(chunk) - len(texts)
         truncated += predictions.truncated
     if truncated:
-        _note(f"texts truncated to {classifier.max_seq_length} tokens: {truncated} of {rows}")
+        _note(
+            f"texts truncated to {classifier.max_seq_length} tokens: {truncated} of {rows}{classifier.limit}"
+        )
     if empty:
         _note(f"empty texts, printed as empty lines: {empty}")
     if rows > config.batch_size:

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,11 +44,16 @@ class Tagger(TextModel):
             raise UserError(f"{model_dir} classifies whole texts, not tokens; use Classifier")
 
     def __call__(self, sentences: Sequence[str | Sequence[str]]) -> list[list[tuple[str, str]]]:
-        """[(word, tag), ...] for each sentence, a string or a list of words."""
+        """[(word, tag), ...] for each sentence, a string or a list of words. Warns of truncated words."""
         words = [
             self.words(each).words if isinstance(each, str) else tuple(each) for each in check_list(sentences)
         ]
-        return [list(zip(*pair, strict=True)) for pair in zip(words, self.tags(words).rows, strict=True)]
+        tagged = self.tags(words)
+        if tagged.truncated:
+            warnings.warn(
+                f"words beyond {self.max_seq_length} tokens, tagged O: {tagged.truncated}", stacklevel=2
+            )
+        return [list(zip(*pair, strict=True)) for pair in zip(words, tagged.rows, strict=True)]
 
     def words(self, text: str) -> Words:
         """The Words of a text, split at whitespace, and around Chinese characters if the tokenizer does."""

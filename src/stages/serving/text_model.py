@@ -52,6 +52,13 @@ class TextModel:
         self.max_seq_length = max_seq_length or positions
         self.tokenizer = model_tokenizer(self.model)
 
+    @property
+    def limit(self) -> str:
+        """How a longer text is truncated, and whether a larger limit is possible; completes a sentence."""
+        positions = self.config.max_position_embeddings
+        most = ", which are all positions of the model" if self.max_seq_length == positions else ""
+        return f"{most} (their ends are not read; in a pair the longer text is shortened first)"
+
     def forward(
         self, encode: Callable[..., Any], texts: Sequence[Any], *more: object
     ) -> tuple[TokenizedDataset, EncodingCounts, np.ndarray]:

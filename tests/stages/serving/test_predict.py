@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +114,21 @@ def test_a_file(onnx, tmp_path, capsys):
     assert [answer["text"] for answer in answers] == ["baba", "", LONG, "kiki"]
     assert answers[0]["text_b"] == "dede" and "text_b" not in answers[3]
     assert answers[1]["label"] is None and answers[1]["probabilities"] is None
-    assert "texts truncated to 32 tokens: 1 of 3" in lines.err and "printed as empty lines: 1" in lines.err
+    how = ", which are all positions of the model (their ends are not read; in a pair the longer"
+    assert (
+        f"texts truncated to 32 tokens: 1 of 3{how}" in lines.err and "printed as empty lines: 1" in lines.err
+    )
+
+
+def test_the_class_warns_of_truncated_texts(onnx):
+    classifier = Classifier(onnx)
+    with pytest.warns(UserWarning, match="texts truncated to 32 tokens: 1 of 2, which are all positions"):
+        classifier(["kiki", LONG])
+    with pytest.warns(UserWarning, match=r"to 16 tokens: 1 of 1 \(their ends"):
+        Classifier(onnx, max_seq_length=16)([LONG])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        classifier(["kiki", ("baba", "dede")])
 
 
 def test_standard_input(onnx, monkeypatch, capsys):

@@ -109,6 +109,8 @@ def test_truncated_words(folder, capsys):
     found = predicted(capsys, folder, text="ann " * 40)
     assert found.out.splitlines()[30:40] == ["ann\tO"] * 10
     assert found.err == "words beyond 32 tokens, tagged O: 10\n"
+    with pytest.warns(UserWarning, match="words beyond 32 tokens, tagged O: 10"):
+        Tagger(folder)(["ann " * 40])
 
 
 def test_rejected_inputs(folder, tmp_path, vocabulary):
