@@ -68,7 +68,7 @@ def test_weights_under_paddle_s_names(tmp_path, prefix, transposed):
 
 
 def test_a_folder_of_paddlenlp(tmp_path):
-    """Its config.json has the model_type tinybert and classes of that name, which transformers does not have."""
+    """Its config.json has the model_type tinybert and classes of that name, which are no one else's."""
     arrays = {n: a for n, a in random_arrays().items() if not n.startswith("hidden_projection")}
     save_file(paddle_arrays(arrays, "tinybert.", True), str(tmp_path / "model.safetensors"))
     values = {**CONFIG.to_json_dict(), "model_type": "tinybert", "fit_size": 768, "pool_act": "tanh"}
