@@ -9,12 +9,17 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from tqdm import tqdm
 
+from ..errors import WriteError, describe_system_error
 from ..files import relative_paths, write_text
+from ..json_reader import parse_json
+from .append_file import AppendFile
+from .curves.tensorboard import EventFile, truncate_events
 
+LOG = logging.getLogger(__name__)
 AXIS_KEYS = ("phase", "epoch", "step")  # places on a curve, not curves
 
 
@@ -24,22 +29,31 @@ class RunLogger:
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
         self._early: list[str] = []
-        self._log: TextIO | None = None
-        self._losses: TextIO | None = None
-        self._events: Any = None
+        self._log: AppendFile | None = None
+        self._losses: AppendFile | None = None
+        self._events: EventFile | None = None
         # Warnings of this project's modules are for users too.
         logging.basicConfig(level=logging.WARNING, format="warning: %(message)s", stream=sys.stderr)
 
-    def open(self, folder: Path | str) -> None:
+    def open(self, folder: Path | str, last: tuple[int, int] | None = None) -> None:
         """Open log.txt, losses.jsonl and events/ (for TensorBoard) in `folder`.
 
-        The log stays locked against other processes until `close`, or the end of this process.
+        The run goes on without a file that the system refuses. `last` (phase, step): later steps are dropped
+        from losses.jsonl and events/, since a resumed run repeats them. The log stays locked against other
+        processes until `close`, or the end of this process.
         """
-        self._log = open(Path(folder) / "log.txt", "a", encoding="utf-8", buffering=1)
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.lockf(self._log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self._losses = open(Path(folder) / "losses.jsonl", "a", encoding="utf-8", buffering=1)
-        self._events = event_writer(Path(folder) / "events")
+        log, losses, events = (Path(folder) / name for name in ("log.txt", "losses.jsonl", "events"))
+        self._log = AppendFile(log, warn_refused)
+        with contextlib.suppress(OSError, ValueError):  # a file system without locks, a file that was refused
+            fcntl.lockf(self._log.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if last:
+            try:
+                truncate_losses(losses, *last)
+                truncate_events(events, *last)
+            except (OSError, WriteError) as error:
+                LOG.warning("steps after step %d of phase %d are logged twice: %s", last[1], last[0], error)
+        self._losses = AppendFile(losses, warn_refused)
+        self._events = EventFile(events, warn_refused)
         for text in self._early:
             self._log.write(text + "\n")
 
@@ -56,26 +70,16 @@ class RunLogger:
 
     def log_step(self, **values: Any) -> None:
         """Append a line to losses.jsonl, and points to the curves `phase1/loss`, `phase1/parts/hidden` ..."""
-        if self._losses:
+        if self._losses and self._events:
             self._losses.write(json.dumps(values) + "\n")
-            for name, value in _scalars(values, AXIS_KEYS):
-                self._events.add_scalar(f"phase{values['phase']}/{name}", value, values["step"])
+            scalars = {f"phase{values['phase']}/{name}": value for name, value in _scalars(values, AXIS_KEYS)}
+            self._events.add_scalars(scalars, values["step"])
 
     def log_metrics(self, metrics: dict[str, Any]) -> None:
         """Append the metrics of an evaluation to the curves `eval/eval_accuracy` ..."""
         if self._events:
-            for name, value in _scalars(metrics, AXIS_KEYS):
-                self._events.add_scalar(f"eval/{name}", value, metrics["step"])
-
-    def truncate(self, phase: int, step: int) -> None:
-        """Drop later steps from losses.jsonl: a resumed run repeats them."""
-        if not self._losses:
-            return
-        path = Path(self._losses.name)
-        kept = [entry for entry in _entries(path) if (entry["phase"], entry["step"]) <= (phase, step)]
-        self._losses.close()
-        write_text(path, "".join(json.dumps(entry) + "\n" for entry in kept))
-        self._losses = open(path, "a", encoding="utf-8", buffering=1)
+            scalars = {f"eval/{name}": value for name, value in _scalars(metrics, AXIS_KEYS)}
+            self._events.add_scalars(scalars, metrics["step"])
 
     def bar(self, total: int, start: int, title: str) -> tqdm:
         """A progress bar with ETA on a terminal; disabled where output goes to a file."""
@@ -92,31 +96,28 @@ class RunLogger:
 
     def close(self) -> None:
         """Close the files."""
-        for file in filter(None, (self._log, self._losses, self._events)):
-            file.close()
+        files: list[AppendFile | EventFile | None] = [self._log, self._losses, self._events]
+        for file in files:
+            if file:
+                file.close()
 
 
-def event_writer(folder: Path) -> Any:
-    """A tensorboardX SummaryWriter in `folder`.
-
-    tensorboardX imports PyTorch where it is installed, to convert tensors that this project does not have:
-    0.13 GB of memory and more than a second at each start.
-    """
-    absent = "torch" not in sys.modules
-    if absent:
-        sys.modules["torch"] = None  # type: ignore[assignment]  # makes `import torch` raise ImportError
-    try:
-        from tensorboardX import SummaryWriter
-    finally:
-        if absent:
-            del sys.modules["torch"]
-    return SummaryWriter(str(folder), flush_secs=10)
+def warn_refused(path: Path, error: OSError) -> None:
+    """Say that the run goes on without one of its logs."""
+    LOG.warning("%s cannot be written (%s); the run goes on without it", path, describe_system_error(error))
 
 
-def _entries(path: Path) -> Iterator[dict[str, Any]]:
-    for line in path.read_text(encoding="utf-8").splitlines():
-        with contextlib.suppress(json.JSONDecodeError):  # a killed run may leave half a line
-            yield json.loads(line)
+def truncate_losses(path: Path, phase: int, step: int) -> None:
+    """Drop from losses.jsonl what comes after a step of a phase, and what a killed run left of a line."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # half a line
+            entry = parse_json(line)
+            if (entry["phase"], entry["step"]) <= (phase, step):
+                kept.append(line)
+    write_text(path, "".join(f"{line}\n" for line in kept))
 
 
 def _scalars(values: dict[str, Any], skipped: tuple[str, ...]) -> Iterator[tuple[str, float]]:

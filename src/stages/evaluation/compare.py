@@ -16,7 +16,7 @@ from ...infer.logits import collect_logits
 from ...metrics import best_of, share_of
 from ...output_dir import check_output_dir, fresh_output_dir
 from ...tasks import TaskSpec
-from ...train.loss_plot import LOG_FILE, plot_losses, read_log
+from ...train.curves.loss_plot import LOG_FILE, plot_losses, read_log
 from ...weights.huggingface import weight_count
 from ..markdown import aligned
 from ..model.device import setup_device

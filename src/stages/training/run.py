@@ -1,5 +1,6 @@
 """The start and end of every training stage: output folder, log, config, device, best/ and last/."""
 
+import logging
 import os
 import shlex
 from functools import partial
@@ -14,6 +15,7 @@ from ...commands import restart_command
 from ...config.bert_config import BertConfig
 from ...config.cli import Resolved
 from ...config.fields import BOOLEAN, to_dict
+from ...errors import UserError
 from ...files import restore_replaced, write_json
 from ...json_reader import read_json
 from ...metrics import best_of, short_name
@@ -21,15 +23,17 @@ from ...model.state_dict import weight_arrays
 from ...output_dir import check_output_dir, fresh_output_dir, remove_leftovers_in
 from ...tasks import TaskSpec
 from ...train.checkpoint import Checkpoints
+from ...train.curves.loss_plot import LOG_FILE, plot_losses, read_log
 from ...train.distributed import all_reduce_sum, any_rank, join_ranks
 from ...train.logger import RunLogger
-from ...train.loss_plot import LOG_FILE, plot_losses, read_log
 from ...train.matmul_precision import matmul_rate
 from ...train.throughput import ThroughputMeter
 from ...train.trainer import Trainer
 from ...weights.huggingface import write_directory
 from ..model.device import setup_device
 from .run_folder import CONFIG_FILE, WRITTEN, check_same_config, inputs_of, refuse_busy
+
+LOG = logging.getLogger(__name__)
 
 
 class Run:
@@ -76,19 +80,14 @@ class Run:
         # Written first: a run killed before it could not be resumed.
         values = {"values": to_dict(self.config), "origins": self.resolved.origins}
         write_json(self.output_dir / CONFIG_FILE, values)
-        self.logger.open(self.output_dir)
-        if self.resumed:
-            self._rewind_log()
-
-    def _rewind_log(self) -> None:
-        """Drop what was logged after the checkpoint; without one the run starts over."""
         position, path = self.checkpoint or ({"phase": 0, "step": 0}, None)
-        self.logger.truncate(position["phase"], position["step"])
-        self.logger.info(
-            f"resumed from {path} (step {position['step']})"
-            if path
-            else f"resumed: {self.output_dir} holds no checkpoint yet, starting over"
-        )
+        self.logger.open(self.output_dir, (position["phase"], position["step"]) if self.resumed else None)
+        if self.resumed:
+            self.logger.info(
+                f"resumed from {path} (step {position['step']})"
+                if path
+                else f"resumed: {self.output_dir} holds no checkpoint yet, starting over"
+            )
 
     def _read_best(self) -> float | None:
         """The best metric at the checkpoint of a resumed run.
@@ -151,7 +150,10 @@ class Run:
         self.logger.close()
         log = self.output_dir / LOG_FILE
         if self.ranks.is_main and log.is_file():
-            plot_losses({"": read_log(log)}, self.output_dir / "losses.png")
+            try:
+                plot_losses({"": read_log(log)}, self.output_dir / "losses.png")
+            except (OSError, UserError) as error:
+                LOG.warning("the losses are not plotted: %s", error)
 
 
 def resume_command() -> str:

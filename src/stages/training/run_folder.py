@@ -1,5 +1,6 @@
 """The folder of a training run: its config, and whether a resumed run still has the same."""
 
+import contextlib
 import dataclasses
 import fcntl
 from collections.abc import Collection
@@ -49,18 +50,14 @@ def inputs_of(config: LoopConfig) -> list[str]:
 
 def refuse_busy(folder: Path | str) -> None:
     """Raise UserError where another process is writing to `folder`: it holds the lock of the log."""
-    log = Path(folder) / "log.txt"
-    if not log.is_file():
-        return
-    with open(log, "rb") as file:
+    # A log that cannot be opened, or a file system without locks, is no reason to refuse.
+    with contextlib.suppress(OSError), open(Path(folder) / "log.txt", "rb") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             raise UserError(
                 f"a run is writing to {folder} now; stop it, or give another --output_dir"
             ) from None
-        except OSError:
-            return  # a file system without locks
 
 
 def check_same_config(folder: Path | str, config: LoopConfig, free: Collection[str] = FREE_ON_RESUME) -> None:

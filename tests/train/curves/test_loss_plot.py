@@ -5,7 +5,7 @@ import json
 import pytest
 
 from src.errors import UserError
-from src.train.loss_plot import panels_of, parts_of, plot_losses, read_log
+from src.train.curves.loss_plot import panels_of, parts_of, plot_losses, read_log
 
 
 def entry(step, title="phase 1", **parts):

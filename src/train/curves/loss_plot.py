@@ -6,8 +6,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from ..errors import UserError
-from ..files import atomic_path
+from ...errors import UserError
+from ...files import atomic_path
 
 LOG_FILE = "losses.jsonl"
 PANEL = (4.2, 3.2)  # inches

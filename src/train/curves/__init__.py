@@ -1,0 +1,1 @@
+"""Curves of a run: a plot of the losses, and event files for TensorBoard."""
