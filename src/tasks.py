@@ -15,7 +15,7 @@ SINGLE_LENGTH, PAIR_LENGTH = 64, 128
 ENTAILMENT = ("entailment", "not_entailment")
 # One class per row, any number of labels per row, a score per row, one label per token.
 OUTPUT_MODES = ("classification", "multi_label", "regression", "token_classification")
-# Label of tokens that loss and metrics ignore: [CLS], [SEP], padding, every word piece but a word's first.
+# Label of tokens that loss and metrics ignore: [CLS], [SEP], padding, every token of a word but its first.
 IGNORE_INDEX = -100
 # The model zoo's name of a metric -> output mode -> ours. Its F1 of tokens is binary (part of an entity or of
 # none: bf1) or counts every tag alike (mf1), which for one class per row or token is the accuracy.

@@ -16,7 +16,7 @@ from mindspore import Tensor, nn, ops
 from src.config.bert_config import BertConfig
 from src.config.data_config import DeviceConfig
 from src.config.train_config import TrainConfig
-from src.data.tokenization.tokenizer import BertTokenizer, load_tokenizer
+from src.data.tokenization.tokenizer import TextTokenizer, load_tokenizer
 from src.errors import run_main
 from src.model.masked_lm import BertMaskedLM
 from src.model.state_dict import named_parameters, weight_arrays
@@ -57,7 +57,7 @@ class MaskedLMLoss(nn.Cell):
 
 
 def masked_batch(
-    rows: Sequence[Sequence[int]], length: int, rng: np.random.Generator, tokenizer: BertTokenizer
+    rows: Sequence[Sequence[int]], length: int, rng: np.random.Generator, tokenizer: TextTokenizer
 ) -> tuple[np.ndarray, ...]:
     """Build the inputs of MaskedLMLoss from lists of ids (without [CLS] and [SEP]).
 
@@ -94,7 +94,7 @@ def load_encoder(network: BertMaskedLM, arrays: Mapping[str, np.ndarray]) -> Non
 def train(
     network: BertMaskedLM,
     rows: Sequence[Sequence[int]],
-    tokenizer: BertTokenizer,
+    tokenizer: TextTokenizer,
     steps: int,
     batch_size: int = 32,
     length: int = 24,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from src.config.bert_config import BertConfig
-from src.data.tokenization.tokenizer import load_tokenizer
+from src.data.tokenization.tokenizer import load_tokenizer, write_tokenizer
 from src.output_dir import MARKER, first_foreign, marker_patterns
 from src.tools.prepare import main as prepare_main
 from src.weights.huggingface import expected_shapes, write_directory
@@ -81,7 +81,7 @@ def write_vocabulary(folder: str | Path, pieces: Iterable[str] = VOCABULARY) -> 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in pieces))
-    load_tokenizer(folder).save(folder)
+    write_tokenizer(load_tokenizer(folder), folder)
     return folder
 
 

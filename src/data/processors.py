@@ -10,7 +10,7 @@ from .text.spans import read_spans
 from .text.tabular import OBJECTS
 from .tokenization.features import EncodingCounts, encode_examples
 from .tokenization.token_features import encode_sentences
-from .tokenization.tokenizer import BertTokenizer
+from .tokenization.tokenizer import TextTokenizer
 
 
 def read_rows(
@@ -25,7 +25,7 @@ def read_rows(
 
 def encode_rows(
     examples: list,
-    tokenizer: BertTokenizer,
+    tokenizer: TextTokenizer,
     task: TaskSpec,
     max_seq_length: int,
     title: str = "",

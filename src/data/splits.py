@@ -12,6 +12,7 @@ from ..errors import UserError
 from .dataloader import BucketDataLoader, choose_buckets
 from .dataset import TokenizedDataset
 from .records.io import check_labels, read_records
+from .tokenization.settings import differing_setting
 from .tokenization.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -117,11 +118,11 @@ def check_tokenizer(tokenizer_dir: Path | None, dataset: TokenizedDataset, path:
     if not record_settings or not tokenizer_dir:
         return
     settings = load_tokenizer(tokenizer_dir).settings
-    differing = [key for key in settings if record_settings.get(key) != settings[key]]
+    differing = differing_setting(settings, record_settings)
     if differing:
         raise UserError(
             f"the records in {path} were made with another tokenizer than that of {tokenizer_dir} "
-            f"({differing[0]} is {record_settings.get(differing[0])}, not {settings[differing[0]]}); prepare "
+            f"({differing} is {record_settings.get(differing)}, not {settings.get(differing)}); prepare "
             "them with --vocab_file of the model"
         )
 

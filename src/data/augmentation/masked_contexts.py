@@ -5,11 +5,12 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ..tokenization.template import Template
 from .words import Word
 
 
 class Context(NamedTuple):
-    """A row with one masked piece: `ids`, length of the first segment, position of [MASK]."""
+    """A row with one masked token: `ids`, number of tokens with segment id 0, position of the mask."""
 
     ids: tuple[int, ...]
     first: int
@@ -18,35 +19,32 @@ class Context(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class ContextForm:
-    """Layout of contexts: the ids of the special tokens, maximum length and segments.
+    """Layout of contexts: the Template of the special tokens, the id of the mask and the maximum length.
 
-    `pair` False: the sentence with [MASK] in it (Algorithm 1 of the paper). True: followed by the original
-    sentence as a second segment, as in TinyBERT's published code, so that the model sees the word.
+    A template of one text: the sentence with the mask in it (Algorithm 1 of the paper). Of two texts:
+    followed by the original sentence, as in TinyBERT's published code, so that the model sees the word.
     """
 
-    cls_id: int
-    sep_id: int
+    template: Template
     mask_id: int
     max_seq_length: int
-    pair: bool = False
 
     @property
     def capacity(self) -> int:
-        """Number of pieces of a sentence that fit."""
-        return (self.max_seq_length - 3) // 2 if self.pair else self.max_seq_length - 2
+        """Number of tokens of a sentence that fit."""
+        return (self.max_seq_length - self.template.count) // len(self.template.text_segments)
 
     def masked(self, ids: Sequence[int], index: int) -> Context:
-        """Context with piece `index` of a sentence's `ids` (without [CLS] and [SEP]) masked.
+        """Context with token `index` of a sentence's `ids` (without special tokens) masked.
 
-        A sentence that is too long is reduced to a window around the piece.
+        A sentence that is too long is reduced to a window around the token.
         """
         begin = max(0, min(index - self.capacity // 2, len(ids) - self.capacity))
         window = ids[begin : begin + self.capacity]
-        row = [self.cls_id, *window, self.sep_id]
-        position = index - begin + 1
+        row, segments = self.template.join([window] * len(self.template.text_segments))
+        position = index - begin + len(self.template.gaps[0])
         row[position] = self.mask_id
-        second = [*window, self.sep_id] if self.pair else []
-        return Context((*row, *second), len(row), position)
+        return Context(tuple(row), segments.count(0), position)
 
 
 def pieces_of_words(words: Sequence[Word], spans: Sequence[tuple[int, int]]) -> list[range]:

@@ -9,7 +9,7 @@ import re
 import numpy as np
 
 from ...errors import UserError
-from ..tokenization.tokenizer import BertTokenizer
+from ..tokenization.tokenizer import TextTokenizer
 
 MASK_SHARE, RANDOM_SHARE = 0.8, 0.1
 
@@ -17,19 +17,19 @@ MASK_SHARE, RANDOM_SHARE = 0.8, 0.1
 class Masking:
     """Selects tokens with probability `prob`; 80 % of them become [MASK], 10 % a random token."""
 
-    def __init__(self, tokenizer: BertTokenizer, prob: float) -> None:
-        if prob and "[MASK]" not in tokenizer.vocab:
-            raise UserError("--masked_lm_prob needs a vocabulary with [MASK]")
-        self.prob, self.mask_id = prob, tokenizer.vocab.get("[MASK]", -1)
+    def __init__(self, tokenizer: TextTokenizer, prob: float) -> None:
+        if prob and tokenizer.mask_id is None:
+            raise UserError("--masked_lm_prob needs a vocabulary with [MASK] or another mask token")
+        self.prob, self.mask_id = prob, -1 if tokenizer.mask_id is None else tokenizer.mask_id
         # Words only, no special or unused tokens.
         self.words = np.array(
             sorted(
                 index
                 for piece, index in tokenizer.vocab.items()
-                if prob and not re.fullmatch(r"\[.+\]", piece)
+                if prob and index not in tokenizer.special_ids and not re.fullmatch(r"\[.+\]", piece)
             )
         )
-        self.special_ids = (tokenizer.cls_id, tokenizer.sep_id)
+        self.special_ids = {index for gap in tokenizer.pair.gaps for index in gap}
 
     def __call__(self, ids: list[int], rng: np.random.Generator | None) -> list[int]:
         """Copy of `ids` with some of them replaced, at least one; [CLS] and [SEP] are never selected."""

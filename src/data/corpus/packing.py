@@ -10,11 +10,8 @@ from operator import itemgetter
 
 import numpy as np
 
-from ..tokenization.tokenizer import BertTokenizer
+from ..tokenization.tokenizer import TextTokenizer
 from .documents import DocumentKey
-
-# [CLS] A [SEP] B [SEP]
-SPECIAL_TOKEN_COUNT = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +20,7 @@ class PackingRules:
 
     capacity         text tokens per row
     short_seq_prob   probability that a row has a shorter target length, drawn from 2..capacity
-    continuations    [vocabulary] bool, true for the pieces that continue a word ("##ing")
+    continuations    [vocabulary] bool, true for the tokens that continue a word ("##ing")
     """
 
     capacity: int
@@ -31,11 +28,9 @@ class PackingRules:
     continuations: np.ndarray
 
 
-def packing_rules(tokenizer: BertTokenizer, max_seq_length: int, short_seq_prob: float) -> PackingRules:
-    """PackingRules for rows of `max_seq_length` with [CLS] and [SEP]."""
-    continuations = np.zeros(max(tokenizer.vocab.values()) + 1, bool)
-    continuations[[index for piece, index in tokenizer.vocab.items() if piece.startswith("##")]] = True
-    return PackingRules(max_seq_length - SPECIAL_TOKEN_COUNT, short_seq_prob, continuations)
+def packing_rules(tokenizer: TextTokenizer, max_seq_length: int, short_seq_prob: float) -> PackingRules:
+    """PackingRules for rows of `max_seq_length` with the special tokens of a pair."""
+    return PackingRules(max_seq_length - tokenizer.pair.count, short_seq_prob, tokenizer.continuations)
 
 
 def pack(

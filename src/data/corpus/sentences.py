@@ -7,7 +7,7 @@ import re
 
 # WikiText writes 1 @,@ 000, 5 @.@ 5 and one @-@ third.
 JOINED = re.compile(r" ?@([-,.])@ ?")
-UNKNOWN, UNKNOWN_TOKEN = "<unk>", "[UNK]"
+UNKNOWN = "<unk>"
 # Closing quotes, a space, and the beginning of a sentence; initials and titles do not end a sentence.
 AFTER_ENGLISH = (
     r"(?<=[.!?])(?<!\b[A-Z]\.)(?<!\bMr\.)(?<!\bMrs\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bSt\.)"
@@ -19,11 +19,11 @@ AFTER_CHINESE = r"(?<=[。！？；…])[。！？；…]*[”’」』）》]*\
 END = re.compile(f"[.!?。！？；…](?:{AFTER_ENGLISH}|{AFTER_CHINESE})")
 
 
-def clean(text: str) -> str:
-    """Undo WikiText's markup: join numbers, replace <unk> with the vocabulary's [UNK]."""
+def clean(text: str, unknown_token: str = "[UNK]") -> str:
+    """Undo WikiText's markup: join numbers, replace <unk> with the `unknown_token` of the vocabulary."""
     if "@" in text:
         text = JOINED.sub(r"\1", text)
-    return text.replace(UNKNOWN, UNKNOWN_TOKEN).strip()
+    return text.replace(UNKNOWN, unknown_token).strip()
 
 
 def split_sentences(text: str) -> list[str]:

@@ -18,13 +18,13 @@ from ...files import write_json
 from ...json_reader import read_json
 from ..records.mindrecord import index_of
 from ..records.reader import FORMATS, TOKEN_COLUMNS
-from ..tokenization.tokenizer import BertTokenizer
+from ..tokenization.tokenizer import TextTokenizer
 from .documents import BadLines, DocumentKey, document_lines
 from .files import CorpusFile
 from .lines import Span
 from .masking import Masking
 from .packing import pack, packing_rules
-from .sentences import UNKNOWN_TOKEN, clean, split_sentences
+from .sentences import clean, split_sentences
 
 # Characters tokenized and rows written at a time: they bound the memory of a shard.
 CHUNK_CHARACTERS, ROW_CHUNK = 1 << 16, 1024
@@ -49,7 +49,7 @@ class CorpusJob:
 
     files: tuple[CorpusFile, ...]
     shards: tuple[list[Span], ...]
-    tokenizer: BertTokenizer
+    tokenizer: TextTokenizer
     output_dir: Path
     dataset_type: str
     max_seq_length: int
@@ -143,7 +143,7 @@ def _rows(
     job: CorpusJob, number: int, counts: ShardCounts, on_read: ReadCallback
 ) -> Iterator[tuple[list[int], list[int]]]:
     """Iterate over (ids, segment ids) of the rows of a shard, pass by pass."""
-    cls, sep = job.tokenizer.cls_id, job.tokenizer.sep_id
+    single, pair = job.tokenizer.single, job.tokenizer.pair
     rules = packing_rules(job.tokenizer, job.max_seq_length, job.short_seq_prob)
     masking = Masking(job.tokenizer, job.masked_lm_prob)
     for pass_number in range(job.passes):
@@ -154,8 +154,8 @@ def _rows(
         for key, a, b in pack(sentences, rules, partial(_rng, job.seed, pass_number, PACKING)):
             if job.masked_lm_prob and key != document:
                 document, rng = key, _rng(job.seed, pass_number, MASKING, key)
-            ids = [cls, *a, sep, *b, sep] if b else [cls, *a, sep]
-            yield masking(ids, rng), [0] * (len(a) + 2) + [1] * (len(ids) - len(a) - 2)
+            ids, segments = pair.join([a, b]) if b else single.join([a])
+            yield masking(ids, rng), segments
 
 
 def _rng(seed: int, pass_number: int, purpose: int, key: DocumentKey) -> np.random.Generator:
@@ -167,18 +167,18 @@ def encoded_sentences(
     job: CorpusJob, number: int, counts: ShardCounts, bad_lines: BadLines, on_read: ReadCallback
 ) -> Iterator[tuple[DocumentKey, list[int]]]:
     """Iterate over (document key, ids) of the sentences of a shard, updating `counts`."""
-    document = None
+    document, unknown = None, job.tokenizer.token(job.tokenizer.unk_id) or ""
     for span in job.shards[number]:
         position = span.start
-        sentences = _sentences(job.files[span.file], span, bad_lines)
+        sentences = _sentences(job.files[span.file], span, bad_lines, unknown)
         while chunk := _take(sentences):
             texts = [text for _, text, _ in chunk]
             for (key, text, _), ids in zip(chunk, job.tokenizer.encode(texts), strict=True):
                 counts.documents += key != document
                 document = key
                 counts.text_tokens += len(ids)
-                counts.unknown += ids.count(job.tokenizer.unk_id)
-                counts.marked += text.count(UNKNOWN_TOKEN)
+                counts.unknown += job.tokenizer.count_unknown(ids)
+                counts.marked += text.count(unknown) if unknown else 0
                 yield key, ids
             counts.sentences += len(chunk)
             on_read(chunk[-1][2] - position)
@@ -197,9 +197,11 @@ def _take(sentences: Iterator[tuple[DocumentKey, str, int]]) -> list[tuple[Docum
     return chunk
 
 
-def _sentences(file: CorpusFile, span: Span, bad_lines: BadLines) -> Iterator[tuple[DocumentKey, str, int]]:
+def _sentences(
+    file: CorpusFile, span: Span, bad_lines: BadLines, unknown: str
+) -> Iterator[tuple[DocumentKey, str, int]]:
     for key, line, end in document_lines(file, span, bad_lines):
-        for sentence in split_sentences(clean(line)):
+        for sentence in split_sentences(clean(line, unknown)):
             yield key, sentence, end
 
 

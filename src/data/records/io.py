@@ -1,6 +1,7 @@
 """Reading and writing of record files: int64 columns of fixed length, as in BERT's run_classifier.py."""
 
 import logging
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from ...errors import UserError
 from ...json_reader import read_json
 from ...tasks import IGNORE_INDEX, TASKS, TaskSpec, for_mode
 from ..dataset import TokenizedDataset
+from ..tokenization.settings import differing_setting
 from .paths import MANIFEST_FILE, SCHEMA_FILE, record_files
 from .reader import FORMATS, LABEL_COLUMN, TOKEN_COLUMNS, read_file
 
@@ -166,10 +168,10 @@ def _schema_file(schema: str, first_file: Path) -> Path | None:
 
 def _check_manifests(manifests: Mapping[Path, dict]) -> None:
     """Raise UserError for manifests {folder: manifest} with different tokenizers or labels."""
-    for key in ("tokenizer", "labels"):
+    for key, differ in (("tokenizer", differing_setting), ("labels", operator.ne)):
         known = [(folder, manifest[key]) for folder, manifest in manifests.items() if key in manifest]
         for folder, value in known[1:]:
-            if value != known[0][1]:
+            if differ(value, known[0][1]):
                 raise UserError(
                     f"the records in {known[0][0]} and in {folder} do not have the same {key}; "
                     "prepare them with the same settings to read them together"

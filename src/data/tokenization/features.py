@@ -11,7 +11,7 @@ from ...errors import UserError
 from ...tasks import TaskSpec, for_mode
 from ..dataset import TokenizedDataset
 from ..text.examples import Example
-from .tokenizer import BertTokenizer
+from .tokenizer import TextTokenizer
 
 CHUNK = 1024
 MIN_LENGTH = 8
@@ -37,7 +37,7 @@ class EncodingCounts:
 
 def encode_examples(
     examples: Sequence[Example],
-    tokenizer: BertTokenizer,
+    tokenizer: TextTokenizer,
     task: TaskSpec,
     max_seq_length: int,
     title: str = "",
@@ -51,7 +51,7 @@ def encode_examples(
 
 
 def encode_texts(
-    pairs: Sequence[tuple[str, str | None]], tokenizer: BertTokenizer, max_seq_length: int, title: str = ""
+    pairs: Sequence[tuple[str, str | None]], tokenizer: TextTokenizer, max_seq_length: int, title: str = ""
 ) -> tuple[TokenizedDataset, EncodingCounts]:
     """Encode (text_a, text_b or None) without labels; otherwise like `encode_examples`."""
     check_length(max_seq_length)
@@ -66,8 +66,9 @@ def encode_texts(
         ids += new_ids
         segments += new_segments
         counts.truncated += sum(truncated)
-        counts.unknown += sum(row.count(tokenizer.unk_id) for row in new_ids)
-        counts.tokens += sum(map(len, new_ids)) - sum(2 if b is None else 3 for _, b in chunk)
+        counts.unknown += sum(map(tokenizer.count_unknown, new_ids))
+        special = [tokenizer.single.count if b is None else tokenizer.pair.count for _, b in chunk]
+        counts.tokens += sum(map(len, new_ids)) - sum(special)
     lengths = np.fromiter(map(len, ids), np.int64, len(ids))
     flat_ids, flat_segments = (
         np.fromiter(chain.from_iterable(rows), np.int32, lengths.sum()) for rows in (ids, segments)

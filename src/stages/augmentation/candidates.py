@@ -8,7 +8,7 @@ import numpy as np
 from ...data.augmentation.masked_contexts import Context, ContextForm, pieces_of_words
 from ...data.augmentation.neighbors import is_candidate, neighbors_by_pieces
 from ...data.augmentation.words import Word, find_words
-from ...data.tokenization.tokenizer import BertTokenizer
+from ...data.tokenization.tokenizer import TextTokenizer
 
 TextWords = tuple[str, list[Word]]  # a text and words of it
 
@@ -17,10 +17,10 @@ SPARE = 3
 CACHE_SIZE = 100_000  # contexts whose predictions are cached, about 40 MB
 
 
-def allowed_pieces(vocab: Mapping[str, int], vocab_size: int) -> np.ndarray:
-    """[V] bool: pieces that are whole words and may replace a word."""
+def allowed_pieces(words: Mapping[int, str], vocab_size: int) -> np.ndarray:
+    """[V] bool: tokens that are words {id: word} and may replace a word."""
     allowed = np.zeros(vocab_size, bool)
-    allowed[[index for piece, index in vocab.items() if is_candidate(piece)]] = True
+    allowed[[index for index, word in words.items() if is_candidate(word)]] = True
     return allowed
 
 
@@ -30,17 +30,19 @@ class WordPieces:
     `form` is the ContextForm; None without a masked LM, so that no word has a context.
     """
 
-    def __init__(self, tokenizer: BertTokenizer | None, form: ContextForm | None = None) -> None:
+    def __init__(self, tokenizer: TextTokenizer | None, form: ContextForm | None = None) -> None:
         self.tokenizer, self.form = tokenizer, form
 
     def contexts(self, texts: Sequence[TextWords]) -> list[list[Context | None]]:
-        """For each (text, words) the Context of each word of one known piece, None for other words."""
+        """For each (text, words) the Context of each word of one known token, None for other words."""
         form, tokenizer = self.form, self.tokenizer
         if form is None or tokenizer is None:
             return [[None] * len(words) for _, words in texts]
 
         def context(ids: list[int], pieces: range) -> Context | None:
-            known = len(pieces) == 1 and ids[pieces[0]] != tokenizer.unk_id
+            # Another word may take the place of a token that does not depend on the one before it.
+            known = len(pieces) == 1 and ids[pieces[0]] in tokenizer.words
+            known = known and ids[pieces[0]] != tokenizer.unk_id
             return form.masked(ids, pieces[0]) if known else None
 
         encoded = tokenizer.encode_with_spans([text for text, _ in texts])
@@ -95,8 +97,7 @@ class Candidates:
         self.pieces, self.masked_words = pieces, masked_words
         self.neighbors, self.count = neighbors, count
         self.cache: OrderedDict[Context, np.ndarray] = OrderedDict()
-        vocab = pieces.tokenizer.vocab if masked_words and pieces.tokenizer else {}
-        self.words = {index: piece for piece, index in vocab.items()}
+        self.words = pieces.tokenizer.words if masked_words and pieces.tokenizer else {}
 
     def __call__(self, texts: Sequence[TextWords]) -> list[list[Sequence[str]]]:
         contexts = self.pieces.contexts(texts)
@@ -132,9 +133,13 @@ class Candidates:
 
 
 def neighbor_words(
-    words: Mapping[str, str], count: int, tokenizer: BertTokenizer, embeddings: np.ndarray
+    words: Mapping[str, str], count: int, tokenizer: TextTokenizer, embeddings: np.ndarray
 ) -> dict[str, tuple[str, ...]]:
     """{word: its neighbors} of WordStats' `words`, by the word embeddings [V, H] of a model."""
-    encoded = zip(words, tokenizer.encode(list(words.values())), strict=True)
+    # The empty word puts the other after a space.
+    encoded = zip(
+        words, (ids for _, ids in tokenizer.encode_words([("", w) for w in words.values()])), strict=True
+    )
     known = {key: ids for key, ids in encoded if ids and tokenizer.unk_id not in ids}
-    return neighbors_by_pieces(tokenizer.vocab, embeddings, known, count)
+    vocab = {word: index for index, word in tokenizer.words.items()}
+    return neighbors_by_pieces(vocab, embeddings, known, count)

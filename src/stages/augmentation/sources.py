@@ -12,7 +12,7 @@ from ...data.augmentation.masked_contexts import ContextForm
 from ...data.augmentation.neighbors import neighbors_in
 from ...data.dataloader import choose_buckets
 from ...data.tokenization.features import check_length
-from ...data.tokenization.tokenizer import BertTokenizer, model_tokenizer
+from ...data.tokenization.tokenizer import TextTokenizer, model_tokenizer
 from ...errors import UserError
 from ...files import sha256
 from ...infer.masked_lm import MaskedLMPredictor
@@ -106,11 +106,11 @@ class AugmentResources:
             return None
         return TeacherFilter(self.teacher, self.task, device, minimum, self.config.batch_size, self.meter)
 
-    def _context_form(self, tokenizer: BertTokenizer, length: int) -> ContextForm:
-        if "[MASK]" not in tokenizer.vocab:
-            raise UserError(f"the vocabulary of {self.config.mlm_model} has no [MASK]")
-        ids = tokenizer.cls_id, tokenizer.sep_id, tokenizer.vocab["[MASK]"]
-        return ContextForm(*ids, length, self.config.mlm_context == "pair")
+    def _context_form(self, tokenizer: TextTokenizer, length: int) -> ContextForm:
+        if tokenizer.mask_id is None:
+            raise UserError(f"the vocabulary of {self.config.mlm_model} has no [MASK] or other mask token")
+        template = tokenizer.pair if self.config.mlm_context == "pair" else tokenizer.single
+        return ContextForm(template, tokenizer.mask_id, length)
 
     def _masked_words(self, stats: WordStats, device: DeviceSetup | None) -> MaskedLMPredictor | None:
         mlm, form, tokenizer = self.mlm, self.pieces.form, self.pieces.tokenizer
@@ -118,7 +118,7 @@ class AugmentResources:
             return None
         config = self.config
         buckets = choose_buckets(stats.context_lengths(), form.max_seq_length, MAX_BUCKETS, epochs=1)
-        allowed = allowed_pieces(tokenizer.vocab, mlm.config.vocab_size)
+        allowed = allowed_pieces(tokenizer.words, mlm.config.vocab_size)
         flops = partial(masked_lm_flops, mlm.config)
         graph = self.meter.compiled(load_masked_lm(mlm, device), "masked words", flops)
 

@@ -14,7 +14,7 @@ from ...data.samples.sentiment import write_sample_task
 from ...data.text.examples import TextFile, find_file
 from ...data.tokenization.features import EncodingCounts
 from ...data.tokenization.tokenizer import WRITTEN as TOKENIZER_FILES
-from ...data.tokenization.tokenizer import BertTokenizer, load_tokenizer
+from ...data.tokenization.tokenizer import TextTokenizer, load_tokenizer, write_tokenizer
 from ...errors import UserError
 from ...files import write_json
 from ...output_dir import atomic_output_dir
@@ -97,7 +97,7 @@ class TaskFolder:
 
 
 def _write_all(
-    config: "PrepareConfig", data: CustomData | TaskFolder, tokenizer: BertTokenizer, folder: Path
+    config: "PrepareConfig", data: CustomData | TaskFolder, tokenizer: TextTokenizer, folder: Path
 ) -> dict:
     task = data.task
     length = config.max_seq_length or task.max_seq_length
@@ -121,7 +121,7 @@ def _write_all(
         "tokenizer": tokenizer.settings,
         **data.manifest_entries,
     }
-    tokenizer.save(folder)
+    write_tokenizer(tokenizer, folder)
     write_json(folder / SCHEMA_FILE, schema)
     write_json(folder / MANIFEST_FILE, manifest)
     return manifest

@@ -23,7 +23,7 @@ from ...data.records.io import schema_of
 from ...data.records.paths import JOB_FILE, MANIFEST_FILE, SCHEMA_FILE
 from ...data.tokenization.features import check_length
 from ...data.tokenization.tokenizer import WRITTEN as TOKENIZER_FILES
-from ...data.tokenization.tokenizer import load_tokenizer
+from ...data.tokenization.tokenizer import load_tokenizer, write_tokenizer
 from ...errors import Interrupted, UserError, WriteError, reason_of
 from ...files import write_json
 from ...json_reader import read_json
@@ -216,7 +216,7 @@ def _write_manifest(job: CorpusJob, config: "PrepareCorpusConfig", shards: list[
         "tokenizer": job.tokenizer.settings,
     }
     empty = TokenizedDataset.from_flat([], [], [], None, config.max_seq_length)
-    job.tokenizer.save(job.output_dir)
+    write_tokenizer(job.tokenizer, job.output_dir)
     write_json(job.output_dir / SCHEMA_FILE, {**schema_of(empty), "numRows": totals["rows"]})
     write_json(job.output_dir / MANIFEST_FILE, manifest)
     return manifest

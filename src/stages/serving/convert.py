@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...config.bert_config import BertConfig
+from ...data.tokenization.tokenizer import set_max_length
 from ...errors import UserError
 from ...output_dir import atomic_output_dir, check_output_dir
 from ...weights import huggingface, tensorflow
@@ -68,6 +69,7 @@ def convert(config: ConvertConfig, networks: Mapping[str, BertConfig] | None = N
             huggingface.write_weights(file, own_arrays(arrays, bert))
         extra = {"bert_config.json": values} if config.to == "tensorflow" else None
         huggingface.write_metadata(folder, values, weights.source.parent, extra)
+        set_max_length(folder, bert.max_position_embeddings)
     _report(weights, arrays, bert, Path(config.output_dir))
     return Path(config.output_dir)
 

@@ -11,7 +11,7 @@ from ...config.bert_config import BertConfig
 from ...config.quantization import Quantization
 from ...data import splits
 from ...data.dataloader import SortedDataLoader
-from ...data.tokenization.tokenizer import model_tokenizer
+from ...data.tokenization.tokenizer import model_tokenizer, set_max_length
 from ...errors import UserError
 from ...files import sha256, write_text
 from ...infer.mindir import write_mindir
@@ -69,13 +69,12 @@ def export(config: ExportConfig, zoo_config: BertConfig | None = None) -> Compar
         raise UserError(f"{config.model_dir} is already an export; give the model folder it was made from")
     files = read_model(config.model_dir, print, zoo_config, ignore_unexpected=config.ignore_unexpected)
     task_of(files)
-    tokenizer = model_tokenizer(files)
+    model_tokenizer(files)
     files = PRECISIONS[config.precision](files, config)
     written = (*MODEL_FILES, *HUB_FILES.values(), CARD)
     with atomic_output_dir(config.output_dir, config.overwrite_output_dir, inputs, written) as folder:
         write_metadata(folder, {**files.config.to_json_dict(), **_export_keys(config)}, files.tokenizer_dir)
-        if not (folder / "tokenizer.json").is_file():  # which other programs than this one need
-            tokenizer.save(folder)
+        set_max_length(folder, files.config.max_position_embeddings)
         file = folder / _file_name(config)
         file.parent.mkdir(exist_ok=True)
         WRITERS[config.format](file, files)

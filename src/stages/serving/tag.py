@@ -57,7 +57,7 @@ class Tagger(TextModel):
 
     def words(self, text: str) -> Words:
         """The Words of a text, split at whitespace, and around Chinese characters if the tokenizer does."""
-        return split_words(text, self.tokenizer.normalization.chinese)
+        return split_words(text, self.tokenizer.splits_ideographs)
 
     def tags(self, rows: Sequence[Sequence[str]]) -> Tags:
         """The Tags of sentences given as words."""

@@ -15,6 +15,7 @@ from ...commands import restart_command
 from ...config.bert_config import BertConfig
 from ...config.cli import Resolved
 from ...config.fields import BOOLEAN, to_dict
+from ...data.tokenization.tokenizer import set_max_length
 from ...errors import UserError
 from ...files import restore_replaced, write_json
 from ...json_reader import read_json
@@ -29,7 +30,8 @@ from ...train.logger import RunLogger
 from ...train.matmul_precision import matmul_rate
 from ...train.throughput import ThroughputMeter
 from ...train.trainer import Trainer
-from ...weights.huggingface import write_directory
+from ...weights.families import own_arrays
+from ...weights.huggingface import write_folder, write_weights
 from ..model.device import setup_device
 from .run_folder import CONFIG_FILE, WRITTEN, check_same_config, inputs_of, refuse_busy
 
@@ -132,13 +134,14 @@ class Run:
         """
         if not self.ranks.is_main:
             return
-        write_directory(
-            self.output_dir / name,
-            {**weight_arrays(network), **(extra or {})},
-            bert_config,
-            tokenizer_dir,
-            {"metrics.json": metrics} if metrics else None,
-        )
+
+        def write(folder: Path) -> None:
+            arrays = own_arrays({**weight_arrays(network), **(extra or {})}, bert_config)
+            write_weights(folder / "model.safetensors", arrays)
+            set_max_length(folder, bert_config.max_position_embeddings)
+
+        files = {"metrics.json": metrics} if metrics else None
+        write_folder(self.output_dir / name, write, bert_config, tokenizer_dir, files)
 
     def finish(self) -> None:
         """Log the last lines of the run and plot its loss curves."""

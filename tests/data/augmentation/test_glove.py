@@ -15,6 +15,7 @@ from src.data.augmentation.parts import Parts
 from src.data.augmentation.rows import SeenTexts, row_line, text_hash
 from src.data.augmentation.words import find_words
 from src.data.text.examples import ExampleFile
+from src.data.tokenization.template import Template
 from src.errors import UserError
 from src.tasks import TASKS
 
@@ -145,16 +146,23 @@ def test_neighbors_in_a_model():
 # Contexts
 
 
+SINGLE = Template(((101,), (102,)), ((0,), (0,)), (0,))
+PAIR = Template(((101,), (102,), (102,)), ((0,), (0,), (1,)), (0, 1))
+# RoBERTa's, which has one segment id.
+ROBERTA = Template(((0,), (2, 2), (2,)), ((0,), (0, 0), (0,)), (0, 0))
+
+
 def test_a_context_is_the_sentence_with_one_piece_masked():
-    form = ContextForm(101, 102, 103, 16)
+    form = ContextForm(SINGLE, 103, 16)
     assert form.masked([7, 8, 9], 1) == ((101, 7, 103, 9, 102), 5, 2)
-    pair = ContextForm(101, 102, 103, 16, pair=True).masked([7, 8, 9], 1)
+    pair = ContextForm(PAIR, 103, 16).masked([7, 8, 9], 1)
     assert pair == ((101, 7, 103, 9, 102, 7, 8, 9, 102), 5, 2)
+    assert ContextForm(ROBERTA, 4, 16).masked([7, 8], 1) == ((0, 7, 4, 2, 2, 7, 8, 2), 8, 2)
 
 
 @pytest.mark.parametrize("pair", [False, True])
 def test_a_long_sentence_is_cut_around_the_mask(pair):
-    form, ids = ContextForm(101, 102, 103, 13, pair), list(range(200, 240))
+    form, ids = ContextForm(PAIR if pair else SINGLE, 103, 13), list(range(200, 240))
     for place in range(40):
         context = form.masked(ids, place)
         assert len(context.ids) == 13 and context.ids[context.position] == 103

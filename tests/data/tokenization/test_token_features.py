@@ -7,7 +7,7 @@ from src.data.dataset import TokenizedDataset
 from src.data.records.io import check_labels, read_records, schema_of, write_records
 from src.data.text.conll import Sentence
 from src.data.tokenization.token_features import encode_sentences
-from src.data.tokenization.tokenizer import load_tokenizer
+from src.data.tokenization.tokenizer import load_tokenizer, write_tokenizer
 from src.errors import UserError
 from src.tasks import IGNORE_INDEX, TASKS, TaskSpec
 from tests import tiny
@@ -66,7 +66,7 @@ def test_untagged_words_have_a_position(tokenizer):
 def test_alignment_matches_transformers(tokenizer, tmp_path):
     from transformers import BertTokenizerFast
 
-    tokenizer.save(tmp_path)
+    write_tokenizer(tokenizer, tmp_path)
     theirs = BertTokenizerFast.from_pretrained(tmp_path)
     kept = [sentence for sentence in SENTENCES if "\u200b" not in sentence.words]
     table, _counts = encode_sentences(kept, tokenizer, TASK, 16)

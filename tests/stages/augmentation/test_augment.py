@@ -171,8 +171,8 @@ def test_candidates_match_transformers(mlm):
 
 def test_the_most_probable_spelling_is_used():
     names = ["Movie", "film", "FILM", "show", "play", "movie"]
-    vocab = {name: place for place, name in enumerate(names)}
-    pieces = SimpleNamespace(tokenizer=SimpleNamespace(vocab=vocab), contexts=lambda wanted: [["context"]])
+    words = dict(enumerate(names))
+    pieces = SimpleNamespace(tokenizer=SimpleNamespace(words=words), contexts=lambda wanted: [["context"]])
     candidates = Candidates(pieces, lambda contexts: [range(len(names))], {}, 2)
     assert candidates([("Play", [Word("Play", 0, 4)])]) == [[["Movie", "film"]]]
 

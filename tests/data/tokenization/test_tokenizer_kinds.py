@@ -1,0 +1,222 @@
+"""Tokenizers of many kinds: ids as of transformers, and again after the files were written."""
+
+import json
+
+import pytest
+from tokenizers import Tokenizer, normalizers
+
+from src.data.tokenization.tokenizer import load_tokenizer, set_max_length, write_tokenizer
+from src.errors import UserError
+from tests.data.tokenization import kinds
+from tests.data.tokenization.kinds import KINDS
+
+SENTENCES = [*kinds.odd_sentences(300), *kinds.plain_sentences(100)]
+PAIRS = list(zip(SENTENCES, reversed(SENTENCES), strict=True))
+
+
+def folder_of(name, tmp_path):
+    folder = tmp_path / "source"
+    folder.mkdir()
+    KINDS[name](folder)
+    return folder
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("name", KINDS)
+def test_ids_match_transformers(name, tmp_path):
+    from transformers import AutoTokenizer
+
+    folder = folder_of(name, tmp_path)
+    ours, theirs = load_tokenizer(folder), AutoTokenizer.from_pretrained(folder)
+    expected = theirs(SENTENCES, padding=False, truncation=False)["input_ids"]
+    found, _, _ = ours.encode_pairs([(text, None) for text in SENTENCES], 10_000)
+    for text, ids, own in zip(SENTENCES, expected, found, strict=True):
+        assert own == ids, text
+    expected = theirs(
+        *map(list, zip(*PAIRS, strict=True)),
+        padding=False,
+        truncation="longest_first",
+        max_length=31,
+        return_token_type_ids=True,
+    )
+    ids, segments, _ = ours.encode_pairs(PAIRS, 31)
+    assert ids == expected["input_ids"] and segments == expected["token_type_ids"]
+    named = {"pad": theirs.pad_token_id, "mask": theirs.mask_token_id, "unk": theirs.unk_token_id}
+    assert {role: getattr(ours, f"{role}_id") for role in named} == named
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_ids_match_the_library(name, tmp_path):
+    folder = folder_of(name, tmp_path)
+    if not (folder / "tokenizer.json").is_file():
+        pytest.skip("has no tokenizer.json")
+    backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    backend.no_truncation()
+    backend.no_padding()
+    found, segments, _ = load_tokenizer(folder).encode_pairs(PAIRS, 10_000)
+    expected = backend.encode_batch(PAIRS)
+    assert found == [encoding.ids for encoding in expected]
+    assert segments == [encoding.type_ids for encoding in expected]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_written_files(name, tmp_path):
+    """Files of records, and files copied to a model folder: the same ids, no padding, truncation as set."""
+    folder = folder_of(name, tmp_path)
+    tokenizer = load_tokenizer(folder)
+    ids = tokenizer.encode(SENTENCES)
+    write_tokenizer(tokenizer, tmp_path)
+    again = load_tokenizer(tmp_path)
+    assert again.encode(SENTENCES) == ids and again.settings == tokenizer.settings
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    set_max_length(folder, 64)
+    again = load_tokenizer(folder)
+    assert again.encode(SENTENCES) == ids and again.settings == tokenizer.settings
+    written = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    assert written.padding is None and written.truncation["max_length"] == 64
+    pairs = [written.encode(a, b) for a, b in PAIRS]
+    assert [pair.ids for pair in pairs] == tokenizer.encode_pairs(PAIRS, 64)[0]
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    given = json.loads(before.get("tokenizer_config.json", b"{}"))
+    assert config == {**given, "model_max_length": 64}
+    rewritten = {"tokenizer.json", "tokenizer_config.json"}
+    assert all((folder / file).read_bytes() == data for file, data in before.items() if file not in rewritten)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize(
+    "name", ["BERT vocab.txt", "added tokens, added_tokens.json", "<bos> and <eos>", "RoBERTa"]
+)
+def test_written_files_in_transformers(name, tmp_path):
+    from transformers import AutoTokenizer
+
+    folder = folder_of(name, tmp_path)
+    expected = AutoTokenizer.from_pretrained(folder)(SENTENCES, padding=False)["input_ids"]
+    set_max_length(folder, 10_000)
+    assert AutoTokenizer.from_pretrained(folder)(SENTENCES)["input_ids"] == expected
+
+
+def test_special_tokens_of_each_family(tmp_path):
+    expected = {
+        "RoBERTa": (0, 2, 1, 3, 4),
+        "CamemBERT": (5, 6, 1, 3, None),
+        "<bos> and <eos>": (2, 3, 0, 1, 4),
+    }
+    for name, ids in expected.items():
+        (tmp_path / name).mkdir()
+        tokenizer = load_tokenizer(folder_of(name, tmp_path / name))
+        own = [getattr(tokenizer, f"{role}_id") for role in ("cls", "sep", "pad", "unk", "mask")]
+        mask = tokenizer.vocab.get("<mask>") if ids[4] is None else ids[4]
+        assert own == [*ids[:4], mask], name
+    assert tokenizer.pair.join([[7], [8, 9]]) == ([2, 7, 3, 8, 9, 3], [0, 0, 0, 1, 1, 1])
+    roberta = load_tokenizer(tmp_path / "RoBERTa" / "source")
+    assert roberta.pair.join([[7], [8, 9]]) == ([0, 7, 2, 2, 8, 9, 2], [0] * 7)
+
+
+def test_words_of_each_model(tmp_path):
+    for name in ("BERT uncased", "prefix @@", "RoBERTa", "XLM-R"):
+        (tmp_path / name).mkdir()
+        tokenizer = load_tokenizer(folder_of(name, tmp_path / name))
+        # After a space each word that is one token has that token.
+        words = {index: word for index, word in tokenizer.words.items() if word.isalpha() and word.islower()}
+        known = [ids for _, ids in tokenizer.encode_words([("a", word) for word in words.values()])]
+        assert len(words) > 50
+        assert sum(ids == [index] for ids, index in zip(known, words, strict=True)) > 0.8 * len(words), name
+        text = "a thoroughly unwatchable film"
+        ids = tokenizer.encode_words([text.split()])[0]
+        assert [token for word in ids for token in word] == tokenizer.encode([text])[0]
+        for word in ids:
+            assert tokenizer.continuations[word[1:]].all() and (word is ids[0] or word[0] in tokenizer.words)
+
+
+def test_settings_tell_tokenizers_apart(tmp_path):
+    hashes = {}
+    for name in KINDS:
+        (tmp_path / name).mkdir()
+        hashes[name] = load_tokenizer(folder_of(name, tmp_path / name)).settings["hash"]
+    # The same tokenizer in two forms.
+    same = [("BERT uncased", "BERT vocab.txt"), ("BERT cased", "BERT cased vocab.txt")]
+    assert all(hashes[a] == hashes[b] for a, b in same)
+    assert len(set(hashes.values())) == len(hashes) - len(same)
+
+
+@pytest.mark.parametrize(
+    "name, config, complaint",
+    [
+        ("BertJapaneseTokenizer", {}, "has a BertJapaneseTokenizer and no tokenizer.json"),
+        ("BertTokenizer", {"word_tokenizer_type": "mecab"}, "no tokenizer.json"),
+        ("RoFormerTokenizer", {}, "has a RoFormerTokenizer and no tokenizer.json"),
+        ("PreTrainedTokenizerFast", {}, "has a PreTrainedTokenizer and no tokenizer.json"),
+        ("BertTokenizer", {"added_tokens_decoder": [1]}, "added_tokens_decoder is not"),
+        (
+            "BertTokenizer",
+            {"added_tokens_decoder": {"9999": {"content": "x"}}},
+            'added token "x" has the id 9999',
+        ),
+        ("BertTokenizer", {"additional_special_tokens": [1]}, "additional_special_tokens is not a list"),
+        ("BertTokenizer", {"mask_token": 3}, "mask_token 3 is not a string"),
+    ],
+)
+def test_classes_that_cannot_be_built(tmp_path, name, config, complaint):
+    kinds.write_vocab(tmp_path, kinds.word_piece_vocab())
+    kinds.write_config(tmp_path, name, **config)
+    with pytest.raises(UserError, match=complaint):
+        load_tokenizer(tmp_path)
+
+
+def test_sentencepiece_alone(tmp_path):
+    (tmp_path / "sentencepiece.bpe.model").write_bytes(b"\x0a\x0e")
+    with pytest.raises(
+        UserError, match=r"has sentencepiece.bpe.model but no tokenizer.json.*save_pretrained"
+    ):
+        load_tokenizer(tmp_path)
+
+
+def test_lower_case_override(tmp_path):
+    KINDS["Sequence normalizer"](tmp_path)
+    assert load_tokenizer(tmp_path, False).encode(["Film"]) != load_tokenizer(tmp_path, True).encode(["Film"])
+    tokenizer = kinds.bert()
+    tokenizer.normalizer = normalizers.Lowercase()
+    kinds.write(tmp_path, tokenizer)
+    with pytest.raises(UserError, match=r"the normalizer of .*tokenizer.json is Lowercase; omit the flag"):
+        load_tokenizer(tmp_path, False)
+
+
+def test_the_class_decides_about_casing(tmp_path):
+    """As in transformers: BertTokenizer takes do_lower_case from its config, the generic class does not."""
+    for name, lower_case in (("BertTokenizer", False), (kinds.GENERIC, True)):
+        kinds.write(tmp_path, kinds.bert(), name, do_lower_case=False)
+        assert load_tokenizer(tmp_path).settings["lower_case"] is lower_case
+
+
+@pytest.mark.parametrize(
+    "change, complaint",
+    [
+        ({"model": {"type": "BPE"}}, "is not a tokenizer that tokenizers"),
+        ({"model": None}, "has no model"),
+        ({"post_processor": None}, "does not put special tokens around a text"),
+        ({"pre_tokenizer": {"type": "Mecab"}}, "is not a tokenizer that tokenizers"),
+    ],
+)
+def test_unusable_documents(tmp_path, change, complaint):
+    kinds.write(tmp_path, kinds.bert())
+    file = tmp_path / "tokenizer.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    with pytest.raises(UserError, match=complaint):
+        load_tokenizer(tmp_path)
+
+
+def test_an_unknown_token_outside_the_vocabulary(tmp_path):
+    kinds.write(tmp_path, kinds.bert())
+    file = tmp_path / "tokenizer.json"
+    document = json.loads(file.read_text())
+    document["model"]["unk_token"] = "<missing>"
+    file.write_text(json.dumps(document))
+    with pytest.raises(UserError, match="lacks the unknown token <missing>"):
+        load_tokenizer(tmp_path)
+
+
+def test_a_lone_surrogate(tmp_path):
+    KINDS["BERT vocab.txt"](tmp_path)
+    with pytest.raises(UserError, match="a lone surrogate"):
+        load_tokenizer(tmp_path).encode(["a \ud83d film"])
