@@ -4,6 +4,7 @@ set -euo pipefail
 
 positional=()       # flags of the script's positional arguments
 arguments=("$@")    # flags and switches on the command line
+defaults_apply=true
 
 # Returns true if the command line has --NAME VALUE or --NAME=VALUE; sets `value` to the last one.
 given() {  # NAME
@@ -52,11 +53,33 @@ take_arguments() {  # NAMES...
     arguments=("${switches[@]}" "$@")
 }
 
+# Returns true if the first argument after the switches is not a flag.
+positional_given() {
+    local word
+    for word in "${arguments[@]}"; do
+        case $word in
+            --background | --dry_run) ;;
+            *) [[ $word != --* ]]; return ;;
+        esac
+    done
+    return 1
+}
+
+# Takes CONFIG_PATH, a file of the model zoo's, whose values replace the defaults of the script.
+take_config() {
+    if positional_given; then
+        take_arguments config_path
+    elif ! given config_path; then
+        return 0
+    fi
+    defaults_apply=false
+}
+
 # Runs launch.sh with the positional flags, the defaults and the command line.
 launch() {  # WAY SCRIPT FLAGS...
     local name
     local -a defaults=()
-    while read -r name; do
+    while $defaults_apply && read -r name; do
         given "$name" || defaults+=("--$name" "${!name}")
     done < <(sed -n -e '/^source /q' -e 's/^\([a-z][a-z0-9_]*\)=.*/\1/p' "$0")
     # LAUNCHED_FROM: the error for an unset default names the line to edit.

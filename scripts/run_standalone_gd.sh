@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # General distillation on one device. Edit the defaults or pass flags; --dry_run, --background: see launch.sh.
 # Output is copied to ./log.txt: grep "epoch" log.txt
+#   run_standalone_gd.sh [CONFIG.yaml]   with a file of the model zoo's, in place of these defaults
 
 device_target="auto"              # Ascend | GPU | CPU | auto
 device_id=0
@@ -18,4 +19,5 @@ max_ckpt_num=1
 save_ckpt_path=""                 # "": output/general_distill
 
 source "$(dirname "$0")/flags.sh"
+take_config
 launch standalone run_general_distill.py

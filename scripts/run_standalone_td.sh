@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Task distillation on one device. Edit the defaults or pass flags; --dry_run, --background: see launch.sh.
 # Output is copied to ./log.txt: grep "epoch" log.txt; grep "The best" log.txt
+#   run_standalone_td.sh [CONFIG.yaml]   with a file of the model zoo's, in place of these defaults
 
 task_name="<unset>"               # CoLA | SST-2 | MRPC | STS-B | QQP | MNLI | QNLI | RTE | WNLI
 device_target="auto"              # Ascend | GPU | CPU | auto
@@ -23,5 +24,6 @@ save_ckpt_step=100
 max_ckpt_num=1
 
 source "$(dirname "$0")/flags.sh"
+take_config
 if is_false do_train; then not_needed load_teacher_ckpt_path load_gd_ckpt_path train_data_dir; fi
 launch standalone run_task_distill.py

@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 
 from src.config.bert_config import BertConfig
+from src.config.gd_config import GeneralDistillConfig
+from src.config.migration import zoo_recipe
+from src.config.q8bert_config import Q8BertConfig
+from src.config.td_config import TaskDistillConfig
 from src.tasks import TASKS
 from tests.test_readme import PARSERS, rows_of
 
@@ -18,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "migration.md").read_text(encoding="utf-8")
 RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 TABLE = re.compile(r"(?:<!-- ours: (?P<source>[^>]*) -->\n)?(?P<rows>(?:\|.*\n)+)")
+RECIPE_HEADER = ["rule", "model zoo", "here by default", "`--recipe zoo`"]
 HEADER = ["theirs", "is", "ours", "note"]
 SYSTEMS = 5
 ANSWERED = "Flags answered by name\n"  # generated, see tests/test_readme.py
@@ -80,7 +85,8 @@ def test_five_systems_with_well_formed_tables():
     assert len(sections) == SYSTEMS and all("### Published figures" in each for each in sections)
     for title, source, rows in TABLES:
         figures = rows[0] == ["figure", "theirs", "ours"]
-        assert figures or (source and (rows[0] == HEADER or source == "recipe")), title
+        known = rows[0] in (HEADER, RECIPE_HEADER) or source == "recipe"
+        assert figures or (source and known), title
         assert len(rows) > 1 and {len(row) for row in rows} == {len(rows[0])}, title
 
 
@@ -126,6 +132,31 @@ def test_recipes_match_the_table():
             task = TASKS[name]
             ours = task.max_seq_length if flag == "max_seq_length" else task.recipe["task_distill"][flag]
             assert ours == float(value), f"{name}: {flag}"
+
+
+def test_the_zoo_s_recipe_matches_the_table():
+    (rows,) = [rows for _, source, rows in TABLES if source == "zoo recipe"]
+    recipes = {
+        "general": zoo_recipe.GENERAL_DISTILL,
+        "Q8BERT": zoo_recipe.Q8BERT,
+        "": {**zoo_recipe.STUDENT, **zoo_recipe.task_distill_recipe({"recipe": "zoo"})},
+    }
+    named = set()
+    for rule, _, _, cell in rows[1:]:
+        recipe = next(values for name, values in recipes.items() if rule.startswith(name))
+        for flag, text in (token.split() for token in code(cell)):
+            value = recipe[flag.removeprefix("--")]
+            expected = text == "true" if isinstance(value, bool) else type(value)(text)
+            assert value == pytest.approx(expected) if isinstance(value, float) else value == expected, rule
+            named.add(flag.removeprefix("--"))
+    # What is not in the table is the same here.
+    for recipe, config in (
+        (zoo_recipe.GENERAL_DISTILL, GeneralDistillConfig()),
+        (zoo_recipe.TASK_DISTILL, TaskDistillConfig()),
+        (zoo_recipe.Q8BERT, Q8BertConfig()),
+    ):
+        left = {name for name in recipe if name not in named and recipe[name] != getattr(config, name)}
+        assert not left, left
 
 
 def test_measured_figures_match_the_results():

@@ -96,7 +96,7 @@ def _zoo_config(config_class: type, fields: Mapping[str, Field], known: Mapping[
     """The model zoo's config file that `known` {field: value} names; empty without one."""
     if not (path := known.get("config_path")):
         return ZooConfig({}, {})
-    zoo = read_zoo_config(path, getattr(config_class, "ZOO_KIND", ""), fields)
+    zoo = read_zoo_config(path, getattr(config_class, "ZOO_KIND", ""), fields, known.get("task_type", ""))
     values = {**zoo.values, **known}
     given = values.get("load_gd_ckpt_path") or values.get("load_td1_ckpt_path")
     if "student" in zoo.networks and "student_preset" in fields and not given:

@@ -85,9 +85,6 @@ class RecordsConfig(FormatConfig):
         0, "number of labels of such records, named LABEL_0, LABEL_1 ...", check=NOT_NEGATIVE
     )
     output_mode: str = flag("", "task type of such records (default: classification)", ("", *OUTPUT_MODES))
-    task_type: str = flag(
-        "", "the model zoo's output_mode; ner: token_classification", ("", "classification", "ner")
-    )
     assessment_method: str = flag(
         "",
         "metric that selects the best model, by the model zoo's name (default: the task's)",

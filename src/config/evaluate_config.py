@@ -4,11 +4,12 @@ import dataclasses
 
 from .data_config import RecordsConfig
 from .fields import flag, required_flag
-from .migration.zoo_config import ZooFileConfig
+from .migration.zoo_config import ZooTaskConfig
+from .migration.zoo_recipe import RecipeConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluateConfig(ZooFileConfig, RecordsConfig):
+class EvaluateConfig(ZooTaskConfig, RecipeConfig, RecordsConfig):
     """Evaluate a model folder on all evaluation records of a task and print one JSON line."""
 
     model_dir: str = required_flag(

@@ -116,7 +116,6 @@ STUDENT_NET = BertConfig()
 def resolve(argv: Sequence[str] | None = None) -> tuple[TaskSpec, Resolved[Q8BertConfig]]:
     """The task and the config of a run_q8bert_train.py command line."""
     resolved = parse(Q8BertConfig, argv, SETTINGS, q8bert_recipe, prog=command_line("q8bert_train"))
-    resolved = with_networks(resolved, teacher=TEACHER_NET, student=STUDENT_NET)
     config, quantization = resolved.config, resolved.config.quantization
     if config.epoch_num == 0 and not quantization:
         raise UserError("--epoch_num 0 with --do_quant false: nothing to do")
@@ -126,4 +125,5 @@ def resolve(argv: Sequence[str] | None = None) -> tuple[TaskSpec, Resolved[Q8Ber
             "--epoch_num 0 only calibrates the activation ranges: give --calibration_steps above 0, or "
             "--activation_init"
         )
-    return task_for(to_dict(config)), resolved
+    task = task_for(to_dict(config))
+    return task, with_networks(resolved, task, teacher=TEACHER_NET, student=STUDENT_NET)

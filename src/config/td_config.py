@@ -10,7 +10,7 @@ from .bert_config import BertConfig, preset
 from .cli import Resolved, parse
 from .distill_config import IntermediateConfig, TeacherCacheConfig
 from .fields import LOSS_SCALE_OR_OWN, NOT_NEGATIVE, POSITIVE, SHARE_OR_OWN, flag, to_dict
-from .migration.zoo_config import ZooFileConfig
+from .migration.zoo_config import ZooTaskConfig
 from .migration.zoo_recipe import RecipeConfig, task_distill_recipe, with_networks
 from .student_config import StudentConfig, TransferConfig
 from .task.from_records import task_for
@@ -19,7 +19,7 @@ from .train_config import TrainConfig
 
 @dataclasses.dataclass(frozen=True)
 class TaskDistillConfig(
-    ZooFileConfig,
+    ZooTaskConfig,
     RecipeConfig,
     IntermediateConfig,
     TeacherCacheConfig,
@@ -96,8 +96,8 @@ STUDENT_NET = preset("4L-384")
 def resolve(argv: Sequence[str] | None = None) -> tuple[TaskSpec, Resolved[TaskDistillConfig]]:
     """The task and the config of a run_task_distill.py command line."""
     resolved = parse(TaskDistillConfig, argv, SETTINGS, _recipe, prog=command_line("task_distill"))
-    resolved = with_networks(resolved, teacher=TEACHER_NET, student=STUDENT_NET)
-    return task_for(to_dict(resolved.config)), resolved
+    task = task_for(to_dict(resolved.config))
+    return task, with_networks(resolved, task, teacher=TEACHER_NET, student=STUDENT_NET)
 
 
 def _recipe(known: dict[str, Any]) -> Mapping[str, Any]:

@@ -12,12 +12,12 @@ from ..commands import command_line
 from ..config.cli import parse
 from ..config.data_config import IGNORE_UNEXPECTED
 from ..config.fields import flag, required_flag
-from ..config.migration.zoo_config import ZooFileConfig
+from ..config.migration.zoo_config import ZooTaskConfig
 from ..errors import run_main
 
 
 @dataclasses.dataclass(frozen=True)
-class ConvertConfig(ZooFileConfig):
+class ConvertConfig(ZooTaskConfig):
     """Convert weights of any supported format to a model folder or a MindSpore checkpoint."""
 
     input: str = required_flag(

@@ -12,12 +12,12 @@ from ..commands import command_line
 from ..config.cli import parse
 from ..config.data_config import FormatConfig
 from ..config.fields import POSITIVE, flag, required_flag
-from ..config.migration.zoo_config import ZooFileConfig
+from ..config.migration.zoo_config import ZooTaskConfig
 from ..errors import run_main
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportConfig(ZooFileConfig, FormatConfig):
+class ExportConfig(ZooTaskConfig, FormatConfig):
     """Export a model to a single file for serving, in a self-contained folder."""
 
     model_dir: str = required_flag(
@@ -26,6 +26,7 @@ class ExportConfig(ZooFileConfig, FormatConfig):
         alias="ckpt_file",
     )
     output_dir: str = required_flag("output folder", alias="file_name")
+    task_name: str = flag("", "task that names the outputs of a .ckpt described by config_path")
     format: str = flag(
         "onnx",
         "onnx: for ONNX Runtime; mindir: MindSpore's format, fp32 only; air: for CANN's tools, Ascend only",

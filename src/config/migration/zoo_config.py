@@ -138,6 +138,17 @@ class ZooFileConfig:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class ZooTaskConfig(ZooFileConfig):
+    """A config file of the model zoo, for a task."""
+
+    GROUP: ClassVar[str] = "data"
+
+    task_type: str = flag(
+        "", "the model zoo's output_mode; ner: token_classification", ("", "classification", "ner")
+    )
+
+
 class ZooConfig(NamedTuple):
     """Content of a config file: {our field: value} and the networks of .ckpt files, teacher and student."""
 
@@ -150,12 +161,12 @@ class _Entry(NamedTuple):
     line: int
 
 
-def read_zoo_config(path: str, kind: str, fields: Mapping[str, Field]) -> ZooConfig:
+def read_zoo_config(path: str, kind: str, fields: Mapping[str, Field], task_type: str = "") -> ZooConfig:
     """Read a config file for a stage of `kind` whose config has the dataclass fields `fields`.
 
-    Empty values count as not given, as do those that this command has no flag for. Raises UserError with file
-    and line for an unknown key, an invalid value, a file of the other kind, and values of the two phases that
-    one flag cannot hold.
+    `task_type` overrides that of the file. Empty values count as not given, as do those that this command
+    has no flag for. Raises UserError with file and line for an unknown key, an invalid value, a file of the
+    other kind, and values of the two phases that one flag cannot hold.
     """
     file = _find(path)
     entries = _entries(file)
@@ -183,7 +194,8 @@ def read_zoo_config(path: str, kind: str, fields: Mapping[str, Field]) -> ZooCon
                 f"both are --{name} here, so give one value"
             )
         values[name], given[name] = value, (key, entry)
-    mode = "token_classification" if values.get("task_type") == "ner" else "classification"
+    is_ner = (task_type or entries.get("task_type", _Entry("", 1)).text) == "ner"
+    mode = "token_classification" if is_ner else "classification"
     networks = {name: BertConfig(**{**ZOO_NET, **net}, output_mode=mode) for name, net in nets.items() if net}
     return ZooConfig(values, networks)
 

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ...tasks import TaskSpec
 from ..bert_config import BertConfig
 from ..fields import flag
 
@@ -126,8 +127,19 @@ def task_distill_recipe(known: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
-def with_networks(resolved: Resolved[Config], **networks: BertConfig) -> Resolved[Config]:
-    """`resolved` with the networks of .ckpt files: of its config file, else of a config module."""
+def with_networks(
+    resolved: Resolved[Config], task: TaskSpec | None = None, **networks: BertConfig
+) -> Resolved[Config]:
+    """`resolved` with the networks of .ckpt files: of its config file, else of a config module.
+
+    A network without labels, which the file has no names for, gets the output mode of `task`.
+    """
     if getattr(resolved.config, "recipe", "") == "zoo":
         networks = {name: net.replace(**ZOO_NET) for name, net in networks.items()}
-    return dataclasses.replace(resolved, networks={**networks, **resolved.networks})
+    networks |= resolved.networks
+    if task:
+        mode = task.output_mode
+        networks = {
+            name: net if net.labels else net.replace(output_mode=mode) for name, net in networks.items()
+        }
+    return dataclasses.replace(resolved, networks=networks)

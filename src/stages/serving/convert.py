@@ -48,8 +48,7 @@ def convert(config: ConvertConfig, networks: Mapping[str, BertConfig] | None = N
     """
     check_output_dir(config.output_dir, config.overwrite_output_dir, (config.input,))
     weights = read_weights(config.input, config.part or None, ignore_unexpected=config.ignore_unexpected)
-    network = (networks or {}).get(config.part or "student")
-    bert, weights = _fit_config(config, weights, network)
+    bert, weights = _fit_config(config, weights, _network_of(networks or {}, config.part, weights.arrays))
     arrays, values = weights.arrays, bert.to_json_dict()
     huggingface.check_weights(arrays, bert, weights.source)
     if config.to == "hf":
@@ -136,6 +135,15 @@ def _fit_config(
     for note in notes:
         print(f"note: {note}")
     return bert, weights
+
+
+def _network_of(
+    networks: Mapping[str, BertConfig], part: str, arrays: Mapping[str, np.ndarray]
+) -> BertConfig | None:
+    """The network of `part`, without it the one of the same depth as the weights, else the student's."""
+    layers = len({name.split(".")[3] for name in arrays if name.startswith("bert.encoder.layer.")})
+    fitting = [name for name, network in networks.items() if network.num_hidden_layers == layers]
+    return networks.get(part or next(iter(fitting), "student"))
 
 
 def _describe_sizes(arrays: Mapping[str, np.ndarray]) -> str:

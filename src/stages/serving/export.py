@@ -24,6 +24,7 @@ from ...infer.predictor import LogitsCell
 from ...model.bert import BertClassifier
 from ...model.state_dict import load_strict
 from ...output_dir import atomic_output_dir, check_output_dir
+from ...tasks import find_task
 from ...train.device import select_device
 from ...weights.huggingface import MODEL_FILES, drop_projection, without_ranges, write_metadata
 from ..model.inference import (
@@ -65,6 +66,8 @@ def export(config: ExportConfig, zoo_config: BertConfig | None = None) -> Compar
     config = dataclasses.replace(config, dtype="float32", compute_type="float32")
     if config.format == AIR and select_device(config).target != "Ascend":
         raise UserError("--format air is written on Ascend only; give --format mindir or onnx")
+    if zoo_config and config.task_name:
+        zoo_config = zoo_config.for_task(find_task(config.task_name))
     if export_info(Path(config.model_dir)):
         raise UserError(f"{config.model_dir} is already an export; give the model folder it was made from")
     files = read_model(config.model_dir, print, zoo_config, ignore_unexpected=config.ignore_unexpected)

@@ -11,7 +11,7 @@ from src.config.bert_config import BertConfig
 from src.errors import UserError
 from src.tools.convert import main
 from src.weights.huggingface import check_weights, expected_shapes, infer_labels, write_directory
-from src.weights.mindspore_ckpt import read_ckpt, write_ckpt
+from src.weights.mindspore_ckpt import hf_to_zoo, read_ckpt, write_ckpt
 from src.weights.reader import read_weights
 
 CONFIG = BertConfig(
@@ -119,6 +119,25 @@ def test_to_the_model_zoo_and_back(tmp_path, capsys):
     found = read_weights(again).arrays
     assert set(found) == set(arrays) and all(np.array_equal(found[name], arrays[name]) for name in arrays)
     assert "head_activation" not in capsys.readouterr().out
+
+
+def test_a_zoo_checkpoint_described_by_its_yaml_file(tmp_path):
+    # Teacher and student differ in depth: the file's network of that depth is the one.
+    net = "    hidden_size: 32\n    num_attention_heads: 4\n    intermediate_size: 48\n    vocab_size: 40\n"
+    net += "    max_position_embeddings: 16\n    num_hidden_layers: {}\n"
+    file = tmp_path / "td.yaml"
+    file.write_text(
+        "description: task_distill\ntask_type: ner\n"
+        f"td_teacher_net_cfg:\n{net.format(2)}td_student_net_cfg:\n{net.format(1)}"
+    )
+    config = CONFIG.replace(labels=("LABEL_0", "LABEL_1", "LABEL_2"), output_mode="token_classification")
+    write_ckpt(tmp_path / "zoo.ckpt", hf_to_zoo(random_arrays(config)))
+    out = run(tmp_path / "zoo.ckpt", tmp_path / "out", f"--config_path={file}")
+    found = BertConfig.from_json(out / "config.json")
+    assert (found.num_hidden_layers, found.labels, found.by_token) == (2, config.labels, True)
+    assert (found.head_activation, found.hidden_act, found.layer_norm_eps) == ("relu", "gelu_new", 1e-7)
+    for name, array in random_arrays(config).items():
+        np.testing.assert_array_equal(read_weights(out).arrays[name], array)
 
 
 def test_what_the_model_zoo_computes_otherwise_is_printed(folder, tmp_path, capsys):
