@@ -48,6 +48,11 @@ OWN_SIZES: dict[str, dict[str, Any]] = {
 NAMES = [name for name in FAMILIES if name != "bert"]
 
 
+def entries() -> dict[str, Any]:
+    """{"<family> <task>": its config, shapes and logits} of the fixture."""
+    return json.loads(FILE.read_text())
+
+
 def batch(family: str, task: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """input_ids, token_type_ids, attention_mask [B, S] of rows of different lengths, as the family pads."""
     rng = np.random.default_rng(0)
@@ -71,14 +76,21 @@ def weights(shapes: Mapping[str, Sequence[int]]) -> dict[str, np.ndarray]:
 
 def their_model(family: str, task: str) -> Any:
     """The model of transformers with `weights`, in evaluation mode."""
-    import torch
     import transformers
 
     class_name, values = TASKS[task]
     spec = FAMILIES[family]
     sizes = {spec.config_keys.get(k, k): v for k, v in {**SIZES, **OWN_SIZES.get(family, {})}.items()}
     config_class = getattr(transformers, f"{spec.class_prefix}Config")
-    model = getattr(transformers, spec.class_prefix + class_name)(config_class(**sizes, **values))
+    return with_weights(
+        getattr(transformers, spec.class_prefix + class_name)(config_class(**sizes, **values))
+    )
+
+
+def with_weights(model: Any) -> Any:
+    """A model of transformers with `weights`, in evaluation mode."""
+    import torch
+
     arrays = weights({name: tuple(p.shape) for name, p in model.named_parameters()})
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -110,7 +122,7 @@ def save(folder: Path, entry: Mapping[str, Any]) -> Path:
 
 def main() -> None:
     """Write the fixture."""
-    entries = {}
+    found = {}
     for family in NAMES:
         for task in TASKS:
             model = their_model(family, task)
@@ -119,8 +131,8 @@ def main() -> None:
                 config = json.loads((Path(folder) / "config.json").read_text())
             shapes = {name: list(p.shape) for name, p in model.named_parameters()}
             logits = their_logits(model, batch(family, task))
-            entries[f"{family} {task}"] = {"config": config, "shapes": shapes, "logits": logits.tolist()}
-    FILE.write_text(json.dumps(entries) + "\n")
+            found[f"{family} {task}"] = {"config": config, "shapes": shapes, "logits": logits.tolist()}
+    FILE.write_text(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":

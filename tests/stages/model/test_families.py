@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from mindspore import Tensor
 
 from src.infer.onnx.bert import bert_model
 from src.infer.onnx.session import OnnxModel
@@ -11,12 +12,13 @@ from src.infer.predictor import predictor
 from src.stages.model.device import DeviceSetup
 from src.stages.model.inference import task_of
 from src.stages.model.load import load_classifier, read_model
+from src.stages.model.masked_lm import has_mlm_head, load_masked_lm, read_masked_lm
 from src.tools.convert import main as convert
 from tests import families, tiny
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
 TOLERANCE = 2e-5
-ENTRIES = json.loads(families.FILE.read_text())
+ENTRIES = families.entries()
 CASES = [tuple(case.split()) for case in ENTRIES]
 CPU = DeviceSetup("CPU", "float32", "float32")
 
@@ -92,3 +94,25 @@ def test_live_transformers(tmp_path, family, task):
         assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
         assert_same(families.their_logits(again.eval(), columns), expected, columns)
         assert type(again) is type(model) and again.config.id2label == model.config.id2label
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("family", ["distilbert", "roberta", "camembert"])
+def test_masked_words(tmp_path, family):
+    import transformers
+
+    config = families.their_model(family, "classification").config
+    kind = f"{families.FAMILIES[family].class_prefix}ForMaskedLM"
+    model = families.with_weights(getattr(transformers, kind)(config))
+    model.save_pretrained(tmp_path)
+    files = read_masked_lm(tmp_path, silent)
+    assert has_mlm_head(files)
+    columns = families.batch(family, "classification")
+    expected = families.their_logits(model, columns)
+    positions = np.array([1, 3, 8 + 2], np.int32)
+    found = load_masked_lm(files, CPU)(*map(Tensor, (*columns, positions))).asnumpy()
+    np.testing.assert_allclose(found, expected.reshape(-1, 100)[positions], atol=1e-4)
+    # Without its head it has no pooler either, and is written back as it is.
+    convert(tiny.flags(input=tmp_path, output_dir=tmp_path / "hf", to="hf"))
+    _, info = transformers.AutoModel.from_pretrained(tmp_path / "hf", output_loading_info=True)
+    assert not info["unexpected_keys"] and all("pooler" in key for key in info["missing_keys"])
