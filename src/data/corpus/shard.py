@@ -5,7 +5,6 @@ with a file of another size, is ignored.
 """
 
 import dataclasses
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...files import write_json
+from ...files import move_synced, write_json
 from ...json_reader import read_json
 from ..records.mindrecord import index_of
 from ..records.reader import FORMATS, TOKEN_COLUMNS
@@ -102,10 +101,7 @@ def write_shard(job: CorpusJob, number: int, on_read: ReadCallback) -> dict:
         for path in (index_of(part / name), part / name):
             if path.is_file():
                 sizes[path.name] = path.stat().st_size
-                # MindSpore does not sync its files, and the metadata must not reach the disk before them.
-                with open(path, "rb") as file:
-                    os.fsync(file.fileno())
-                os.replace(path, job.output_dir / path.name)
+                move_synced(path, job.output_dir / path.name)
     shutil.rmtree(part)
     metadata = {"shard": number, "file": name, "sizes": sizes, **counts.to_metadata(job.passes)}
     write_json(job.metadata_file(number), metadata)

@@ -1,5 +1,7 @@
 """MindRecord files: a file and its index `<file>.db`, which can be moved together but not renamed."""
 
+import contextlib
+import errno
 import os
 import re
 import tempfile
@@ -9,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import UserError
+from ...files import move_synced, write_errors
 from ...signals import interruptible
 
 READ_BATCH = 1024
@@ -22,25 +25,62 @@ def index_of(path: str | Path) -> Path:
 
 
 def write(path: Path, chunks: Iterable[dict[str, np.ndarray]]) -> None:
-    """Write chunks {column: array [rows, S] or [rows]} as a file and its index, renamed when complete."""
+    """Write chunks {column: array [rows, S] or [rows]} as a file and its index, renamed when complete.
+
+    Raises WriteError when the disk refuses.
+    """
+    with interruptible(), write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as folder:
+            # The file contains its own name, so the temporary path differs in the folder only.
+            temporary = Path(folder) / path.name
+            _write(temporary, chunks)
+            for source in (index_of(temporary), temporary):
+                os.chmod(source, 0o644)
+                move_synced(source, path.parent / source.name)
+
+
+def _write(path: Path, chunks: Iterable[dict[str, np.ndarray]]) -> None:
     from mindspore.mindrecord import FileWriter
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with interruptible(), tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as folder:
-        # The file contains its own name, so the temporary path differs in the folder only.
-        temporary = Path(folder) / path.name
-        writer = FileWriter(str(temporary), shard_num=1)
-        writer.set_page_size(PAGE_SIZE)
-        writer.set_header_size(HEADER_SIZE)
-        for number, chunk in enumerate(chunks):
-            if number == 0:
-                writer.add_schema({name: _field(values) for name, values in chunk.items()}, "token ids")
-            rows = zip(*chunk.values(), strict=True)
+    writer = FileWriter(str(path), shard_num=1)
+    writer.set_page_size(PAGE_SIZE)
+    writer.set_header_size(HEADER_SIZE)
+    for number, chunk in enumerate(_first_row_apart(chunks)):
+        if number == 0:
+            writer.add_schema({name: _field(values) for name, values in chunk.items()}, "token ids")
+        rows = zip(*chunk.values(), strict=True)
+        with _framework_errors():
             writer.write_raw_data([dict(zip(chunk, row, strict=True)) for row in rows])
+        if not path.stat().st_size:
+            raise OSError("nothing was written")
+    with _framework_errors():
         writer.commit()
-        for source in (index_of(temporary), temporary):
-            os.chmod(source, 0o644)
-            os.replace(source, path.parent / source.name)
+
+
+def _first_row_apart(chunks: Iterable[dict[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
+    """The chunks, the first of one row alone.
+
+    The framework does not report a row that it cannot write until it commits the file, and if it was of the
+    first call, the second one is a segmentation fault.
+    """
+    chunks = iter(chunks)
+    for first in chunks:
+        for part in (slice(1), slice(1, None)):
+            if len(next(iter(first.values()))[part]):
+                yield {name: values[part] for name, values in first.items()}
+        yield from chunks
+
+
+@contextlib.contextmanager
+def _framework_errors() -> Iterator[None]:
+    """Turn what the framework raises about the disk into an OSError."""
+    try:
+        yield
+    except Exception as error:  # RuntimeError, or a MindRecordException
+        if "free disk" in str(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise OSError(error_summary(error)) from error
 
 
 def columns(path: Path) -> list[str]:
