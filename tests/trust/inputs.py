@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import hashlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -93,3 +95,13 @@ def corpus_flags(inputs: Inputs, output: Path, seed: int) -> list[str]:
     """Arguments of prepare_corpus."""
     places = {"input": inputs.corpus_text(seed), "vocab_file": inputs.vocabulary, "output_dir": output}
     return tiny.flags(**places, max_seq_length=32, workers=1, num_shards=2)
+
+
+def digest(arrays: Mapping[str, np.ndarray] | Iterable[np.ndarray]) -> str:
+    """SHA-256 of arrays."""
+    items = sorted(arrays.items()) if isinstance(arrays, Mapping) else enumerate(arrays)
+    found = hashlib.sha256()
+    for name, array in items:
+        array = np.ascontiguousarray(array)
+        found.update(f"{name}{array.dtype}{array.shape}".encode() + array.tobytes())
+    return found.hexdigest()

@@ -53,7 +53,7 @@ def main() -> None:
     settings = Settings(given.folder, Path.cwd(), given.seed, given.budget, given.slice)
     for module in WARM:
         importlib.import_module(module)
-    part = importlib.import_module(f".{given.part}", __package__)
+    part = importlib.import_module(f".parts.{given.part}", __package__)
     with open(given.folder / "outcomes.jsonl", "a", buffering=1, encoding="utf-8") as file:
         for number, case in enumerate(part.cases(settings)):
             if given.only in case.name and _claim(given.claims / str(number)):

@@ -207,3 +207,18 @@ def export(inputs: Inputs, folder: Path, version: int) -> None:
 
     places = {"model_dir": inputs.model(version), "output_dir": folder / "exported"}
     main(tiny.flags(**places, kernels="off", overwrite_output_dir="true"))
+
+
+def prepare_into(inputs: Inputs, folder: Path) -> None:
+    """Records, in place of what an earlier run wrote to `folder`."""
+    from src.tools.prepare import main
+
+    places = {"data_dir": inputs.text(1), "vocab_file": inputs.vocabulary, "output_dir": folder}
+    main(tiny.flags(task_name="SST-2", **places, max_seq_length=16, overwrite_output_dir="true"))
+
+
+def convert_into(inputs: Inputs, folder: Path) -> None:
+    """A converted model, in place of what an earlier run wrote to `folder`."""
+    from src.tools.convert import main
+
+    main(tiny.flags(input=inputs.model(1), output_dir=folder, to="hf", overwrite_output_dir="true"))

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from .forks import wait
-from .inputs import Inputs
-from .outcomes import Case, Settings, left, snapshot
-from .stages import STAGES, Run, Stage, difference
+from ..forks import wait
+from ..inputs import Inputs
+from ..outcomes import Case, Settings, left, snapshot
+from ..stages import STAGES, Run, Stage, difference
 
 FIGURE = "soak"
 CYCLES, EPOCHS = 30, 20

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from . import injector
-from .forks import Ended, forked
-from .inputs import Inputs
-from .outcomes import Case, Settings, left, snapshot, visible
-from .writers import Writer, writers
+from .. import injector
+from ..forks import Ended, forked
+from ..inputs import Inputs
+from ..outcomes import Case, Settings, left, snapshot, visible
+from ..writers import Writer, writers
 
 FIGURE = "saves"
 KILLED = -9

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from tests import tiny
 
-from .inputs import Inputs, corpus_flags
-from .outcomes import Case, Settings, left, snapshot
-from .stages import STAGES
+from ..inputs import Inputs, corpus_flags
+from ..outcomes import Case, Settings, left, snapshot
+from ..stages import STAGES
 
 FIGURE = "signals"
 TRIES = 6  # of each command

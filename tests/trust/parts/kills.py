@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from functools import partial
 
-from .inputs import Inputs
-from .outcomes import Case, Settings, left, snapshot
-from .stages import STAGES, TWO_RANKS, Run, Stage, difference, unbroken
+from ..inputs import Inputs
+from ..outcomes import Case, Settings, left, snapshot
+from ..stages import STAGES, TWO_RANKS, Run, Stage, difference, unbroken
 
 FIGURE = "kills"
 KILLS, IN_A_ROW, EPOCHS = 100, 4, 2

@@ -3,7 +3,7 @@
 import errno
 from collections.abc import Iterator
 
-from .outcomes import Case, Settings
+from ..outcomes import Case, Settings
 from .saves import Scene, after, writer_cases
 
 FIGURE = "errors"
