@@ -58,9 +58,7 @@ def _place(settings: Settings) -> Path:
     return place
 
 
-def _refused(
-    settings: Settings, make: Make, read: Callable[[Path], object]
-) -> Iterator[tuple[str, str | None]]:
+def _refused(settings: Settings, make: Make, read: Read, any_object: bool = False) -> Iterator[tuple]:
     place = _place(settings)
     make(place)
     ended = forked(lambda: print(read(place)), seconds=SECONDS, memory=MEMORY)
@@ -266,9 +264,8 @@ def _cache(settings: Settings, make: Callable[[Path, Path], object]) -> Iterator
     planted = cache / library.relative_to(clean)
     planted.parent.mkdir(parents=True)
     source = place / "planted.c"
-    source.write_text(
-        f'#include <fcntl.h>\n__attribute__((constructor)) void f(void) {{ creat("{place}/attacked", 0600); }}\n'
-    )
+    attack = f'void f(void) {{ creat("{place}/attacked", 0600); }}'
+    source.write_text(f"#include <fcntl.h>\n__attribute__((constructor)) {attack}\n")
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", planted, source], check=True)
     make(cache, planted)
     ended = forked(partial(path_in, cache), seconds=SECONDS * 5)

@@ -30,7 +30,7 @@ def safetensors_header(header: object, data: bytes = bytes(64)) -> Callable[[Pat
 
 def one_shape(text: str) -> Callable[[Path], object]:
     """Writes a file with one tensor of a shape that is given as text."""
-    return safetensors_header('{"a":{"dtype":"F32","shape":[%s],"data_offsets":[0,4]}}' % text)
+    return safetensors_header('{"a":{"dtype":"F32","data_offsets":[0,4],"shape":[' + text + "]}}")
 
 
 def ckpt(content: bytes) -> tuple[str, Callable[[Path], object]]:
