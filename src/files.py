@@ -22,6 +22,7 @@ from .signals import interruptible
 # What a killed atomic_path or atomic_directory leaves behind; group 1 is the final name.
 TEMPORARY_NAME = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.(?:part|old)")
 BLOCK = 1 << 20  # bytes
+MAX_COMMAS = 16  # in the name of a path that is part of a list
 DAMAGED = "it is truncated or damaged: download or write it again"
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # fcntl.h, linux/fs.h
 # Errors of renameat2 where exchanging is not supported, or is forbidden to a container.
@@ -340,8 +341,17 @@ def sha256(path: str | Path) -> str:
 
 
 def split_paths(text: str | Path) -> list[str]:
-    """The paths in a comma-separated list; empty entries, as after a trailing comma, are dropped."""
-    return [part.strip() for part in str(text).split(",") if part.strip()]
+    """The paths in a comma-separated list; empty entries, as after a trailing comma, are dropped.
+
+    Parts that are together an existing path, whose name has commas, are one path.
+    """
+    parts, paths = str(text).split(","), []
+    while parts:
+        joined = (",".join(parts[:count]).strip() for count in range(min(len(parts), MAX_COMMAS + 1), 1, -1))
+        path = next(filter(os.path.exists, joined), parts[0].strip())
+        paths.append(path)
+        parts = parts[path.count(",") + 1 :]
+    return [path for path in paths if path]
 
 
 def relative_paths(text: str) -> str:

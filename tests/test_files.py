@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from src.errors import UserError
-from src.files import atomic_directory, check_regular, reading, relative_paths
+from src.files import atomic_directory, check_regular, reading, relative_paths, split_paths
 
 
 def test_mount_point_is_not_replaced(tmp_path, monkeypatch):
@@ -72,3 +72,12 @@ def test_paths_below_the_working_folder_are_shown_relative(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     text = f"read {tmp_path}/a/b.txt, {tmp_path}/c (/x{tmp_path}/d, {tmp_path}_e/f, {tmp_path})"
     assert relative_paths(text) == f"read a/b.txt, c (/x{tmp_path}/d, {tmp_path}_e/f, {tmp_path})"
+
+
+def test_paths_with_commas_are_taken_whole(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b,1", "c, d,e"):
+        (tmp_path / name).mkdir()
+    assert split_paths("b,1") == ["b,1"] and split_paths(tmp_path / "b,1") == [str(tmp_path / "b,1")]
+    assert split_paths("a, b,1 ,c, d,e,missing,") == ["a", "b,1", "c, d,e", "missing"]
+    assert split_paths("") == split_paths(" , ") == []

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from ..config.task.custom import CustomTask
+from ..config.task.validation import CHECKS
 from ..entities import tag_set
 from ..errors import UserError
 from ..tasks import TaskSpec
 from .processors import read_rows
 from .text.conll import Sentence
-from .text.examples import SUFFIXES, Example, TextFile
+from .text.examples import SUFFIXES, Example, TextFile, columns_of
 
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
@@ -30,6 +31,7 @@ def read_custom_task(
     """
     for path in filter(None, (task.train_file, task.dev_file, task.test_file)):
         check_suffix(path, task)
+    task = _separate_columns(task)
     train = read_rows(task.train_file, task.spec(), on_bad_row, max_rows, "train")
     labels: Sequence[str] = task.labels
     if not labels and task.output_mode != "regression":
@@ -44,6 +46,20 @@ def read_custom_task(
         if path:
             texts[split] = read_rows(path, task.spec(), on_bad_row, max_rows, split)
     return task, texts
+
+
+def _separate_columns(task: CustomTask) -> CustomTask:
+    """The task with `a,b` as two text columns, unless the training file has a column of that name."""
+    if len(task.text_columns) != 1 or "," not in task.text_columns[0]:
+        return task
+    if task.text_columns[0] in columns_of(task.train_file, task.spec()):
+        return task
+    columns = tuple(name.strip() for name in task.text_columns[0].split(",") if name.strip())
+    task = dataclasses.replace(task, text_columns=columns)
+    error = CHECKS["text_columns"](task, ()) or CHECKS["label_column"](task, ())
+    if error:
+        raise UserError(f"--text_columns {','.join(columns)}: {error}")
+    return task
 
 
 def held_out(task: CustomTask, on_bad_row: str = "error") -> tuple[CustomTask, set[int]]:

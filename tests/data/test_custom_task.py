@@ -167,3 +167,19 @@ def test_bad_rows_are_skipped(tmp_path):
     own, texts = read_custom_task(task, on_bad_row="skip")
     assert own.labels == ("a", "b") and [bad["line"] for bad in texts["train"].bad_rows] == [3]
     assert texts["dev"].bad_rows == [] and len(texts["dev"].examples) == 2
+
+
+def test_two_text_columns_with_a_comma(tmp_path):
+    text = "first,second,label\n" + "".join(f"x{i},y{i},{i % 2}\n" for i in range(8))
+    task, texts = read(tmp_path, text, text_columns=("first,second",))
+    assert task.text_columns == ("first", "second") and texts["train"].examples[0].text_b.startswith("y")
+    # A column of that name is taken whole.
+    text = '"first,second",label\n' + "".join(f"x{i},{i % 2}\n" for i in range(8))
+    task, texts = read(tmp_path, text, text_columns=("first,second",))
+    assert task.text_columns == ("first,second",) and texts["train"].examples[0].text_b is None
+    with pytest.raises(
+        UserError, match="--text_columns first,label: label_column label is also a text column"
+    ):
+        read(tmp_path, text, text_columns=("first,label",))
+    with pytest.raises(UserError, match="--text_columns a,b,c: text_columns names a and b and c"):
+        read(tmp_path, text, text_columns=("a,b,c",))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ...files import split_paths
 from ...json_reader import read_json
 from ...tasks import ASSESSMENTS, TASKS, TaskSpec, find_task, for_mode, task_key
 from .custom import CustomTask
@@ -142,7 +143,7 @@ def _refuse_unnamed(paths: Sequence[str | Path]) -> None:
 
 def _first(path: str | Path) -> Path:
     # A data flag is a file, a comma-separated list of files, or a folder.
-    return Path(str(path).split(",")[0].strip())
+    return Path(next(iter(split_paths(path)), ""))
 
 
 def _folder_of(path: str | Path) -> Path:

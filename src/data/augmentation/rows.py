@@ -9,13 +9,15 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ..text.examples import ExampleFile
-from ..text.tabular import COMMA, OBJECTS
+from ..text.tabular import COMMA, HALF_CHARACTER, OBJECTS
 
 
 def row_line(values: Sequence[str], header: Sequence[str], suffix: str) -> str:
     """Format a row as a line of TSV, CSV or JSON Lines, by suffix, with a newline."""
     if suffix in OBJECTS:
-        return json.dumps(dict(zip(header, values, strict=True)), ensure_ascii=False) + "\n"
+        # A lone surrogate, in a column that is not used, can be written as an escape only.
+        escaped = any(map(HALF_CHARACTER.search, (*header, *values)))
+        return json.dumps(dict(zip(header, values, strict=True)), ensure_ascii=escaped) + "\n"
     if suffix == COMMA:
         text = io.StringIO()
         # By default the writer does not quote a lone carriage return, which the reader rejects.

@@ -1,13 +1,13 @@
 """Streams the lines of the documents of a corpus file, for each supported text format."""
 
 import html
-import json
 import re
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from ...errors import UserError
+from ...json_reader import InvalidJson, parse_json
 from ..text.tabular import HALF_CHARACTER
 from .files import DOC_LINE, TITLE_LINE, CorpusFile
 from .lines import MAX_JSON_LINE, MAX_LINE, Span, raw_lines
@@ -127,9 +127,9 @@ def _json(lines: DecodedLines, span: Span, size: int, report: Report) -> Iterato
         if not text.strip():
             continue
         try:
-            row = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
-            report(offset, f"not valid JSON ({getattr(error, 'msg', 'nested too deeply')})")
+            row = parse_json(text)
+        except InvalidJson as error:
+            report(offset, f"not valid JSON ({error})")
             continue
         if not isinstance(row, dict) or not isinstance(row.get("text"), str):
             report(offset, 'not a JSON object with a string "text"')

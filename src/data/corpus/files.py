@@ -43,7 +43,7 @@ def find_corpus_files(source: str | Path, form: str = "auto") -> list[CorpusFile
     Raises UserError when there is none, or when one is compressed.
     """
     paths: dict[Path, str] = {}
-    for item in [str(source)] if Path(source).exists() else split_paths(source):
+    for item in split_paths(source):
         paths.update(_matching(item))
     files = [
         CorpusFile(path, name, _form(path, form), path.stat().st_size)

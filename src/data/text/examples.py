@@ -94,6 +94,13 @@ class ExampleFile:
             yield row, example
 
 
+def columns_of(path: str | Path, task: TaskSpec) -> list[str]:
+    """Column names of a file with a header, [] without a readable one."""
+    rows = numbered_rows(Path(path), task) if Path(path).is_file() else iter(())
+    _, header = next(rows, (0, []))
+    return header if isinstance(header, list) else []
+
+
 def read_examples(
     path: str | Path, task: TaskSpec, on_bad_row: str = "error", max_rows: int = -1, split: str = "train"
 ) -> TextFile:
@@ -137,7 +144,7 @@ def _any_label(rows: Iterable[tuple[int, Row]], header: list[str], column: str) 
 def _check_header(path: Path, header: list[str], expected: tuple[str, ...]) -> None:
     missing = [name for name in expected if name not in header]
     if missing:
-        shown = ", ".join(str(name)[:40] for name in header)
+        shown = ", ".join(name[:40].encode("utf-8", "backslashreplace").decode() for name in header)
         raise UserError(
             f"{path}: the header lacks {', '.join(missing)}; "
             f"expected the columns {', '.join(expected)}, found {shown}"

@@ -14,7 +14,7 @@ from ...errors import UserError
 from ...tasks import TaskSpec
 from .conll import Sentence
 from .examples import TextFile
-from .tabular import BadRow, json_objects
+from .tabular import HALF_CHARACTER, BadRow, json_objects
 
 
 def read_spans(
@@ -55,6 +55,8 @@ def _sentence(
     words = row.get("text")
     if not isinstance(words, str) or not words.strip():
         raise BadRow("text is missing, empty or not a string")
+    if HALF_CHARACTER.search(words):
+        raise BadRow("text contains a lone surrogate")
     if split.startswith("test") and "label" not in row:
         return Sentence(tuple(words), None, number)
     tags = [OUTSIDE] * len(words)

@@ -6,12 +6,14 @@ A malformed row is yielded as a BadRow with the reason, so that the caller can s
 import csv
 import json
 import re
+import sys
 from codecs import BOM_UTF8
 from collections.abc import Collection, Iterator
 from itertools import chain
 from pathlib import Path
 
 from ...errors import UserError
+from ...json_reader import InvalidJson, parse_json
 from ...tasks import TaskSpec
 
 COMMA, OBJECTS = ".csv", (".jsonl", ".json")  # the suffix determines the format; any other is tab-separated
@@ -62,6 +64,8 @@ def _tsv_rows(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    # The module's limit is for all readers of the process; the texts of a task may be longer.
+    csv.field_size_limit(sys.maxsize)
     # Strict: otherwise an unclosed quotation mark silently swallows the rows below it.
     errors: list[BadRow] = []
     reader = csv.reader(_csv_lines(path, errors), strict=True)
@@ -127,8 +131,11 @@ def _json_values(row: dict[str, object], header: list[str], task: TaskSpec) -> R
     for name in (*task.text_columns, task.label_column):
         if isinstance(values.get(name), NESTED):
             return BadRow(f"{name} is a list or an object instead of a string")
-    texts = list(map(_json_text, values.values()))
-    return BadRow("a text contains a lone surrogate") if any(map(HALF_CHARACTER.search, texts)) else texts
+    texts = {name: _json_text(value) for name, value in values.items()}
+    for name in (*task.text_columns, task.label_column):
+        if HALF_CHARACTER.search(texts.get(name, "")):
+            return BadRow(f"{name} contains a lone surrogate")
+    return list(texts.values())
 
 
 def _json_text(value: object) -> str:
@@ -143,8 +150,8 @@ def json_objects(path: Path) -> Iterator[tuple[int, dict[str, object] | BadRow]]
             yield number, line
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            yield number, BadRow(f"not valid JSON ({error.msg})")
+            row = parse_json(line)
+        except InvalidJson as error:
+            yield number, BadRow(f"not valid JSON ({error})")
             continue
         yield number, row if isinstance(row, dict) else BadRow("not a JSON object")

@@ -270,7 +270,7 @@ def parse_named_models(text: str, prefixes: tuple[str, ...] = ()) -> dict[str, s
     Raises UserError for any other text, and for a repeated name.
     """
     models: dict[str, str] = {}
-    for entry in filter(None, text.split(",")):
+    for entry in _named_entries(text):
         name, _, value = entry.partition("=")
         if not (name and value and (value.startswith(prefixes) or Path(value).is_dir())):
             alternatives = "".join(f" or name={prefix}PRESET" for prefix in prefixes)
@@ -281,3 +281,15 @@ def parse_named_models(text: str, prefixes: tuple[str, ...] = ()) -> dict[str, s
     if not models:
         raise UserError("--models is empty; give name=FOLDER")
     return models
+
+
+def _named_entries(text: str) -> list[str]:
+    """The entries of a list name=FOLDER,name=FOLDER, in which folders may have commas in their names."""
+    entries: list[str] = []
+    for part in filter(None, text.split(",")):
+        longer = ",".join([*entries[-1:], part])
+        if entries and ("=" not in part or Path(longer.partition("=")[2]).is_dir()):
+            entries[-1] = longer
+        else:
+            entries.append(part)
+    return entries

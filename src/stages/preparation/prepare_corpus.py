@@ -25,7 +25,7 @@ from ...data.tokenization.features import check_length
 from ...data.tokenization.tokenizer import WRITTEN as TOKENIZER_FILES
 from ...data.tokenization.tokenizer import load_tokenizer, write_tokenizer
 from ...errors import Interrupted, UserError, WriteError, reason_of
-from ...files import write_json
+from ...files import split_paths, write_json
 from ...json_reader import read_json
 from ...output_dir import fresh_output_dir, remove_leftovers_in, write_marker
 from ...signals import interruptible
@@ -115,8 +115,7 @@ def _check(config: "PrepareCorpusConfig") -> None:
 def _check_overlap(config: "PrepareCorpusConfig", files: "list[CorpusFile]") -> None:
     # Output files must not be read as input, now or when the job is resumed.
     output = Path(config.output_dir).resolve()
-    items = (config.input, *config.input.split(","))
-    folders = [Path(item.strip()).resolve() for item in items if Path(item.strip()).is_dir()]
+    folders = [Path(item).resolve() for item in split_paths(config.input) if Path(item).is_dir()]
     if any(folder in (output, *output.parents) for folder in folders) or any(
         output in file.path.resolve().parents for file in files
     ):

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from src.data.text.examples import find_file, read_examples
+from src.data.augmentation.rows import row_line
+from src.data.text.examples import ExampleFile, find_file, read_examples
 from src.errors import UserError
 from src.tasks import TASKS
 
@@ -154,7 +155,16 @@ NESTED = {
         '{"sentence": "a", "label": [1]}',
         "label is a list or an object instead of a string",
     ),
-    "half a pair": ('{"sentence": "a \\ud83d", "label": 1}', "a text contains a lone surrogate"),
+    "half a pair": ('{"sentence": "a \\ud83d", "label": 1}', "sentence contains a lone surrogate"),
+    "half a pair as label": ('{"sentence": "a", "label": "\\udc00"}', "label contains a lone surrogate"),
+    "nested too deep": (
+        '{"sentence": "a", "label": 1, "more": ' + "[" * 100_000 + "]" * 100_000 + "}",
+        r"not valid JSON \(nested more than 64 deep\)",
+    ),
+    "a number of 5,000 digits": (
+        '{"sentence": "a", "label": 1, "id": ' + "9" * 5000 + "}",
+        r"not valid JSON \(an integer of 5,000 digits\)",
+    ),
 }
 
 
@@ -163,6 +173,32 @@ def test_json_values_other_than_strings(tmp_path, line, complaint):
     path = written(tmp_path, "train.jsonl", '{"sentence": "a", "label": 0}\n' + line)
     with pytest.raises(UserError, match=f"train.jsonl, line 2: {complaint}"):
         read_examples(path, TASKS["SST-2"])
+
+
+def test_rows_that_cannot_be_parsed_are_skipped(tmp_path):
+    good = '{"sentence": "a", "label": 0}\n'
+    path = written(tmp_path, "train.jsonl", good + "\n".join(line for line, _ in NESTED.values()))
+    found = read_examples(path, TASKS["SST-2"], on_bad_row="skip")
+    assert len(found.examples) == 1 and [row["line"] for row in found.bad_rows] == [
+        *range(2, 2 + len(NESTED))
+    ]
+
+
+def test_a_lone_surrogate_in_an_unused_column(tmp_path):
+    path = written(tmp_path, "train.jsonl", '{"sentence": "a", "label": 0, "author": "\\ud83d"}\n')
+    assert [e.text_a for e in read_examples(path, TASKS["SST-2"]).examples] == ["a"]
+    # Augmentation writes all columns again.
+    source = ExampleFile(path, TASKS["SST-2"])
+    ((values, _),) = source.rows()
+    line = row_line(values, source.header, ".jsonl")
+    assert json.loads(line.encode())["author"] == "\ud83d"
+
+
+@pytest.mark.parametrize("field", ["word " * 30_000, "word \n" * 30_000], ids=["one line", "many lines"])
+def test_csv_fields_of_any_length(tmp_path, field):
+    path = written(tmp_path, "train.csv", f'sentence,label\na,0\n"{field}",1\n')
+    found = read_examples(path, TASKS["SST-2"])
+    assert [(e.text_a, e.label) for e in found.examples] == [("a", "0"), (field.strip(), "1")]
 
 
 def test_json_booleans_keep_their_spelling(tmp_path):

@@ -100,3 +100,11 @@ def test_two_models_are_compared(tmp_path, sst2, vocabulary, capsys):
     assert rows[0]["parameters"] > rows[1]["parameters"] and rows[1]["milliseconds"] > 0
     assert (tmp_path / "out" / "table.md").read_text().strip() in capsys.readouterr().out
     assert (tmp_path / "out" / "losses.png").is_file()
+
+
+def test_folders_with_commas(tmp_path):
+    folders = {name: tmp_path / f"{name},1" for name in "ab"}
+    for folder in folders.values():
+        folder.mkdir()
+    text = ",".join(f"{name}={folder}" for name, folder in folders.items())
+    assert parse_named_models(text) == {name: str(folder) for name, folder in folders.items()}
