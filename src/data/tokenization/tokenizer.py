@@ -193,15 +193,18 @@ def _described(tokenizer: TextTokenizer) -> dict[str, Any]:
 def set_max_length(folder: str | Path, max_length: int) -> None:
     """Switch padding off in the tokenizer files of a model folder and truncate at `max_length`.
 
-    tokenizer.json and tokenizer_config.json are added where they are missing. Files of a tokenizer that
-    `load_tokenizer` refuses stay as they are.
+    tokenizer.json and tokenizer_config.json are added where they are missing, and so is the class, which
+    transformers would take from the model: that of a student may differ from its teacher's. Files of a
+    tokenizer that `load_tokenizer` refuses stay as they are.
     """
     folder = Path(folder)
     try:
         tokenizer = load_tokenizer(folder)
     except UserError:
         return
-    config = read_optional(folder / CONFIG_FILE) or _described(tokenizer)
+    config = read_optional(folder / CONFIG_FILE)
+    if not config.get("tokenizer_class"):
+        config = {**config, **_described(tokenizer)}
     write_json(folder / TOKENIZER_FILE, _truncated(tokenizer, max_length))
     write_json(folder / CONFIG_FILE, {**config, "model_max_length": max_length})
 
