@@ -5,6 +5,8 @@ import errno
 import itertools
 import os
 import re
+import secrets
+import shutil
 import sys
 import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -142,6 +144,9 @@ def run_main(main: Callable[[], object]) -> None:
     os.environ.setdefault("GLOG_v", "3")
     # OpenMP also reads its setting once: busy-waiting threads take cores from working ones.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # MindSpore writes a graph that it could not compile to a file, by default below the working folder.
+    graphs = os.path.join(os.environ.get("TMPDIR") or "/tmp", f"mindspore-{secrets.token_hex(8)}")
+    os.environ.setdefault("MS_OM_PATH", graphs)
     try:
         _run_and_flush(main)
         signals.ignore_signals()
@@ -157,6 +162,9 @@ def run_main(main: Callable[[], object]) -> None:
         signals.ignore_signals()
         print(message, file=sys.stderr, flush=True)
         sys.exit(code)
+    finally:
+        if not os.environ.get(TRACEBACK_VARIABLE):
+            shutil.rmtree(graphs, ignore_errors=True)
 
 
 def _outcome(error: BaseException) -> tuple[str, int] | None:

@@ -2,7 +2,9 @@
 
 import os
 import re
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,8 @@ from src.config.cli import parse
 from src.config.evaluate_config import EvaluateConfig
 from src.errors import UserError, run_main
 from src.files import reading
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_a_bug_is_one_sentence_that_says_how_to_report_it(tmp_path, monkeypatch, capsys):
@@ -43,6 +47,30 @@ def test_traceback_shows_what_caused_an_error(monkeypatch, capsys):
         "error: x.bin cannot be read as a picture: division by zero"
     )
     assert lines[0].startswith("Traceback") and "ZeroDivisionError: division by zero" in lines
+
+
+def test_a_graph_that_does_not_compile_leaves_nothing(tmp_path):
+    """MindSpore writes it to rank_0/om/analyze_fail.ir."""
+    (tmp_path / "broken.py").write_text(
+        """
+from src.errors import run_main
+def main():
+    from mindspore import GRAPH_MODE, Tensor, nn, ops, set_context
+    set_context(mode=GRAPH_MODE)
+    class Broken(nn.Cell):
+        def construct(self, x):
+            return ops.matmul(x, ops.zeros((7, 5)))
+    Broken()(Tensor([[1.0, 2.0, 3.0]]))
+run_main(main)"""
+    )
+    (tmp_path / "temporary").mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "temporary")}
+    environment.pop("MS_OM_PATH", None)
+    done = subprocess.run(
+        [sys.executable, "broken.py"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "must be equal to shape2[-2]" in done.stderr.splitlines()[-1]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["broken.py", "temporary"]
 
 
 def test_text_of_a_file_is_quoted_in_a_printable_length():
