@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..config.bert_config import BertConfig
 from ..errors import UserError
 from ..tasks import IGNORE_INDEX
 
@@ -149,3 +150,13 @@ class TokenizedDataset:
         columns = np.arange(length)
         real = columns < lengths[:, None]
         return real, (self.offsets[indices][:, None] + columns)[real]
+
+
+def check_segments(dataset: TokenizedDataset, bert_config: BertConfig, source: object) -> None:
+    """Raise UserError for segments that a model with token types does not have."""
+    types, largest = bert_config.type_vocab_size, int(dataset.segments.max())
+    if largest >= types and not (types <= 1 and not bert_config.family.token_types):
+        raise UserError(
+            f"{source}: segment id {largest} is beyond the model's {types} token types, which pairs of texts "
+            "require; give single texts, or a model with 2 token types"
+        )

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import UserError
 from .dataloader import BucketDataLoader, choose_buckets
-from .dataset import TokenizedDataset
+from .dataset import TokenizedDataset, check_segments
 from .records.io import check_labels, read_records
 from .tokenization.settings import differing_setting
 from .tokenization.tokenizer import load_tokenizer
@@ -100,16 +100,6 @@ def check_dataset(
             f"{bert_config.vocab_size}; the records were made with another vocabulary"
         )
     check_segments(dataset, bert_config, path)
-
-
-def check_segments(dataset: TokenizedDataset, bert_config: BertConfig, source: object) -> None:
-    """Raise UserError for segments that a model with token types does not have."""
-    types, largest = bert_config.type_vocab_size, int(dataset.segments.max())
-    if largest >= types and not (types <= 1 and not bert_config.family.token_types):
-        raise UserError(
-            f"{source}: segment id {largest} is beyond the model's {types} token types, which pairs of texts "
-            "require; give single texts, or a model with 2 token types"
-        )
 
 
 def check_tokenizer(tokenizer_dir: Path | None, dataset: TokenizedDataset, path: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from ...config.data_config import ModelConfig
-from ...data.splits import check_segments
+from ...data.dataset import check_segments
 from ...data.tokenization.tokenizer import model_tokenizer
 from ...errors import UserError
 from ...infer.logits import collect_logits
