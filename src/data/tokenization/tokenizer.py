@@ -190,16 +190,16 @@ def _described(tokenizer: TextTokenizer) -> dict[str, Any]:
     return {"tokenizer_class": "BertTokenizer", **settings, **named}
 
 
-def set_max_length(folder: str | Path, max_length: int) -> None:
+def set_max_length(folder: str | Path, max_length: int, source: Path | None = None) -> None:
     """Switch padding off in the tokenizer files of a model folder and truncate at `max_length`.
 
     tokenizer.json and tokenizer_config.json are added where they are missing, and so is the class, which
-    transformers would take from the model: that of a student may differ from its teacher's. Files of a
-    tokenizer that `load_tokenizer` refuses stay as they are.
+    transformers would take from the model: that of a student may differ from its teacher's, whose folder is
+    `source`. Files of a tokenizer that `load_tokenizer` refuses stay as they are.
     """
     folder = Path(folder)
     try:
-        tokenizer = load_tokenizer(folder)
+        tokenizer = load_tokenizer(source or folder)
     except UserError:
         return
     config = read_optional(folder / CONFIG_FILE)

@@ -138,7 +138,7 @@ class Run:
         def write(folder: Path) -> None:
             arrays = own_arrays({**weight_arrays(network), **(extra or {})}, bert_config)
             write_weights(folder / "model.safetensors", arrays)
-            set_max_length(folder, bert_config.max_position_embeddings)
+            set_max_length(folder, bert_config.max_position_embeddings, tokenizer_dir)
 
         files = {"metrics.json": metrics} if metrics else None
         write_folder(self.output_dir / name, write, bert_config, tokenizer_dir, files)

@@ -1,6 +1,7 @@
 """Tokenizers of many kinds: ids as of transformers, and again after the files were written."""
 
 import json
+import shutil
 
 import pytest
 from tokenizers import Tokenizer, normalizers
@@ -220,3 +221,20 @@ def test_a_lone_surrogate(tmp_path):
     KINDS["BERT vocab.txt"](tmp_path)
     with pytest.raises(UserError, match="a lone surrogate"):
         load_tokenizer(tmp_path).encode(["a \ud83d film"])
+
+
+@pytest.mark.parametrize("name", ["RoBERTa", "RoBERTa, vocab.json and merges.txt"])
+def test_a_student_of_another_model_type(name, tmp_path):
+    """Its files say which class of tokenizer it has: config.json no longer implies it."""
+    source, student = folder_of(name, tmp_path), tmp_path / "student"
+    file = source / "tokenizer_config.json"
+    config = json.loads(file.read_text())
+    del config["tokenizer_class"]
+    file.write_text(json.dumps(config))
+    (source / "config.json").write_text('{"model_type": "roberta"}')
+    shutil.copytree(source, student)
+    (student / "config.json").write_text('{"model_type": "bert"}')
+    set_max_length(student, 64, source)
+    written = json.loads((student / "tokenizer_config.json").read_text())
+    assert written["tokenizer_class"] == "PreTrainedTokenizerFast" and written["model_max_length"] == 64
+    assert load_tokenizer(student).encode(SENTENCES) == load_tokenizer(source).encode(SENTENCES)
