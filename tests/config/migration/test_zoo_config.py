@@ -8,67 +8,7 @@ from src.config.migration import zoo_config, zoo_recipe
 from src.config.q8bert_config import resolve as q8bert
 from src.config.td_config import resolve as distill
 from src.errors import UserError
-
-NET = """
-    seq_length: 128
-    vocab_size: {vocab}
-    hidden_size: {hidden}
-    num_hidden_layers: {layers}
-    num_attention_heads: 12
-    intermediate_size: {inner}
-    hidden_act: "gelu"
-    hidden_dropout_prob: 0.1
-    attention_probs_dropout_prob: 0.1
-    max_position_embeddings: 512
-    type_vocab_size: 2
-    initializer_range: 0.02
-    use_relative_positions: False
-    dtype: mstype.float32
-    compute_type: mstype.float16
-"""
-OPTIMIZER = """AdamWeightDecay:
-{pad}    learning_rate: {rate}  # a comment
-{pad}    end_learning_rate: 0.00000000000001
-{pad}    power: 1.0
-{pad}    weight_decay: 0.0001
-{pad}    eps: 0.000001
-{pad}    decay_filter: ['layernorm', 'bias']
-"""
-BASE = dict(vocab=21128, hidden=768, layers=12, inner=3072)
-SMALL = dict(vocab=21128, hidden=384, layers=4, inner=1536)
-HELP = """---
-# Help
-task_type: "The type of the task to train."
----
-device_target: ['Ascend', 'GPU', 'CPU']
-"""
-
-
-def td_yaml(**changes):
-    """The shape of td_config_ner.yaml as published, with other top-level values."""
-    top = {
-        "enable_modelarts": "False", "data_url": '""', "data_path": '"/cache/data"',
-        "description": "'task_distill'", "device_target": '"CPU"', "task_type": '"classification"',
-        "task_name": '""', "do_train": '"true"', "td_phase1_epoch_size": 10, "td_phase2_epoch_size": 3,
-        "enable_data_sink": '"true"', "data_sink_steps": 1, "save_ckpt_step": 100, "load_gd_ckpt_path": '""',
-        "train_data_dir": '""', "assessment_method": '"accuracy"', "ckpt_file": "''",
-        "file_name": '"tinybert"', "file_format": '"MINDIR"', "num_labels": 43, "seed1": 123, "seed2": 1234,
-    } | changes  # fmt: skip
-    text = "".join(f"{key}: {value}\n" for key, value in top.items() if value is not None)
-    for number, scale, rate in ((1, 256, 0.00005), (2, 65536, 0.00002)):
-        text += f"phase{number}_cfg:\n    batch_size: 32\n    loss_scale_value: {scale}\n"
-        text += "    scale_factor: 2\n    scale_window: 50\n    optimizer_cfg:\n        "
-        text += OPTIMIZER.format(pad=" " * 8, rate=f"{rate:.5f}")
-    text += "eval_cfg:\n    batch_size: 32\n"
-    return text + f"td_teacher_net_cfg:{NET.format(**BASE)}td_student_net_cfg:{NET.format(**SMALL)}{HELP}"
-
-
-def gd_yaml():
-    text = "description: 'general_distill'\ndistribute: \"false\"\nepoch_size: 3\ndevice_num: 1\n"
-    text += "save_ckpt_path: ''\n"
-    text += "common_cfg:\n    batch_size: 32\n    loss_scale_value: 65536\n    scale_factor: 2\n"
-    text += "    scale_window: 1000\n    " + OPTIMIZER.format(pad="    ", rate="0.00005")
-    return text + f"bert_teacher_net_cfg:{NET.format(**BASE)}bert_student_net_cfg:{NET.format(**SMALL)}{HELP}"
+from tests.zoo import gd_yaml, td_yaml
 
 
 @pytest.fixture
