@@ -2,18 +2,24 @@
 
 import ctypes
 import fcntl
+import functools
 import hashlib
+import logging
 import os
 import platform
 import shlex
 import shutil
+import stat
 import subprocess
 import tempfile
 from pathlib import Path
 
+from ..digests import sha256
 from ..errors import WriteError
 from ..files import atomic_path
+from .permissions import why_unsafe
 
+LOG = logging.getLogger(__name__)
 SOURCES = Path(__file__).resolve().parent / "cpp"
 # No -ffast-math: it assumes that NaN and infinity do not occur, by which overflows are detected. The two
 # -fno flags give up errno and floating-point exceptions only.
@@ -31,6 +37,7 @@ FLAGS = (
 WIDE_FLAGS = {"x86_64": ("-mprefer-vector-width=512",)}
 CACHE_NAME = "mindspore-bert-compression"
 TIMEOUT = 300  # seconds of a build
+KEY_LETTERS = 16  # of the digests in the name of a library
 
 
 class KernelsUnavailable(Exception):
@@ -40,37 +47,64 @@ class KernelsUnavailable(Exception):
 def library_path(folder: Path | str | None = None) -> Path:
     """Path of the compiled kernels; compiles them unless they are in the cache `folder`.
 
-    The default is the user's cache. Of two concurrent processes one compiles and the other waits. Raises
-    KernelsUnavailable.
+    The default is the user's cache. Of two concurrent processes one compiles and the other waits. A library
+    that other users could have written, or whose content does not have the digest in its name, is not used
+    but compiled anew. Raises KernelsUnavailable.
     """
     compiler = shlex.split(os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++") or "")
     if not compiler:
         raise KernelsUnavailable("no C++ compiler (g++) was found")
     folder = Path(folder) if folder else cache_folder()
-    target = folder / f"kernels-{_cache_key(compiler)}.so"
-    if target.is_file():
-        return target
+    key = _cache_key(compiler)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with open(folder / "lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not target.is_file():
-                _compile(compiler, target)
+            return _find(folder, key) or _build(folder, key, compiler)
     except (OSError, WriteError) as error:
         raise KernelsUnavailable(f"the kernels could not be built in {folder} ({error})") from None
-    return target
+
+
+def _find(folder: Path, key: str) -> Path | None:
+    """The intact library of a key in the cache; damaged ones are deleted: loaded, they end the process."""
+    for path in sorted(folder.glob(f"kernels-{key}-*.so")):
+        digest = path.stem.rpartition("-")[2]
+        is_file = stat.S_ISREG(path.lstat().st_mode)
+        if is_file and not why_unsafe(path) and sha256(path)[:KEY_LETTERS] == digest:
+            return path
+        path.unlink()
+    return None
+
+
+def _build(folder: Path, key: str, compiler: list[str]) -> Path:
+    """Compile the library of a key; its final name holds its digest."""
+    built = folder / f"kernels-{key}.so"
+    _compile(compiler, built)
+    built.chmod(0o755)
+    return built.replace(folder / f"kernels-{key}-{sha256(built)[:KEY_LETTERS]}.so")
 
 
 def cache_folder() -> Path:
-    """The folder of compiled kernels: in the user's cache, or in the temporary folder if home is read-only.
+    """The folder of compiled kernels: in the user's cache, or in the temporary folder if that cannot be used.
 
-    Raises KernelsUnavailable if neither is writable.
+    It cannot where it is read-only, or where other users could replace files in it, which is logged. Raises
+    KernelsUnavailable if neither can be used.
     """
     base = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
     # Without a home the ~ stays. MindSpore takes "library:kernel", so the path must not contain a colon.
     if not base.is_absolute() or ":" in str(base) or not _is_writable(base / CACHE_NAME):
-        base = _private_temporary_folder()
-    return base / CACHE_NAME
+        return _private_temporary_folder() / CACHE_NAME
+    reason = why_unsafe(base / CACHE_NAME)
+    if not reason:
+        return base / CACHE_NAME
+    folder = _private_temporary_folder() / CACHE_NAME
+    _warn_once(f"kernels: not loaded from {base / CACHE_NAME} but from {folder}, since {reason}")
+    return folder
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    LOG.warning("%s", text)
 
 
 def _is_writable(folder: Path) -> bool:
@@ -80,6 +114,8 @@ def _is_writable(folder: Path) -> bool:
         return False
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if not folder.is_symlink() and folder.stat().st_uid == os.getuid():
+            folder.chmod(0o700)  # earlier versions created it with the umask's mode
     except OSError:
         return False
     return True
@@ -90,11 +126,11 @@ def _private_temporary_folder() -> Path:
     folder = Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        owner = folder.lstat().st_uid
+        reason = why_unsafe(folder)
     except OSError as error:
         raise KernelsUnavailable(f"there is no folder to build them in ({error})") from None
-    if owner != os.getuid():
-        raise KernelsUnavailable(f"{folder} belongs to another user")
+    if reason:
+        raise KernelsUnavailable(reason)
     return folder
 
 

@@ -1,13 +1,15 @@
 """Building: once for all processes, anew when anything it depends on changes, refused with a reason."""
 
+import hashlib
 import multiprocessing
 import os
 import stat
 
 import pytest
 
-from src.kernels import build
+from src.kernels import build, permissions
 from src.kernels.build import KernelsUnavailable
+from src.kernels.permissions import why_unsafe
 
 
 @pytest.fixture
@@ -123,8 +125,11 @@ def test_the_temporary_folder_of_somebody_else(compiler, temporary, monkeypatch)
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     build.cache_folder().mkdir()
     uid = os.getuid()
-    (temporary / f"cache-{uid}").rename(temporary / f"cache-{uid + 1}")
-    monkeypatch.setattr(os, "getuid", lambda: uid + 1)
+    if uid == 0:
+        os.chown(temporary / "cache-0", 1, 1)
+    else:
+        (temporary / f"cache-{uid}").rename(temporary / f"cache-{uid + 1}")
+        monkeypatch.setattr(os, "getuid", lambda: uid + 1)
     with pytest.raises(KernelsUnavailable, match="belongs to another user"):
         build.library_path()
 
@@ -138,3 +143,78 @@ def test_complaints_in_english(tmp_path, monkeypatch):
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
     with pytest.raises(KernelsUnavailable, match="error: no room"):
         build.library_path(tmp_path / "cache")
+
+
+def plant(folder, compiler_key):
+    """Put libraries of the names of this and of earlier versions in a cache; returns the first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"kernels-{compiler_key}.so").write_text("planted")
+    path = folder / f"kernels-{compiler_key}-{hashlib.sha256(b'planted').hexdigest()[:16]}.so"
+    path.write_text("planted")
+    return path
+
+
+def key_of(compiler):
+    return build._cache_key([os.environ["CXX"]])
+
+
+@pytest.mark.parametrize("others", ["world-writable", "group-writable", "owner", "owner of the link"])
+def test_a_library_planted_in_a_shared_cache_is_not_loaded(
+    compiler, tmp_path, temporary, monkeypatch, caplog, others
+):
+    """At fc5fcf9 it was: whatever lay at the place of the library ran in this process."""
+    base = tmp_path / "shared" / "cache"
+    planted = plant(base / build.CACHE_NAME, key_of(compiler))
+    if others.startswith("owner"):
+        if os.getuid():
+            pytest.skip("only root can give a folder away")
+        if others == "owner":
+            os.chown(base.parent, 1, 1)
+        else:
+            os.symlink(base, tmp_path / "link")
+            os.chown(tmp_path / "link", 1, 1, follow_symlinks=False)
+            base = tmp_path / "link"
+    else:
+        monkeypatch.setattr(permissions, "_is_own_group", lambda group: False)
+        base.parent.chmod(0o777 if others == "world-writable" else 0o775)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(base))
+    build._warn_once.cache_clear()
+    for _ in range(2):
+        library = build.library_path()
+        assert library.read_text() == "built\n" and temporary in library.parents
+    assert planted.read_text() == "planted" and compiler.read_text() == "call\n"
+    said = "belongs to another user" if others.startswith("owner") else "can be written by other users"
+    assert [said in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_a_file_that_others_may_write_is_compiled_anew(compiler, tmp_path):
+    folder = tmp_path / "cache"
+    planted = plant(folder, key_of(compiler))
+    planted.chmod(0o666)
+    assert build.library_path(folder).read_text() == "built\n" and not planted.exists()
+    (folder / planted.name).symlink_to(plant(tmp_path / "elsewhere", "key"))
+    assert build.library_path(folder).read_text() == "built\n" and compiler.read_text() == "call\n"
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:3], lambda data: b"", lambda data: b"B" + data[1:]])
+def test_a_damaged_library_is_compiled_anew(compiler, tmp_path, damage):
+    """At fc5fcf9 a truncated one ended the process with SIGBUS."""
+    library = build.library_path(tmp_path / "cache")
+    library.write_bytes(damage(library.read_bytes()))
+    assert build.library_path(tmp_path / "cache").read_text() == "built\n"
+    assert compiler.read_text() == "call\ncall\n"
+
+
+def test_folders_that_only_this_user_and_root_may_write(tmp_path, monkeypatch):
+    sticky, own = tmp_path / "tmp", tmp_path / "tmp" / "own"
+    own.mkdir(parents=True)
+    assert why_unsafe(own) == ""
+    sticky.chmod(0o1777)
+    assert why_unsafe(own) == "" and why_unsafe(sticky) == f"{sticky} can be written by other users"
+    (tmp_path / "link").symlink_to(own)
+    assert why_unsafe(tmp_path / "link") == ""
+    sticky.chmod(0o777)
+    assert why_unsafe(tmp_path / "link") == f"{sticky} can be written by other users"
+    sticky.chmod(0o775)
+    monkeypatch.setattr(permissions, "_is_own_group", lambda group: True)
+    assert why_unsafe(own) == ""
