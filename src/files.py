@@ -1,10 +1,9 @@
-"""Atomic file writes, checks before reading, checksums. Standard library only."""
+"""Atomic file writes, checks before reading. Standard library only."""
 
 import contextlib
 import ctypes
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import re
@@ -16,12 +15,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from .digests import SUMS_FILE, sums_of
 from .errors import UserError, WriteError, describe_system_error, reason_of, system_error
 from .signals import interruptible
 
 # What a killed atomic_path or atomic_directory leaves behind; group 1 is the final name.
 TEMPORARY_NAME = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.(?:part|old)")
-BLOCK = 1 << 20  # bytes
 MAX_COMMAS = 16  # in the name of a path that is part of a list
 DAMAGED = "it is truncated or damaged: download or write it again"
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # fcntl.h, linux/fs.h
@@ -63,7 +62,7 @@ def _delete_folder(path: Path) -> None:
 
 @contextlib.contextmanager
 def atomic_directory(path: Path, discard: Callable[[Path], None] = _delete_folder) -> Iterator[Path]:
-    """Yield a temporary folder next to `path`; on success it is synced and exchanged with `path`.
+    """Yield a temporary folder next to `path`; on success it gets a SHA256SUMS and takes the place of `path`.
 
     A link stays a link: the folder that it points to is replaced. On any error `path` stays as it was.
     `discard(folder)` deletes the replaced folder; by default all of it is deleted, so `path` has to belong to
@@ -81,6 +80,7 @@ def atomic_directory(path: Path, discard: Callable[[Path], None] = _delete_folde
                 yield temporary
             except WriteError as error:  # of a file in the folder: show its final name
                 raise WriteError(str(error).replace(str(temporary), str(path))) from error
+            (temporary / SUMS_FILE).write_text(sums_of(temporary), "utf-8", "surrogateescape")
             mask = _umask()
             for file in temporary.rglob("*"):
                 # Weight writers create files that only their owner can read.
@@ -329,15 +329,6 @@ def reading(path: str | Path, kind: str, advice: str = DAMAGED) -> Iterator[None
         if isinstance(error, MemoryError):
             raise UserError(f"{path} cannot be read: not enough memory") from error
         raise UserError(f"{path} cannot be read as {kind}: {reason_of(error)}; {advice}") from error
-
-
-def sha256(path: str | Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as handle:
-        for block in iter(lambda: handle.read(BLOCK), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def split_paths(text: str | Path) -> list[str]:

@@ -17,6 +17,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, NoReturn
 
+from .digests import check_digest
 from .errors import UserError
 from .files import check_regular
 
@@ -59,9 +60,13 @@ def parse_json(text: str) -> Any:
 
 
 def read_json(path: str | Path, max_bytes: int = MAX_BYTES) -> Any:
-    """Parse a JSON file. Raises UserError naming the file, and the line if known, if it is not valid."""
+    """Parse a JSON file. Raises UserError naming the file, and the line if known, if it is not valid.
+
+    Its digest in SHA256SUMS beside it is checked, where there is one.
+    """
     path = Path(path)
     check_regular(path)
+    check_digest(path)
     try:
         with open(path, "rb") as file:
             data = file.read(max_bytes + 1)

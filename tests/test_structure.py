@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-FLOOR = {"tasks", "entities", "metrics", "config", "families"}
+FLOOR = {"tasks", "digests", "entities", "metrics", "config", "families"}
 FLOOR |= {"commands", "errors", "files", "json_reader", "output_dir", "machine", "signals"}
 ROOMS = {"data", "model", "distill", "quant", "kernels", "train", "infer", "weights"}
 ENTRANCE_MAY_IMPORT = FLOOR | {"stages", "tools"}

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..commands import command_line
+from ..digests import hash_arrays
 from ..errors import UserError
 from ..files import write_json
 from ..json_reader import read_json
@@ -96,15 +97,6 @@ def cache_key(facts: Mapping[str, Any]) -> str:
     """The key of a cache: a hash of all that determines its content (plain JSON values) and of VERSION."""
     text = json.dumps({"version": VERSION, **facts}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_LETTERS]
-
-
-def hash_arrays(arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 of {name: array}: names, types, shapes and values."""
-    digest = hashlib.sha256()
-    for name, array in sorted(arrays.items()):
-        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
 
 
 def dataset_hash(dataset: TokenizedDataset, *more: str) -> str:

@@ -6,6 +6,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
+from ..digests import check_digest
 from ..errors import UserError
 from .predictor import LogitsCell, numpy_function
 
@@ -36,6 +37,7 @@ class MindirModel:
     def __init__(self, file: Path) -> None:
         if not file.is_file():
             raise UserError(f"{file} does not exist; export the model again")
+        check_digest(file)
         try:
             self._predict = numpy_function(nn.GraphCell(ms.load(str(file))))
         except (RuntimeError, ValueError) as error:

@@ -1,15 +1,19 @@
-"""Resume checkpoints: one safetensors file each, written atomically, the position in its header."""
+"""Resume checkpoints: one safetensors file each, written atomically, position and SHA-256 in its header."""
 
+import hashlib
 import json
 import logging
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mindspore import Parameter, Tensor, nn
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from ..digests import hash_arrays
 from ..errors import UserError
 from ..files import atomic_path
 
@@ -35,7 +39,8 @@ class Checkpoints:
         with atomic_path(
             self.folder / f"phase{position['phase']}_step_{position['step']}.safetensors"
         ) as path:
-            save_file(arrays, str(path), metadata={"position": json.dumps(position)})
+            text = json.dumps(position)
+            save_file(arrays, str(path), metadata={"position": text, "sha256": _digest(text, arrays)})
         here = position["phase"], position["step"]
         newer = [path for place, path in self._files() if place > here]  # truncated ones that were skipped
         older = [path for place, path in self._files() if place <= here]
@@ -43,18 +48,45 @@ class Checkpoints:
             old.unlink(missing_ok=True)
 
     def last(self) -> tuple[dict[str, Any], Path] | None:
-        """(position, path) of the newest complete checkpoint, or None; truncated ones are skipped."""
+        """(position, path) of the newest intact checkpoint, or None without any; damaged ones are skipped.
+
+        Raises UserError where all of them are damaged.
+        """
+        path = None
         for _, path in reversed(self._files()):
             try:
-                with safe_open(str(path), "numpy") as file:
-                    return json.loads(file.metadata()["position"]), path
+                return _read_position(path), path
             except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-                LOG.warning("checkpoint %s is truncated, skipped (%s)", path, error)
+                LOG.warning("checkpoint %s is damaged, skipped (%s)", path, error)
+        if path:
+            raise UserError(
+                f"{self.folder} holds no intact checkpoint; restore one, or start over with "
+                "--overwrite_output_dir"
+            )
         return None
 
     def _files(self) -> list[tuple[tuple[int, int], Path]]:
         found = [(NAME.match(path.name), path) for path in self.folder.glob("phase*.safetensors")]
         return sorted(((int(m[1]), int(m[2])), path) for m, path in found if m)
+
+
+def _digest(position: str, arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of all that a checkpoint holds."""
+    return hashlib.sha256(f"{position} {hash_arrays(arrays)}".encode()).hexdigest()
+
+
+def _read_position(path: Path) -> dict[str, Any]:
+    """The position in a checkpoint. Raises ValueError and others where it is damaged."""
+    with safe_open(str(path), "numpy") as file:
+        metadata = file.metadata()
+        arrays = {name: file.get_tensor(name) for name in file.keys()}
+    # Checkpoints of earlier versions have no digest.
+    if "sha256" in metadata and metadata["sha256"] != _digest(metadata["position"], arrays):
+        raise ValueError("its content differs from its SHA-256")
+    position = json.loads(metadata["position"])
+    if not isinstance(position, dict) or any(type(position[name]) is not int for name in ("phase", "step")):
+        raise ValueError("it has no position")
+    return position
 
 
 def saved_parameters(step_cell: nn.Cell) -> dict[str, Parameter]:

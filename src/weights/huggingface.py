@@ -14,6 +14,7 @@ import numpy as np
 
 from ..config.bert_config import RELATIVE_DISTANCE, BertConfig
 from ..config.quantization import RANGE, Quantization, is_range
+from ..digests import SUMS_FILE
 from ..errors import Shape, UserError, describe_mismatch, join_names
 from ..families import BERT_ONLY
 from ..files import atomic_directory, split_paths, write_json
@@ -46,6 +47,7 @@ MODEL_FILES = (
     "bert_config.json",
     "metrics.json",
     "eval_results.json",
+    SUMS_FILE,
     *TOKENIZER_FILES,
 )
 SHOWN = 6  # names in a note; the rest are counted

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..config.quantization import Quantization
+from ..digests import check_digest
 from ..errors import UserError
 from ..files import check_regular, restore_replaced
 from ..json_reader import read_json, read_object
@@ -199,9 +200,12 @@ def _read_file(file: Path, part: str | None, strict: bool) -> tuple[dict[str, np
     if file.name.endswith(".index.json"):
         return _read_shards(file), [], 0
     if file.suffix == ".index":
+        for each in (file, *file.parent.glob(f"{file.stem}.data-*")):
+            check_digest(each)
         raw, optimizer_values = read_tf_checkpoint(file)
         return *tf_to_hf(raw, file), optimizer_values
     if file.suffix == ".ckpt" and not head.startswith((ZIP, MAGIC)):
+        check_digest(file)
         raw, scalars = read_ckpt(file)
         if not has_zoo_names(raw):
             return raw, [], scalars
@@ -222,6 +226,7 @@ def _head(file: Path) -> bytes:
 def _read_tensors(file: Path) -> dict[str, np.ndarray]:
     """{name: array} of a file in the format of safetensors or torch, whatever its suffix."""
     head = _head(file)
+    check_digest(file)
     if head.startswith(ZIP):
         return read_torch_zip(file)
     if head.startswith(MAGIC):

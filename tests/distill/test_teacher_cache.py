@@ -10,6 +10,7 @@ from mindspore import Tensor
 
 from src.data.dataloader import BucketDataLoader
 from src.data.dataset import TokenizedDataset
+from src.digests import hash_arrays
 from src.distill.cached_teacher import CachedTeacher
 from src.distill.teacher_cache import (
     MANIFEST,
@@ -19,7 +20,6 @@ from src.distill.teacher_cache import (
     CacheWriter,
     Layout,
     TeacherCache,
-    hash_arrays,
 )
 from src.errors import UserError
 

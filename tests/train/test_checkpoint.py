@@ -1,4 +1,4 @@
-"""Resume checkpoints: whole files, the newest kept, a truncated one skipped, another run's refused."""
+"""Resume checkpoints: whole files, the newest kept, a damaged one skipped, another run's refused."""
 
 import logging
 import resource
@@ -6,6 +6,8 @@ import resource
 import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from src.errors import UserError, WriteError
 from src.train.checkpoint import Checkpoints, restore, saved_parameters
@@ -72,7 +74,7 @@ def test_other_files_are_left_alone(tmp_path):
 @pytest.mark.parametrize(
     "damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"x" * 99]
 )
-def test_a_truncated_checkpoint_is_skipped(tmp_path, damage, caplog):
+def test_a_damaged_checkpoint_is_skipped(tmp_path, damage, caplog):
     step, checkpoints = Holder(), Checkpoints(tmp_path, 2)
     checkpoints.save(step, {"phase": 1, "step": 1})
     checkpoints.save(step, {"phase": 1, "step": 2})
@@ -80,12 +82,46 @@ def test_a_truncated_checkpoint_is_skipped(tmp_path, damage, caplog):
     truncated.write_bytes(damage(truncated.read_bytes()))
     with caplog.at_level(logging.WARNING):
         assert checkpoints.last()[0]["step"] == 1
-    assert "phase1_step_2.safetensors is truncated, skipped" in caplog.text
+    assert "phase1_step_2.safetensors is damaged, skipped" in caplog.text
     truncated.rename(truncated.with_name("phase1_step_9.safetensors"))
     Checkpoints(tmp_path, 1).save(
         step, {"phase": 1, "step": 3}
     )  # the truncated one does not count as the newest
     assert names(tmp_path) == ["phase1_step_3.safetensors"]
+
+
+@pytest.mark.parametrize("place", range(40))
+def test_a_flipped_bit_changes_nothing_unnoticed(tmp_path, place, caplog):
+    """At fc5fcf9 a flip in a weight, an optimizer state or the position was resumed from."""
+    checkpoints = Checkpoints(tmp_path, 2)
+    position = {"phase": 1, "step": 7, "best": 0.25, "rows": "ab"}
+    checkpoints.save(Holder(), position)
+    path = checkpoints.last()[1]
+    data, draw = bytearray(path.read_bytes()), np.random.default_rng(place)
+    bit = int(draw.integers(8 * len(data)))
+    data[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(data)
+    with caplog.at_level(logging.CRITICAL):
+        try:
+            assert checkpoints.last()[0] == position
+        except UserError as error:
+            assert "holds no intact checkpoint; restore one, or start over with" in str(error)
+            return
+    step = Holder()
+    for parameter in saved_parameters(step).values():
+        parameter.set_data(Tensor(np.zeros(parameter.shape), parameter.dtype))
+    restore(step, path)
+    assert step.network.student.weight.asnumpy().tolist() == [0, 1, 2] and int(step.scale.asnumpy()) == 7
+
+
+def test_a_checkpoint_of_an_earlier_version_has_no_digest(tmp_path):
+    checkpoints = Checkpoints(tmp_path, 1)
+    checkpoints.save(Holder(), {"phase": 1, "step": 7})
+    path = checkpoints.last()[1]
+    with safe_open(str(path), "numpy") as file:
+        metadata = {"position": file.metadata()["position"]}
+    save_file(load_file(path), path, metadata)
+    assert checkpoints.last() == ({"phase": 1, "step": 7}, path)
 
 
 def test_an_interrupted_save_leaves_the_old_one(tmp_path, monkeypatch):

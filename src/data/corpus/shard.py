@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ...digests import is_intact, with_digest
 from ...files import move_synced, write_json
 from ...json_reader import read_json
+from ..records.io import record_digests
 from ..records.mindrecord import index_of
 from ..records.reader import FORMATS, TOKEN_COLUMNS
 from ..tokenization.tokenizer import TextTokenizer
@@ -75,7 +77,7 @@ def finished(job: CorpusJob, number: int) -> dict | None:
     """Metadata of a shard whose files are complete, else None."""
     metadata_file = job.metadata_file(number)
     metadata = read_json(metadata_file) if metadata_file.is_file() else None
-    if metadata is None:
+    if metadata is None or not is_intact(metadata):
         return None
     paths = {job.output_dir / name: size for name, size in metadata["sizes"].items()}
     complete = all(path.is_file() and path.stat().st_size == size for path, size in paths.items())
@@ -94,16 +96,19 @@ def write_shard(job: CorpusJob, number: int, on_read: ReadCallback) -> dict:
     counts, name = ShardCounts(), f"{job.stem(number)}.{job.dataset_type}"
     chunks = _chunks(_rows(job, number, counts, on_read), job.max_seq_length, counts)
     first = next(chunks, None)
-    sizes = {}
+    sizes: dict[str, int] = {}
+    digests: dict[str, str] = {}
     if first is not None:
         FORMATS[job.dataset_type].write(part / name, chain([first], chunks))
+        digests = record_digests(part / name)
         # The index of a MindRecord file goes first: the file cannot be read without it.
         for path in (index_of(part / name), part / name):
             if path.is_file():
                 sizes[path.name] = path.stat().st_size
                 move_synced(path, job.output_dir / path.name)
     shutil.rmtree(part)
-    metadata = {"shard": number, "file": name, "sizes": sizes, **counts.to_metadata(job.passes)}
+    files = {"file": name, "sizes": sizes, "sha256": digests}
+    metadata = with_digest({"shard": number, **files, **counts.to_metadata(job.passes)})
     write_json(job.metadata_file(number), metadata)
     return metadata
 

@@ -13,8 +13,9 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
+from ...digests import sha256
 from ...errors import UserError
-from ...files import move_synced, sha256
+from ...files import move_synced
 from .catalog import Remote
 
 ATTEMPTS, PAUSE = 4, 2.0  # attempts per file, and seconds between them

@@ -9,11 +9,13 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from ...digests import sha256
 from ...errors import UserError
 from ...json_reader import read_json
 from ...tasks import IGNORE_INDEX, TASKS, TaskSpec, for_mode
 from ..dataset import TokenizedDataset
 from ..tokenization.settings import differing_setting
+from .mindrecord import index_of
 from .paths import MANIFEST_FILE, SCHEMA_FILE, record_files
 from .reader import FORMATS, LABEL_COLUMN, TOKEN_COLUMNS, read_file
 
@@ -29,6 +31,11 @@ def write_records(path: str | Path, dataset: TokenizedDataset, dataset_type: str
     """
     path = Path(path)
     FORMATS[dataset_type].write(path, _padded_chunks(dataset, path.name))
+
+
+def record_digests(path: Path) -> dict[str, str]:
+    """{file name: SHA-256} of a record file and of its index, if it has one: its "sha256" in a manifest."""
+    return {file.name: sha256(file) for file in (path, index_of(path)) if file.is_file()}
 
 
 def _padded_chunks(dataset: TokenizedDataset, title: str) -> Iterator[dict[str, np.ndarray]]:
@@ -64,9 +71,9 @@ def read_records(
 
     paths   a file, a comma-separated list of files, or a folder, from which `split` ("train", ...) is read
     schema  path of a schema.json; empty: the one in the folder of the files, if any
-    Raises UserError for files that are missing, truncated, damaged, of the other dataset_type, without a
-    required column, of different lengths, prepared with different tokenizers or labels, or that contradict
-    the schema.
+    Raises UserError for files that are missing, truncated, damaged (they differ from their digest in the
+    manifest), of the other dataset_type, without a required column, of different lengths, prepared with
+    different tokenizers or labels, or that contradict the schema.
     """
     files = record_files(paths, dataset_type, split)
     schema_file = _schema_file(schema, files[0])
@@ -78,7 +85,13 @@ def read_records(
         for folder, manifest in manifests.items()
         for entry in manifest.get("files", {}).values()
     }
-    datasets = [read_file(path, dataset_type, expected_rows.get(path)) for path in files]
+    digests = {
+        folder / name: digest
+        for folder, manifest in manifests.items()
+        for entry in manifest.get("files", {}).values()
+        for name, digest in entry.get("sha256", {}).items()
+    }
+    datasets = [read_file(path, dataset_type, expected_rows.get(path), digests) for path in files]
     _check_compatible(files, datasets)
     dataset = TokenizedDataset.joined(datasets)
     dataset.manifest = next(iter(manifests.values()), None)

@@ -1,16 +1,18 @@
 """Validates one TFRecord or MindRecord file and reads it into a TokenizedDataset."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from ...digests import require_digest
 from ...errors import UserError
 from ..dataset import TokenizedDataset
 from . import mindrecord as mindrecord_files
 from . import tfrecord as tfrecord_files
+from .paths import MANIFEST_FILE
 
 LOG = logging.getLogger(__name__)
 FORMATS = {"tfrecord": tfrecord_files, "mindrecord": mindrecord_files}
@@ -23,8 +25,13 @@ MAX_SEGMENT = 255
 MAX_NUMBER = np.iinfo(np.int32).max
 
 
-def read_file(path: Path, dataset_type: str, expected_rows: int | None = None) -> TokenizedDataset:
-    """Read one record file; `expected_rows` is the row count in its manifest, if there is one.
+def read_file(
+    path: Path,
+    dataset_type: str,
+    expected_rows: int | None = None,
+    digests: Mapping[Path, str] | None = None,
+) -> TokenizedDataset:
+    """Read one record file; `expected_rows` and `digests` {file: SHA-256} are those of its manifest, if any.
 
     Raises UserError for a file of the other type, truncated, damaged, or without padded token rows.
     """
@@ -32,6 +39,10 @@ def read_file(path: Path, dataset_type: str, expected_rows: int | None = None) -
     form = FORMATS[dataset_type]
     # TFRecord files are verified first: mindspore.dataset ignores checksums and some truncations.
     row_count = tfrecord_files.check(path) if dataset_type == "tfrecord" else expected_rows
+    for file in (path, mindrecord_files.index_of(path)):
+        # Before the framework opens it: damaged, it may end the process.
+        if expected := (digests or {}).get(file):
+            require_digest(file, expected, path.with_name(MANIFEST_FILE), "prepare the records again")
     names = _select_columns(path, form.columns(path))
     try:
         parts = [_unpad(batch, path) for batch in form.batches(path, names)]

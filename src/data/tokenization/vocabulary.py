@@ -13,6 +13,7 @@ from typing import Any
 import tokenizers
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors
 
+from ...digests import check_digest
 from ...errors import UserError, join_names
 from ...json_reader import read_json
 
@@ -146,6 +147,8 @@ def _byte_level(path: Path, config: Mapping[str, Any]) -> tokenizers.Tokenizer:
     merges, names = path.with_name(MERGES_FILE), names_in(config, ROBERTA_NAMES)
     if not merges.is_file():
         raise UserError(f"{path} needs {MERGES_FILE} next to it, which does not exist; copy it there")
+    for file in (path, merges):
+        check_digest(file)
     try:
         model = models.BPE.from_file(str(path), str(merges))
     except Exception as error:
@@ -166,6 +169,7 @@ def _byte_level(path: Path, config: Mapping[str, Any]) -> tokenizers.Tokenizer:
 
 def read_vocab(path: Path) -> dict[str, int]:
     """{piece: id} of a vocab.txt: one piece per line. Raises UserError when it is not UTF-8."""
+    check_digest(path)
     try:
         pieces = path.read_bytes().decode("utf-8").split("\n")
     except UnicodeDecodeError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ... import digests
 from ...commands import command_line
 from ...errors import UserError
 from ...machine import instructions
@@ -47,6 +48,7 @@ class OnnxModel:
     def __init__(self, path: str | Path, threads: int = 0) -> None:
         if not Path(path).is_file():
             raise UserError(f"{path} does not exist; export the model again")
+        digests.check_digest(path)
         self.session = open_session(Path(path), threads)
         inputs = {value.name: value.type for value in self.session.get_inputs()}
         outputs = {value.name: value.shape for value in self.session.get_outputs()}

@@ -14,8 +14,8 @@ from tqdm import tqdm
 from ...data.augmentation.parts import Parts
 from ...data.augmentation.rows import SeenTexts, text_hash
 from ...data.augmentation.word_replacement import ReplacementParams, augment_rows
+from ...digests import sha256
 from ...errors import Interrupted, UserError
-from ...files import sha256
 from ...signals import interruptible
 from ...train.matmul_precision import matmul_rate
 from ...train.throughput import ThroughputMeter

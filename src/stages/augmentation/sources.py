@@ -13,8 +13,8 @@ from ...data.augmentation.neighbors import neighbors_in
 from ...data.dataloader import choose_buckets
 from ...data.tokenization.features import check_length
 from ...data.tokenization.tokenizer import TextTokenizer, model_tokenizer
+from ...digests import sha256
 from ...errors import UserError
-from ...files import sha256
 from ...infer.masked_lm import MaskedLMPredictor
 from ...tasks import TaskSpec
 from ...train.throughput import ThroughputMeter, masked_lm_flops

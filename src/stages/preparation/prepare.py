@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ...config.fields import BOOLEAN
 from ...data.dataset import TokenizedDataset
 from ...data.processors import encode_rows, read_rows
-from ...data.records.io import schema_of, write_records
+from ...data.records.io import record_digests, schema_of, write_records
 from ...data.records.paths import MANIFEST_FILE, SCHEMA_FILE, SPLIT_FILES
 from ...data.samples.ner import write_sample_ner
 from ...data.samples.sentiment import write_sample_task
@@ -15,6 +15,7 @@ from ...data.text.examples import TextFile, find_file
 from ...data.tokenization.features import EncodingCounts
 from ...data.tokenization.tokenizer import WRITTEN as TOKENIZER_FILES
 from ...data.tokenization.tokenizer import TextTokenizer, load_tokenizer, write_tokenizer
+from ...digests import SUMS_FILE
 from ...errors import UserError
 from ...files import write_json
 from ...output_dir import atomic_output_dir
@@ -33,6 +34,7 @@ SAMPLES = {"sample": write_sample_task, "sample-ner": write_sample_ner}
 WRITTEN = (
     MANIFEST_FILE,
     SCHEMA_FILE,
+    SUMS_FILE,
     *TOKENIZER_FILES,
     *SPLIT_FILES,
     "train.tsv",
@@ -109,7 +111,8 @@ def _write_all(
         name = f"{split}.{config.dataset_type}"
         write_records(folder / name, dataset, config.dataset_type)
         schema = schema or schema_of(dataset)
-        files[split] = _file_entry(name, text, dataset, counts)
+        entry = _file_entry(name, text, dataset, counts)
+        files[split] = {**entry, "sha256": record_digests(folder / name)}
     manifest = {
         "task": task.name,
         "output_mode": task.output_mode,

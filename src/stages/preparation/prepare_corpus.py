@@ -24,8 +24,9 @@ from ...data.records.paths import JOB_FILE, MANIFEST_FILE, SCHEMA_FILE
 from ...data.tokenization.features import check_length
 from ...data.tokenization.tokenizer import WRITTEN as TOKENIZER_FILES
 from ...data.tokenization.tokenizer import load_tokenizer, write_tokenizer
+from ...digests import SUMS_FILE, sums_of
 from ...errors import Interrupted, UserError, WriteError, reason_of
-from ...files import split_paths, write_json
+from ...files import split_paths, write_json, write_text
 from ...json_reader import read_json
 from ...output_dir import fresh_output_dir, remove_leftovers_in, write_marker
 from ...signals import interruptible
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from ...data.corpus.files import CorpusFile
     from ...tools.prepare_corpus import PrepareCorpusConfig
 
-WRITTEN = (JOB_FILE, MANIFEST_FILE, SCHEMA_FILE, *TOKENIZER_FILES, *SHARD_FILES)
+WRITTEN = (JOB_FILE, MANIFEST_FILE, SCHEMA_FILE, SUMS_FILE, *TOKENIZER_FILES, *SHARD_FILES)
 # Settings that, with the text and the tokenizer, determine the records.
 SETTINGS = (
     "dataset_type",
@@ -218,6 +219,9 @@ def _write_manifest(job: CorpusJob, config: "PrepareCorpusConfig", shards: list[
     write_tokenizer(job.tokenizer, job.output_dir)
     write_json(job.output_dir / SCHEMA_FILE, {**schema_of(empty), "numRows": totals["rows"]})
     write_json(job.output_dir / MANIFEST_FILE, manifest)
+    # The shards' digests were taken when they were written.
+    known = {name: digest for entry in files.values() for name, digest in entry["sha256"].items()}
+    write_text(job.output_dir / SUMS_FILE, sums_of(job.output_dir, known))
     return manifest
 
 
@@ -227,6 +231,7 @@ def _file_entry(shard: dict) -> dict:
         **{name: shard[name] for name in (*COUNTS, "longest")},
         "unk_share": round(unk_share(shard), 6),
         "bad_lines": shard["bad_lines"],
+        "sha256": shard.get("sha256", {}),  # shards of earlier versions have none
     }
 
 

@@ -12,8 +12,9 @@ from ...config.quantization import Quantization
 from ...data import splits
 from ...data.dataloader import SortedDataLoader
 from ...data.tokenization.tokenizer import model_tokenizer, set_max_length
+from ...digests import sha256
 from ...errors import UserError
-from ...files import sha256, write_text
+from ...files import write_text
 from ...infer.mindir import write_mindir
 from ...infer.onnx.bert import bert_model
 from ...infer.onnx.calibration import measure_ranges

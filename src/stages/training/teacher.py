@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from ...config.bert_config import BertConfig
 from ...config.distill_config import FOLDER
+from ...digests import hash_arrays
 from ...distill.cached_teacher import CachedTeacher, TeacherForward
 from ...distill.network import TEACHER_FEATURES
-from ...distill.teacher_cache import TeacherCache, cache_of, hash_arrays
+from ...distill.teacher_cache import TeacherCache, cache_of
 from ...model.state_dict import weight_arrays
 from ...train.throughput import computed_layers, forward_flops
 from ...train.trainer import phase_steps

@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from src.config.bert_config import BertConfig
+from src.digests import SUMS_FILE
 from src.errors import UserError
 from src.tools.convert import main
 from src.weights.huggingface import check_weights, expected_shapes, infer_labels, write_directory
@@ -202,6 +203,7 @@ def test_a_failed_conversion_changes_nothing(folder, tmp_path):
     arrays = random_arrays()
     del arrays["bert.pooler.dense.bias"]
     save_file(arrays, str(folder / "model.safetensors"))
+    (folder / SUMS_FILE).unlink()
     with pytest.raises(UserError, match="missing"):
         run(folder, out, "--overwrite_output_dir")
     assert len(read_weights(out).arrays) == 41
@@ -215,7 +217,7 @@ def test_write_directory_is_atomic(folder):
         write_directory(folder, random_arrays(), CONFIG, extra={"metrics.json": object()})
     assert (folder / "vocab.txt").exists()
     write_directory(folder, random_arrays(), CONFIG)
-    assert sorted(p.name for p in folder.iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(p.name for p in folder.iterdir()) == [SUMS_FILE, "config.json", "model.safetensors"]
     assert not list(folder.parent.glob(".*"))
 
 

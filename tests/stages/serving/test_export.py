@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 from src.config.quantization import Quantization
+from src.digests import SUMS_FILE
 from src.errors import UserError
 from src.infer.onnx.session import OnnxModel
 from src.output_dir import MARKER
@@ -21,7 +22,15 @@ from src.tools.export import main
 from src.train.device import select_device
 from tests import tiny
 
-TOKENIZER = ["tokenizer.json", "tokenizer_config.json", "vocab.txt"]
+BESIDE = [
+    MARKER,
+    SUMS_FILE,
+    "README.md",
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+]
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +54,7 @@ def run(model, out, *flags):
 
 def test_onnx_in_float(tmp_path, model, sst2, capsys):
     values = run(model, tmp_path / "out", f"--eval_data_dir={sst2}")
-    assert sorted(os.listdir(tmp_path / "out")) == sorted(
-        [MARKER, "README.md", "config.json", "model.onnx", *TOKENIZER]
-    )
+    assert sorted(os.listdir(tmp_path / "out")) == sorted([*BESIDE, "model.onnx"])
     assert values["export"] == {"format": "onnx", "precision": "fp32"}
     assert values["id2label"] == {"0": "0", "1": "1"} and "quantization" not in values
     lines = capsys.readouterr().out
@@ -57,9 +64,7 @@ def test_onnx_in_float(tmp_path, model, sst2, capsys):
 
 def test_mindir(tmp_path, model, capsys):
     values = run(model, tmp_path / "out", "--format=mindir")
-    assert sorted(os.listdir(tmp_path / "out")) == sorted(
-        [MARKER, "README.md", "config.json", "model.mindir", *TOKENIZER]
-    )
+    assert sorted(os.listdir(tmp_path / "out")) == sorted([*BESIDE, "model.mindir"])
     assert values["export"] == {"format": "mindir", "precision": "fp32"}
     assert "over 32 rows" in capsys.readouterr().out
 
@@ -199,7 +204,7 @@ def test_folders_that_cannot_be_exported(tmp_path, vocabulary):
     headless = tiny.write_model(tmp_path / "h", vocabulary, tiny.TINY.replace(labels=()))
     larger = tiny.write_model(tmp_path / "v", vocabulary, tiny.TINY.replace(vocab_size=99))
     without = tiny.write_model(tmp_path / "t", vocabulary)
-    for name in TOKENIZER:
+    for name in BESIDE[4:]:
         (without / name).unlink()
     for folder, message in (
         (relative, "--format mindir"),

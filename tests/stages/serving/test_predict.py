@@ -14,6 +14,7 @@ import pytest
 from scipy.special import softmax
 
 from src.data.tokenization.tokenizer import load_tokenizer
+from src.digests import SUMS_FILE
 from src.errors import UserError
 from src.stages.serving.predict import Classifier
 from src.tools.export import main as export
@@ -155,6 +156,7 @@ def test_a_vocabulary_larger_than_the_model(folders, kind, tmp_path):
     shutil.copytree(folders / kind, tmp_path / "model")
     larger = tiny.write_vocabulary(tmp_path / "vocabulary", [*tiny.VOCABULARY, "more"])
     shutil.copytree(larger, tmp_path / "model", dirs_exist_ok=True)
+    (tmp_path / "model" / SUMS_FILE).unlink()
     with pytest.raises(UserError, match="the vocabulary has the id 100, the model next to it 100 word"):
         Classifier(tmp_path / "model")
 
@@ -164,6 +166,7 @@ def test_a_label_that_the_terminal_cannot_print(onnx, tmp_path):
     values = json.loads((folder / "config.json").read_text())
     values["id2label"] = {"0": "sch\xf6n", "1": "gro\xdf"}
     (folder / "config.json").write_text(json.dumps(values))
+    (folder / SUMS_FILE).unlink()
     command = [sys.executable, "-m", "src.tools.predict", "--model_dir", folder, "--text", "baba"]
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
@@ -201,6 +204,7 @@ def test_labels_that_do_not_match_the_file(onnx, tmp_path):
     shutil.copytree(onnx, tmp_path / "model")
     values["id2label"]["2"] = "odd"
     (tmp_path / "model" / "config.json").write_text(json.dumps(values))
+    (tmp_path / "model" / SUMS_FILE).unlink()
     with pytest.raises(UserError, match="model.onnx has 2 outputs, its config.json 3"):
         Classifier(tmp_path / "model")
 
