@@ -10,11 +10,9 @@ die() {
 }
 
 find_interpreter() {
-    if [[ -n ${PYTHON:-} ]]; then
-        printf '%s\n' "$PYTHON"
-    elif [[ -x ${root:?}/.venv/bin/python ]]; then
-        printf '%s\n' "$root/.venv/bin/python"
-    else
-        printf 'python3\n'
-    fi
+    local python=${PYTHON:-python3}
+    if [[ -z ${PYTHON:-} && -x ${root:?}/.venv/bin/python ]]; then python=$root/.venv/bin/python; fi
+    [[ -f $(type -P -- "$python") ]] ||
+        die "no such Python: $python; set PYTHON=/path/to/python, or create .venv with scripts/quickstart.sh"
+    printf '%s\n' "$python"
 }

@@ -13,7 +13,7 @@
 #     PYTHON=...     interpreter (default: the project's .venv, else python3)
 #     BIND_CORES=false  Ascend: do not bind each process to an equal share of the cores
 #     SERVER_ID=...  this server's id in a rank table with several servers
-#     MASTER_PORT=N  port of the scheduler (default: the first free port from 8118 on)
+#     MASTER_PORT=N  port of the scheduler (default: the first free port from 8118 on, reserved for this run)
 #     DEVICE_TARGET=CPU  with gpu: use mpirun on a machine without GPUs
 #
 # The run_*.sh scripts call this one. They pass "<unset>" for defaults still to be filled in, and their own
@@ -103,19 +103,20 @@ read_command() {  # WORD_BEFORE SCRIPT.py|-m MODULE ARGUMENTS...
     local before=$1 script=${2:-} module=${3:-}
     if [[ $before == standalone && $script == -m ]]; then
         [[ -f $root/${module//.//}.py ]] || die "no such module: $module"
-        command=(env "PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}" "$(find_interpreter)" -u -m "${@:3}")
+        command=(env "PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}" "$python" -u -m "${@:3}")
         return
     fi
     [[ $script == *.py ]] || die "expected a SCRIPT.py after $before, found '$script'"
     [[ -f $script ]] || script=$root/$script
     [[ -f $script ]] || die "no such script: $2"
-    command=("$(find_interpreter)" -u "$script" "${@:3}")
+    command=("$python" -u "$script" "${@:3}")
 }
 
 # Adds the jobs of a distributed run.
 plan_ranks() {  # ascend|gpu|cpu ARGUMENTS...
     local way=$1 number=${2:-} table=""
-    [[ $number =~ ^[1-9][0-9]*$ ]] || die "expected a number of processes after $way, found '$number'"
+    [[ $number =~ ^[1-9][0-9]{0,3}$ ]] ||
+        die "expected a number of processes from 1 to 9999 after $way, found '$number'"
     shift 2
     if [[ $way == ascend ]]; then
         table=${1:-}
@@ -137,11 +138,13 @@ plan_ranks() {  # ascend|gpu|cpu ARGUMENTS...
 main() {
     local background=false dry_run=false way=${1:-}
     local -a arguments=() command=()
+    local python
     case $way in
         standalone | ascend | gpu | cpu) read_switches "${@:2}" ;;
         "" | -h | --help) usage; exit ;;
         *) die "unknown way to launch '$way'; there are: standalone, ascend, gpu, cpu" ;;
     esac
+    python=$(find_interpreter) || exit
     if [[ $way == standalone ]]; then
         read_command standalone "${arguments[@]}"
         add_job "" "${command[@]}"
@@ -159,6 +162,7 @@ main() {
     if $background && [[ $way == standalone ]]; then
         in_background "${command[@]}"
     elif $background; then
+        release_port  # the launcher in the background reserves one itself
         in_background bash "${BASH_SOURCE[0]}" "$way" "${arguments[@]}"
     elif [[ $way == standalone ]]; then
         in_foreground "${command[@]}"

@@ -7,6 +7,28 @@ readonly SHOWN=15  # lines shown of a failed process's log
 SCHEDULER="import mindspore; mindspore.set_device('%s'); "
 SCHEDULER+="mindspore.communication.init()"
 export SCHEDULER
+readonly FIRST_PORT=8118 PORTS=1000
+# Finds a port from the first argument on, in as many as the second says, and keeps it until its input ends.
+# Bound without SO_REUSEADDR, it is refused to other launchers; with the option set afterwards, the scheduler,
+# which has it too, can still bind and listen. A port that was asked for may be one that was just left.
+RESERVE="
+import socket, sys
+first, count = map(int, sys.argv[1:])
+for port in range(first, first + count):
+    for reuse in (0, 1) if count == 1 else (0,):
+        holder = socket.socket()
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
+        try:
+            holder.bind(('127.0.0.1', port))
+        except OSError as error:
+            reason = error.strerror
+            continue
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        print(port, flush=True)
+        sys.stdin.read()
+        sys.exit()
+print('-', reason)
+"
 
 folders=()  # log folder of each job; LOG<rank> for workers
 jobs=()     # command line of each job, quoted
@@ -54,8 +76,9 @@ bind_cores() {  # PROCESSES NUMBER
 plan_cluster() {  # TARGET PROCESSES
     local target=$1 number=$2 rank
     local -a meeting bound=() device=()
+    reserve_port
     meeting=(env -u RANK_TABLE_FILE "MS_WORKER_NUM=$number" MS_SCHED_HOST=127.0.0.1
-        "MS_SCHED_PORT=$(meeting_port)" "RANK_SIZE=$number")
+        "MS_SCHED_PORT=$port" "RANK_SIZE=$number")
     [[ $target == Ascend ]] || meeting+=("OMP_NUM_THREADS=$(threads_each "$number")")
     add_job scheduler "${meeting[@]}" MS_ROLE=MS_SCHED RANK_ID=0 \
         "${command[0]}" -c "${SCHEDULER/\%s/$target}"
@@ -73,8 +96,12 @@ plan_cluster() {  # TARGET PROCESSES
 plan_mpirun() {  # TARGET PROCESSES
     local target=$1 number=$2 rank
     local -a start=(env -u MS_ROLE -u RANK_TABLE_FILE "RANK_SIZE=$number")
+    $dry_run || type -P mpirun >/dev/null ||
+        die "mpirun is not installed; install Open MPI (Debian, Ubuntu: apt install openmpi-bin), or use" \
+            "scripts/run_distributed_cpu.sh on CPUs, which does not need it"
     if [[ $target == CPU ]]; then
-        start+=("MS_SCHED_PORT=$(meeting_port)" "OMP_NUM_THREADS=$(threads_each "$number")")
+        reserve_port
+        start+=("MS_SCHED_PORT=$port" "OMP_NUM_THREADS=$(threads_each "$number")")
     fi
     start+=(mpirun -n "$number" --oversubscribe --bind-to none)
     ((EUID != 0)) || start+=(--allow-run-as-root)
@@ -95,12 +122,28 @@ threads_each() {  # PROCESSES
     echo "$((cores > 0 ? cores : 1))"
 }
 
-meeting_port() {
-    local port=${MASTER_PORT:-8118}
-    if [[ -z ${MASTER_PORT:-} ]]; then
-        while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
+# Sets `port` to the scheduler's port and reserves it: a process keeps it until this launcher ends.
+reserve_port() {
+    local given=${MASTER_PORT:-} count=$PORTS reason
+    if [[ -n $given ]]; then
+        count=1
+        [[ $given =~ ^[1-9][0-9]{0,4}$ ]] && ((given <= 65535)) ||
+            die "MASTER_PORT '$given' is not a port from 1 to 65535"
     fi
-    echo "$port"
+    port=$given
+    if [[ -n $given ]] && $dry_run; then return; fi
+    coproc HOLDER {
+        trap '' INT TERM HUP
+        exec "$python" -c "$RESERVE" "${given:-$FIRST_PORT}" "$count"
+    }
+    read -r port reason <&"${HOLDER[0]}" || die "$python cannot run"
+    [[ $port != - ]] ||
+        die "${given:+MASTER_PORT }${given:-no port from $FIRST_PORT on} cannot be used ($reason);" \
+            "give another MASTER_PORT${given:+, or none to take a free one}"
+}
+
+release_port() {
+    if [[ -n ${HOLDER_PID:-} ]]; then exec {HOLDER[1]}>&-; fi
 }
 
 # Starts the jobs and waits for all of them. If one fails, the others are stopped, its last lines are shown
@@ -108,7 +151,7 @@ meeting_port() {
 run_jobs() {
     local i ended status result=0 failed=""
     declare -gA running=()
-    interrupted=false
+    interrupted=false shown=""
     exec {stderr}>&2 2>/dev/null  # bash would report every job killed by a signal
     set -m  # own process group per job, so that Ctrl+C arrives once, through the trap
     trap 'interrupt INT' INT
@@ -116,7 +159,7 @@ run_jobs() {
     trap 'interrupt HUP' HUP
     trap 'signal_jobs KILL "${!running[@]}"' EXIT  # nothing outlives the launcher, however it ends
     for i in "${!jobs[@]}"; do
-        mkdir -p "${folders[i]}"
+        mkdir -p "${folders[i]}" 2>/dev/null || die "the folder ${folders[i]} for the log cannot be created here"
         : >"${folders[i]}/log.txt"
         bash -c "exec ${jobs[i]}" </dev/null >"${folders[i]}/log.txt" 2>&1 &
         running[$!]=$i
@@ -131,6 +174,7 @@ run_jobs() {
         if ((status && !result)); then
             result=$status
             failed=$i
+            hide_first_rank  # the end of the others is no news
             $interrupted || end_jobs "${!running[@]}"
         fi
         # A scheduler that no worker has joined would wait for them.
@@ -139,7 +183,7 @@ run_jobs() {
         fi
     done
     hide_first_rank
-    [[ -z ${ender:-} ]] || kill "$ender" 2>/dev/null || true
+    [[ -z ${ender:-} ]] || kill -- "-$ender" 2>/dev/null || true
     if ((result)) && ! $interrupted; then
         report_failure "${folders[failed]}" "$result" >&"$stderr"
     fi
@@ -175,7 +219,8 @@ signal_jobs() {  # SIGNAL PIDS...
 end_jobs() {  # PIDS...
     (($#)) || return 0
     signal_jobs TERM "$@"
-    { sleep "$GRACE"; signal_jobs KILL "$@"; } &
+    # Without the launcher's output, whose reader would wait for it.
+    { sleep "$GRACE"; signal_jobs KILL "$@"; } >/dev/null {stderr}>&- &
     ender=$!
 }
 
@@ -187,12 +232,21 @@ show_first_rank() {
 }
 
 hide_first_rank() {
+    [[ -n ${shower:-} ]] || return 0
+    shown=$(grep '^error: ' LOG0/log.txt 2>/dev/null) || true
     sleep 0.3  # tail polls
     kill "$shower" 2>/dev/null || true
     wait "$shower" 2>/dev/null || true
+    shower=""
 }
 
 report_failure() {  # FOLDER STATUS
+    local sentence
+    # A user error is one sentence, which all ranks print; the output of the first one may have shown it.
+    if (($2 == 2)) && sentence=$(grep -m 1 '^error: ' "$1/log.txt"); then
+        [[ $shown == *"$sentence"* ]] || echo "$sentence"
+        return
+    fi
     echo "$1 ended with exit code $2, and the run with it; the last lines of $1/log.txt:"
     tail -n "$SHOWN" "$1/log.txt"
 }

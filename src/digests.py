@@ -54,20 +54,21 @@ def is_intact(values: Any) -> bool:
 
 
 def sums_of(folder: Path, known: Mapping[str, str] | None = None) -> str:
-    """The content of SHA256SUMS for the files below a folder, without hidden ones; `sha256sum -c` verifies it.
+    """The content of SHA256SUMS for all files below a folder but hidden ones; `sha256sum -c` verifies it.
 
     `known` {name: digest} are files that need not be read, whether they exist yet or not.
     """
     sums = dict(known or {})
     for path in folder.rglob("*"):
-        name = path.relative_to(folder).as_posix()
-        if path.is_file() and name not in sums and not name.startswith((".", SUMS_FILE)):
+        parts = path.relative_to(folder).parts
+        name = "/".join(parts)
+        if path.is_file() and name not in (SUMS_FILE, *sums) and not any(part[0] == "." for part in parts):
             sums[name] = sha256(path)
     return "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
 
 
 def check_digest(path: str | Path) -> None:
-    """Raise UserError where SHA256SUMS in the folder of a file, or in the one above, has another digest for it.
+    """Raise UserError where SHA256SUMS in the folder of a file, or in the one above, has another digest.
 
     A file that none lists is not checked.
     """

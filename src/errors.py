@@ -21,6 +21,8 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, quota exceede
 PERMISSION_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 QUOTED_ERRNO = re.compile(r"\(os error (\d{1,4})\)")
 SHOWN_NAMES = 5
+# Set in the processes of a distributed run: by the launchers and msrun, for a rank table, by mpirun.
+RANK_VARIABLES = ("MS_ROLE", "RANK_ID", "OMPI_COMM_WORLD_RANK")
 TRACEBACK = "--traceback"  # a flag of every command
 # Also set by run_main for the processes that it starts.
 TRACEBACK_VARIABLE = "BERT_COMPRESSION_TRACEBACK"
@@ -161,6 +163,10 @@ def run_main(main: Callable[[], object]) -> None:
         message, code = _outcome(error) or (_describe_bug(error), EXIT_BUG)
         signals.ignore_signals()
         print(message, file=sys.stderr, flush=True)
+        if code in (EXIT_USER_ERROR, EXIT_BUG) and any(name in os.environ for name in RANK_VARIABLES):
+            # MindSpore would wait for the other ranks, which wait for this one.
+            sys.stdout.flush()
+            os._exit(code)
         sys.exit(code)
     finally:
         if not os.environ.get(TRACEBACK_VARIABLE):

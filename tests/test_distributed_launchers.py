@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from src.errors import UserError
-from src.tools.rank_table import RankTableConfig, local_devices
 from tests import tiny
+from tests.test_rank_table import eight, table
 
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCH = ROOT / "scripts/launch.sh"
@@ -36,22 +35,6 @@ if code := os.environ.get("FAIL_" + os.environ["RANK_ID"]):
     sys.exit(int(code))
 time.sleep(float(os.environ.get("SECONDS_TO_RUN", "0")))
 """
-
-
-def table(*devices, status="completed"):
-    """A rank table of (server, device_id, device_ip, rank_id)."""
-    servers = {}
-    for server, device, ip, rank in devices:
-        entry = {"device_id": str(device), "device_ip": ip, "rank_id": str(rank)}
-        servers.setdefault(server, []).append(entry)
-    listed = [
-        {"server_id": name, "device": found, "host_nic_ip": "reserve"} for name, found in servers.items()
-    ]
-    return {"version": "1.0", "server_count": str(len(listed)), "server_list": listed, "status": status}
-
-
-def eight():
-    return [("10.0.0.1", device, f"192.1.2.{device}", device) for device in range(8)]
 
 
 @pytest.fixture
@@ -165,6 +148,53 @@ def test_a_busy_port_is_skipped(launched):
     assert "MS_SCHED_PORT=81" in shown and "MS_SCHED_PORT=8118" not in shown
 
 
+def test_a_port_in_use_is_refused_before_the_start(launched):
+    """At fc5fcf9 the run failed after 25 s with a stack of MindSpore's."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        refused = launched("cpu", "2", "job.py", MASTER_PORT=port)
+    assert refused.returncode == 2 and not list(launched.folder.glob("LOG*"))
+    assert refused.stderr.startswith(
+        f"error: MASTER_PORT {port} cannot be used (Address already in use); give"
+    )
+
+
+def test_launchers_at_once_take_different_ports(launched):
+    """A port is reserved from the choice on; its scheduler, as MindSpore's, binds it with SO_REUSEADDR."""
+    job = launched.folder / "job.py"
+    job.write_text(
+        "import os, socket, time\n"
+        "scheduler = socket.socket()\n"
+        "scheduler.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
+        "if os.environ['RANK_ID'] == '0':\n"
+        "    scheduler.bind(('127.0.0.1', int(os.environ['MS_SCHED_PORT'])))\n"
+        "    scheduler.listen()\n"
+        "time.sleep(3)\n"
+        "print('port', os.environ['MS_SCHED_PORT'], flush=True)\n"
+    )
+    python = launched.folder / "python"  # the scheduler of MindSpore is not started
+    python.write_text(f'#!/bin/sh\n[ "$MS_ROLE" = MS_SCHED ] && exit\nexec {PYTHON} "$@"\n')
+    python.chmod(0o755)
+    started = []
+    for number in range(3):
+        (launched.folder / str(number)).mkdir()
+        started.append(
+            subprocess.Popen(
+                ["bash", LAUNCH, "cpu", "1", job],
+                cwd=launched.folder / str(number),
+                env={**os.environ, "PYTHON": str(python)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+    ports = [process.communicate(timeout=60)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], ports
+    assert len(set(ports)) == 3 and all(port.startswith("port 8") for port in ports)
+
+
 def test_each_rank_has_its_own_log_and_the_first_is_shown(launched):
     done = launched("ascend", "2", "two.json", "job.py", "--name", "two words", BIND_CORES="false")
     assert done.returncode == 0, done.stderr
@@ -181,6 +211,30 @@ def test_a_failing_rank_stops_all(launched):
     assert done.returncode == 7 and time.monotonic() - started_at < 30
     assert "LOG1 ended with exit code 7, and the run with it; the last lines of LOG1/log.txt:" in done.stderr
     assert done.stderr.rstrip().endswith("something broke")
+
+
+def test_a_user_error_of_the_ranks_is_shown_once(launched):
+    (launched.folder / "job.py").write_text(
+        "import sys; print('settings'); sys.exit('error: no such records')"
+    )
+    python = launched.folder / "python"
+    python.write_text(f'#!/bin/sh\n[ "$MS_ROLE" = MS_SCHED ] && exec sleep 50\n{PYTHON} "$@" || exit 2\n')
+    python.chmod(0o755)
+    done = launched("cpu", "2", "job.py", PYTHON=str(python))
+    assert done.returncode == 2 and (done.stdout + done.stderr).count("error: no such records") == 1
+    assert "ended with exit code" not in done.stderr
+
+
+@pytest.mark.parametrize("flags, complaint", [
+    (["--train_data_dir", "missing"], "error: record file missing does not exist"),
+    (["--load_pretrained_path", "missing"], "error: missing does not exist; give a model folder or a weight"),
+])  # fmt: skip
+def test_missing_inputs_stop_the_ranks_before_they_join(tmp_path, flags, complaint):
+    """At fc5fcf9 the ranks joined first, and took 41 s to end; here a rank has nobody to join."""
+    command = [PYTHON, ROOT / "run_finetune.py", "--task_name", "SST-2", "--distribute", *flags]
+    environment = {**os.environ, "MS_ROLE": "MS_WORKER", "MS_WORKER_NUM": "2", "MS_SCHED_PORT": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and done.stderr.startswith(complaint) and not list(tmp_path.iterdir())
 
 
 def test_ctrl_c_reaches_every_rank(launched):
@@ -217,46 +271,26 @@ def wait_for_text(path, text, seconds=60):
     ("run_distributed_gd_gpu.sh", ["--dry_run", "8"], "EPOCH_SIZE is missing"),
     ("run_distributed_gd_ascend.sh", ["2", "1", "two.json"], "load_teacher_ckpt_path is unset: edit line "),
     ("launch.sh", ["ascend", "8", "two.json", "job.py"], "two.json lists 2 devices, but the run is for 8"),
+    ("launch.sh", ["ascend", "two", "two.json", "job.py"], "expected a number of processes from 1 to 9999"),
+    ("launch.sh", ["cpu", "1" + 30 * "0", "job.py"], "expected a number of processes from 1 to 9999 a"),
+    ("launch.sh", ["ascend", "2", "absent.json", "job.py"], "no such rank table: absent.json"),
+    ("launch.sh", ["cpu", "2", "job.py", "MASTER_PORT=text"], "MASTER_PORT 'text' is not a port from 1 to"),
+    ("launch.sh", ["cpu", "2", "job.py", "MASTER_PORT=70000"], "MASTER_PORT '70000' is not a port from 1"),
+    ("launch.sh", ["cpu", "2", "job.py", "PYTHON=/absent/python"], "no such Python: /absent/python; set"),
+    ("launch.sh", ["gpu", "2", "job.py", "PATH={tools}"], "mpirun is not installed; install Open MPI (Deb"),
 ])  # fmt: skip
 def test_a_usage_error_starts_nothing(launched, script, arguments, complaint):
-    refused = launched(*arguments, script=script)
+    if arguments[-1].partition("=")[0] in ("MASTER_PORT", "PYTHON", "PATH"):
+        name, _, value = arguments.pop().partition("=")
+    else:
+        name, value = "LOG", "log.txt"
+    tools = launched.folder / "tools"
+    tools.mkdir()
+    for tool in ("bash", "dirname", "basename"):
+        (tools / tool).symlink_to(shutil.which(tool))
+    refused = launched(*arguments, script=script, **{name: value.format(tools=tools)})
     assert refused.returncode == 2 and complaint in refused.stderr and refused.stderr.count("\n") == 1
     assert not list(launched.folder.glob("LOG*"))
-
-
-@pytest.mark.parametrize("changed, complaint", [
-    ({0: ("10.0.0.1", 0, "192.1.2.1", 0)}, "duplicate device_ip 192.1.2.1"),
-    ({0: ("10.0.0.1", 1, "192.1.2.0", 0)}, "duplicate device_id 1 of server 10.0.0.1"),
-    ({7: ("10.0.0.1", 7, "192.1.2.7", 8)}, "rank_id must count from 0 to 7"),
-    ({7: ("10.0.0.2", 7, "192.1.2.7", 7)}, "has 2 servers (10.0.0.1, 10.0.0.2); set SERVER_ID to this one"),
-    ({7: ("10.0.0.1", "seven", "192.1.2.7", 7)}, "is not a rank table of version 1.0 (ValueError"),
-])  # fmt: skip
-def test_an_invalid_rank_table_is_one_sentence(tmp_path, changed, complaint):
-    devices = eight()
-    for place, device in changed.items():
-        devices[place] = device
-    (tmp_path / "hccl.json").write_text(json.dumps(table(*devices)))
-    with pytest.raises(UserError) as refused:
-        local_devices(RankTableConfig(str(tmp_path / "hccl.json"), 8))
-    assert complaint in str(refused.value)
-
-
-def test_an_incomplete_rank_table(tmp_path):
-    (tmp_path / "hccl.json").write_text(json.dumps(table(*eight(), status="initializing")))
-    with pytest.raises(UserError, match="status is 'initializing'"):
-        local_devices(RankTableConfig(str(tmp_path / "hccl.json"), 8))
-    (tmp_path / "hccl.json").write_text("[]")
-    with pytest.raises(UserError, match="is not a rank table"):
-        local_devices(RankTableConfig(str(tmp_path / "hccl.json"), 8))
-
-
-def test_local_ranks_of_a_two_server_table(tmp_path):
-    devices = [(f"10.0.0.{1 + rank // 2}", rank % 2, f"192.1.2.{rank}", rank) for rank in range(4)]
-    (tmp_path / "hccl.json").write_text(json.dumps(table(*devices)))
-    found = local_devices(RankTableConfig(str(tmp_path / "hccl.json"), 4, "10.0.0.2"))
-    assert [(device.rank_id, device.device_id) for device in found] == [(2, 0), (3, 1)]
-    with pytest.raises(UserError, match="has no server 10.0.0.9"):
-        local_devices(RankTableConfig(str(tmp_path / "hccl.json"), 4, "10.0.0.9"))
 
 
 def write_task(folder):

@@ -8,14 +8,29 @@ if __name__ == "__main__":
     exit_on_signals()
 
 import dataclasses
+import ipaddress
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..commands import command_line
 from ..config.cli import parse
 from ..config.fields import POSITIVE, flag, required_flag
 from ..errors import UserError, run_main
-from ..json_reader import read_json
+from ..json_reader import read_object
+
+VERSION = "1.0"
+MAX_DEVICE, MAX_RANK = 63, 99_999  # of a server, of a cluster: far above those that exist
+NUMBER = (str, int)  # tables have numbers as text
+TABLE = {
+    "version": str,
+    "status": str,
+    "server_count?": NUMBER,
+    "server_list": [
+        {"server_id": str, "device": [{"device_id": NUMBER, "device_ip": str, "rank_id": NUMBER}]}
+    ],
+}
+SHOWN = 40  # characters of a value in an error message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +57,13 @@ def local_devices(config: RankTableConfig) -> list[Device]:
     path, devices = config.rank_table, _read_devices(config.rank_table)
     if len(devices) != config.device_num:
         raise UserError(f"{path} lists {len(devices)} devices, but the run is for {config.device_num}")
-    _check_unique(path, "device_ip", [device.device_ip for device in devices if device.device_ip])
+    _check_unique(path, "device_ip", [device.device_ip for device in devices])
     _check_unique(
         path, "device_id", [f"{device.device_id} of server {device.server_id}" for device in devices]
     )
     ranks = sorted(device.rank_id for device in devices)
     if ranks != list(range(len(devices))):
-        raise UserError(f"{path}: rank_id must count from 0 to {len(devices) - 1}, found {ranks}")
+        raise UserError(f"{path}: rank_id must count from 0 to {len(devices) - 1}, found {_short(ranks)}")
     servers = sorted({device.server_id for device in devices})
     if config.server_id and config.server_id not in servers:
         raise UserError(f"{path} has no server {config.server_id}; it has {', '.join(servers)}")
@@ -61,27 +76,50 @@ def local_devices(config: RankTableConfig) -> list[Device]:
 
 
 def _read_devices(path: str) -> list[Device]:
-    table = read_json(path)
-    try:
-        status, servers = table.get("status"), table["server_list"]
-        devices = [
-            Device(
-                str(server["server_id"]),
-                int(device["device_id"]),
-                str(device.get("device_ip", "")),
-                int(device["rank_id"]),
-            )
-            for server in servers
-            for device in server["device"]
+    """The devices of a rank table, each entry valid in itself."""
+    table = read_object(path, TABLE, f"generate the table again, in version {VERSION}")
+    servers = table["server_list"]
+    for key, found, expected in (
+        ("version", table["version"], VERSION),
+        ("status", table["status"], "completed"),
+        ("server_count", str(table.get("server_count", len(servers))), str(len(servers))),
+    ):
+        if found != expected:
+            raise UserError(f"{path}: {key} is {_short(found)}, not {expected!r}; generate the table again")
+    devices = []
+    for number, server in enumerate(servers):
+        place = f"{path}: server_list[{number}]"
+        if not (server["server_id"].isprintable() and 0 < len(server["server_id"]) <= SHOWN):
+            raise UserError(f"{place}: server_id {_short(server['server_id'])} is not a name")
+        place += f" ({server['server_id']})"
+        if not server["device"]:
+            raise UserError(f"{place} has no device; remove it, or generate the table again")
+        devices += [
+            _device(f"{place}, device[{index}]", server["server_id"], entry)
+            for index, entry in enumerate(server["device"])
         ]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path} is not a rank table of version 1.0 ({type(error).__name__}: {error}); it must have a "
-            "server_list with server_id and device, each device with device_id, device_ip and rank_id"
-        ) from None
-    if status != "completed":
-        raise UserError(f"{path}: status is {status!r}, not 'completed'; generate the table again")
+    _check_unique(path, "server_id", [server["server_id"] for server in servers])
     return devices
+
+
+def _device(place: str, server_id: str, entry: Mapping[str, Any]) -> Device:
+    """The device of an entry. Raises UserError that names its `place` and the key."""
+    try:
+        ipaddress.ip_address(entry["device_ip"])
+    except ValueError:
+        raise UserError(f"{place}: device_ip {_short(entry['device_ip'])} is not an IP address") from None
+    numbers = {}
+    for key, limit in (("device_id", MAX_DEVICE), ("rank_id", MAX_RANK)):
+        text = str(entry[key])
+        if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) <= limit):
+            raise UserError(f"{place}: {key} {_short(entry[key])} is not a number from 0 to {limit}")
+        numbers[key] = int(text)
+    return Device(server_id, numbers["device_id"], entry["device_ip"], numbers["rank_id"])
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _check_unique(path: str, name: str, values: list[str]) -> None:

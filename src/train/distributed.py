@@ -5,6 +5,7 @@ module alone.
 """
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 
 import mindspore as ms
@@ -40,6 +41,9 @@ def join_ranks(config: LoopConfig) -> Ranks:
         if config.device_num > 1:
             raise UserError(f"--device_num {config.device_num} without --distribute: {START}")
         return Ranks()
+    table = os.environ.get("RANK_TABLE_FILE")
+    if table and "MS_ROLE" not in os.environ and not os.path.isfile(table):
+        raise UserError(f"RANK_TABLE_FILE {table} does not exist; {START}")
     try:
         init()
     except (RuntimeError, ValueError) as error:

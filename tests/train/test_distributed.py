@@ -77,3 +77,10 @@ def test_distribute_without_a_group_is_one_sentence(monkeypatch):
     _, resolved = resolve(["--task_name", "SST-2", "--distribute"])
     with pytest.raises(UserError, match="no process group to join .no scheduler.; start the run with"):
         join_ranks(resolved.config)
+
+
+def test_a_rank_table_that_does_not_exist(monkeypatch):
+    monkeypatch.setenv("RANK_TABLE_FILE", "absent.json")
+    _, resolved = resolve(["--task_name", "SST-2", "--distribute"])
+    with pytest.raises(UserError, match="RANK_TABLE_FILE absent.json does not exist; start the run with"):
+        join_ranks(resolved.config)

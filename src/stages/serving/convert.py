@@ -174,7 +174,7 @@ def _report(weights: Weights, arrays: Mapping[str, np.ndarray], bert: BertConfig
         print(
             "note: the model zoo's TinyBERT and Q8BERT apply ReLU before the classifier; if this model is "
             'one of them, set "head_activation": "relu", "hidden_act": "gelu_new" and "layer_norm_eps": 1e-7 '
-            "in its config.json"
+            "in its config.json and delete its SHA256SUMS"
         )
     if not huggingface.tokenizer_files(output):
         print(f"note: no tokenizer files next to {weights.source}; copy vocab.txt to {output}")

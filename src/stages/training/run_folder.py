@@ -9,9 +9,11 @@ from typing import Any
 
 from ...config.fields import to_dict
 from ...config.train_config import LoopConfig
+from ...data.records.paths import record_files
 from ...errors import UserError
 from ...json_reader import read_json
 from ...weights.huggingface import MODEL_FILES
+from ...weights.reader import find_weight_file
 
 CONFIG_FILE = "run_config.json"
 # Everything that a training run writes; phase1/ is written by task distillation.
@@ -25,6 +27,13 @@ WRITTEN = (
     "profile/phase*_*.csv",
     *(f"{folder}/{file}" for folder in ("best", "last", "phase1") for file in MODEL_FILES),
 )
+# Flags of records, and the split that is read in a folder.
+RECORD_FLAGS = {
+    "data_dir": None,
+    "train_data_dir": "train",
+    "augmented_data_dir": "train",
+    "eval_data_dir": "dev",
+}
 # Flags that may differ between an interrupted run and the one that resumes it.
 FREE_ON_RESUME = (
     "resume",
@@ -46,6 +55,22 @@ def inputs_of(config: LoopConfig) -> list[str]:
     values = to_dict(config)
     read = ("_path", "data_dir", "vocab_dir", "schema_dir")
     return [values[name] for name in values if name.endswith(read)]
+
+
+def check_inputs(config: LoopConfig) -> None:
+    """Raise UserError for records or weights of a distributed run that do not exist.
+
+    The entry points call this before they import MindSpore: one sentence after a second, before the ranks
+    wait for each other.
+    """
+    values = to_dict(config)
+    if not config.distribute or not values.get("do_train", True):
+        return
+    for name, split in RECORD_FLAGS.items():
+        if values.get(name) and (name != "eval_data_dir" or values.get("do_eval", True)):
+            record_files(values[name], config.dataset_type, split)
+    for name in (name for name in values if name.endswith("_path") and values[name]):
+        find_weight_file(values[name])
 
 
 def refuse_busy(folder: Path | str) -> None:

@@ -17,7 +17,10 @@ def main(argv: Sequence[str] | None = None, start: Sequence[str] = START) -> Non
 
         repeat("finetune", start, argv, task, resolved)
         return
-    # MindSpore takes seconds to load: a wrong flag is reported before.
+    # MindSpore takes seconds to load: a wrong flag, or a missing input of a rank, is reported before.
+    from ...stages.training.run_folder import check_inputs
+
+    check_inputs(resolved.config)
     from ...stages.training.finetune import finetune
 
     finetune(task, resolved)
