@@ -13,7 +13,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .digests import SUMS_FILE, sums_of
 from .errors import UserError, WriteError, describe_system_error, reason_of, system_error
@@ -296,6 +296,37 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: object) -> None:
     """Write `value` as indented JSON, atomically."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def try_lock(file: IO[Any] | int, first: int = 0, count: int = 0) -> bool:
+    """Lock a file, or `count` bytes from `first` on, for this process; False where another process has it.
+
+    The lock ends when the process does, or closes the file. A file system without locks has nothing to wait
+    for.
+    """
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, count, first)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:
+        pass
+    return True
+
+
+@contextlib.contextmanager
+def folder_lock(folder: Path, advice: str = "") -> Iterator[None]:
+    """Hold the lock of a folder: others wait, or with `advice` get a UserError. Nothing is written for it."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if advice else 0))
+        except BlockingIOError:
+            raise UserError(f"another process is writing to {folder}; {advice}") from None
+        except OSError:
+            pass  # a file system without locks
+        yield
+    finally:
+        os.close(handle)
 
 
 def check_regular(path: str | Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from .digests import SUMS_FILE
 from .errors import UserError
 from .files import (
     atomic_directory,
@@ -81,7 +82,7 @@ def atomic_output_dir(
     """As `fresh_output_dir`, for a folder that is written atomically: yields a temporary folder."""
     check_output_dir(path, overwrite, inputs)
     with atomic_directory(Path(path), delete_owned) as folder:
-        write_marker(folder, written)
+        write_marker(folder, dict.fromkeys((*written, SUMS_FILE)))
         yield folder
         check_output_dir(path, overwrite, inputs)  # another program may have written there meanwhile
 

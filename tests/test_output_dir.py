@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from src.digests import SUMS_FILE
 from src.errors import UserError
 from src.output_dir import MARKER, atomic_output_dir, fresh_output_dir, marker_patterns
 
@@ -107,7 +108,8 @@ def test_atomic_output_dir_replaces_the_target_of_a_link(tmp_path):
     with atomic_output_dir(tmp_path / "output", overwrite=True, written=["new"]) as folder:
         (folder / "new").write_text("x")
         assert (tmp_path / "disk" / "log.txt").is_file()
-    assert names_in(tmp_path / "disk") == [MARKER, "new"] and marker_patterns(tmp_path / "output") == ["new"]
+    assert names_in(tmp_path / "disk") == [MARKER, SUMS_FILE, "new"]
+    assert marker_patterns(tmp_path / "output") == ["new", SUMS_FILE]
     assert names_in(tmp_path) == ["disk", "output", "outside"] and (tmp_path / "output").is_symlink()
 
 

@@ -16,6 +16,7 @@ import pytest
 from run_finetune import main
 from src.config.bert_config import BertConfig
 from src.data.records.io import read_records, write_records
+from src.digests import SUMS_FILE
 from src.errors import UserError
 from src.tools.evaluate import main as evaluate
 from src.weights.reader import read_weights
@@ -73,7 +74,7 @@ def test_the_folder_of_a_run(done):
     tiny.assert_overwritable(done)
     files = {"model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"}
     for name in ("best", "last"):
-        assert files | {"metrics.json"} == set(os.listdir(done / name)), name
+        assert files | {"metrics.json", SUMS_FILE} == set(os.listdir(done / name)), name
     config = BertConfig.from_json(done / "best" / "config.json")
     assert config.labels == ("0", "1") and config.hidden_dropout_prob == DROPOUT
     assert [path.name for path in (done / "checkpoints").iterdir()] == ["phase1_step_80.safetensors"]
@@ -259,6 +260,7 @@ def test_resuming_what_is_finished_and_what_has_no_checkpoint_yet(done, model, s
     table = read_records(changed / "train.tfrecord")
     table.labels[0] = 1 - table.labels[0]
     write_records(changed / "train.tfrecord", table, "tfrecord")
+    (changed / "manifest.json").unlink()
 
     def resume(records):
         config = json.loads((done / "run_config.json").read_text())

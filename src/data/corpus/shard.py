@@ -4,8 +4,10 @@ A shard depends only on the text and the job, not on the process that writes it;
 with a file of another size, is ignored.
 """
 
+import contextlib
 import dataclasses
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain, islice
@@ -14,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ...digests import is_intact, with_digest
-from ...files import move_synced, write_json
+from ...files import move_synced, try_lock, write_json
 from ...json_reader import read_json
 from ..records.io import record_digests
 from ..records.mindrecord import index_of
@@ -29,12 +31,14 @@ from .sentences import clean, split_sentences
 
 # Characters tokenized and rows written at a time: they bound the memory of a shard.
 CHUNK_CHARACTERS, ROW_CHUNK = 1 << 16, 1024
-METADATA_FOLDER = "shards"
+METADATA_FOLDER, LOCK_FILE = "shards", "lock"
+WAIT_SECONDS = 0.2  # between attempts to lock a shard
 # Everything that shards leave in the output folder, even when killed.
 WRITTEN = (
     "corpus-*.tfrecord",
     "corpus-*.mindrecord",
     "corpus-*.mindrecord.db",
+    f"{METADATA_FOLDER}/{LOCK_FILE}",
     f"{METADATA_FOLDER}/corpus-*.json",
     f"{METADATA_FOLDER}/corpus-*.part/corpus-*",
     f"{METADATA_FOLDER}/corpus-*.part/.part-*/corpus-*",
@@ -87,8 +91,35 @@ def finished(job: CorpusJob, number: int) -> dict | None:
 def write_shard(job: CorpusJob, number: int, on_read: ReadCallback) -> dict:
     """Write the record file of a shard (none without text) and its metadata, which is returned.
 
-    `on_read(bytes)` is called as the text is read. Raises UserError for malformed text.
+    Where another process is writing this shard, its result is waited for. `on_read(bytes)` is called as the
+    text is read. Raises UserError for malformed text.
     """
+    with _locked(job, number, on_read):
+        return finished(job, number) or _write_shard(job, number, on_read)
+
+
+def is_busy(output_dir: Path) -> bool:
+    """Whether another process is writing a shard in the folder."""
+    file = output_dir / METADATA_FOLDER / LOCK_FILE
+    if not file.is_file():
+        return False
+    with open(file, "ab") as handle:
+        return not try_lock(handle)
+
+
+@contextlib.contextmanager
+def _locked(job: CorpusJob, number: int, on_read: ReadCallback) -> Iterator[None]:
+    """Hold the lock of a shard, one byte of the lock file; it ends with the process at the latest."""
+    file = job.output_dir / METADATA_FOLDER / LOCK_FILE
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with open(file, "ab") as handle:
+        while not try_lock(handle, number, 1):
+            on_read(0)  # raises where this process is to stop
+            time.sleep(WAIT_SECONDS)
+        yield
+
+
+def _write_shard(job: CorpusJob, number: int, on_read: ReadCallback) -> dict:
     # A folder of its own, so that leftovers of a killed run are removed with it.
     part = job.output_dir / METADATA_FOLDER / f"{job.stem(number)}.part"
     shutil.rmtree(part, ignore_errors=True)

@@ -15,7 +15,6 @@ from ...data.text.examples import TextFile, find_file
 from ...data.tokenization.features import EncodingCounts
 from ...data.tokenization.tokenizer import WRITTEN as TOKENIZER_FILES
 from ...data.tokenization.tokenizer import TextTokenizer, load_tokenizer, write_tokenizer
-from ...digests import SUMS_FILE
 from ...errors import UserError
 from ...files import write_json
 from ...output_dir import atomic_output_dir
@@ -34,7 +33,6 @@ SAMPLES = {"sample": write_sample_task, "sample-ner": write_sample_ner}
 WRITTEN = (
     MANIFEST_FILE,
     SCHEMA_FILE,
-    SUMS_FILE,
     *TOKENIZER_FILES,
     *SPLIT_FILES,
     "train.tsv",

@@ -16,7 +16,7 @@ from ...data.corpus.files import find_corpus_files, fingerprint
 from ...data.corpus.lines import divide
 from ...data.corpus.progress import Progress
 from ...data.corpus.shard import WRITTEN as SHARD_FILES
-from ...data.corpus.shard import CorpusJob, ShardCounts, encoded_sentences, finished, unk_share
+from ...data.corpus.shard import CorpusJob, ShardCounts, encoded_sentences, finished, is_busy, unk_share
 from ...data.corpus.workers import write_shards
 from ...data.dataset import TokenizedDataset
 from ...data.records.io import schema_of
@@ -26,9 +26,9 @@ from ...data.tokenization.tokenizer import WRITTEN as TOKENIZER_FILES
 from ...data.tokenization.tokenizer import load_tokenizer, write_tokenizer
 from ...digests import SUMS_FILE, sums_of
 from ...errors import Interrupted, UserError, WriteError, reason_of
-from ...files import split_paths, write_json, write_text
+from ...files import folder_lock, split_paths, write_json, write_text
 from ...json_reader import read_json
-from ...output_dir import fresh_output_dir, remove_leftovers_in, write_marker
+from ...output_dir import check_output_dir, fresh_output_dir, remove_leftovers_in, write_marker
 from ...signals import interruptible
 from ...train.throughput import throughput_line
 from .prepare import check_unknown
@@ -139,15 +139,22 @@ def _check_vocabulary(job: CorpusJob, config: "PrepareCorpusConfig") -> None:
 
 def _open_output(config: "PrepareCorpusConfig", job: CorpusJob) -> None:
     """Create the output folder, or resume one of the same job."""
+    if not job.output_dir.is_dir():
+        check_output_dir(job.output_dir)
+        job.output_dir.mkdir(parents=True, exist_ok=True)
+    with folder_lock(job.output_dir):  # of several processes one creates it
+        _create_or_resume(config, job)
+
+
+def _create_or_resume(config: "PrepareCorpusConfig", job: CorpusJob) -> None:
     settings = {
         "text": fingerprint(job.files),
         "tokenizer": job.tokenizer.settings["hash"],
         **{name: getattr(config, name) for name in SETTINGS},
     }
     job_file = job.output_dir / JOB_FILE
-    # Listed once: another process may be writing job.json (a hidden file until complete).
-    existing = [path.name for path in job.output_dir.iterdir()] if job.output_dir.is_dir() else None
-    if existing and JOB_FILE in existing and not config.overwrite_output_dir:
+    existing = [path.name for path in job.output_dir.iterdir()]
+    if JOB_FILE in existing and not config.overwrite_output_dir:
         previous = read_json(job_file)
         for name, value in settings.items():
             if previous.get(name) != value:
@@ -156,9 +163,14 @@ def _open_output(config: "PrepareCorpusConfig", job: CorpusJob) -> None:
                     f"{previous.get(name)}, not {value}; give another folder, or "
                     "--overwrite_output_dir to delete them"
                 )
-        remove_leftovers_in(job.output_dir, WRITTEN)
+        if not is_busy(job.output_dir):
+            remove_leftovers_in(job.output_dir, WRITTEN)
         return
-    if existing is None or any(name[0] != "." for name in existing):
+    if is_busy(job.output_dir):
+        raise UserError(
+            f"another process is writing to {config.output_dir}; wait for it, or give another folder"
+        )
+    if any(name[0] != "." for name in existing):
         inputs = [config.vocab_file, *(file.path for file in job.files)]
         fresh_output_dir(job.output_dir, config.overwrite_output_dir, inputs, WRITTEN)
     else:

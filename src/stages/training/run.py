@@ -21,7 +21,7 @@ from ...files import restore_replaced, write_json
 from ...json_reader import read_json
 from ...metrics import best_of, short_name
 from ...model.state_dict import weight_arrays
-from ...output_dir import check_output_dir, fresh_output_dir, remove_leftovers_in
+from ...output_dir import add_to_marker, check_output_dir, fresh_output_dir, remove_leftovers_in
 from ...tasks import TaskSpec
 from ...train.checkpoint import Checkpoints
 from ...train.curves.loss_plot import LOG_FILE, plot_losses, read_log
@@ -76,6 +76,7 @@ class Run:
             return
         if self.resumed:
             remove_leftovers_in(self.output_dir, WRITTEN)
+            add_to_marker(self.output_dir, WRITTEN)  # an earlier version may have written other files
         else:
             overwrite, inputs = self.config.overwrite_output_dir, inputs_of(self.config)
             fresh_output_dir(self.output_dir, overwrite, inputs, WRITTEN)
