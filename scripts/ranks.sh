@@ -159,7 +159,7 @@ run_jobs() {
     trap 'interrupt HUP' HUP
     trap 'signal_jobs KILL "${!running[@]}"' EXIT  # nothing outlives the launcher, however it ends
     for i in "${!jobs[@]}"; do
-        mkdir -p "${folders[i]}" 2>/dev/null || die "the folder ${folders[i]} for a log cannot be created here"
+        mkdir -p "${folders[i]}" 2>/dev/null || die "the log folder ${folders[i]} cannot be created"
         : >"${folders[i]}/log.txt"
         bash -c "exec ${jobs[i]}" </dev/null >"${folders[i]}/log.txt" 2>&1 &
         running[$!]=$i
