@@ -23,6 +23,7 @@ from tests import tiny
 HERE = Path(__file__).parent
 NODE_CLIENTS = {"transformers.js": "transformers_js.mjs", "onnxruntime-web": "onnxruntime_web.mjs"}
 NODE_PACKAGES = ("@huggingface/transformers", "onnxruntime-web")
+# The last one is longer than the model reads.
 TEXTS = ("a lovely film", "deki loso", "bade muzu bade", "It's dull, and far too long.", "bade " * 600)
 # In int8 a value near a rounding boundary may fall on the other side if floats are summed in another order.
 LIMITS = {"fp32": 1e-4, "int8": 0.1}
@@ -85,12 +86,15 @@ def compare(client: str, command: list[str], folder: Path, work: Path) -> bool:
         print(f"FAULT {client}, {folder.name} ({precision}): {done.stderr.strip()[-600:]}")
         return False
     answer = json.loads((work / "answer.json").read_text())
-    difference = float(np.abs(np.array(answer["logits"]) - logits).max())
+    differences = np.abs(np.array(answer["logits"]) - logits).max(axis=1)
+    if client == "transformers.js":  # it truncates the token ids, and with them the last [SEP]
+        differences = differences[:-1]
+    difference = float(differences.max())
     same = answer.get("labels", labels) == labels
     good = same and difference <= LIMITS[precision]
     print(
-        f"{'OK   ' if good else 'FAULT'} {client}, {folder.name} ({precision}): {len(labels)} texts, largest "
-        f"difference of a logit {difference:.2g}, labels {'equal' if same else answer['labels']}"
+        f"{'OK   ' if good else 'FAULT'} {client}, {folder.name} ({precision}): {len(differences)} texts, "
+        f"largest difference of a logit {difference:.2g}, labels {'equal' if same else answer['labels']}"
     )
     return good
 
