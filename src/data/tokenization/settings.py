@@ -12,7 +12,7 @@ from .vocabulary import steps_of
 
 Settings = dict[str, "str | int | bool"]
 
-# Manifests of before version 0.9 describe BERT's own tokenizer and have no "type".
+# Manifests of earlier versions describe BERT's own tokenizer and have no "type".
 BERT_MODEL = {
     "type": "WordPiece",
     "unk_token": "[UNK]",

@@ -6,8 +6,12 @@ import shutil
 import pytest
 from tokenizers import Tokenizer, normalizers
 
+from src.data.augmentation.masked_contexts import ContextForm
+from src.data.augmentation.words import Word
+from src.data.tokenization.settings import differing_setting
 from src.data.tokenization.tokenizer import load_tokenizer, set_max_length, write_tokenizer
 from src.errors import UserError
+from src.stages.augmentation.candidates import WordPieces
 from tests.data.tokenization import kinds
 from tests.data.tokenization.kinds import KINDS
 
@@ -238,3 +242,60 @@ def test_a_student_of_another_model_type(name, tmp_path):
     written = json.loads((student / "tokenizer_config.json").read_text())
     assert written["tokenizer_class"] == "PreTrainedTokenizerFast" and written["model_max_length"] == 64
     assert load_tokenizer(student).encode(SENTENCES) == load_tokenizer(source).encode(SENTENCES)
+
+
+# What earlier versions wrote to manifest.json for the vocabulary below.
+OLDER = {
+    "vocab_sha256": "c9a0828fc71d7fd77e9ba7d21596923bbccc40fe70f91732e4f09b5656eecd22",
+    "vocab_size": 7,
+    "lower_case": True,
+    "strip_accents": True,
+    "chinese": True,
+    "hash": "f1139bd3ff8768f4b2a112c6578c9441a4d0e5e940a7522c0704c7e6477a8edf",
+}
+
+
+def test_records_of_earlier_versions(tmp_path):
+    """They fit the tokenizer that was built from the same vocabulary, and no other of the same vocabulary."""
+    vocab = {token: index for index, token in enumerate([*kinds.BERT, "film", "##s"])}
+    kinds.write(tmp_path, kinds.bert(vocab=vocab))
+    settings = load_tokenizer(tmp_path).settings
+    assert differing_setting(settings, OLDER) is None and differing_setting(OLDER, OLDER) is None
+    assert differing_setting(settings, {**OLDER, "lower_case": False}) == "lower_case"
+    tokenizer = kinds.bert(vocab=vocab)
+    tokenizer.normalizer = normalizers.Sequence([tokenizer.normalizer])
+    kinds.write(tmp_path, tokenizer)
+    other = load_tokenizer(tmp_path).settings
+    assert differing_setting(other, OLDER) == "lower_case" and differing_setting(other, settings)
+    tokenizer = kinds.bert(vocab=vocab)
+    tokenizer.add_tokens(["COVID-19"])
+    kinds.write(tmp_path, tokenizer)
+    assert differing_setting(load_tokenizer(tmp_path).settings, OLDER) == "vocab_sha256"
+
+
+@pytest.mark.reference
+def test_words_match_transformers(tmp_path):
+    from transformers import AutoTokenizer
+
+    KINDS["RoBERTa, prefix space"](tmp_path)
+    theirs = AutoTokenizer.from_pretrained(tmp_path)
+    sentences = [text.split() for text in kinds.plain_sentences(50)]
+    found = load_tokenizer(tmp_path).encode_words(sentences)
+    for words, ids in zip(sentences, found, strict=True):
+        expected = theirs(words, is_split_into_words=True, add_special_tokens=False, padding=False)
+        assert sum(ids, []) == expected["input_ids"]
+        assert [n for n, word in enumerate(ids) for _ in word] == expected.word_ids()
+
+
+def test_masked_contexts_of_roberta(tmp_path):
+    """Words after a space that are one token are predicted; the first of a text, without a space, is not."""
+    KINDS["RoBERTa"](tmp_path)
+    tokenizer = load_tokenizer(tmp_path)
+    text = "the film was the film"
+    pieces = WordPieces(tokenizer, ContextForm(tokenizer.single, tokenizer.mask_id, 64))
+    ((first, second),) = pieces.contexts([(text, [Word("film", 4, 8), Word("film", 17, 21)])])
+    ids = tokenizer.encode([text])[0]
+    place = [n for n, index in enumerate(ids) if tokenizer.token(index) == "Ġfilm"]
+    assert (first.position, second.position) == (place[0] + 1, place[1] + 1)
+    assert first.ids[first.position] == tokenizer.mask_id and first.first == len(first.ids) == len(ids) + 2
+    assert pieces.contexts([("film was", [Word("film", 0, 4)])]) == [[None]]
