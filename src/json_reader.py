@@ -2,7 +2,7 @@
 
 A structure describes the expected value:
 
-    int, str, bool, list, dict, None    a value of this type (an int fits 64 bits)
+    int, str, bool, list, dict, None    a value of this type
     float                               a finite number
     Real                                any number; NaN and infinities too, as metrics may be
     object                              anything
@@ -10,9 +10,13 @@ A structure describes the expected value:
     [structure]                         a list of such values
     {str: structure}                    an object with any keys
     {"rows": int, "labels?": [str]}     an object with these keys; a key with a question mark may be absent
+
+Integers fit 64 bits in all of them.
 """
 
 import json
+import math
+from collections.abc import Iterator
 from numbers import Real
 from pathlib import Path
 from typing import Any, NoReturn
@@ -93,6 +97,24 @@ def read_object(
     value = read_json(path, max_bytes)
     check_structure(value, structure, str(path), advice)
     return value
+
+
+def read_json_lines(path: str | Path, structure: dict[Any, Any]) -> Iterator[dict[str, Any]]:
+    """Parse the lines of a .jsonl file, each an object of a structure. A last line cut by a kill is skipped.
+
+    Raises UserError naming the file, the line and the key for any other line.
+    """
+    check_regular(path)
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                value = parse_json(line)
+            except InvalidJson as error:
+                if not line.endswith("\n"):
+                    return
+                raise UserError(f"{path}, line {number}: not valid JSON ({error})") from None
+            check_structure(value, structure, f"{path}, line {number}")
+            yield value
 
 
 def check_structure(value: object, structure: Any, place: str, advice: str = "") -> None:
@@ -176,11 +198,11 @@ def _fits(value: Any, structure: Any) -> bool:
 def _is_a(value: Any, kind: Any) -> bool:
     if kind is None or kind is object:
         return kind is object or value is None
-    if kind is int:
-        return type(value) is int and abs(value) < MAX_INTEGER
+    if type(value) is int:
+        return kind in (int, float, Real) and abs(value) < MAX_INTEGER
     if kind is float:
-        return type(value) in (int, float) and abs(value) < float("inf")
-    return type(value) in (int, float) if kind is Real else type(value) is kind
+        return type(value) is float and math.isfinite(value)
+    return type(value) is (float if kind is Real else kind)
 
 
 def _refuse(value: Any, structures: tuple[Any, ...], key: str) -> NoReturn:

@@ -7,11 +7,11 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from ..errors import UserError, did_you_mean
 from ..families import BERT_ONLY, FAMILIES, Family, family_names
-from ..json_reader import read_json
+from ..json_reader import read_object
 from ..tasks import TaskSpec, for_mode
 from .quantization import Quantization
 
@@ -44,6 +44,17 @@ TYPE_NAMES = {
     bool: "true or false",
     str: "a string",
 }
+
+
+# What is read of a config.json besides the sizes, as a structure of json_reader.
+CONFIG_FILE = {
+    "model_type?": (str, None),
+    "architectures?": ([str], None),
+    "id2label?": (dict, None),
+    "problem_type?": (str, None),
+    "position_embedding_type?": (str, None),
+}
+MAX_SIZE, MAXIMA = 2**31 - 1, {"num_hidden_layers": 1000}
 
 
 class Head(NamedTuple):
@@ -199,12 +210,8 @@ class BertConfig:
 
         Its labels count if its architecture has a head, or if the weights have a classifier (`has_head`).
         """
-        values = read_json(path)
-        if not isinstance(values, dict):
-            raise UserError(f"{path}: not a BERT config, expected a JSON object")
+        values = read_object(path, CONFIG_FILE)
         named = values.get("architectures") or []
-        if not isinstance(named, list):
-            raise UserError(f"{path}: architectures {json.dumps(named)} is not a list of names")
         named = [str(name).removeprefix("Tiny") for name in named]  # PaddleNLP's classes: TinyBertModel
         model_type = _model_type(values, named, path)
         family = FAMILIES[model_type]
@@ -300,6 +307,8 @@ def _check_value(field: dataclasses.Field[Any], key: str, value: object, path: s
         valid = value >= 1 if kind is int else 0 <= value < math.inf  # NaN is in no range
     if not valid:
         raise UserError(f"{path}: {key} {json.dumps(value)} must be {TYPE_NAMES[kind]}")
+    if kind is int and cast(int, value) > MAXIMA.get(field.name, MAX_SIZE):
+        raise UserError(f"{path}: {key} {value} is more than {MAXIMA.get(field.name, MAX_SIZE):,}")
 
 
 def _output_mode(heads: Mapping[str, Head], problem_type: str | None, count: int) -> str:

@@ -56,6 +56,8 @@ PROJECTION = "hidden_projection."  # trained by distillation, not part of the mo
 RELATIVE_TABLES = ("relative_keys", "relative_values")
 PROJECT_KEYS = (*BERT_ONLY, "label_separator", "quantization")
 
+SLACK = 1 << 26  # numbers by which a config may exceed its weights before they are compared by name
+
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -83,6 +85,19 @@ def expected_shapes(config: BertConfig) -> dict[str, Shape]:
 def weight_count(config: BertConfig) -> int:
     """Number of parameters of a BertConfig, including its head."""
     return sum(math.prod(shape) for name, shape in expected_shapes(config).items() if not is_range(name))
+
+
+def check_size(config: BertConfig, arrays: Arrays, source: Path) -> None:
+    """Raise UserError where a config describes a model far larger than its weights, before it is built."""
+    one, two = (weight_count(config.replace(num_hidden_layers=layers)) for layers in (1, 2))
+    described = one + (config.num_hidden_layers - 1) * (two - one)
+    held = sum(array.size for array in arrays.values())
+    if described > 2 * held + SLACK:
+        raise UserError(
+            f"{source} holds {held:,} numbers, but its config describes {described:,} (vocab_size "
+            f"{config.vocab_size}, hidden_size {config.hidden_size}, num_hidden_layers "
+            f"{config.num_hidden_layers}); give the config.json that belongs to it"
+        )
 
 
 def check_weights(arrays: Arrays, config: BertConfig, source: Path) -> None:
@@ -117,6 +132,7 @@ def fit_config(
             f"{weights.source} has weights named {weights.prefix}*, but the model_type of its config.json is "
             f"{config.model_type}; give the config.json that belongs to them"
         )
+    check_size(config, weights.arrays, weights.source)
     config, note = infer_labels(config, weights.arrays)
     config = config.replace(quantization=config.quantization or weights.quantization)
     _check_head(config, weights)

@@ -250,10 +250,12 @@ def _shards(index: Path, weight_map: Mapping[str, str]) -> list[Path]:
     """The shards of an index, all in its own folder: paths that lead elsewhere are never followed."""
     files = [index.parent / Path(shard).name for shard in sorted(set(weight_map.values()))]
     for file in files:
-        if not file.is_file():
+        try:
+            check_regular(file)
+        except UserError as error:
             raise UserError(
-                f"{index} lists the shard {file.name}, which does not exist; download the folder again"
-            )
+                f"{index} lists the shard {file.name}: {error}; download the folder again"
+            ) from None
     return files
 
 

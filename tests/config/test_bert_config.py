@@ -120,10 +120,14 @@ def test_more_than_ten_labels_keep_their_order(tmp_path):
         ({"layer_norm_eps": float("nan")}, "layer_norm_eps NaN must be a number, 0 or more"),
         ({"initializer_range": -1}, "initializer_range -1 must be a number, 0 or more"),
         ({"vocab_size": None}, "key vocab_size is missing"),
-        ({"architectures": 5}, "architectures 5 is not a list of names"),
+        ({"architectures": 5}, "architectures must be a list or null, not 5"),
         ({"use_relative_positions": 1}, "use_relative_positions 1 must be true or false"),
         ({**CLASSIFIER, "id2label": {"a": "b"}}, "id2label is not an object of indices and names"),
-        ({**CLASSIFIER, "id2label": ["a"]}, "id2label is not an object of indices and names"),
+        ({**CLASSIFIER, "id2label": ["a"]}, "id2label must be an object or null, not a list"),
+        ({"model_type": ["bert"]}, "model_type must be a string or null, not a list"),
+        ({"architectures": ["BertModel", 3]}, "architectures must be a list or null, not a list"),
+        ({"vocab_size": 1 << 40}, "vocab_size 1099511627776 is more than 2,147,483,647"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers 1000000000 is more than 1,000"),
     ],
 )
 def test_what_is_refused(tmp_path, change, complaint):
@@ -137,7 +141,7 @@ def test_labels_may_be_numbers(tmp_path):
 
 
 def test_another_json(tmp_path):
-    with pytest.raises(UserError, match="not a BERT config, expected a JSON object"):
+    with pytest.raises(UserError, match="the content must be an object, not a list"):
         BertConfig.from_json(write(tmp_path / "config.json", []))
     with pytest.raises(UserError, match="not a BERT config, key hidden_size is missing; did you mean"):
         BertConfig.from_json(write(tmp_path / "config.json", {"vocab_size": 3, "hidden_sizes": 8}))

@@ -9,13 +9,25 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from ...errors import UserError, did_you_mean
+from ...errors import UserError, did_you_mean, reason_of
+from ...files import check_regular, reading
 from ..fields import TYPE_NAMES, check_value, field_type
 
 Field = dataclasses.Field[Any]
 
 PATHS = ("train_file", "dev_file", "test_file")
+MAX_BYTES = 1 << 20
 FORMATS = {".json": "JSON", ".yaml": "YAML", ".yml": "YAML"}
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses aliases, by which a small file can describe a structure without end."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(problem="aliases are not supported", problem_mark=mark)
+        return super().compose_node(parent, index)
 
 
 class TaskFile(NamedTuple):
@@ -67,6 +79,9 @@ def read_documents(path: str | Path, name: str, kind: str, single: bool = False)
     `name` is the flag that gave the path; `single` refuses a second document. Raises UserError with file and
     line.
     """
+    check_regular(path)
+    if Path(path).stat().st_size > MAX_BYTES:
+        raise UserError(f"{name} {path} is longer than {MAX_BYTES:,} bytes, too long for such a file")
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -76,19 +91,26 @@ def read_documents(path: str | Path, name: str, kind: str, single: bool = False)
     if kind == "JSON":
         text = text.replace("\t", " ")  # JSON may be indented with tabs and has none within strings
     try:
-        loader = yaml.SafeLoader
-        roots = [yaml.compose(text, loader)] if single else [*yaml.compose_all(text, loader)]
-    except (yaml.YAMLError, RecursionError) as error:
-        # A ReaderError, for an invalid character, has a position only, and a message of several lines.
-        mark, position = getattr(error, "problem_mark", None), getattr(error, "position", 0)
-        line = mark.line if mark else text.count("\n", 0, position)
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UserError(f"{path}, line {line + 1}: not valid {kind} ({problem})") from None
+        with reading(path, kind, "correct it"):
+            roots = [yaml.compose(text, _Loader)] if single else [*yaml.compose_all(text, _Loader)]
+    except UserError as error:
+        raise _invalid(path, kind, text, error.__cause__) or error from None
     mappings = [root for root in roots if isinstance(root, yaml.MappingNode)]
     if not roots or len(mappings) < len(roots):
         what = name.replace("_path", "_file").replace("_", " ")
         raise UserError(f"{path} is not a {what}; it must be a mapping `key: value`")
     return mappings
+
+
+def _invalid(path: str | Path, kind: str, text: str, cause: BaseException | None) -> UserError | None:
+    """The UserError for an exception of the YAML parser, with the line; None for another exception."""
+    if not isinstance(cause, (yaml.YAMLError, RecursionError)):
+        return None
+    # A ReaderError, for an invalid character, has a position only, and a message of several lines.
+    mark, position = getattr(cause, "problem_mark", None), getattr(cause, "position", 0)
+    line = mark.line if mark else text.count("\n", 0, position)
+    problem = getattr(cause, "problem", None) or reason_of(cause)
+    return UserError(f"{path}, line {line + 1}: not valid {kind} ({problem})")
 
 
 def _texts(node: yaml.Node, kind: str) -> str | list[str] | None:

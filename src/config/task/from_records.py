@@ -7,15 +7,23 @@ from typing import Any
 
 from ...errors import UserError
 from ...files import split_paths
-from ...json_reader import read_json
+from ...json_reader import check_structure, read_object
 from ...tasks import ASSESSMENTS, TASKS, TaskSpec, find_task, for_mode, task_key
-from .custom import CustomTask
-from .validation import label_error
+from .custom import FIELDS, MANIFEST_FIELDS, CustomTask
+from .validation import CHECKS, METRICS_OF, label_error
 
 READY = "records"  # name of a task that only flags describe
 TASK_TYPES = {"classification": "classification", "ner": "token_classification"}  # the model zoo's: ours
 TOKEN_METRICS = ("token_accuracy", "token_f1")
 MANIFEST_FILE, MANIFEST_KEY = "manifest.json", "own_task"
+PREPARE_AGAIN = "prepare the records again"
+# What stages read of a manifest, as a structure of json_reader.
+MANIFEST = {
+    "files?": {str: {"file": str, "rows": int, "sha256?": {str: str}}},
+    "task?": str,
+    "labels?": [str],
+    "tokenizer?": dict,
+}
 
 
 def task_for(known: Mapping[str, Any]) -> TaskSpec:
@@ -122,13 +130,20 @@ def _assessed(task: TaskSpec, method: str) -> TaskSpec:
 
 def spec_of(carried: Any, source: object) -> TaskSpec:
     """The TaskSpec of a manifest's task entry. Raises UserError that names `source` if it is damaged."""
-    try:
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in carried.items()
-        }
-        return CustomTask(**values).spec()
-    except (AttributeError, KeyError, TypeError, IndexError):
-        raise UserError(f"{source}: {MANIFEST_KEY} is damaged; prepare the records again") from None
+    kinds = {name: type(FIELDS[name].default) for name in MANIFEST_FIELDS}
+    structure = {f"{name}?": [str] if kind is tuple else kind for name, kind in kinds.items()}
+    check_structure({MANIFEST_KEY: carried}, {MANIFEST_KEY: structure}, str(source), PREPARE_AGAIN)
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in carried.items()
+    }
+    task = CustomTask(**{name: value for name, value in values.items() if name in MANIFEST_FIELDS})
+    if task.output_mode not in METRICS_OF:
+        raise UserError(f"{source}: output_mode {task.output_mode} is unknown; {PREPARE_AGAIN}")
+    for key in MANIFEST_FIELDS:
+        error = CHECKS[key](task, {}) if key in CHECKS else None
+        if error:
+            raise UserError(f"{source}: {error}; {PREPARE_AGAIN}")
+    return task.spec()
 
 
 def _refuse_unnamed(paths: Sequence[str | Path]) -> None:
@@ -153,5 +168,4 @@ def _folder_of(path: str | Path) -> Path:
 
 def _carried(folder: Path) -> Any:
     file = folder / MANIFEST_FILE
-    manifest = read_json(file) if file.is_file() else None
-    return manifest.get(MANIFEST_KEY) if isinstance(manifest, dict) else None
+    return read_object(file, MANIFEST, PREPARE_AGAIN).get(MANIFEST_KEY) if file.is_file() else None

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...files import atomic_path, write_json
-from ...json_reader import read_json
+from ...json_reader import read_object
 from ...output_dir import delete_matching, first_foreign
 
 JOB_FILE = "job.json"
@@ -32,7 +32,7 @@ class Parts:
     def __init__(self, folder: str | Path, job: dict, overwrite: bool = False) -> None:
         self.folder, self.job = Path(folder), job
         found = (self.folder / JOB_FILE).is_file()
-        previous = read_json(self.folder / JOB_FILE) if found else {}
+        previous = read_object(self.folder / JOB_FILE, {}, f"delete {self.folder}") if found else {}
         differing = [name for name in job if found and previous.get(name) != job[name]]
         self.started = found and not differing
         if not found and self.folder.exists() and _holds_files(self.folder):

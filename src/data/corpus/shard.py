@@ -17,7 +17,7 @@ import numpy as np
 
 from ...digests import is_intact, with_digest
 from ...files import move_synced, try_lock, write_json
-from ...json_reader import read_json
+from ...json_reader import read_object
 from ..records.io import record_digests
 from ..records.mindrecord import index_of
 from ..records.reader import FORMATS, TOKEN_COLUMNS
@@ -45,6 +45,14 @@ WRITTEN = (
 )
 # Purposes of a document's random generators.
 PACKING, MASKING = 1, 2
+COUNTS = ("rows", "tokens", "documents", "sentences", "text_tokens", "unknown", "marked", "skipped")
+# Metadata of a shard, for json_reader.
+METADATA = {
+    **dict.fromkeys((*COUNTS, "shard", "longest"), int),
+    "file": str,
+    "sizes": {str: int},
+    "bad_lines": list,
+}
 ReadCallback = Callable[[int], None]  # of the bytes of text read
 
 
@@ -80,8 +88,10 @@ class CorpusJob:
 def finished(job: CorpusJob, number: int) -> dict | None:
     """Metadata of a shard whose files are complete, else None."""
     metadata_file = job.metadata_file(number)
-    metadata = read_json(metadata_file) if metadata_file.is_file() else None
-    if metadata is None or not is_intact(metadata):
+    if not metadata_file.is_file():
+        return None
+    metadata = read_object(metadata_file, METADATA, f"delete {metadata_file}")
+    if not is_intact(metadata):
         return None
     paths = {job.output_dir / name: size for name, size in metadata["sizes"].items()}
     complete = all(path.is_file() and path.stat().st_size == size for path, size in paths.items())

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from ...config.task.from_records import MANIFEST, PREPARE_AGAIN
 from ...digests import sha256
 from ...errors import UserError
-from ...json_reader import read_json
+from ...json_reader import read_object
 from ...tasks import IGNORE_INDEX, TASKS, TaskSpec, for_mode
 from ..dataset import TokenizedDataset
 from ..tokenization.settings import differing_setting
@@ -21,6 +22,7 @@ from .reader import FORMATS, LABEL_COLUMN, TOKEN_COLUMNS, read_file
 
 LOG = logging.getLogger(__name__)
 WRITE_CHUNK = 1024
+SCHEMA = {"columns": {str: {"shape?": [int]}}, "numRows?": int}
 
 
 def write_records(path: str | Path, dataset: TokenizedDataset, dataset_type: str) -> None:
@@ -78,7 +80,11 @@ def read_records(
     files = record_files(paths, dataset_type, split)
     schema_file = _schema_file(schema, files[0])
     manifest_files = {path.parent: path.with_name(MANIFEST_FILE) for path in files}
-    manifests = {folder: read_json(file) for folder, file in manifest_files.items() if file.is_file()}
+    manifests = {
+        folder: read_object(file, MANIFEST, PREPARE_AGAIN)
+        for folder, file in manifest_files.items()
+        if file.is_file()
+    }
     _check_manifests(manifests)
     expected_rows = {
         folder / entry["file"]: entry["rows"]
@@ -207,13 +213,10 @@ def _check_compatible(files: Sequence[Path], datasets: Sequence[TokenizedDataset
 def _check_schema(path: Path, dataset: TokenizedDataset, expected_rows: set[int]) -> None:
     """Compare a schema.json with the rows: a wrong shape is an error, a wrong numRows a warning."""
     length = dataset.max_seq_length
-    schema = read_json(path)
-    columns = schema.get("columns") if isinstance(schema, dict) else None
-    if not isinstance(columns, dict):
-        raise UserError(f"{path} is not a schema: it has no columns")
+    schema = read_object(path, SCHEMA, "give the schema.json of the records, or none")
     for name in TOKEN_COLUMNS:
-        shape = columns.get(name, {}).get("shape", [length])
-        if list(shape) != [length]:
+        shape = schema["columns"].get(name, {}).get("shape", [length])
+        if shape != [length]:
             raise UserError(f"{path} gives {name} the shape {shape}, but each row holds {length} values")
     # A prepared folder has one schema for all its files: numRows may be that of another one.
     if schema.get("numRows", dataset.rows) not in {dataset.rows} | expected_rows:

@@ -1,7 +1,7 @@
 """Validates one TFRecord or MindRecord file and reads it into a TokenizedDataset."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,8 +37,6 @@ def read_file(
     """
     _check_type(path, dataset_type)
     form = FORMATS[dataset_type]
-    # TFRecord files are verified first: mindspore.dataset ignores checksums and some truncations.
-    row_count = tfrecord_files.check(path) if dataset_type == "tfrecord" else expected_rows
     for file in (path, mindrecord_files.index_of(path)):
         # Before the framework opens it: damaged, it may end the process.
         if expected := (digests or {}).get(file):
@@ -47,9 +45,9 @@ def read_file(
     try:
         parts = [_unpad(batch, path) for batch in form.batches(path, names)]
     except (RuntimeError, ValueError, TypeError) as error:
-        raise UserError(f"{path} cannot be read: {mindrecord_files.error_summary(error)}") from None
+        raise UserError(f"{path} cannot be read: {mindrecord_files.error_summary(error)}") from error
     read = sum(part.read for part in parts)
-    _check_rows(path, read, {count for count in (row_count, expected_rows) if count is not None})
+    _check_rows(path, read, expected_rows)
     dataset = TokenizedDataset.joined([part.dataset for part in parts])
     dropped = read - dataset.rows
     if dropped:
@@ -78,13 +76,12 @@ def _select_columns(path: Path, columns: Sequence[str]) -> list[str]:
     return [*TOKEN_COLUMNS, *(name for name in (LABEL_COLUMN, REAL_COLUMN) if name in columns)]
 
 
-def _check_rows(path: Path, read: int, counts: Iterable[int]) -> None:
-    for count in counts:
-        if count != read:
-            raise UserError(
-                f"{path} holds {read} rows where {count} were written: it is truncated or was "
-                "replaced; prepare it again"
-            )
+def _check_rows(path: Path, read: int, expected: int | None) -> None:
+    if expected not in (None, read):
+        raise UserError(
+            f"{path} holds {read} rows where {expected} were written: it is truncated or was replaced; "
+            "prepare it again"
+        )
     if not read:
         raise UserError(f"{path} holds no row")
 

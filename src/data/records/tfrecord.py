@@ -1,10 +1,12 @@
-"""TFRecord files of tf.train.Example: written and verified record by record, read by mindspore.dataset."""
+"""TFRecord files of tf.train.Example: written, verified and read record by record."""
 
 import functools
+import itertools
+import os
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import crc32c
 import numpy as np
@@ -12,7 +14,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, Message
 
 from ...errors import UserError
-from ...files import atomic_path
+from ...files import atomic_path, check_regular
 
 HEADER_SIZE, FOOTER_SIZE = 12, 4
 READ_BATCH = 1024
@@ -74,6 +76,7 @@ def examples(chunk: dict[str, np.ndarray]) -> Iterator[bytes]:
 
 def looks_like(path: Path) -> bool:
     """True when the file begins with the header of a TFRecord record."""
+    check_regular(path)
     with open(path, "rb") as file:
         header = file.read(HEADER_SIZE)
     return len(header) == HEADER_SIZE and _masked_crc(header[:8]) == header[8:]
@@ -83,30 +86,55 @@ def columns(path: Path) -> list[str]:
     """Column names of the first row. Raises UserError when it is not a tf.train.Example."""
     with open(path, "rb") as file:
         data = _read_record(file, path, 1)
-    try:
-        return sorted(entry.key for entry in example_class().FromString(data).features.feature)
-    except DecodeError:
-        raise UserError(f"{path} does not hold tf.train.Example rows") from None
-
-
-def check(path: Path) -> int:
-    """Verify the checksums of every record; returns the number of rows.
-
-    Raises UserError that names the first damaged row: mindspore.dataset itself would skip the checksums.
-    """
-    rows = 0
-    with open(path, "rb") as file:
-        while _read_record(file, path, rows + 1) is not None:
-            rows += 1
-    return rows
+    return sorted(_features(data or b"", path, 1))
 
 
 def batches(path: Path, names: Iterable[str]) -> Iterator[dict[str, np.ndarray]]:
-    """Iterate over dicts {column: array [<=1024, S] or [<=1024, 1]} in file order."""
-    import mindspore.dataset as ds
+    """Iterate over dicts {column: array [<=1024, S] or [<=1024, 1] int64 or float32} in file order.
 
-    rows = ds.TFRecordDataset([str(path)], columns_list=list(names), shuffle=False, num_parallel_workers=1)
-    return rows.batch(READ_BATCH).create_dict_iterator(num_epochs=1, output_numpy=True)
+    Raises UserError that names the first row that is damaged (each has a checksum), lacks a column, or has
+    other sizes or types than the first.
+    """
+    first: dict[str, np.ndarray] = {}
+    with open(path, "rb") as file:
+        for start in itertools.count(1, READ_BATCH):
+            records = (_read_record(file, path, start + row) for row in range(READ_BATCH))
+            rows = [
+                _row(data, names, path, start + row, first)
+                for row, data in enumerate(itertools.takewhile(lambda data: data is not None, records))
+            ]
+            if rows:
+                yield {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+            if len(rows) < READ_BATCH:
+                return
+
+
+def _row(
+    data: bytes | None, names: Iterable[str], path: Path, number: int, first: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The columns `names` of one record; `first` are those of the first row, which this adds."""
+    features = _features(data or b"", path, number)
+    row = {}
+    for name in names:
+        if name not in features:
+            raise UserError(f"{path}, row {number}: there is no column {name}; prepare the records again")
+        floats, integers = features[name].float_list.value, features[name].int64_list.value
+        row[name] = np.fromiter(*((floats, np.float32) if floats else (integers, np.int64)))
+        like = first.setdefault(name, row[name])
+        if (row[name].size, row[name].dtype) != (like.size, like.dtype):
+            raise UserError(
+                f"{path}, row {number}: {name} holds {row[name].size} numbers of type {row[name].dtype}, "
+                f"row 1 {like.size} of type {like.dtype}; prepare the records again"
+            )
+    return row
+
+
+def _features(data: bytes, path: Path, row: int) -> dict[str, Any]:
+    """{column: Feature} of a serialized tf.train.Example."""
+    try:
+        return {entry.key: entry.value for entry in example_class().FromString(data).features.feature}
+    except DecodeError:
+        raise UserError(f"{path}, row {row}: not a tf.train.Example; prepare the records again") from None
 
 
 def _read_record(file: BinaryIO, path: Path, row: int) -> bytes | None:
@@ -116,7 +144,9 @@ def _read_record(file: BinaryIO, path: Path, row: int) -> bytes | None:
         return None
     if len(header) == HEADER_SIZE and _masked_crc(header[:8]) == header[8:]:
         size = struct.unpack("<Q", header[:8])[0]
-        data, footer = file.read(size), file.read(FOOTER_SIZE)
+        # Read no more than there is: read() allocates the size it is given.
+        left = os.fstat(file.fileno()).st_size - file.tell()
+        data, footer = file.read(min(size, left)), file.read(FOOTER_SIZE)
         if len(data) == size and _masked_crc(data) == footer:
             return data
     raise UserError(f"{path} is truncated or damaged at row {row}; copy it again, or prepare it again")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
 from ...files import write_json, write_text
-from ...json_reader import read_json
+from ...json_reader import read_object
 from ...metrics import METRICS, share_of
 from ...tasks import TASKS, TaskSpec
 from ..markdown import aligned
@@ -45,7 +46,7 @@ def glue_table(config: GlueTableConfig) -> list[dict[str, Any]]:
 def _rows(task: TaskSpec, folder: Path) -> Iterator[dict[str, Any]]:
     """One row per metric; for MNLI per dev set too, with the suffixes -m and -mm."""
     files = {model: folder / RESULTS.format(model=model) for model in MODELS}
-    results = {model: read_json(file) for model, file in files.items() if file.is_file()}
+    results = {model: read_object(file, {str: Real}) for model, file in files.items() if file.is_file()}
     keys = [key for key in next(iter(results.values()), {}) if _metric(key) in METRICS]
     several = any(key.endswith("_mm") for key in keys)
     for key in keys:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...config.task.from_records import MANIFEST_FILE, PREPARE_AGAIN
 from ...data import splits
-from ...data.records.paths import MANIFEST_FILE
 from ...errors import UserError
 from ...files import write_text
 from ...infer.logits import collect_logits
-from ...json_reader import read_json
+from ...json_reader import read_object
 from ...tasks import TaskSpec, for_mode
 from ..model.inference import InferenceModel, Log
 
@@ -28,6 +28,9 @@ FILES = {
     "test_diagnostic": "AX.tsv",
 }
 HEADER_LINES = 1
+# What prepare writes about each split, as a structure of json_reader.
+ENTRY = {"source": str, "rows": int, "unlabelled": int, "skipped": int, "bad_rows": [{"line": int}]}
+MANIFEST = {"files": {str: ENTRY}, "max_rows": int}
 
 
 class TestSplit:
@@ -59,7 +62,7 @@ def read_tests(config: EvaluateConfig, task: TaskSpec) -> list[TestSplit]:
         raise UserError(
             f"--write_predictions requires a folder written by prepare; {manifest_file} does not exist"
         )
-    manifest = read_json(manifest_file)
+    manifest = read_object(manifest_file, MANIFEST, PREPARE_AGAIN)
     entries = {split: manifest["files"][split] for split in task.test_files if split in manifest["files"]}
     if not entries:
         raise UserError(

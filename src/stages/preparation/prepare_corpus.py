@@ -15,8 +15,16 @@ from ...data.corpus.documents import BadLines
 from ...data.corpus.files import find_corpus_files, fingerprint
 from ...data.corpus.lines import divide
 from ...data.corpus.progress import Progress
+from ...data.corpus.shard import (
+    COUNTS,
+    CorpusJob,
+    ShardCounts,
+    encoded_sentences,
+    finished,
+    is_busy,
+    unk_share,
+)
 from ...data.corpus.shard import WRITTEN as SHARD_FILES
-from ...data.corpus.shard import CorpusJob, ShardCounts, encoded_sentences, finished, is_busy, unk_share
 from ...data.corpus.workers import write_shards
 from ...data.dataset import TokenizedDataset
 from ...data.records.io import schema_of
@@ -27,7 +35,7 @@ from ...data.tokenization.tokenizer import load_tokenizer, write_tokenizer
 from ...digests import SUMS_FILE, sums_of
 from ...errors import Interrupted, UserError, WriteError, reason_of
 from ...files import folder_lock, split_paths, write_json, write_text
-from ...json_reader import read_json
+from ...json_reader import read_object
 from ...output_dir import check_output_dir, fresh_output_dir, remove_leftovers_in, write_marker
 from ...signals import interruptible
 from ...train.throughput import throughput_line
@@ -52,7 +60,6 @@ SETTINGS = (
 # Positions in the text, and sentences at each, that are tokenized to check the vocabulary.
 PROBES, PROBE_SENTENCES = 8, 400
 # Counts of a shard's metadata that the manifest has for each file, and summed for the corpus.
-COUNTS = ("rows", "tokens", "documents", "sentences", "text_tokens", "unknown", "marked", "skipped")
 
 
 def prepare_corpus(config: "PrepareCorpusConfig") -> dict | None:
@@ -155,7 +162,7 @@ def _create_or_resume(config: "PrepareCorpusConfig", job: CorpusJob) -> None:
     job_file = job.output_dir / JOB_FILE
     existing = [path.name for path in job.output_dir.iterdir()]
     if JOB_FILE in existing and not config.overwrite_output_dir:
-        previous = read_json(job_file)
+        previous = read_object(job_file, {}, "give another folder, or --overwrite_output_dir to delete it")
         for name, value in settings.items():
             if previous.get(name) != value:
                 raise UserError(

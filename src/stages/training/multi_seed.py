@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from types import FrameType
 
@@ -22,7 +23,7 @@ from ...config.seeds_config import seeds_of
 from ...config.train_config import TrainConfig
 from ...errors import EXIT_USER_ERROR, UserError
 from ...files import leftovers_of, remove_leftovers, restore_replaced, set_aside, write_json, write_text
-from ...json_reader import read_json
+from ...json_reader import read_object
 from ...output_dir import MARKER, check_output_dir, delete_owned, fresh_output_dir, is_unused
 from ...signals import interruptible
 from ...tasks import TaskSpec
@@ -209,7 +210,7 @@ def _result(runs: SeedRuns, seed: int) -> Result:
     log = runs.folder_of(seed) / "log.txt"
     speeds = THROUGHPUT.findall(log.read_text(encoding="utf-8")) if log.is_file() else []
     speed = dict(zip(SPEEDS, map(float, speeds[-1]), strict=True)) if speeds else {}
-    return {**read_json(folder / "metrics.json"), **speed, "folder": str(folder)}
+    return {**read_object(folder / "metrics.json", {str: Real}), **speed, "folder": str(folder)}
 
 
 def _write(runs: SeedRuns, result: Result) -> None:

@@ -4,6 +4,7 @@ import logging
 import os
 import shlex
 from functools import partial
+from numbers import Real
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from ...config.fields import BOOLEAN, to_dict
 from ...data.tokenization.tokenizer import set_max_length
 from ...errors import UserError
 from ...files import restore_replaced, write_json
-from ...json_reader import read_json
+from ...json_reader import read_object
 from ...metrics import best_of, short_name
 from ...model.state_dict import weight_arrays
 from ...output_dir import add_to_marker, check_output_dir, fresh_output_dir, remove_leftovers_in
@@ -103,7 +104,7 @@ class Run:
             return None
         position, _ = self.checkpoint
         # Checkpoints of earlier versions lack it.
-        return position["best"] if "best" in position else best_of(self.task, read_json(file))
+        return position["best"] if "best" in position else best_of(self.task, read_object(file, {str: Real}))
 
     def keep_best(
         self,

@@ -11,7 +11,7 @@ from ...config.fields import to_dict
 from ...config.train_config import LoopConfig
 from ...data.records.paths import record_files
 from ...errors import UserError
-from ...json_reader import read_json
+from ...json_reader import read_object
 from ...weights.huggingface import MODEL_FILES
 from ...weights.reader import find_weight_file
 
@@ -94,7 +94,7 @@ def check_same_config(folder: Path | str, config: LoopConfig, free: Collection[s
     if not file.is_file():
         raise UserError(f"--resume: {folder} holds no run to resume ({CONFIG_FILE} is missing)")
     defaults = {field.name: field.default for field in dataclasses.fields(config)}
-    before, now = {**defaults, **read_json(file)["values"]}, to_dict(config)
+    before, now = {**defaults, **read_object(file, {"values": dict})["values"]}, to_dict(config)
     changed = [name for name in now if name not in free and _plain(before[name]) != _plain(now[name])]
     if changed:
         raise UserError(

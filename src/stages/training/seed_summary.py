@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,12 @@ import numpy as np
 from scipy import stats
 
 from ...errors import UserError
-from ...json_reader import read_json
+from ...json_reader import check_structure, read_object
 from ...tasks import TaskSpec
 from ..markdown import aligned
 
 SPEEDS = {"examples_per_second": "examples/s", "tokens_per_second": "real tokens/s"}
-KEYS = ("task", "metric", "seeds")
+SUMMARY = {"task": str, "metric": str, "seeds": {str: {"eval_samples": int}}}  # for json_reader
 ROUNDING = 1e-9  # metric differences closer than this are equal: 0.31 - 0.3, 0.41 - 0.4
 Result = dict[str, Any]
 
@@ -49,9 +50,9 @@ def _spread(values: np.ndarray) -> float | None:
 
 def read_summary(file: Path) -> Result:
     """The content of a seeds.json. Raises UserError where it is missing or has another format."""
-    values = read_json(file)
-    if not isinstance(values, dict) or any(key not in values for key in KEYS):
-        raise UserError(f"{file} was not written by --seeds: it needs the keys {', '.join(KEYS)}")
+    values = read_object(file, SUMMARY, "give a folder written with --seeds")
+    for seed, each in values["seeds"].items():
+        check_structure(each, {values["metric"]: Real}, f"{file}: seeds.{seed}")
     return values
 
 

@@ -1,30 +1,24 @@
 """Loss curves from the metrics logs (losses.jsonl) of the training stages."""
 
-import json
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from ...errors import UserError
 from ...files import atomic_path
+from ...json_reader import read_json_lines
 
 LOG_FILE = "losses.jsonl"
 PANEL = (4.2, 3.2)  # inches
 Entry = dict[str, Any]
+PLOTTED = {"loss", "step", "title"}
+ENTRY = {"loss?": Real, "step?": int, "title?": str, "parts?": {str: (Real, None)}}  # for json_reader
 
 
 def read_log(path: Path) -> list[Entry]:
     """The entries of a metrics log, in order. A last line cut off by a kill is skipped."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    entries = []
-    for number, line in enumerate(lines, 1):
-        try:
-            entries.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            if number < len(lines):
-                raise UserError(f"{path}, line {number}: not valid JSON ({error.msg})") from None
-    return [entry for entry in entries if "loss" in entry]
+    return [entry for entry in read_json_lines(path, ENTRY) if PLOTTED <= set(entry)]
 
 
 def panels_of(logs: dict[str, list[Entry]]) -> dict[str, list[Entry]]:

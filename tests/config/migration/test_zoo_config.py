@@ -86,7 +86,7 @@ def test_what_one_flag_cannot_hold(write):
     cut = text.rindex("batch_size: 32\n    loss_scale_value: 65536")
     with pytest.raises(UserError, match="phase2_cfg.batch_size 16 differs from phase1_cfg.b.* 32 in line"):
         distill([write(text[:cut] + text[cut:].replace("32", "16", 1)), "--task_name=SST-2"])
-    with pytest.raises(UserError, match="config_path .*none.yaml cannot be read: No such file"):
+    with pytest.raises(UserError, match="none.yaml does not exist"):
         distill(["--config_path=none.yaml", "--task_name=SST-2"])
 
 

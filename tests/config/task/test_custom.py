@@ -192,7 +192,7 @@ def test_bad_json(tmp_path, text, complaint):
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    with pytest.raises(UserError, match="absent.yaml cannot be read: No such file"):
+    with pytest.raises(UserError, match="absent.yaml does not exist"):
         custom_task(tmp_path / "absent.yaml", {})
     with pytest.raises(UserError, match="my_task.toml must end with .yaml or .json"):
         custom_task(written(tmp_path, "", "my_task.toml"), {})
@@ -268,7 +268,21 @@ def test_missing_records(tmp_path):
         task_for({"eval_data_dir": str(tmp_path / "recods")})
 
 
-@pytest.mark.parametrize("carried", [{"labels": 3}, {"unknown": 1}, [1], {"output_mode": "x"}])
-def test_a_damaged_manifest(carried):
-    with pytest.raises(UserError, match="here: own_task is damaged; prepare the records again"):
+DAMAGED = [
+    (3, "own_task must be an object, not 3"),
+    ([1], "own_task must be an object, not a list"),
+    ({"labels": 3}, "own_task.labels must be a list, not 3"),
+    ({"labels": ["a", 3]}, r"own_task.labels\[1\] must be a string, not 3"),
+    ({"max_seq_length": "64"}, 'own_task.max_seq_length must be an integer, not "64"'),
+    ({"unknown": 1}, 'task_name "" is invalid'),
+    ({"output_mode": "x"}, "output_mode x is unknown"),
+    ({"task_name": "x"}, "text_columns names nothing"),
+    ({"task_name": "x", "text_columns": ["a"], "labels": ["b", "b"]}, 'duplicate label "b"'),
+    ({"task_name": "x", "text_columns": ["a"], "best_metric": "b"}, "best_metric b is not one of"),
+]
+
+
+@pytest.mark.parametrize("carried, words", DAMAGED)
+def test_a_damaged_manifest(carried, words):
+    with pytest.raises(UserError, match=f"here: {words}.*; prepare the records again"):
         spec_of(carried, "here")

@@ -95,7 +95,7 @@ def test_invalid_example_messages(tmp_path):
     write_records(path, table_of(1), "tfrecord")
     size, data = struct.pack("<Q", 7), b"nothing"
     path.write_bytes(size + TFRecordWriter.masked_crc(size) + data + TFRecordWriter.masked_crc(data))
-    with pytest.raises(UserError, match="train.tfrecord does not hold tf.train.Example rows"):
+    with pytest.raises(UserError, match="train.tfrecord, row 1: not a tf.train.Example"):
         read_records(path)
 
 
@@ -274,7 +274,7 @@ def test_the_schema_is_checked_but_never_truncates(tmp_path, caplog):
     with pytest.raises(UserError, match=r"other.json gives input_ids the shape \[32\], but"):
         read_records(path, schema=tmp_path / "other.json")
     (tmp_path / "none.json").write_text("{}")
-    with pytest.raises(UserError, match="none.json is not a schema"):
+    with pytest.raises(UserError, match="none.json: the key columns is missing; give the schema.json"):
         read_records(path, schema=tmp_path / "none.json")
     with pytest.raises(UserError, match="absent.json does not exist"):
         read_records(path, schema=tmp_path / "absent.json")

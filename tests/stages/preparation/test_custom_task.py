@@ -155,7 +155,7 @@ CASES = {
     "no rows": (["--text_columns", "review"], "train_file is required"),
     "dev alone": (["--text_columns", "review", "--dev_file", "reviews.csv"], "dev_file alone is not enough"),
     "absent": (["--text_columns", "review", "--train_file", "none.csv"], "none.csv does not"),
-    "absent task": (["--task_file", "none.yaml"], "none.yaml cannot be read: No such file"),
+    "absent task": (["--task_file", "none.yaml"], "none.yaml does not exist"),
     "column": (["--train_file", "reviews.csv", "--text_columns", "text"], "the header lacks text"),
     "form": (
         ["--train_file", "reviews.xlsx", "--text_columns", "review"],
