@@ -26,7 +26,9 @@ class BenchmarkConfig(ModelConfig):
     )
     output_dir: str = flag("output/benchmark", "folder for benchmark.json, table.md and the plot")
     threads: int = flag(0, "threads per model (0: one per available core)", check=NOT_NEGATIVE)
-    lengths: str = flag("16,64,128", "sequence lengths, separated by commas")
+    lengths: str = flag(
+        "", "sequence lengths, separated by commas (default: 16,64,128, up to the models' positions)"
+    )
     batch_size: int = flag(32, "batch size for the throughput", check=POSITIVE)
     repeats: int = flag(100, "timed single-text calls per model and length", check=POSITIVE)
     batches: int = flag(10, "timed batches per model and length", check=POSITIVE)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 WRITTEN = ("benchmark.json", "table.md", "quality.png")
 MACHINE_FACTS = ("processor", "instructions", "cores", "platform", "packages")
 BATCH_WARM_UP = 3
+LENGTHS = (16, 64, 128)
 PANEL = (4.2, 3.2)  # inches
 PLOT_AXES = {"megabytes": "MB on disk", "milliseconds": "milliseconds a text"}
 COLUMNS = (
@@ -69,9 +70,10 @@ def benchmark(config: BenchmarkConfig, peers: Sequence[Subject] = ()) -> list[Ro
     models = parse_named_models(config.models, (RANDOM,))
     folders = [spec for spec in models.values() if not spec.startswith(RANDOM)]
     check_output_dir(config.output_dir, config.overwrite_output_dir, folders)
-    lengths = parse_lengths(config.lengths)
+    given = parse_lengths(config.lengths) if config.lengths else []
     with contextlib.ExitStack() as stack:
         subjects = [*peers, *(open_subject(name, spec, config, stack) for name, spec in models.items())]
+        lengths = given or default_lengths(subjects)
         check_lengths(subjects, lengths)
         facts = machine_facts(config)
         rows = measure(subjects, lengths, config)
@@ -125,6 +127,12 @@ def open_subject(name: str, spec: str, config: BenchmarkConfig, stack: contextli
 def quality_of(folder: Path) -> tuple[str, float] | None:
     """(metric, value) of the evaluation in a folder, its first metric; None without one."""
     return next((pair for pair in metrics_of(folder).items() if pair[0] != "samples"), None)
+
+
+def default_lengths(subjects: Sequence[Subject]) -> list[int]:
+    """Those of LENGTHS that the positions of every model reach; the fewest positions if none is."""
+    positions = min(subject.positions for subject in subjects)
+    return [length for length in LENGTHS if length <= positions] or [positions]
 
 
 def check_lengths(subjects: Sequence[Subject], lengths: Sequence[int]) -> None:

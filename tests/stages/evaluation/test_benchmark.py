@@ -8,7 +8,7 @@ import pytest
 from src.errors import UserError
 from src.infer.latency import interleaved_latencies_ms
 from src.stages.evaluation import random_model
-from src.stages.evaluation.benchmark import quality_of
+from src.stages.evaluation.benchmark import Subject, default_lengths, quality_of
 from src.tools.benchmark import main
 from src.tools.export import main as export
 from src.weights.huggingface import weight_count
@@ -122,3 +122,12 @@ def test_wrong_flags(tmp_path, small, changes, message):
     with pytest.raises(UserError, match=message):
         main(flags(**{"out": tmp_path / "out", "models": "a=random:4L-312", **changes}))
     assert not list(tmp_path.iterdir())
+
+
+def test_default_lengths_end_at_the_positions():
+    def subject(positions):
+        return Subject("a", None, "", "", 0.0, 100, positions)
+
+    assert default_lengths([subject(512), subject(128)]) == [16, 64, 128]
+    assert default_lengths([subject(512), subject(64)]) == [16, 64]
+    assert default_lengths([subject(8)]) == [8]
