@@ -24,6 +24,7 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default: all)")
     parser.add_argument("--seed", type=int, default=1, help="of the random choices (default: 1)")
     parser.add_argument("--budget", type=float, default=1.0, help="share of the cases to try (default: 1)")
+    parser.add_argument("--slice", action="store_true", help="the few cases that the default tests try")
     parser.add_argument("--only", default="", help="only cases whose name contains this")
     parser.add_argument("--checkout", type=Path, default=ROOT, help="checkout under test (default: this one)")
     parser.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
@@ -59,6 +60,7 @@ def run_part(part: str, folder: Path, library: Path | None, given: argparse.Name
         own.mkdir()
         command = [sys.executable, "-m", "tests.trust.worker", part, own, claims]
         command += [f"--seed={given.seed}", f"--budget={given.budget}", f"--only={given.only}"]
+        command += ["--slice"] if given.slice else []
         workers.append((own, _start(command, given.checkout, own, library)))
     for own, worker in workers:
         code = worker.wait()

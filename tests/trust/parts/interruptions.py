@@ -20,7 +20,6 @@ TRIES = 6  # of each command
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SECONDS = 300
 EARLY = 0.1  # seconds in which Python itself starts
-RESUME = ("resume", "kept")
 
 
 def commands(inputs: Inputs, output: Path) -> dict[str, list]:
