@@ -36,6 +36,15 @@ def names(folder):
     return sorted(path.name for path in (folder / "checkpoints").iterdir())
 
 
+def test_what_a_killed_save_left_is_deleted(tmp_path):
+    """safetensors writes under a name of its own first."""
+    step, checkpoints = Holder(), Checkpoints(tmp_path, 1)
+    checkpoints.folder.mkdir()
+    (checkpoints.folder / ".tmpXsqcRr").write_bytes(b"half")
+    checkpoints.save(step, {"phase": 1, "step": 2})
+    assert names(tmp_path) == ["phase1_step_2.safetensors"]
+
+
 def test_save_and_restore(tmp_path):
     step, checkpoints = Holder(), Checkpoints(tmp_path, 1)
     assert checkpoints.last() is None

@@ -81,7 +81,7 @@ static int open_below(int handle) {
     ssize_t size = readlink(link, place, sizeof place - 1);
     if (size < 0) return 0;
     place[size] = 0;
-    return below(place);
+    return place[0] == '/' && below(place);  /* else a pipe or a socket */
 }
 
 static void end_process(void) { kill(getpid(), SIGKILL); for (;;) pause(); }

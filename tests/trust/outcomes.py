@@ -22,6 +22,7 @@ FIGURES = {
     "soak": "kill and resume cycles, memory and open files over 20 epochs, nothing left behind",
 }
 HIDDEN = (".part", ".old", ".tmp")
+STARTS = (".part-", ".unpacked-", ".tmp")  # of temporary folders, and of safetensors' files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +104,7 @@ def snapshot(folder: Path) -> dict[str, str]:
 
 def is_hidden(name: str) -> bool:
     """Whether a relative path is that of a temporary file or folder."""
-    return any(part.endswith(HIDDEN) or part.startswith((".part-", ".unpacked-")) for part in name.split("/"))
+    return any(part.endswith(HIDDEN) or part.startswith(STARTS) for part in name.split("/"))
 
 
 def visible(found: dict[str, str]) -> dict[str, str]:

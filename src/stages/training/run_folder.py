@@ -11,6 +11,7 @@ from ...config.fields import to_dict
 from ...config.train_config import LoopConfig
 from ...data.records.paths import record_files
 from ...errors import UserError
+from ...files import SAFETENSORS_TEMPORARY
 from ...json_reader import read_object
 from ...weights.huggingface import MODEL_FILES
 from ...weights.reader import find_weight_file
@@ -24,8 +25,13 @@ WRITTEN = (
     "losses.png",
     "events/events.out.tfevents.*",
     "checkpoints/phase*_step_*.safetensors",
+    f"checkpoints/{SAFETENSORS_TEMPORARY}",
     "profile/phase*_*.csv",
-    *(f"{folder}/{file}" for folder in ("best", "last", "phase1") for file in MODEL_FILES),
+    *(
+        f"{folder}/{file}"
+        for folder in ("best", "last", "phase1")
+        for file in (*MODEL_FILES, SAFETENSORS_TEMPORARY)
+    ),
 )
 # Flags of records, and the split that is read in a folder.
 RECORD_FLAGS = {

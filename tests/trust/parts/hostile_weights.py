@@ -75,12 +75,14 @@ class Attack:
 
 def weight_files(inputs: Inputs) -> list[tuple[str, Make]]:
     """Hostile weight files, by name."""
-    tensors, torch_file = "model.safetensors", "pytorch_model.bin"
-    deep = b"\x80\x02" + b"(" * 1_000_000 + b"t" * 1_000_000 + b"."
-    empty = b"\x80\x02(" + b")" * 5_000_000 + b"t."
-    memos = b"\x80\x02" + b"".join(b"}r" + struct.pack("<I", n * 99999) for n in range(999)) + b"."
-    grown = b"\x80\x02]q\x00" + b"(h\x00h\x00e" * 2_000_000 + b"."
-    files = {
+    files = {**safetensors_files(), **torch_files(), **mindspore_files()}
+    return [(name, partial(model_with, inputs, write, file)) for name, (file, write) in files.items()]
+
+
+def safetensors_files() -> dict[str, tuple[str, Callable]]:
+    """Files in the place of model.safetensors."""
+    tensors = "model.safetensors"
+    return {
         "a shape of 2^62": (tensors, safetensors_header(tensor((0, 2**62), (0, 0)))),
         "a shape of 2^40 x 2^40": (tensors, safetensors_header(tensor((2**40, 2**40)))),
         "65 dimensions": (tensors, safetensors_header(tensor((1,) * 65, (0, 4)))),
@@ -111,6 +113,17 @@ def weight_files(inputs: Inputs) -> list[tuple[str, Make]]:
         "a folder": (tensors, Path.mkdir),
         "a link to itself": (tensors, lambda path: path.symlink_to(path)),
         "/dev/zero": (tensors, lambda path: path.symlink_to("/dev/zero")),
+    }
+
+
+def torch_files() -> dict[str, tuple[str, Callable]]:
+    """Files in the place of pytorch_model.bin."""
+    torch_file = "pytorch_model.bin"
+    deep = b"\x80\x02" + b"(" * 1_000_000 + b"t" * 1_000_000 + b"."
+    empty = b"\x80\x02(" + b")" * 5_000_000 + b"t."
+    memos = b"\x80\x02" + b"".join(b"}r" + struct.pack("<I", n * 99999) for n in range(999)) + b"."
+    grown = b"\x80\x02]q\x00" + b"(h\x00h\x00e" * 2_000_000 + b"."
+    return {
         "a FIFO as pickle": (torch_file, os.mkfifo),
         "a pickle that runs a command": (torch_file, torch_zip(pickle.dumps({"w": Attack()}, 2))),
         "a pickle nested a million times": (torch_file, torch_zip(deep)),
@@ -135,6 +148,12 @@ def weight_files(inputs: Inputs) -> list[tuple[str, Make]]:
         "half a zip": (torch_file, half_zip),
         "a zip with offsets beyond its end": (torch_file, far_zip),
         "a legacy pickle that runs a command": (torch_file, legacy),
+    }
+
+
+def mindspore_files() -> dict[str, tuple[str, Callable]]:
+    """Files in the place of model.ckpt."""
+    return {
         "a .ckpt of zeros": ckpt(bytes(1000)),
         "a .ckpt of ones": ckpt(b"\xff" * 1000),
         "a .ckpt that promises 2^60 bytes": ckpt(
@@ -142,7 +161,6 @@ def weight_files(inputs: Inputs) -> list[tuple[str, Make]]:
         ),
         "a .ckpt that is a FIFO": ("model.ckpt", os.mkfifo),
     }
-    return [(name, partial(model_with, inputs, write, file)) for name, (file, write) in files.items()]
 
 
 def huge_zip(path: Path) -> None:

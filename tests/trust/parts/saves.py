@@ -1,5 +1,6 @@
 """Kills at every call of a save: all is the old version or the new one, and the next start mends the rest."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,6 +14,7 @@ from ..writers import Writer, writers
 
 FIGURE = "saves"
 KILLED = -9
+EVENTS = re.compile(r"tfevents.*")  # the rest of the name is the time and the machine
 SLICE = ("checkpoint", "model folder", "tfrecord")
 
 
@@ -94,13 +96,12 @@ class Scene:
                 return f"{unit} is gone"
         return None
 
-    def is_new(self) -> str | None:
-        """What differs from the state after, temporary files included; None when nothing does."""
-        now = snapshot(self.place)
-        if self._comparable(now) != self._comparable(self.new):
-            changed = set(self._comparable(now).items()) ^ set(self._comparable(self.new).items())
-            return f"{min(changed)[0]} is not as after an unbroken run"
-        return None
+    def is_new(self, but_left: bool = False) -> str | None:
+        """What differs from the state after, `but_left` but for temporary files; None when nothing does."""
+        select = visible if but_left else dict
+        now, new = (self._comparable(select(each)) for each in (snapshot(self.place), self.new))
+        changed = sorted(set(now.items()) ^ set(new.items()))
+        return f"{changed[0][0]} is not as after an unbroken run" if changed else None
 
     def _is_working(self, name: str) -> bool:
         return any(part.endswith(each) for part in name.split("/") for each in self.writer.working)
@@ -110,7 +111,10 @@ class Scene:
         return self._comparable(own)
 
     def _comparable(self, found: dict[str, str]) -> dict[str, str]:
-        return {name: "" if name in self.varying else value for name, value in found.items()}
+        return {
+            EVENTS.sub("tfevents", name): "" if name in self.varying or EVENTS.search(name) else value
+            for name, value in found.items()
+        }
 
     def _clear(self) -> None:
         shutil.rmtree(self.place, ignore_errors=True)
