@@ -103,7 +103,7 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
 def join_names(names: Sequence[str], limit: int) -> str:
     """The first `limit` names separated by commas, and how many more there are."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    return ", ".join(map(printable, names[:limit])) + more
 
 
 def describe_mismatch(actual: Mapping[str, Shape], expected: Mapping[str, Shape]) -> str:

@@ -343,6 +343,13 @@ def check_regular(path: str | Path) -> None:
         raise UserError(f"{path} is {kind}; give a regular file")
 
 
+def is_file(path: str | Path) -> bool:
+    """Whether a regular file exists. Raises UserError for a FIFO, a device or a socket, not for a folder."""
+    if os.path.exists(path) and not os.path.isdir(path):
+        check_regular(path)
+    return os.path.isfile(path)
+
+
 @contextlib.contextmanager
 def reading(path: str | Path, kind: str, advice: str = DAMAGED) -> Iterator[None]:
     """Turn whatever a parser raises for a damaged file into a UserError with the file's name.

@@ -7,14 +7,13 @@ The lines are written last and atomically: a part with lines is complete.
 import contextlib
 import io
 import shutil
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import UserError
-from ...files import atomic_path, write_json
+from ...files import atomic_path, reading, write_json
 from ...json_reader import read_object
 from ...output_dir import delete_matching, first_foreign
 
@@ -74,14 +73,13 @@ class Parts:
 
     def read(self, number: int) -> tuple[np.ndarray, dict[str, int]]:
         """(hashes [rows] uint64, counts {name: int}) of a finished part."""
-        try:
-            with np.load(self._archive(number), allow_pickle=False) as archive:
-                values = {name: archive[name] for name in archive.files}
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise UserError(
-                f"{self._archive(number)} cannot be read ({error}); delete {self.folder}"
-            ) from None
-        return values.pop("hashes"), {name: int(value) for name, value in values.items()}
+        file = self._archive(number)
+        with (
+            reading(file, "a part of the augmentation", f"delete {self.folder}"),
+            np.load(file, allow_pickle=False) as archive,
+        ):
+            values = {name: archive[name] for name in archive.files}
+            return values.pop("hashes"), {name: int(value) for name, value in values.items()}
 
     def join(self, output: str | Path, first_lines: Iterable[str], count: int) -> None:
         """Write `output`: `first_lines`, then the lines of parts 0 to count - 1."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ...errors import UserError
-from ...files import split_paths
+from ...files import is_file, split_paths
 
 FORMS = ("plain", "wikiextractor", "json", "wikitext")
 HEAD = 1 << 16
@@ -64,7 +64,7 @@ def _matching(item: str) -> dict[Path, str]:
             for p, name in found.items()
             if p.stat().st_size and not any(part.startswith(".") for part in Path(name).parts)
         }
-    matches = [path] if path.is_file() else [Path(p) for p in glob.glob(item, recursive=True)]
+    matches = [path] if is_file(path) else [Path(p) for p in glob.glob(item, recursive=True)]
     if not matches:
         raise UserError(f"input {item} does not exist; give a file, a folder or a glob in quotes")
     return {p: p.name if p == path else p.as_posix() for p in matches if p.is_file() and p.stat().st_size}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ...config.task.from_records import MANIFEST_FILE
 from ...errors import UserError
-from ...files import split_paths
+from ...files import is_file, split_paths
 from . import mindrecord as mindrecord_files
 from . import tfrecord as tfrecord_files
 
@@ -43,7 +43,7 @@ def record_files(paths: str | Path, dataset_type: str, split: str | None = None)
     for path in map(Path, split_paths(paths)):
         if path.is_dir():
             found += _in_folder(path, dataset_type, split)
-        elif path.is_file():
+        elif is_file(path):
             found.append(path)
         else:
             raise UserError(f"record file {path} does not exist")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ...entities import BEGIN, INSIDE, OUTSIDE, continues, is_tag
 from ...errors import UserError
+from ...files import is_file
 from ...tasks import TaskSpec
 from .examples import TextFile
 
@@ -47,7 +48,7 @@ def read_sentences(
     IOB1 files); both are recorded.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"{path} does not exist; it should hold the {split} sentences of {task.name}")
     with open(path, "rb") as file:
         tagged = None if split.startswith("test") else True

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from ...errors import UserError, join_names
+from ...files import is_file
 from ...tasks import TaskSpec, for_mode
 from .tabular import COMMA, OBJECTS, BadRow, Row, numbered_rows
 
@@ -47,7 +48,7 @@ class TextFile:
 def find_file(directory: str | Path, name: str) -> Path | None:
     """`directory/name`, or the same name with another supported suffix (train.csv, train.jsonl), or None."""
     path = Path(directory) / name
-    return next((p for p in (path, *map(path.with_suffix, SUFFIXES)) if p.is_file()), None)
+    return next((p for p in (path, *map(path.with_suffix, SUFFIXES)) if is_file(p)), None)
 
 
 class ExampleFile:
@@ -60,7 +61,7 @@ class ExampleFile:
 
     def __init__(self, path: str | Path, task: TaskSpec, split: str = "train") -> None:
         self.path, self.task = Path(path), task
-        if not self.path.is_file():
+        if not is_file(self.path):
             raise UserError(f"{self.path} does not exist; it should hold the {split} rows of {task.name}")
         is_test = split.startswith("test")
         # Only GLUE's own CoLA files have no header; a CSV or JSONL file names its columns.
@@ -96,7 +97,7 @@ class ExampleFile:
 
 def columns_of(path: str | Path, task: TaskSpec) -> list[str]:
     """Column names of a file with a header, [] without a readable one."""
-    rows = numbered_rows(Path(path), task) if Path(path).is_file() else iter(())
+    rows = numbered_rows(Path(path), task) if is_file(path) else iter(())
     _, header = next(rows, (0, []))
     return header if isinstance(header, list) else []
 

@@ -15,6 +15,7 @@ from ...data.tokenization.features import check_length
 from ...data.tokenization.tokenizer import TextTokenizer, model_tokenizer
 from ...digests import sha256
 from ...errors import UserError
+from ...files import is_file
 from ...infer.masked_lm import MaskedLMPredictor
 from ...tasks import TaskSpec
 from ...train.throughput import ThroughputMeter, masked_lm_flops
@@ -134,7 +135,7 @@ class AugmentResources:
 def _check(config: "AugmentConfig", task: TaskSpec) -> None:
     if not (config.mlm_model or config.glove_file or config.load_teacher_ckpt_path):
         raise UserError("no source of candidates: give --mlm_model, --glove_file or --load_teacher_ckpt_path")
-    if config.glove_file and not Path(config.glove_file).is_file():
+    if config.glove_file and not is_file(config.glove_file):
         raise UserError(f"glove_file {config.glove_file} does not exist; give a text file of word vectors")
     check_length(config.max_seq_length)
     if not config.filter_with_teacher:

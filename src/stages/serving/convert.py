@@ -11,7 +11,7 @@ import numpy as np
 
 from ...config.bert_config import BertConfig
 from ...data.tokenization.tokenizer import set_max_length
-from ...errors import UserError
+from ...errors import UserError, printable
 from ...output_dir import atomic_output_dir, check_output_dir
 from ...weights import huggingface, tensorflow
 from ...weights.families import own_arrays
@@ -166,7 +166,7 @@ def _report(weights: Weights, arrays: Mapping[str, np.ndarray], bert: BertConfig
         f"of {bert.hidden_size}, {bert.num_labels or 'no'} outputs"
     )
     if weights.ignored_names:
-        print(f"ignored: {', '.join(weights.ignored_names)}")
+        print(f"ignored: {printable(', '.join(weights.ignored_names))}")
     if weights.optimizer_values:
         print(f"ignored: {weights.optimizer_values} values of the optimizer and its schedule")
     from_zoo = weights.source.suffix == ".ckpt" and not weights.config
