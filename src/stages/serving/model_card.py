@@ -25,7 +25,8 @@ tokenizer.enable_truncation({max_length})
 session = onnxruntime.InferenceSession("{file}")
 text = tokenizer.encode("{example}")
 columns = {{"input_ids": text.ids, "token_type_ids": text.type_ids, "attention_mask": text.attention_mask}}
-(logits,) = session.run(["logits"], {{name: np.array([values]) for name, values in columns.items()}})
+feed = {{name: np.array([values], np.int64) for name, values in columns.items()}}
+(logits,) = session.run(["logits"], feed)
 {prediction}
 """
 # What is printed in each output mode; `labels` is a list literal.
@@ -44,11 +45,12 @@ def model_card(config: BertConfig, facts: Mapping[str, object], file: str) -> st
     folder, .onnx for one with client code.
     """
     pipeline = "token-classification" if config.by_token else "text-classification"
+    kind, tags = config.family.class_prefix, (config.model_type, Path(file).suffix.lstrip("."))
     rows = [("fact", "value"), *((name, str(value)) for name, value in facts.items())]
     lines = [
-        f"---\npipeline_tag: {pipeline}\ntags:\n- bert\n- {Path(file).suffix.lstrip('.')}\n---\n",
+        f"---\npipeline_tag: {pipeline}\ntags:\n- {tags[0]}\n- {tags[1]}\n---\n",
         f"# {file}\n",
-        f"A BERT for {TASKS[config.output_mode]}, exported by {PROGRAM} {program_version()}.\n",
+        f"A {kind} for {TASKS[config.output_mode]}, exported by {PROGRAM} {program_version()}.\n",
         aligned([[_cell(text) for text in row] for row in rows], text_columns=2) + "\n",
     ]
     if file.endswith(".onnx"):

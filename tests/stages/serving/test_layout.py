@@ -138,6 +138,7 @@ def test_the_model_card(hub):
     assert f"onnx {precision}" in card and "over 32 rows: logits differ by at most" in card
     assert re.search(r"\| source +\| tiny, model\.safetensors ", card)
     assert re.search(r"\| SHA-256 of the source +\| [0-9a-f]{64} ", card)
+    assert "A Bert for text classification: one of the labels, exported by bert-compression" in card
     assert client_of(folder) == Classifier(folder)([TEXT])[0][0]
 
 
