@@ -22,6 +22,7 @@ from .zoo_recipe import ZOO_NET
 Field = dataclasses.Field[Any]
 
 # The zoo resolves a relative --config_path from this folder of its own.
+SHOWN = 60  # letters of a key or value in an error message
 ZOO_FOLDER = Path(__file__).parents[3] / "src" / "model_utils"
 KINDS = {"general_distill": "run_general_distill.py", "task_distill": "run_task_distill.py"}
 OPTIMIZER = ("learning_rate", "end_learning_rate", "power", "weight_decay", "eps")
@@ -231,9 +232,9 @@ def _entries(file: Path) -> dict[str, _Entry]:
 def _leaves(pairs: list[tuple[yaml.Node, yaml.Node]], prefix: str) -> Iterator[tuple[str, yaml.Node]]:
     for key, node in pairs:
         if isinstance(node, yaml.MappingNode):
-            yield from _leaves(node.value, f"{prefix}{key.value}.")
+            yield from _leaves(node.value, f"{prefix}{str(key.value)[:SHOWN]}.")
         else:
-            yield f"{prefix}{key.value}", node
+            yield f"{prefix}{str(key.value)[:SHOWN]}", node
 
 
 def _field_of(key: str, entry: _Entry, kind: str, place: str) -> str:
@@ -269,7 +270,7 @@ def _converted(field: Field, text: str | list[str], place: str) -> Any:
     try:
         value = BOOLEAN[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError):
-        raise UserError(f'{place} "{text}" is not {TYPE_NAMES[kind]}') from None
+        raise UserError(f'{place} "{text[:SHOWN]}" is not {TYPE_NAMES[kind]}') from None
     if choices:
         value = {str(choice).lower(): choice for choice in choices}.get(str(value).lower(), value)
     check_value(field, value, place)
