@@ -75,6 +75,7 @@ class Run:
         """Create the output folder and open its log, once all inputs are read and checked."""
         if not self.ranks.is_main:
             return
+        refuse_busy(self.output_dir)  # another run may have begun while this one read its inputs
         if self.resumed:
             remove_leftovers_in(self.output_dir, WRITTEN)
             add_to_marker(self.output_dir, WRITTEN)  # an earlier version may have written other files

@@ -330,6 +330,33 @@ def test_resume_after_a_kill(tmp_path, vocab, long_text, unbroken, workers):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+def test_three_processes_may_write_the_same_shards(tmp_path, vocab, workers):
+    """At fc5fcf9 they deleted each other's unfinished files, and one or two failed."""
+    text, out = write_plain(tmp_path / "a.txt", documents(300)), tmp_path / "out"
+    prepare(vocab, text, tmp_path / "alone", "--num_shards", 3)
+    processes = [start(vocab, text, out, "--num_shards", 3, "--workers", workers) for _ in range(3)]
+    said = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], said
+    assert contents(out) == contents(tmp_path / "alone")
+    assert not list(out.glob("shards/*.part"))
+    subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=out, check=True)
+
+
+def test_nothing_of_a_folder_in_use_is_deleted(tmp_path, vocab, long_text):
+    out = tmp_path / "out"
+    process = start(vocab, long_text, out, "--num_shards", 4, "--workers", 1)
+    try:
+        wait_for(lambda: list(out.glob("shards/corpus-*.part")))
+        with pytest.raises(UserError, match="another process is writing to .*; wait for it, or give another"):
+            prepare(vocab, long_text, out, "--num_shards", 4, "--overwrite_output_dir")
+    finally:
+        process.kill()
+        process.communicate()
+    # The lock of a killed process blocks nobody.
+    prepare(vocab, long_text, out, "--num_shards", 4, "--overwrite_output_dir")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
 def test_interrupted(tmp_path, vocab, long_text, workers):
     out = tmp_path / "out"
     # A group of its own, as a terminal would give it: Ctrl+C reaches the workers too.
