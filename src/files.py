@@ -40,16 +40,18 @@ FILE_TYPES = {
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path in the folder of `path`; on success it is synced and renamed to `path`.
+    """Yield a path in a temporary folder next to `path`; on success the file is synced and renamed to `path`.
 
-    Readers see the old file or the new one, never a partial one. On any error the temporary file is removed,
-    and by the next call what a killed process left. Raises WriteError when the system refuses.
+    Readers see the old file or the new one, never a partial one. On any error the temporary folder is
+    deleted, and by the next call what a killed process left. Raises WriteError when the system refuses.
     """
     path = Path(path)
     with interruptible(), write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path)
-        with _temporary(path, is_folder=False) as temporary:
+        # A folder: libraries write files of other names, and replace the one they were given.
+        with _temporary_folder(path) as folder:
+            temporary = folder / path.name
             yield temporary
             os.chmod(temporary, 0o666 & ~_umask())
             _sync(temporary)
@@ -58,7 +60,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def _delete_folder(path: Path) -> None:
-    shutil.rmtree(path, ignore_errors=True)
+    for _ in range(2):  # again where an error of one file left the others
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -76,7 +79,7 @@ def atomic_directory(path: Path, discard: Callable[[Path], None] = _delete_folde
     with interruptible(), write_errors(path):
         target.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(target, discard)
-        with _temporary(target, is_folder=True, discard=discard) as temporary:
+        with _temporary_folder(target, discard) as temporary:
             try:
                 yield temporary
             except WriteError as error:  # of a file in the folder: show its final name
@@ -128,12 +131,14 @@ def remove_leftovers(path: Path, discard: Callable[[Path], None] = _delete_folde
     """
     for leftover in leftovers_of(path):
         with contextlib.suppress(OSError), _locked(leftover):
-            if leftover.suffix == ".old" and not os.path.lexists(path):
-                os.rename(leftover, path)
-            elif leftover.is_dir():
+            if leftover.is_file():  # of an earlier version
+                leftover.unlink()
+            elif leftover.suffix == ".part":
+                _delete_folder(leftover)
+            elif os.path.lexists(path):
                 discard(leftover)
             else:
-                leftover.unlink()
+                os.rename(leftover, path)
 
 
 def set_aside(path: str | Path) -> None:
@@ -173,42 +178,32 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _temporary(
-    path: Path, is_folder: bool, discard: Callable[[Path], None] = _delete_folder
-) -> Iterator[Path]:
-    """Create a file or folder next to `path`, locked while it is written and deleted at the end.
+def _temporary_folder(path: Path, discard: Callable[[Path], None] = _delete_folder) -> Iterator[Path]:
+    """Create a folder next to `path`, locked while it is written and deleted at the end.
 
     `discard` deletes the folder that it was exchanged with.
     """
-    temporary, handle = _create_locked(path, is_folder)
+    temporary, handle = _create_locked(path)
     written = os.fstat(handle)
     try:
         yield temporary
     finally:
         # The save succeeded or failed before this: what is left here stays for the next one.
         with contextlib.suppress(OSError):
-            if not is_folder:
-                temporary.unlink()
-            elif os.path.samestat(temporary.stat(), written):
-                _delete_folder(temporary)
-            else:
-                discard(temporary)
+            is_own = os.path.samestat(temporary.stat(), written)
+            (_delete_folder if is_own else discard)(temporary)
         with contextlib.suppress(OSError):
             os.close(handle)
 
 
-def _create_locked(path: Path, is_folder: bool) -> tuple[Path, int]:
-    names: dict[str, Any] = {"prefix": f".{path.name}.", "suffix": ".part", "dir": path.parent}
+def _create_locked(path: Path) -> tuple[Path, int]:
     while True:
-        if is_folder:
-            name = tempfile.mkdtemp(**names)
-            try:
-                handle = os.open(name, os.O_RDONLY)
-            except OSError:
-                _delete_folder(Path(name))
-                raise
-        else:
-            handle, name = tempfile.mkstemp(**names)
+        name = tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        try:
+            handle = os.open(name, os.O_RDONLY)
+        except OSError:
+            _delete_folder(Path(name))
+            raise
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -256,6 +251,11 @@ def _exchange(one: Path, other: Path) -> bool:
     if number in NO_EXCHANGE:
         return False
     raise OSError(number, os.strerror(number), str(one), None, str(other))
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file or folder is one that atomic_path or atomic_directory writes before it renames it."""
+    return bool(TEMPORARY_NAME.fullmatch(name)) and name.endswith(".part")
 
 
 def final_name(name: str) -> str:

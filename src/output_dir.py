@@ -12,6 +12,7 @@ from .errors import UserError
 from .files import (
     atomic_directory,
     final_name,
+    is_temporary,
     remove_leftovers,
     restore_replaced,
     split_paths,
@@ -90,7 +91,9 @@ def atomic_output_dir(
 def is_unused(path: Path) -> bool:
     """Whether `path` does not exist, or contains nothing but a marker file."""
     return not path.is_dir() or all(
-        final_name(entry.name) == MARKER and entry.is_file() and not entry.is_symlink()
+        final_name(entry.name) == MARKER
+        and not entry.is_symlink()
+        and (entry.is_file() or is_temporary(entry.name))
         for entry in path.iterdir()
     )
 
@@ -171,8 +174,8 @@ def delete_owned(folder: str | Path) -> None:
     delete_matching(folder, marker_patterns(folder) or ())
     if not is_unused(folder):
         return
-    for entry in folder.iterdir():
-        entry.unlink()
+    for path in _walk(folder):  # the marker file, and what its killed writers left
+        _delete(path)
     with contextlib.suppress(OSError):  # a mount point stays
         if folder.is_symlink():
             folder.unlink()
@@ -191,7 +194,10 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _matches(path: Path, folder: Path, written: Iterable[str]) -> bool:
-    parts = [final_name(part) for part in path.relative_to(folder).parts]
+    parts = path.relative_to(folder).parts
+    # Whatever is in a temporary folder was written by the libraries of its writer.
+    temporary = next((place for place, part in enumerate(parts, 1) if is_temporary(part)), None)
+    parts = tuple(map(final_name, parts[:temporary]))
     is_link = path.is_symlink()
     is_folder = path.is_dir() and not is_link
     for pattern in written:
@@ -199,6 +205,7 @@ def _matches(path: Path, folder: Path, written: Iterable[str]) -> bool:
         # A folder matches as a parent of a file in a pattern; a link may have replaced either.
         is_parent, is_leaf = len(parts) < len(names), len(parts) == len(names)
         fits = (is_parent and (is_folder or is_link)) or (is_leaf and not is_folder)
+        fits = fits or (temporary is not None and len(parts) <= len(names))
         if fits and all(map(fnmatch.fnmatchcase, parts, names)):
             return True
     return False

@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models
 
 from src import files
+from src.digests import SUMS_FILE
 from src.errors import WriteError, run_main
 from src.files import atomic_directory, atomic_path, move_synced, restore_replaced
 
@@ -42,7 +43,8 @@ def content(path):
     if not path.is_dir():
         return {path.read_text()}
     texts = {name: (path / name).read_text() for name in os.listdir(path)}
-    assert sorted(texts) == ["config.json", "model.safetensors"]
+    assert sorted(texts) == [SUMS_FILE, "config.json", "model.safetensors"]
+    del texts[SUMS_FILE]
     return set(texts.values())
 
 

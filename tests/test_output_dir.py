@@ -59,6 +59,8 @@ def test_foreign_file_protects_the_whole_folder(tmp_path, name):
     [
         "..bert_compression.json.abcd_123.part",
         ".log.txt.abcd_123.part",
+        ".log.txt.abcd_123.part/.tmpXyZ123",
+        ".best.abcd_123.part/.tmpXyZ123",
         ".best.abcd_123.part/file",
         ".best.abcd_123.old/.file.abcd_123.part",
     ],

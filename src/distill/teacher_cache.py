@@ -26,7 +26,7 @@ import numpy as np
 from ..commands import command_line
 from ..digests import hash_arrays
 from ..errors import UserError
-from ..files import write_json
+from ..files import move_synced, write_errors, write_json
 from ..json_reader import read_json
 from ..output_dir import delete_matching, first_foreign
 
@@ -250,25 +250,29 @@ class CacheWriter:
                     f"the teacher's outputs for row {row} are not finite in float16; add --teacher_cache off"
                 )
             data = b"".join(part.data.cast("B") for part in parts)
-            os.pwrite(self._handles[0], data, self.cache.place(row)[0])
-            os.pwrite(self._handles[1], np.array(zlib.crc32(data), SUM).tobytes(), row * SUM.itemsize)
+            with write_errors(self.cache.folder):
+                _write_at(self._handles[0], data, self.cache.place(row)[0])
+                _write_at(self._handles[1], np.array(zlib.crc32(data), SUM).tobytes(), row * SUM.itemsize)
 
     def sync(self) -> None:
         """Flush this process's rows to disk, in every rank before rank 0 calls `finish`."""
-        for handle in self._handles:
-            os.fsync(handle)
-            os.close(handle)
+        with write_errors(self.cache.folder):
+            for handle in self._handles:
+                os.fsync(handle)
+                os.close(handle)
 
     def finish(self) -> None:
         """Complete the cache (rank 0, after `sync`): write the manifest, then rename the folder."""
         cache = self.cache
-        sums = (cache.part / SUMS).read_bytes()
+        with write_errors(cache.folder):
+            sums = (cache.part / SUMS).read_bytes()
         facts = {"version": VERSION, "facts": cache.facts, "notes": cache.notes, "rows": len(cache.ends)}
         write_json(cache.part / MANIFEST, {**facts, "bytes": cache.bytes, "sums": zlib.crc32(sums)})
         if cache.folder.is_dir():  # a damaged one
             delete_matching(cache.folder, WRITTEN)
-        (cache.part / LOCK).unlink()
-        os.replace(cache.part, cache.folder)
+        with write_errors(cache.folder):
+            (cache.part / LOCK).unlink()
+        move_synced(cache.part, cache.folder)
         os.close(self._lock)
 
     def abandon(self) -> None:
@@ -291,6 +295,12 @@ def locked(folder: Path) -> int:
         os.close(handle)
         raise
     return handle
+
+
+def _write_at(handle: int, data: bytes, place: int) -> None:
+    while data:
+        written = os.pwrite(handle, data, place)
+        data, place = data[written:], place + written
 
 
 def _opened(path: Path, creating: int) -> int:

@@ -6,6 +6,7 @@ and `dense` (the pooler), with one `bert.` prefix for each enclosing cell; TinyB
 """
 
 import binascii
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -107,7 +108,11 @@ def write_ckpt(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     import mindspore
 
     parameters = [{"name": name, "data": mindspore.Tensor(array)} for name, array in arrays.items()]
-    mindspore.save_checkpoint(parameters, str(path))
+    logging.disable(logging.CRITICAL)  # of an error that it also raises
+    try:
+        mindspore.save_checkpoint(parameters, str(path))
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def zoo_to_hf(

@@ -74,13 +74,19 @@ def _first_row_apart(chunks: Iterable[dict[str, np.ndarray]]) -> Iterator[dict[s
 
 @contextlib.contextmanager
 def _framework_errors() -> Iterator[None]:
-    """Turn what the framework raises about the disk into an OSError."""
+    """Turn what the framework raises about the disk into an OSError, without its own lines on stderr."""
+    stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
     try:
         yield
     except Exception as error:  # RuntimeError, or a MindRecordException
         if "free disk" in str(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         raise OSError(error_summary(error)) from error
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(null)
 
 
 def columns(path: Path) -> list[str]:
