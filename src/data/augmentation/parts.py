@@ -1,10 +1,11 @@
 """Finished parts of a long augmentation, stored next to its output until they can be joined.
 
 A part consists of two files: its lines of the output, and an archive with the hashes and counts of its rows.
-The lines are written last and atomically: a part with lines is complete.
+The lines are written last and atomically: a part with lines is complete. The archive has their digest.
 """
 
 import contextlib
+import hashlib
 import io
 import shutil
 from collections.abc import Iterable
@@ -12,13 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
+from ...digests import require_digest
 from ...errors import UserError
-from ...files import atomic_path, reading, write_json
+from ...files import atomic_path, folder_lock, reading, write_json
 from ...json_reader import read_object
 from ...output_dir import delete_matching, first_foreign
 
 JOB_FILE = "job.json"
 WRITTEN = (JOB_FILE, "part-*.txt", "part-*.npz")
+LINES = "lines_sha256"  # key of an archive
 
 
 class Parts:
@@ -50,6 +53,9 @@ class Parts:
                 f"{self.folder} holds parts of an interrupted run with {name} {previous.get(name)}, not "
                 f"{job[name]}; give its flags to resume it, or --overwrite_output_file to delete them"
             )
+        self._lock = contextlib.ExitStack()
+        if self.started:
+            self._hold_lock()
 
     def finished(self, number: int) -> bool:
         """True when part `number` is complete."""
@@ -58,18 +64,21 @@ class Parts:
     def write(self, number: int, lines: Iterable[str], hashes: np.ndarray, counts: dict[str, int]) -> None:
         """Write a part: its lines of text, the hashes of its rows and its counts {name: int}."""
         if not self.started:
-            if self.folder.is_dir():
-                delete_matching(self.folder, WRITTEN)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._hold_lock()
+            delete_matching(self.folder, WRITTEN)
             write_json(self.folder / JOB_FILE, self.job)
             self.started = True
         # In memory first: NumPy does not close its archive when the disk is full.
         archive = io.BytesIO()
         arrays = {name: np.asarray(count) for name, count in counts.items()}
+        text = "".join(lines).encode()
+        arrays[LINES] = np.asarray(hashlib.sha256(text).hexdigest())
         np.savez(archive, hashes=np.asarray(hashes, np.uint64), **arrays)
         with atomic_path(self._archive(number)) as path:
             path.write_bytes(archive.getbuffer())
-        with atomic_path(self._lines(number)) as path, open(path, "w", encoding="utf-8", newline="") as file:
-            file.writelines(lines)
+        with atomic_path(self._lines(number)) as path:
+            path.write_bytes(text)
 
     def read(self, number: int) -> tuple[np.ndarray, dict[str, int]]:
         """(hashes [rows] uint64, counts {name: int}) of a finished part."""
@@ -79,6 +88,9 @@ class Parts:
             np.load(file, allow_pickle=False) as archive,
         ):
             values = {name: archive[name] for name in archive.files}
+            if LINES in values:  # absent in parts of earlier versions
+                digest = str(values.pop(LINES))
+                require_digest(self._lines(number), digest, file, f"delete {self.folder}")
             return values.pop("hashes"), {name: int(value) for name, value in values.items()}
 
     def join(self, output: str | Path, first_lines: Iterable[str], count: int) -> None:
@@ -93,6 +105,11 @@ class Parts:
         delete_matching(self.folder, WRITTEN)
         with contextlib.suppress(OSError):  # it holds another file
             self.folder.rmdir()
+
+    def _hold_lock(self) -> None:
+        """Lock the folder until this process ends. Raises UserError where another one has it."""
+        advice = "wait for it or stop it, or give another --output_file"
+        self._lock.enter_context(folder_lock(self.folder, advice))
 
     def _lines(self, number: int) -> Path:
         return self.folder / f"part-{number:05d}.txt"
