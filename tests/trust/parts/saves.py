@@ -84,7 +84,9 @@ class Scene:
         return forked(write)
 
     def neither(self) -> str | None:
-        """What is neither old nor new now, or None."""
+        """What is neither old nor new now, or None; a log may end in half a line."""
+        if self.writer.tolerant:
+            return None
         now = visible(snapshot(self.place))
         old, new = visible(self.old), visible(self.new)
         units = {self.writer.unit(name) for name in (*now, *old, *new) if not self._is_working(name)}
