@@ -23,6 +23,7 @@ from .json_reader import read_json
 # Marks a folder as written by this project and lists the files, as patterns of relative paths, that
 # --overwrite_output_dir may delete.
 MARKER = ".bert_compression.json"
+MAX_PATTERN = 500  # letters
 
 
 def check_folder(path: str | Path) -> None:
@@ -124,7 +125,8 @@ def marker_patterns(folder: str | Path) -> list[str] | None:
 
 def _is_pattern(text: object) -> bool:
     # Nothing outside the folder, and no pattern that matches everything.
-    parts = text.split("/") if isinstance(text, str) else [""]
+    # fnmatch takes time that is quadratic in the brackets of a pattern.
+    parts = text.split("/") if isinstance(text, str) and len(text) <= MAX_PATTERN else [""]
     return not {"", ".", ".."} & set(parts) and bool(parts[0].strip("*?[!]"))
 
 

@@ -76,6 +76,7 @@ BROKEN = [
     "",
     "[]",
     "[" * 100_000,
+    f'{{"written": ["a{"[" * 100_000}"]}}',  # would take fnmatch minutes
     *(
         f'{{"written": {written}}}'
         for written in ('"log.txt"', "[1]", '["../x"]', '["best/../../x"]', '["/x"]', '["."]', '["*"]')

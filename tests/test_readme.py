@@ -271,7 +271,7 @@ def test_flags_in_the_text_exist(page):
     known = {f"--{name}" for field in fields for name in (field.name, field.metadata.get("alias")) if name}
     files = *(ROOT / "scripts").glob("*.sh"), *(ROOT / "benchmarks").glob("*.py")
     scripts = "".join(path.read_text(encoding="utf-8") for path in files)
-    known |= {"--help", *re.findall(r"--[a-z][\w-]+", scripts)}
+    known |= {"--help", "--traceback", *re.findall(r"--[a-z][\w-]+", scripts)}
     prose = CODE.sub("", page.read_text(encoding="utf-8"))
     inline = " ".join(re.findall(r"`([^`\n]+)`", prose))
     assert not set(re.findall(r"--[a-z][\w-]*", inline)) - known

@@ -1,6 +1,7 @@
 """The kinds of files that the commands read: an intact one of each, and a reader of all that counts in it."""
 
 import dataclasses
+import importlib
 import importlib.util
 import json
 import shutil
@@ -247,12 +248,13 @@ def losses(folder: Path) -> None:
 
 def loss_log(folder: Path) -> object:
     """The losses as they are plotted, and as a resumed run truncates them."""
-    from src.train.logger import RunLogger
-    from src.train.loss_plot import plot_losses, read_log
+    folders = "src.train.curves" if importlib.util.find_spec("src.train.curves") else "src.train"
+    plots = importlib.import_module(f"{folders}.loss_plot")
+    logs = importlib.import_module("src.train.logger")
 
-    found = read_log(folder / "losses.jsonl")
-    plot_losses({"": found}, folder / "losses.png")
-    logger = RunLogger(quiet=True)
+    found = plots.read_log(folder / "losses.jsonl")
+    plots.plot_losses({"": found}, folder / "losses.png")
+    logger = logs.RunLogger(quiet=True)
     logger.open(folder)
     logger.truncate(1, 5)
     logger.close()
