@@ -120,21 +120,22 @@ def test_all_stages(tmp_path, vocabulary, sst2, family):
         assert difference < (0.05 if "int8" in stage else TOLERANCE), stage
 
 
-def main():
-    """Print the table."""
-    rows = {}
+def main(names):
+    """Print the table, a row for each of the families `names` (default: all) as soon as it is known."""
+    columns = None
     with tempfile.TemporaryDirectory() as folder:
-        vocabulary = tiny.write_vocabulary(Path(folder) / "vocabulary")
-        texts = {"train": tiny.single_rows(40, 1), "dev": tiny.single_rows(13, 2)}
-        records = tiny.prepare_task(Path(folder) / "sst2", vocabulary, "SST-2", texts)
-        for family in families.NAMES:
+        with contextlib.redirect_stdout(io.StringIO()):
+            vocabulary = tiny.write_vocabulary(Path(folder) / "vocabulary")
+            texts = {"train": tiny.single_rows(40, 1), "dev": tiny.single_rows(13, 2)}
+            records = tiny.prepare_task(Path(folder) / "sst2", vocabulary, "SST-2", texts)
+        for family in names or families.NAMES:
             with contextlib.redirect_stdout(io.StringIO()):
-                rows[family] = stages(family, records, vocabulary, Path(folder) / family)
-    names = list(next(iter(rows.values())))
-    print(f"| family | {' | '.join(names)} |\n|---|{'---|' * len(names)}")
-    for family, values in rows.items():
-        print(f"| {family} | {' | '.join(f'{values[name]:.1e}' for name in names)} |")
+                row = stages(family, records, vocabulary, Path(folder) / family)
+            if columns is None:
+                columns = list(row)
+                print(f"| family | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
+            print(f"| {family} | {' | '.join(f'{row[name]:.1e}' for name in columns)} |", flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(sys.argv[1:])

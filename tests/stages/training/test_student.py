@@ -112,7 +112,7 @@ def test_without_epochs_there_is_no_phase_1(tmp_path, teacher, sst2):
 
 
 def test_a_run_that_was_killed_before_its_first_step_is_resumed(tmp_path, teacher, sst2, monkeypatch):
-    def killed(logger, folder):
+    def killed(logger, folder, position):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
