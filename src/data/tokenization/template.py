@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import tokenizers
@@ -79,9 +80,10 @@ def template_of(backend: tokenizers.Tokenizer, count: int, source: object) -> Te
 
 def _probes(backend: tokenizers.Tokenizer) -> list[tokenizers.Encoding]:
     """Encodings of two texts that differ."""
-    words = ["a", "b", "0", "1", *backend.get_vocab(with_added_tokens=False)]
     found: dict[Ids, tokenizers.Encoding] = {}
-    for word in words:
+    # Of a large vocabulary the list takes a while: only for one without Latin letters and digits.
+    words = (words() for words in (lambda: ("a", "b", "0", "1"), backend.get_vocab))
+    for word in itertools.chain.from_iterable(words):
         encoding = backend.encode(word, add_special_tokens=False)
         if encoding.ids:
             found.setdefault(tuple(encoding.ids), encoding)
