@@ -141,13 +141,16 @@ class TextTokenizer:
 
     @functools.cached_property
     def words(self) -> dict[int, str]:
-        """{id: word} of the tokens that are a word, or its beginning, after a space."""
+        """{id: word} of the tokens that are a word after a space, or one end of it where they do not tell."""
         marker, model = self._space_marker, self.document["model"]
         if marker is None:
             prefix = model.get("continuing_subword_prefix") or ("##" if self.kind == "WordPiece" else "")
-            # With a suffix at the end of words, a token does not tell whether it begins one.
-            tokens = {} if model.get("end_of_word_suffix") else self.vocab
-            return {id_: token for token, id_ in tokens.items() if not (prefix and token.startswith(prefix))}
+            suffix = model.get("end_of_word_suffix") or ""
+            return {
+                id_: token.removesuffix(suffix)
+                for token, id_ in self.vocab.items()
+                if token.endswith(suffix) and not (prefix and token.startswith(prefix))
+            }
         texts = {id_: token for token, id_ in self.vocab.items() if token.startswith(marker)}
         if marker == BYTE_SPACE:
             decode = decoders.ByteLevel().decode
@@ -158,7 +161,9 @@ class TextTokenizer:
     def continuations(self) -> np.ndarray:
         """[largest id + 1] bool, true for the tokens that continue a word ("##ing")."""
         continuations = np.ones(max(self.vocab.values()) + 1, bool)
-        continuations[[*self.words, *self.special_ids]] = False
+        # With a suffix at the end of words, a token does not tell whether it begins one.
+        unmarked = self.vocab.values() if self.document["model"].get("end_of_word_suffix") else ()
+        continuations[[*self.words, *self.special_ids, *unmarked]] = False
         return continuations
 
     @property

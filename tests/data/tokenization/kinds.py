@@ -260,6 +260,19 @@ def roberta(prefix=False):
     return build
 
 
+def herbert(folder):
+    """BPE with a suffix at the end of words, as HerBERT's and the first GPT's."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.BpeTrainer(
+        vocab_size=1200, special_tokens=ROBERTA, end_of_word_suffix="</w>", show_progress=False
+    )
+    tokenizer.train_from_iterator([*plain_sentences(400), *ODD], trainer)
+    tokenizer.post_processor = processors.BertProcessing(("</s>", 2), ("<s>", 0))
+    write(folder, tokenizer, specials=ROBERTA_NAMES)
+
+
 def roberta_files(folder):
     byte_level().model.save(str(folder))
     write_config(folder, "RobertaTokenizer", "roberta")
@@ -324,6 +337,7 @@ KINDS = {
     "RoBERTa": roberta(),
     "RoBERTa, prefix space": roberta(prefix=True),
     "RoBERTa, vocab.json and merges.txt": roberta_files,
+    "BPE with </w>": herbert,
     "XLM-R": unigram_kind("XLMRobertaTokenizer", "xlm-roberta", ["<s>", "<pad>", "</s>", "<unk>"]),
     "XLM-R, NFKC": unigram_kind(GENERIC, "xlm-roberta", normalizer=normalizers.NFKC()),
     "CamemBERT": unigram_kind("CamembertTokenizer", "camembert", CAMEMBERT),
