@@ -319,7 +319,7 @@ def test_records_of_a_larger_vocabulary(here, good, capsys):
     pairs = tiny.prepare_task(here / "pairs", good["vocabulary"], "STS-B", texts)
     values = {"load_pretrained_path": single, "train_data_dir": pairs, "task_name": "STS-B"}
     message = refused(finetune, finetune_flags(good, **values), capsys)
-    assert "segment id 1 is beyond the model's 1 token types" in message
+    assert "segment id 1, of pairs of texts, is beyond the model's 1 token types" in message
 
 
 PREPARE = {

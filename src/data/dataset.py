@@ -157,6 +157,6 @@ def check_segments(dataset: TokenizedDataset, bert_config: BertConfig, source: o
     types, largest = bert_config.type_vocab_size, int(dataset.segments.max())
     if largest >= types and not (types <= 1 and not bert_config.family.token_types):
         raise UserError(
-            f"{source}: segment id {largest} is beyond the model's {types} token types, which pairs of texts "
-            "require; give single texts, or a model with 2 token types"
+            f"{source}: segment id {largest}, of pairs of texts, is beyond the model's {types} token types; "
+            "give single texts, or a model of more token types"
         )

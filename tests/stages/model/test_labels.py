@@ -1,11 +1,13 @@
 """Which labels the outputs of a model on disk have, and how they meet those of a task."""
 
+import contextlib
 import json
 
 import numpy as np
 import pytest
 
 from src.config.bert_config import BertConfig
+from src.data.dataset import TokenizedDataset, check_segments
 from src.errors import UserError
 from src.stages.model.load import match_labels, read_model
 from src.tasks import TASKS, find_task, label_key
@@ -22,6 +24,7 @@ def written(folder, config=tiny.TINY, **values):
     file = folder / "config.json"
     content = {**json.loads(file.read_text()), **values}
     file.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+    (folder / "SHA256SUMS").unlink(missing_ok=True)  # of the unchanged config.json
     return folder
 
 
@@ -111,3 +114,26 @@ def test_weights_of_another_family_than_the_config_s(tmp_path):
     table = files.arrays["bert.embeddings.position_embeddings.weight"]
     name = "roberta.embeddings.position_embeddings.weight"
     np.testing.assert_array_equal(table, families.weights({name: (34, 32)})[name][2:])
+
+
+@pytest.mark.parametrize(
+    "family, types, refused",
+    [
+        ("bert", 1, True),
+        ("bert", 2, False),
+        ("distilbert", 0, False),
+        ("roberta", 1, False),
+        ("electra", 1, True),
+    ],
+)
+def test_pairs_for_a_model_of_one_token_type(family, types, refused):
+    """RoBERTa and DistilBERT distinguish no segments, whatever their tokenizer writes."""
+    ids = np.arange(5, 11)
+    dataset = TokenizedDataset.from_flat(ids, np.array([0, 0, 0, 1, 1, 1]), np.array([6]), None, 8)
+    config = tiny.TINY.replace(model_type=family, type_vocab_size=types)
+    with (
+        pytest.raises(UserError, match="model: segment id 1, .* 1 token types")
+        if refused
+        else contextlib.nullcontext()
+    ):
+        check_segments(dataset, config, "model")
