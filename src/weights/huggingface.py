@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
 import math
 import shutil
 from collections.abc import Callable, Mapping
@@ -17,9 +16,10 @@ from ..config.quantization import RANGE, Quantization, is_range
 from ..digests import SUMS_FILE
 from ..errors import Shape, UserError, describe_mismatch, join_names
 from ..families import BERT_ONLY
-from ..files import atomic_directory, split_paths, write_json
+from ..files import atomic_directory, write_json
 from .families import POSITIONS, own_arrays, used_positions
 from .mindspore_ckpt import write_ckpt
+from .names import matches
 
 if TYPE_CHECKING:
     from .reader import Weights
@@ -186,11 +186,6 @@ def drop_unexpected(
     unexpected = [n for n in arrays if n not in known and not n.startswith(kept) and not is_range(n)]
     dropped = [name for name in unexpected if matches(name, patterns)]
     return {name: array for name, array in arrays.items() if name not in dropped}, dropped
-
-
-def matches(name: str, patterns: str) -> bool:
-    """Whether a name matches one of the fnmatch `patterns`, separated by commas."""
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in split_paths(patterns))
 
 
 def check_transformers_support(config: BertConfig, source: Path) -> None:

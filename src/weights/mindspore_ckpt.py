@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import UserError, did_you_mean, join_names
 from ..files import reading
+from .names import matches
 from .safetensors_file import widen_bfloat16
 
 PARTS = ("student", "teacher")
@@ -116,12 +117,17 @@ def write_ckpt(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def zoo_to_hf(
-    raw: Mapping[str, np.ndarray], source: Path | str, part: str | None = None, strict: bool = True
+    raw: Mapping[str, np.ndarray],
+    source: Path | str,
+    part: str | None = None,
+    strict: bool = True,
+    ignore_unexpected: str = "",
 ) -> tuple[dict[str, np.ndarray], list[str], int]:
     """The arrays of a model zoo checkpoint under Hugging Face's names.
 
     Parameters: `raw` {zoo name: array}; `part` "teacher" or "student", required when the file has both; with
-    `strict` that part must exist, otherwise a single model is used in its place.
+    `strict` that part must exist, otherwise a single model is used in its place; `ignore_unexpected` patterns
+    of unknown names to ignore.
     Returns: {Hugging Face name: array}, the ignored names, the number of optimizer values.
     Raises UserError for names that no model of the zoo has, and when `part` is required or missing.
     """
@@ -131,6 +137,8 @@ def zoo_to_hf(
     ignored = [name for name in chosen if _is_ignored(name, relative)]
     hf_names = {name: _hf_names(name) for name in chosen if name not in set(ignored)}
     unknown = [name for name, found in hf_names.items() if not found]
+    ignored += [name for name in unknown if matches(name, ignore_unexpected)]
+    unknown = [name for name in unknown if name not in ignored]
     if unknown:
         raise UserError(_unknown_names(unknown, source))
     origin: dict[str, str] = {}

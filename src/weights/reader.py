@@ -19,15 +19,14 @@ from ..files import check_regular, restore_replaced
 from ..json_reader import read_json, read_object
 from .families import bert_name, weight_prefix
 from .foreign import HEAD, foreign_files, refuse_foreign
-from .huggingface import matches
 from .mindspore_ckpt import has_zoo_names, read_ckpt, zoo_to_hf
+from .names import matches, strip_wrappers
 from .nlp_architect import has_nlp_architect_names, read_q8bert
 from .paddle import has_paddle_names, paddle_to_hf
 from .safetensors_file import read_safetensors
 from .tensorflow import read_tf_checkpoint, tf_to_hf
 from .torch.legacy_format import MAGIC, read_torch_legacy
 from .torch.zip_format import read_torch_zip
-from .wrappers import strip_wrappers
 
 # Heads of other tasks.
 OTHER_HEADS = (
@@ -99,7 +98,7 @@ def read_weights(
     file = find_weight_file(path)
     config_file = next((file.parent / name for name in CONFIG_FILES if (file.parent / name).is_file()), None)
     config = read_json(config_file) if config_file else None
-    raw, ignored, optimizer_values = _read_file(file, part, strict)
+    raw, ignored, optimizer_values = _read_file(file, part, strict, ignore_unexpected)
     if has_paddle_names(raw):
         raw = paddle_to_hf(raw)
     quantization, note = None, ""
@@ -192,7 +191,9 @@ def _as_float32(array: np.ndarray, name: str, source: Path) -> np.ndarray:
     return np.ascontiguousarray(array, dtype=np.float32)
 
 
-def _read_file(file: Path, part: str | None, strict: bool) -> tuple[dict[str, np.ndarray], list[str], int]:
+def _read_file(
+    file: Path, part: str | None, strict: bool, ignore_unexpected: str
+) -> tuple[dict[str, np.ndarray], list[str], int]:
     """({name: array}, ignored names, number of optimizer values) of one weight file or shard index."""
     head = _head(file)
     if part and strict and (file.suffix != ".ckpt" or head.startswith((ZIP, MAGIC))):
@@ -203,13 +204,13 @@ def _read_file(file: Path, part: str | None, strict: bool) -> tuple[dict[str, np
         for each in (file, *file.parent.glob(f"{file.stem}.data-*")):
             check_digest(each)
         raw, optimizer_values = read_tf_checkpoint(file)
-        return *tf_to_hf(raw, file), optimizer_values
+        return *tf_to_hf(raw, file, ignore_unexpected), optimizer_values
     if file.suffix == ".ckpt" and not head.startswith((ZIP, MAGIC)):
         check_digest(file)
         raw, scalars = read_ckpt(file)
         if not has_zoo_names(raw):
             return raw, [], scalars
-        arrays, ignored, optimizer_values = zoo_to_hf(raw, file, part, strict)
+        arrays, ignored, optimizer_values = zoo_to_hf(raw, file, part, strict, ignore_unexpected)
         return arrays, ignored, scalars + optimizer_values
     return _read_tensors(file), [], 0
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import UserError, did_you_mean
 from ..files import reading
+from .names import matches
 
 OPTIMIZER_STATE = re.compile(r"(?:/|^)(?:adam_[mv]|global_step|good_steps|loss_scale|beta[12]_power)$")
 # run_classifier.py's head, stored as (out, in)
@@ -72,12 +73,17 @@ def read_tf_checkpoint(index: Path) -> tuple[dict[str, np.ndarray], int]:
         return {name: reader.get_tensor(name) for name in weights}, len(names) - len(weights)
 
 
-def tf_to_hf(raw: Mapping[str, np.ndarray], source: Path | str) -> tuple[dict[str, np.ndarray], list[str]]:
+def tf_to_hf(
+    raw: Mapping[str, np.ndarray], source: Path | str, ignore_unexpected: str = ""
+) -> tuple[dict[str, np.ndarray], list[str]]:
     """Google's arrays under Hugging Face's names: ({name: array (out, in)}, the ignored names).
 
-    A TensorFlow kernel is (in, out) and gets transposed. Raises UserError for a name that is not BERT's.
+    A TensorFlow kernel is (in, out) and gets transposed. Raises UserError for a name that is not BERT's and
+    matches none of the patterns `ignore_unexpected`.
     """
-    arrays, ignored, unknown = {}, [], []
+    arrays: dict[str, np.ndarray] = {}
+    ignored: list[str] = []
+    unknown: list[str] = []
     for name, array in raw.items():
         if name.startswith("cls/"):
             ignored.append(name)
@@ -86,7 +92,7 @@ def tf_to_hf(raw: Mapping[str, np.ndarray], source: Path | str) -> tuple[dict[st
         elif PATTERN.fullmatch(name):
             arrays[_hf_name(name)] = np.ascontiguousarray(array.T) if name.endswith("/kernel") else array
         else:
-            unknown.append(name)
+            (ignored if matches(name, ignore_unexpected) else unknown).append(name)
     if unknown:
         raise UserError(
             f"{source}: {len(unknown)} names are not of Google's BERT: {', '.join(unknown[:5])}"

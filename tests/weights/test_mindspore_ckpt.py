@@ -209,6 +209,15 @@ def test_an_unknown_name_is_listed_with_the_nearest():
         zoo_to_hf(arrays_of({**zoo_shapes(), "dense_1.bias": (3,)}), "x.ckpt")
 
 
+def test_unknown_names_that_a_pattern_ignores():
+    extra = {"bert.bert.adapter.weight": (3, 3), "queue.bias": (3,)}
+    raw = arrays_of({**zoo_shapes(), **extra})
+    with pytest.raises(UserError, match="1 names are not of the model zoo's .* queue.bias"):
+        zoo_to_hf(raw, "x.ckpt", ignore_unexpected="*.adapter.*")
+    arrays, ignored, _ = zoo_to_hf(raw, "x.ckpt", ignore_unexpected="*.adapter.*,queue.*,bert.bert.dense.*")
+    assert ignored == list(extra) and arrays.keys() == zoo_to_hf(arrays_of(zoo_shapes()), "x.ckpt")[0].keys()
+
+
 def test_a_ckpt_file(tmp_path):
     raw = arrays_of({**zoo_shapes(), "adam_m.bert.dense_1.bias": (3,), "global_step": (1,)})
     file = tmp_path / "tinybert.ckpt"
@@ -250,3 +259,5 @@ def test_google_names_and_transposes():
         np.testing.assert_array_equal(arrays[name], array)
     with pytest.raises(UserError, match="names are not of Google's BERT: bert/encoder/strange"):
         tf_to_hf({**raw, "bert/encoder/strange": np.zeros(1)}, "bert_model.ckpt")
+    found = tf_to_hf({**raw, "bert/encoder/strange": np.zeros(1)}, "bert_model.ckpt", "*/strange")
+    assert set(found[0]) == set(arrays) and found[1] == ["bert/encoder/strange"]
