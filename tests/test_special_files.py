@@ -63,9 +63,7 @@ def give_up(number, frame):
 @pytest.mark.parametrize("case", CASES)
 def test_a_fifo_is_one_sentence(case, here):
     main, flags = CASES[case]
-    name = {"task file": "fifo.yaml", "config of the model zoo": "fifo.yaml", "text": "fifo.tsv"}.get(
-        case, "fifo"
-    )
+    name = SUFFIXED.get(case, "fifo")
     before = signal.signal(signal.SIGALRM, give_up)
     signal.alarm(30)
     try:

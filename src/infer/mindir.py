@@ -8,6 +8,7 @@ from mindspore import nn
 
 from ..digests import check_digest
 from ..errors import UserError
+from ..files import reading
 from .predictor import LogitsCell, numpy_function
 
 INPUTS = 3  # input_ids, token_type_ids, attention_mask
@@ -38,11 +39,8 @@ class MindirModel:
         if not file.is_file():
             raise UserError(f"{file} does not exist; export the model again")
         check_digest(file)
-        try:
+        with reading(file, "a MINDIR file", "export the model again"):
             self._predict = numpy_function(nn.GraphCell(ms.load(str(file))))
-        except (RuntimeError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(f"{file} is not a MINDIR file ({reason}); export the model again") from None
 
     def __call__(self, *columns: np.ndarray) -> np.ndarray:
         return self._predict(*columns)
