@@ -13,6 +13,9 @@
 #     PYTHON=...     interpreter (default: the project's .venv, else python3)
 #     BIND_CORES=false  Ascend: do not bind each process to an equal share of the cores
 #     SERVER_ID=...  this server's id in a rank table with several servers
+#     NODES=N NODE_RANK=K MASTER_ADDR=...  several machines without a rank table: run the same command on each;
+#                    DEVICE_NUM and PROCESSES count those of all (NODE_ADDR: address of this machine's workers)
+#     HOSTFILE=...   with gpu: the machines for mpirun, which starts the ranks on all of them
 #     MASTER_PORT=N  port of the scheduler (default: the first free port from 8118 on, reserved for this run)
 #     DEVICE_TARGET=CPU  with gpu: use mpirun on a machine without GPUs
 #
@@ -135,6 +138,14 @@ plan_ranks() {  # ascend|gpu|cpu ARGUMENTS...
     esac
 }
 
+# The variables about other machines that are set, as the beginning of a command line.
+machines() {
+    local name
+    for name in NODES NODE_RANK MASTER_ADDR MASTER_PORT NODE_ADDR HOSTFILE SERVER_ID; do
+        [[ -z ${!name:-} ]] || printf '%s=%q ' "$name" "${!name}"
+    done
+}
+
 main() {
     local background=false dry_run=false way=${1:-}
     local -a arguments=() command=()
@@ -157,7 +168,7 @@ main() {
     fi
     refuse_unset "${arguments[@]}"
     mkdir -p "$(dirname "$log")"
-    RESUME_COMMAND="bash $(printf '%q' "${BASH_SOURCE[0]}") $way $(printf '%q ' "${arguments[@]}")"
+    RESUME_COMMAND="$(machines)bash $(printf '%q' "${BASH_SOURCE[0]}") $way $(printf '%q ' "${arguments[@]}")"
     export RESUME_COMMAND  # printed by an interrupted run, with --resume
     if $background && [[ $way == standalone ]]; then
         in_background "${command[@]}"

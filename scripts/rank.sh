@@ -8,7 +8,7 @@ shift
 
 # On a CPU mpirun only starts the processes; they meet at a scheduler that runs without mpirun's variables.
 join_cluster() {  # INTERPRETER
-    export MS_WORKER_NUM=$OMPI_COMM_WORLD_SIZE MS_SCHED_HOST=127.0.0.1 MS_NODE_ID=$rank
+    export MS_WORKER_NUM=$OMPI_COMM_WORLD_SIZE MS_SCHED_HOST=${MASTER_ADDR:-127.0.0.1} MS_NODE_ID=$rank
     if ((rank == 0)); then
         local name
         local -a unknown=()

@@ -8,18 +8,19 @@ SCHEDULER="import mindspore; mindspore.set_device('%s'); "
 SCHEDULER+="mindspore.communication.init()"
 export SCHEDULER
 readonly FIRST_PORT=8118 PORTS=1000
-# Finds a port from the first argument on, in as many as the second says, and keeps it until its input ends.
+# Finds a port of the first argument's address, from the second argument on, in as many as the third says, and
+# keeps it until its input ends.
 # Bound without SO_REUSEADDR, it is refused to other launchers; with the option set afterwards, the scheduler,
 # which has it too, can still bind and listen. A port that was asked for may be one that was just left.
 RESERVE="
 import socket, sys
-first, count = map(int, sys.argv[1:])
+host, first, count = sys.argv[1], *map(int, sys.argv[2:])
 for port in range(first, first + count):
     for reuse in (0, 1) if count == 1 else (0,):
         holder = socket.socket()
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
         try:
-            holder.bind(('127.0.0.1', port))
+            holder.bind((host, port))
         except OSError as error:
             reason = error.strerror
             continue
@@ -72,24 +73,38 @@ bind_cores() {  # PROCESSES NUMBER
 }
 
 # MindSpore's dynamic cluster: a scheduler and its workers, with the variables that msrun sets. msrun itself
-# kills the workers on Ctrl+C before they can save their state, and then returns 0.
+# kills the workers on Ctrl+C before they can save their state, and then returns 0. With NODES machines, each
+# runs this launcher and starts its share of the workers; the first one also runs the scheduler.
 plan_cluster() {  # TARGET PROCESSES
-    local target=$1 number=$2 rank
+    local target=$1 number=$2 nodes=${NODES:-1} node=${NODE_RANK:-0} each local_rank rank
     local -a meeting bound=() device=()
-    reserve_port
-    meeting=(env -u RANK_TABLE_FILE "MS_WORKER_NUM=$number" MS_SCHED_HOST=127.0.0.1
+    check_nodes "$number" "$nodes" "$node"
+    each=$((number / nodes))
+    if ((node == 0)); then reserve_port; else port=${MASTER_PORT:-$FIRST_PORT}; fi
+    meeting=(env -u RANK_TABLE_FILE "MS_WORKER_NUM=$number" "MS_SCHED_HOST=${MASTER_ADDR:-127.0.0.1}"
         "MS_SCHED_PORT=$port" "RANK_SIZE=$number")
-    [[ $target == Ascend ]] || meeting+=("OMP_NUM_THREADS=$(threads_each "$number")")
-    add_job scheduler "${meeting[@]}" MS_ROLE=MS_SCHED RANK_ID=0 \
+    [[ -z ${NODE_ADDR:-} ]] || meeting+=("MS_WORKER_IP=$NODE_ADDR")
+    [[ $target == Ascend ]] || meeting+=("OMP_NUM_THREADS=$(threads_each "$each")")
+    ((node > 0)) || add_job scheduler "${meeting[@]}" MS_ROLE=MS_SCHED RANK_ID=0 \
         "${command[0]}" -c "${SCHEDULER/\%s/$target}"
-    for ((rank = 0; rank < number; rank++)); do
+    for ((local_rank = 0; local_rank < each; local_rank++)); do
+        rank=$((node * each + local_rank))
         if [[ $target == Ascend ]]; then
-            bind_cores "$number" "$rank"
-            device=(--device_id "$rank")
+            bind_cores "$each" "$local_rank"
+            device=(--device_id "$local_rank")
         fi
         add_job "LOG$rank" "${meeting[@]}" MS_ROLE=MS_WORKER "MS_NODE_ID=$rank" "RANK_ID=$rank" \
-            "DEVICE_ID=$rank" "${bound[@]}" "${command[@]}" --device_target "$target" "${device[@]}"
+            "DEVICE_ID=$local_rank" "${bound[@]}" "${command[@]}" --device_target "$target" "${device[@]}"
     done
+}
+
+check_nodes() {  # PROCESSES NODES NODE_RANK
+    [[ $2 =~ ^[1-9][0-9]{0,3}$ ]] || die "NODES '$2' is not a number of machines from 1 to 9999"
+    [[ $3 =~ ^[0-9]{1,4}$ ]] && (($3 < $2)) ||
+        die "NODE_RANK '$3' is not a number from 0 to $(($2 - 1)), this machine among the $2 of NODES"
+    (($1 % $2 == 0)) || die "$1 processes cannot be shared equally among $2 machines (NODES)"
+    (($2 == 1)) || [[ -n ${MASTER_ADDR:-} ]] ||
+        die "NODES=$2 needs MASTER_ADDR, the address of the machine with NODE_RANK 0"
 }
 
 # mpirun starts all ranks; rank.sh sets up each of them.
@@ -103,12 +118,40 @@ plan_mpirun() {  # TARGET PROCESSES
         reserve_port
         start+=("MS_SCHED_PORT=$port" "OMP_NUM_THREADS=$(threads_each "$number")")
     fi
-    start+=(mpirun -n "$number" --oversubscribe --bind-to none)
+    start+=(mpirun -n "$number")
+    if [[ -n ${HOSTFILE:-} ]]; then
+        add_hosts "$target"
+    else
+        start+=(--oversubscribe)
+    fi
+    start+=(--bind-to none)
     ((EUID != 0)) || start+=(--allow-run-as-root)
     add_job mpirun "${start[@]}" bash "$root/scripts/rank.sh" "$target" \
         "${command[@]}" --device_target "$target"
+    if [[ -n ${HOSTFILE:-} ]]; then
+        notes=("LOG<rank>/log.txt on the rank's machine; --device_id is its place among the ranks there")
+        return
+    fi
     for ((rank = 0; rank < number; rank++)); do
         notes+=("LOG$rank/log.txt: mpirun's rank $rank with $(rank_flags "$target" "$rank")")
+    done
+}
+
+# Adds the machines of HOSTFILE and the variables that their ranks need to `start`.
+add_hosts() {  # TARGET
+    local name
+    [[ -f $HOSTFILE ]] || die "HOSTFILE $HOSTFILE does not exist; it lists a machine and its slots on each line"
+    [[ $1 != CPU || -n ${MASTER_ADDR:-} ]] ||
+        die "HOSTFILE on CPUs needs MASTER_ADDR, the address of the first machine in it"
+    start+=(--hostfile "$HOSTFILE")
+    for name in RANK_SIZE SCHEDULER RESUME_COMMAND PATH LD_LIBRARY_PATH CUDA_HOME MASTER_ADDR \
+        MS_SCHED_PORT OMP_NUM_THREADS; do
+        case $name in
+            RANK_SIZE | SCHEDULER | RESUME_COMMAND) ;;
+            MS_SCHED_PORT | OMP_NUM_THREADS) [[ $1 == CPU ]] || continue ;;
+            *) [[ -n ${!name:-} ]] || continue ;;
+        esac
+        start+=(-x "$name")
     done
 }
 
@@ -124,7 +167,9 @@ threads_each() {  # PROCESSES
 
 # Sets `port` to the scheduler's port and reserves it: a process keeps it until this launcher ends.
 reserve_port() {
-    local given=${MASTER_PORT:-} count=$PORTS reason
+    local given=${MASTER_PORT:-} count=$PORTS host=${MASTER_ADDR:-127.0.0.1} reason
+    # Machines that cannot ask each other agree on the first port.
+    [[ -n $given ]] || [[ ${NODES:-1} == 1 && -z ${HOSTFILE:-} ]] || given=$FIRST_PORT
     if [[ -n $given ]]; then
         count=1
         [[ $given =~ ^[1-9][0-9]{0,4}$ ]] && ((given <= 65535)) ||
@@ -134,7 +179,7 @@ reserve_port() {
     if [[ -n $given ]] && $dry_run; then return; fi
     coproc HOLDER {
         trap '' INT TERM HUP
-        exec "$python" -c "$RESERVE" "${given:-$FIRST_PORT}" "$count"
+        exec "$python" -c "$RESERVE" "$host" "${given:-$FIRST_PORT}" "$count"
     }
     read -r port reason <&"${HOLDER[0]}" || die "$python cannot run"
     [[ $port != - ]] ||
@@ -225,15 +270,15 @@ end_jobs() {  # PIDS...
 }
 
 show_first_rank() {
-    local first=LOG0
-    [[ ${folders[0]} != mpirun ]] || first=mpirun  # it forwards rank 0's output and adds its own
+    first=${folders[0]}  # that of mpirun forwards rank 0's output
+    [[ $first != scheduler ]] || first=${folders[1]}
     tail -n +1 -f "$first/log.txt" 2>/dev/null &
     shower=$!
 }
 
 hide_first_rank() {
     [[ -n ${shower:-} ]] || return 0
-    shown=$(grep '^error: ' LOG0/log.txt 2>/dev/null) || true
+    shown=$(grep '^error: ' "$first/log.txt" 2>/dev/null) || true
     sleep 0.3  # tail polls
     kill "$shower" 2>/dev/null || true
     wait "$shower" 2>/dev/null || true

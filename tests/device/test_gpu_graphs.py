@@ -1,9 +1,12 @@
 """Graphs compile for GPU; cuda_stand_ins.py describes what this does and does not verify."""
 
+import re
+
 import pytest
 
 from tests.device.cuda_stand_ins import TOOLS, write_libraries
-from tests.device.graphs import NAMES, compile_commands, compile_control, need
+from tests.device.graphs import NAMES, ROOT, compile_commands, compile_control, need
+from tests.device.operators import saved_operators
 
 
 @pytest.fixture(scope="module")
@@ -15,20 +18,27 @@ def cuda(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["float16", pytest.param("float32", marks=pytest.mark.slow)])
 def compiled(request, tmp_path_factory, cuda, vocabulary, sst2):
-    """({name: Command}, {name: row of compile_only}); float16 is what `auto` chooses on a GPU."""
+    """(folder, {name: Command}, {name: row of compile_only}); float16 is what `auto` chooses on a GPU."""
     folder = tmp_path_factory.mktemp(request.param)
-    return compile_commands(cuda, folder, "GPU", request.param, vocabulary, sst2)
+    saved = {"MS_DEV_SAVE_GRAPHS": "1", "MS_DEV_SAVE_GRAPHS_PATH": str(folder / "graphs")}
+    return folder, *compile_commands({**cuda, **saved}, folder, "GPU", request.param, vocabulary, sst2)
 
 
 def test_every_command_is_listed(compiled):
-    assert tuple(compiled[0]) == NAMES
+    assert tuple(compiled[1]) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_graphs_compile(compiled, name):
-    known, rows = compiled
+    _, known, rows = compiled
     assert not rows[name]["error"]
     assert rows[name]["compiled"][-1] == known[name].cell and rows[name]["target"] == "GPU"
+
+
+def test_the_table_of_operators_is_current(compiled):
+    page = (ROOT / "docs" / "launchers.md").read_text(encoding="utf-8")
+    written = set(re.findall(r"^\| `(\w+)` \|", page[page.index("| operator |") :], re.MULTILINE))
+    assert saved_operators(compiled[0] / "graphs") <= written
 
 
 def test_operator_without_a_gpu_kernel_fails(cuda, tmp_path):
