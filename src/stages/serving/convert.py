@@ -173,8 +173,8 @@ def _report(weights: Weights, arrays: Mapping[str, np.ndarray], bert: BertConfig
     if from_zoo and bert.num_labels and bert.head_activation == "none":
         print(
             "note: the model zoo's TinyBERT and Q8BERT apply ReLU before the classifier; if this model is "
-            'one of them, set "head_activation": "relu", "hidden_act": "gelu_new" and "layer_norm_eps": 1e-7 '
-            "in its config.json and delete its SHA256SUMS"
+            'one of them, give its YAML file with --config_path, or set "head_activation": "relu", '
+            '"hidden_act": "gelu_new" and "layer_norm_eps": 1e-7 in the file of --config_file'
         )
     if not huggingface.tokenizer_files(output):
         print(f"note: no tokenizer files next to {weights.source}; copy vocab.txt to {output}")
