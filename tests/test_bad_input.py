@@ -266,6 +266,8 @@ def test_a_truncated_record_file(here, good, capsys, split):
     data = (records / f"{split}.tfrecord").read_bytes()
     (records / f"{split}.tfrecord").write_bytes(data[: len(data) - 30])
     flags = distill_flags(good, train_data_dir=records, eval_data_dir=records)
+    assert f"{split}.tfrecord differs from its digest in manifest.json" in refused(distill, flags, capsys)
+    (records / "manifest.json").unlink()
     assert f"{split}.tfrecord is truncated or damaged at row" in refused(distill, flags, capsys)
 
 

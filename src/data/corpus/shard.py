@@ -51,6 +51,7 @@ METADATA = {
     **dict.fromkeys((*COUNTS, "shard", "longest"), int),
     "file": str,
     "sizes": {str: int},
+    "sha256?": {str: str},
     "bad_lines": list,
 }
 ReadCallback = Callable[[int], None]  # of the bytes of text read

@@ -7,6 +7,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from src.data.tokenization.tokenizer import load_tokenizer
+from src.digests import SUMS_FILE
 from src.tools.convert import main as convert
 from src.tools.export import main as export
 from tests import tiny
@@ -22,6 +23,7 @@ def model(tmp_path, vocabulary):
     backend.enable_padding(length=128)
     backend.enable_truncation(128)
     backend.save(str(folder / "tokenizer.json"))
+    (folder / SUMS_FILE).unlink()
     return folder
 
 
