@@ -22,6 +22,22 @@ def test_a_handwritten_file(tmp_path):
     np.testing.assert_array_equal(read_torch_legacy(file)["w"], DATA[1:])
 
 
+def test_what_old_versions_wrote(tmp_path):
+    """Views of storages (before torch 0.4), and the OrderedDict of Python 2, which holds a list of pairs."""
+    file = tmp_path / "m.bin"
+    view = b"K\x04(X\x01\x00\x00\x00vK\x01K\x03tt"  # 4 elements, of which the view has 3 from the second on
+    program = tensor_program(size=(3,), stride=(1,)).replace(b"J\x04\x00\x00\x00t", view)
+    write_legacy(file, program, {"0": DATA.tobytes()})
+    np.testing.assert_array_equal(read_torch_legacy(file)["w"], DATA[1:])
+    start, end = b"ccollections\nOrderedDict\n)R", b"s."
+    pairs = tensor_program().replace(start, b"ccollections\nOrderedDict\n(]](", 1)
+    write_legacy(file, pairs[: -len(end)] + b"eatR.", {"0": DATA.tobytes()})
+    np.testing.assert_array_equal(read_torch_legacy(file)["w"], DATA.reshape(2, 2))
+    write_legacy(file, program.replace(b"K\x01K\x03tt", b"K\x02K\x03tt"), {"0": DATA.tobytes()})
+    with pytest.raises(UserError, match="lies outside its storage"):
+        read_torch_legacy(file)
+
+
 class _Malicious:
     def __init__(self, target):
         self.target = target
