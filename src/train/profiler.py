@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from mindspore import Tensor, profiler
 from mindspore.profiler import ProfilerActivity
 
+from ..errors import WriteError
 from ..files import write_text
 
 WARM_UP = 10  # steps before profiling starts: graphs are compiled, and their slow first runs are over
@@ -140,10 +141,13 @@ class StepProfile:
         parts = [(name, self._seconds[name] * 1e3 / steps) for name in PARTS]
         if self.tables is not None:
             columns = ("operator", "calls", "milliseconds", "share")
-            write_text(f"{self.tables}_operators.csv", as_csv(columns, shares(operators)))
             total = sum(value for _, value in parts)
             rows = [(name, f"{value:.3f}", f"{value / max(total, 1e-9):.4f}") for name, value in parts]
-            write_text(f"{self.tables}_steps.csv", as_csv(("part", "milliseconds a step", "share"), rows))
+            try:
+                write_text(f"{self.tables}_operators.csv", as_csv(columns, shares(operators)))
+                write_text(f"{self.tables}_steps.csv", as_csv(("part", "milliseconds a step", "share"), rows))
+            except WriteError as error:  # no reason to stop training
+                self._log(str(error))
         split = ", ".join(f"{name} {value:.2f} ms" for name, value in parts)
         self._log(f"profile of {self._counted} steps, in each: {split}")
         if not operators:
