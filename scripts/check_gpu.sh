@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs 20 steps of every training stage on a GPU and on the CPU, and compares losses and speed: the first thing
-# to run on a machine with a GPU. The models are small, with random weights; nothing is downloaded.
+# Runs 20 steps of every training stage on a GPU and on the CPU, and compares losses and speed: the first
+# thing to run on a machine with a GPU. The models are small, with random weights; nothing is downloaded.
 #
 #   bash scripts/check_gpu.sh
 #     --device_target GPU|Ascend|CPU   the device compared with the CPU (default: GPU)
@@ -38,7 +38,8 @@ read_arguments() {
         esac
         shift
     done
-    [[ $device_target =~ ^(GPU|Ascend|CPU)$ ]] || die "--device_target $device_target is not GPU, Ascend or CPU"
+    [[ $device_target =~ ^(GPU|Ascend|CPU)$ ]] ||
+        die "--device_target $device_target is not GPU, Ascend or CPU"
     [[ ! -e $work_dir ]] || die "--work_dir $work_dir exists; give another folder, or delete it"
 }
 
@@ -62,7 +63,7 @@ run() {  # LOG COMMAND...
 # Pieces of one letter: a vocabulary for any English text.
 write_vocabulary() {
     $dry_run || printf '%s\n' '[PAD]' '[UNK]' '[CLS]' '[SEP]' '[MASK]' {a..z} '##'{a..z} {0..9} '##'{0..9} \
-        . , ';' : '!' '?' "'" '"' - _ '(' ')' '[' ']' '<' '>' / '|' '`' '*' '#' '=' + % '{' '}' '$' '&' '~' @ '\' \
+        . , ';' : '!' '?' "'" '"' - _ '(' ')' '[' ']' '<' '>' / '|' '`' '*' '#' '=' + % '{' '}' '$' '&' '~' \
         >"$work_dir/vocab.txt"
 }
 
@@ -70,7 +71,8 @@ prepare() {
     run "$work_dir/prepare.log" "$python" -m src.tools.prepare --task_name sample --max_seq_length 64 \
         --vocab_file "$work_dir/vocab.txt" --output_dir "$work_dir/records"
     run "$work_dir/prepare_corpus.log" "$python" -m src.tools.prepare_corpus --input README.md \
-        --text_format plain --max_seq_length 64 --vocab_file "$work_dir/vocab.txt" --output_dir "$work_dir/corpus"
+        --text_format plain --max_seq_length 64 --vocab_file "$work_dir/vocab.txt" \
+        --output_dir "$work_dir/corpus"
 }
 
 # Trains a stage on the device in float16 and on the CPU in float32, and prints a row of the table.
@@ -92,8 +94,8 @@ print_row() {  # STAGE
     awk -v a="${values[0]}" -v b="${values[2]}" -v x="${values[1]}" -v y="${values[3]}" -v name="$1" \
         -v tolerance="$TOLERANCE" -v format="$FORMAT" 'BEGIN {
             difference = a > b ? a / b - 1 : 1 - a / b
-            printf format, name, sprintf("%.4f", a), sprintf("%.4f", b), sprintf("%.2f %%", 100 * difference), \
-                sprintf("%.0f", x), sprintf("%.0f", y)
+            printf format, name, sprintf("%.4f", a), sprintf("%.4f", b), \
+                sprintf("%.2f %%", 100 * difference), sprintf("%.0f", x), sprintf("%.0f", y)
             exit !(difference <= tolerance)
         }'
 }
@@ -111,22 +113,25 @@ main() {
     write_vocabulary
     prepare
     # shellcheck disable=SC2059
-    $dry_run || printf "$FORMAT" stage "$device_target" CPU difference "examples/s" "examples/s CPU"
-    local -a rows=(--task_name sample --train_data_dir "$work_dir/records" --eval_data_dir "$work_dir/records")
-    local -a student=(--num_hidden_layers 2 --hidden_size 256 --num_attention_heads 4 --intermediate_size 1024)
+    $dry_run || printf "$FORMAT" stage "$device_target" CPU difference examples/s "examples/s CPU"
+    local records=$work_dir/records
+    local -a rows=(--task_name sample --train_data_dir "$records" --eval_data_dir "$records")
+    local -a sizes=(--hidden_size 256 --num_attention_heads 4 --intermediate_size 1024)
+    local -a student=(--num_hidden_layers 2 "${sizes[@]}")
     local teacher=$work_dir/finetune/cpu/last
-    compare finetune run_finetune.py "${rows[@]}" --init fresh --num_hidden_layers 4 --hidden_size 256 \
-        --num_attention_heads 4 --intermediate_size 1024 --vocab_dir "$work_dir/vocab.txt"
+    compare finetune run_finetune.py "${rows[@]}" --init fresh --num_hidden_layers 4 "${sizes[@]}" \
+        --vocab_dir "$work_dir/vocab.txt"
     compare general_distill run_general_distill.py --load_teacher_ckpt_path "$teacher" \
         --data_dir "$work_dir/corpus" --teacher_cache off "${student[@]}"
-    compare phase1 run_task_distill.py "${rows[@]}" --load_teacher_ckpt_path "$teacher" --load_gd_ckpt_path "" \
-        --td_phase1_epoch_size 1 --td_phase2_epoch_size 0 --teacher_cache off "${student[@]}"
+    compare phase1 run_task_distill.py "${rows[@]}" --load_teacher_ckpt_path "$teacher" \
+        --load_gd_ckpt_path "" --td_phase1_epoch_size 1 --td_phase2_epoch_size 0 \
+        --teacher_cache off "${student[@]}"
     compare phase2 run_task_distill.py "${rows[@]}" --load_teacher_ckpt_path "$teacher" \
         --load_td1_ckpt_path "$work_dir/phase1/cpu/last" --td_phase2_epoch_size 1 --teacher_cache off
     compare q8bert run_q8bert_train.py "${rows[@]}" --load_ckpt_path "$work_dir/phase1/cpu/last" \
         --load_teacher_ckpt_path "$teacher" --epoch_num 1 --teacher_cache off
     run "$work_dir/evaluate.log" "$python" -m src.tools.evaluate --model_dir "$work_dir/finetune/cpu/last" \
-        --eval_data_dir "$work_dir/records" --task_name sample --device_target "$device_target" || failed=true
+        --eval_data_dir "$records" --task_name sample --device_target "$device_target" || failed=true
     if $failed; then die "a stage failed, or its loss differs; the logs are in $work_dir"; fi
     $dry_run || echo "all stages passed; outputs in $work_dir"
 }

@@ -13,8 +13,8 @@
 #     PYTHON=...     interpreter (default: the project's .venv, else python3)
 #     BIND_CORES=false  Ascend: do not bind each process to an equal share of the cores
 #     SERVER_ID=...  this server's id in a rank table with several servers
-#     NODES=N NODE_RANK=K MASTER_ADDR=...  several machines without a rank table: run the same command on each;
-#                    DEVICE_NUM and PROCESSES count those of all (NODE_ADDR: address of this machine's workers)
+#     NODES=N NODE_RANK=K MASTER_ADDR=...  several machines without a rank table: run the same command on
+#                    each; DEVICE_NUM and PROCESSES count those of all (NODE_ADDR: this machine's address)
 #     HOSTFILE=...   with gpu: the machines for mpirun, which starts the ranks on all of them
 #     MASTER_PORT=N  port of the scheduler (default: the first free port from 8118 on, reserved for this run)
 #     DEVICE_TARGET=CPU  with gpu: use mpirun on a machine without GPUs

@@ -8,8 +8,8 @@ SCHEDULER="import mindspore; mindspore.set_device('%s'); "
 SCHEDULER+="mindspore.communication.init()"
 export SCHEDULER
 readonly FIRST_PORT=8118 PORTS=1000
-# Finds a port of the first argument's address, from the second argument on, in as many as the third says, and
-# keeps it until its input ends.
+# Finds a port of the first argument's address, from the second argument on, in as many as the third says,
+# and keeps it until its input ends.
 # Bound without SO_REUSEADDR, it is refused to other launchers; with the option set afterwards, the scheduler,
 # which has it too, can still bind and listen. A port that was asked for may be one that was just left.
 RESERVE="
@@ -140,7 +140,8 @@ plan_mpirun() {  # TARGET PROCESSES
 # Adds the machines of HOSTFILE and the variables that their ranks need to `start`.
 add_hosts() {  # TARGET
     local name
-    [[ -f $HOSTFILE ]] || die "HOSTFILE $HOSTFILE does not exist; it lists a machine and its slots on each line"
+    [[ -f $HOSTFILE ]] ||
+        die "HOSTFILE $HOSTFILE does not exist; it lists a machine and its slots on each line"
     [[ $1 != CPU || -n ${MASTER_ADDR:-} ]] ||
         die "HOSTFILE on CPUs needs MASTER_ADDR, the address of the first machine in it"
     start+=(--hostfile "$HOSTFILE")

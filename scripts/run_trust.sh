@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Fault injection: bash scripts/run_trust.sh [PARTS] [--seed N] [--budget SHARE] [--only NAME] [--checkout FOLDER]
+# Fault injection:
+#   bash scripts/run_trust.sh [PARTS] [--seed N] [--budget SHARE] [--only NAME] [--checkout FOLDER]
 # About 20 minutes on 2 cores; exit code 1 where something failed. See docs/reliability.md.
 set -euo pipefail
 
