@@ -113,8 +113,12 @@ class Scene:
         return self._comparable(own)
 
     def _comparable(self, found: dict[str, str]) -> dict[str, str]:
+        # Logs grow line by line, and the next start appends to them.
+        grows = self.writer.tolerant
         return {
-            EVENTS.sub("tfevents", name): "" if name in self.varying or EVENTS.search(name) else value
+            EVENTS.sub("tfevents", name): ""
+            if grows or name in self.varying or EVENTS.search(name)
+            else value
             for name, value in found.items()
         }
 
