@@ -15,6 +15,7 @@ from src.tools.rank_table import main as rank_table
 from src.tools.training.task_distill import main as distill
 from tests import tiny
 
+pytestmark = pytest.mark.usefixtures("graph_mode")
 # Command, flags without and with the special file, whose path is put for {}.
 CASES = {
     "weights": (convert, ["--output_dir=out", "--input={}"]),

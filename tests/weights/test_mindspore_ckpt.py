@@ -57,7 +57,7 @@ def zoo_shapes(outer="bert.bert.", stem="bert_", old_embeddings=False, head="ber
     return shapes
 
 
-def test_values_of_every_type_are_those_that_mindspore_reads(tmp_path):
+def test_values_of_every_type_are_those_that_mindspore_reads(tmp_path, graph_mode):
     import mindspore as ms
 
     numbers = np.arange(6).reshape(2, 3)
