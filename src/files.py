@@ -21,7 +21,6 @@ from .signals import interruptible
 
 # What a killed atomic_path or atomic_directory leaves behind; group 1 is the final name.
 TEMPORARY_NAME = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.(?:part|old)")
-SAFETENSORS_TEMPORARY = ".tmp??????"  # what a killed save_file of safetensors leaves
 MAX_COMMAS = 16  # in the name of a path that is part of a list
 DAMAGED = "it is truncated or damaged: download or write it again"
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # fcntl.h, linux/fs.h

@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from ..digests import hash_arrays
 from ..errors import UserError
-from ..files import SAFETENSORS_TEMPORARY, atomic_path
+from ..files import atomic_path
 
 LOG = logging.getLogger(__name__)
 NAME = re.compile(r"^phase(\d+)_step_(\d+)\.safetensors$")
@@ -44,7 +44,7 @@ class Checkpoints:
         here = position["phase"], position["step"]
         newer = [path for place, path in self._files() if place > here]  # truncated ones that were skipped
         older = [path for place, path in self._files() if place <= here]
-        for old in (*newer, *older[: -self.keep], *self.folder.glob(SAFETENSORS_TEMPORARY)):
+        for old in newer + older[: -self.keep]:
             old.unlink(missing_ok=True)
 
     def last(self) -> tuple[dict[str, Any], Path] | None:

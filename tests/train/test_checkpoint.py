@@ -2,6 +2,7 @@
 
 import logging
 import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,11 +37,23 @@ def names(folder):
     return sorted(path.name for path in (folder / "checkpoints").iterdir())
 
 
-def test_what_a_killed_save_left_is_deleted(tmp_path):
-    """safetensors writes under a name of its own first."""
+def test_what_a_killed_save_left_is_deleted(tmp_path, monkeypatch):
+    """safetensors writes under a name of its own first, which has to be in the temporary folder too."""
+
+    class Killed(BaseException):
+        """Nothing is cleaned up."""
+
+    def die(arrays, path, metadata):
+        Path(path).with_name(".tmpXsqcRr").write_bytes(b"half")
+        raise Killed
+
     step, checkpoints = Holder(), Checkpoints(tmp_path, 1)
-    checkpoints.folder.mkdir()
-    (checkpoints.folder / ".tmpXsqcRr").write_bytes(b"half")
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("src.train.checkpoint.save_file", die)
+        patch.setattr("src.files.shutil.rmtree", lambda *arguments, **options: None)
+        checkpoints.save(step, {"phase": 1, "step": 2})
+    (left,) = names(tmp_path)
+    assert left.startswith(".phase1_step_2.safetensors.") and left.endswith(".part")
     checkpoints.save(step, {"phase": 1, "step": 2})
     assert names(tmp_path) == ["phase1_step_2.safetensors"]
 

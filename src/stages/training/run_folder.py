@@ -11,7 +11,6 @@ from ...config.fields import to_dict
 from ...config.train_config import LoopConfig
 from ...data.records.paths import record_files
 from ...errors import UserError
-from ...files import SAFETENSORS_TEMPORARY
 from ...json_reader import read_object
 from ...weights.huggingface import MODEL_FILES
 from ...weights.reader import find_weight_file
@@ -25,13 +24,8 @@ WRITTEN = (
     "losses.png",
     "events/events.out.tfevents.*",
     "checkpoints/phase*_step_*.safetensors",
-    f"checkpoints/{SAFETENSORS_TEMPORARY}",
     "profile/phase*_*.csv",
-    *(
-        f"{folder}/{file}"
-        for folder in ("best", "last", "phase1")
-        for file in (*MODEL_FILES, SAFETENSORS_TEMPORARY)
-    ),
+    *(f"{folder}/{file}" for folder in ("best", "last", "phase1") for file in MODEL_FILES),
 )
 # Flags of records, and the split that is read in a folder.
 RECORD_FLAGS = {
