@@ -10,6 +10,8 @@ from tests import tiny
 
 from .inputs import Inputs, corpus_flags
 
+LOGS = ("log.txt", "losses.jsonl")  # a second start appends
+MEASURED = ("compare/compare.json", "compare/table.md")
 Unit = Callable[[str], str]  # from a relative path to the name of what is replaced as one
 
 
@@ -28,7 +30,8 @@ class Writer:
     """`write(folder, version)` writes below `folder`.
 
     `replaces`: version 2 replaces version 1; `unit`: what is replaced as one; `tolerant`: goes on without its
-    files; `working`: names of files, complete whenever they exist, that are deleted when the work is done.
+    files; `working`: names of files, complete whenever they exist, that are deleted when the work is done;
+    `varying`: files that hold times.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Writer:
     replaces: bool = True
     tolerant: bool = False
     working: tuple[str, ...] = ()
+    varying: tuple[str, ...] = ()
 
 
 def writers(inputs: Inputs) -> list[Writer]:
@@ -52,11 +56,11 @@ def writers(inputs: Inputs) -> list[Writer]:
         Writer("convert to ckpt", lambda *place: convert(inputs, "ckpt", *place), top_folder),
         Writer("augment", lambda *place: augment(inputs, *place), working=(".parts",)),
         Writer("teacher cache", teacher_cache, top_folder, replaces=False),
-        Writer("training log", training_log, replaces=False, tolerant=True),
+        Writer("training log", training_log, replaces=False, tolerant=True, varying=LOGS),
         Writer("download", lambda *place: download(inputs, *place), working=(".download",)),
         Writer("evaluate", lambda *place: evaluate(inputs, *place)),
         Writer("glue table", lambda *place: glue_table(inputs, *place)),
-        Writer("compare", lambda *place: compare(inputs, *place), replaces=False),
+        Writer("compare", lambda *place: compare(inputs, *place), replaces=False, varying=MEASURED),
         Writer("export onnx", lambda *place: export(inputs, *place), top_folder),
     ]
 

@@ -255,8 +255,11 @@ def loss_log(folder: Path) -> object:
     found = plots.read_log(folder / "losses.jsonl")
     plots.plot_losses({"": found}, folder / "losses.png")
     logger = logs.RunLogger(quiet=True)
-    logger.open(folder)
-    logger.truncate(1, 5)
+    if hasattr(logger, "truncate"):  # as it was before
+        logger.open(folder)
+        logger.truncate(1, 5)
+    else:
+        logger.open(folder, (1, 5))
     logger.close()
     return (folder / "losses.jsonl").read_text()
 

@@ -66,7 +66,7 @@ class Scene:
         self._must(forked(partial(self.writer.write, self.place, 2)))
         again = snapshot(self.place)
         # Files that differ between two runs, such as an event file with its time, only have to be there.
-        self.varying = {name for name in again if self.new.get(name) != again[name]}
+        self.varying = {name for name in again if self.new.get(name) != again[name]} | {*self.writer.varying}
 
     def reset(self) -> None:
         """Restore the state before."""
