@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.usefixtures("graph_mode"), pytest.mark.reference, pyte
 TOLERANCE = 2e-5
 STEPS = tiny.flags(train_steps=3, logging_step=3, length_buckets="off", batch_size=8, learning_rate=1e-3)
 SIZES = tiny.flags(num_hidden_layers=1, hidden_size=24, num_attention_heads=4, intermediate_size=40)
+SIZES += tiny.flags(initializer_range=0.3)
 PHASES = tiny.flags(td_phase1_epoch_size=1, td_phase2_epoch_size=1, phase2_learning_rate=1e-3)
 
 
@@ -37,6 +38,7 @@ def pretrained(folder, family, vocabulary):
 
     config = families.their_model(family, "classification").config
     config.id2label, config.architectures = {0: "LABEL_0", 1: "LABEL_1"}, None
+    config.initializer_range = 0.3  # of new heads: differences of large logits show
     kind = "ForPreTraining" if family == "electra" else "ForMaskedLM"
     prefix = families.FAMILIES[family].class_prefix
     families.with_weights(getattr(transformers, prefix + kind)(config)).save_pretrained(folder)
@@ -91,7 +93,7 @@ def stages(family, records, vocabulary, folder):
         expected, model_type = their_logits(theirs, columns)
         assert model_type == ("bert" if "BERT" in stage else family)
         logits = load_for_inference(ours, ModelConfig(device_target="CPU")).predict(*columns)
-        assert np.abs(expected).max() > 1e-3
+        assert np.abs(expected).max() > 0.1
         found[stage] = float(np.abs(logits - expected).max())
     return {**found, "int8 file to q8bert": comparison}
 

@@ -205,8 +205,16 @@ def set_max_length(folder: str | Path, max_length: int, source: Path | None = No
     config = read_optional(folder / CONFIG_FILE)
     if not config.get("tokenizer_class"):
         config = {**config, **_described(tokenizer)}
+    if str(config["tokenizer_class"]).startswith("DistilBert") and _is_bert(folder):
+        # The same tokens, but transformers passes the segments of pairs only with BERT's class.
+        config = {**config, "tokenizer_class": "BertTokenizer"}
+        config.pop("model_input_names", None)
     write_json(folder / TOKENIZER_FILE, _truncated(tokenizer, max_length))
     write_json(folder / CONFIG_FILE, {**config, "model_max_length": max_length})
+
+
+def _is_bert(folder: Path) -> bool:
+    return read_optional(folder / "config.json").get("model_type") == "bert"
 
 
 def _truncated(tokenizer: TextTokenizer, max_length: int) -> dict[str, Any]:

@@ -304,3 +304,17 @@ def test_masked_contexts_of_roberta(tmp_path):
     assert (first.position, second.position) == (place[0] + 1, place[1] + 1)
     assert first.ids[first.position] == tokenizer.mask_id and first.first == len(first.ids) == len(ids) + 2
     assert pieces.contexts([("film was", [Word("film", 0, 4)])]) == [[None]]
+
+
+def test_a_bert_student_of_a_distilbert_gets_segments(tmp_path):
+    source, student = folder_of("BERT vocab.txt", tmp_path), tmp_path / "student"
+    (source / "tokenizer_config.json").write_text(
+        '{"tokenizer_class": "DistilBertTokenizer", "model_input_names": ["input_ids", "attention_mask"]}'
+    )
+    for model_type, name in (("bert", "BertTokenizer"), ("distilbert", "DistilBertTokenizer")):
+        shutil.copytree(source, student / model_type)
+        (student / model_type / "config.json").write_text(json.dumps({"model_type": model_type}))
+        set_max_length(student / model_type, 64, source)
+        written = json.loads((student / model_type / "tokenizer_config.json").read_text())
+        assert written["tokenizer_class"] == name
+        assert ("model_input_names" in written) == (model_type == "distilbert")
