@@ -111,7 +111,7 @@ def test_dry_run_starts_nothing_and_quotes(launch):
         (["standalone", "absent.py"], "no such script: absent.py"),
         (["standalone"], "expected a SCRIPT.py"),
         (["orbital", "job.py"], "unknown way to launch 'orbital'; there are: standalone, ascend, gpu, cpu"),
-        (["cpu", "two", "job.py"], "expected a number of processes after cpu, found 'two'"),
+        (["cpu", "two", "job.py"], "expected a number of processes from 1 to 9999 after cpu, found 'two'"),
         (["cpu", "2"], "expected a SCRIPT.py after cpu, found ''"),
         (["ascend", "8", "job.py"], "expected HCCL.json (or msrun) after 8, found 'job.py'"),
         (["ascend", "8", "hccl.json", "job.py"], "no such rank table: hccl.json"),
