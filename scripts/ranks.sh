@@ -197,7 +197,7 @@ release_port() {
 run_jobs() {
     local i ended status result=0 failed=""
     declare -gA running=()
-    interrupted=false shown=""
+    interrupted=false
     exec {stderr}>&2 2>/dev/null  # bash would report every job killed by a signal
     set -m  # own process group per job, so that Ctrl+C arrives once, through the trap
     trap 'interrupt INT' INT
@@ -230,7 +230,7 @@ run_jobs() {
     done
     hide_first_rank
     [[ -z ${ender:-} ]] || kill -- "-$ender" 2>/dev/null || true
-    if ((result)) && ! $interrupted; then
+    if ((result == 2)) || { ((result)) && ! $interrupted; }; then
         report_failure "${folders[failed]}" "$result" >&"$stderr"
     fi
     return "$result"
@@ -273,13 +273,13 @@ end_jobs() {  # PIDS...
 show_first_rank() {
     first=${folders[0]}  # that of mpirun forwards rank 0's output
     [[ $first != scheduler ]] || first=${folders[1]}
-    tail -n +1 -f "$first/log.txt" 2>/dev/null &
+    # All ranks may print a user error: report_failure shows it once.
+    tail -n +1 -f "$first/log.txt" 2>/dev/null > >(grep --line-buffered -v '^error: ') &
     shower=$!
 }
 
 hide_first_rank() {
     [[ -n ${shower:-} ]] || return 0
-    shown=$(grep '^error: ' "$first/log.txt" 2>/dev/null) || true
     sleep 0.3  # tail polls
     kill "$shower" 2>/dev/null || true
     wait "$shower" 2>/dev/null || true
@@ -288,9 +288,8 @@ hide_first_rank() {
 
 report_failure() {  # FOLDER STATUS
     local sentence
-    # A user error is one sentence, which all ranks print; the output of the first one may have shown it.
     if (($2 == 2)) && sentence=$(grep -m 1 '^error: ' "$1/log.txt"); then
-        [[ $shown == *"$sentence"* ]] || echo "$sentence"
+        echo "$sentence"
         return
     fi
     echo "$1 ended with exit code $2, and the run with it; the last lines of $1/log.txt:"
