@@ -298,7 +298,7 @@ def test_against_another_run(stage, capsys, tmp_path):
         with pytest.raises(UserError, match=complaint):
             stage("1,2", "--resume=true", output_dir="out", seeds_against="base")
     Path("base/seeds.json").write_text("[1]")
-    with pytest.raises(UserError, match="was not written by --seeds"):
+    with pytest.raises(UserError, match="give a folder written with --seeds"):
         stage("1,2", output_dir="more", seeds_against="base")
     assert not Path("more").exists()
 
