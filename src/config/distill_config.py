@@ -1,11 +1,17 @@
 """Flags of distillation: losses between teacher and student layers, cache of teacher outputs."""
 
 import dataclasses
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 from .fields import NOT_NEGATIVE, POSITIVE, flag
 
 FOLDER = "teacher_cache"  # next to the output folder of a run
+
+
+def cache_root(config: Any, output_dir: Path) -> Path:
+    """The folder of the teacher caches of a run with the folder `output_dir`."""
+    return Path(config.teacher_cache_dir or output_dir.parent / FOLDER)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -270,9 +270,9 @@ class CacheWriter:
         write_json(cache.part / MANIFEST, {**facts, "bytes": cache.bytes, "sums": zlib.crc32(sums)})
         if cache.folder.is_dir():  # a damaged one
             delete_matching(cache.folder, WRITTEN)
-        with write_errors(cache.folder):
-            (cache.part / LOCK).unlink()
         move_synced(cache.part, cache.folder)
+        with contextlib.suppress(OSError):  # an old lock does no harm
+            (cache.folder / LOCK).unlink()
         os.close(self._lock)
 
     def abandon(self) -> None:
@@ -284,6 +284,20 @@ class CacheWriter:
                 delete_matching(self.cache.part, WRITTEN)
                 self.cache.part.rmdir()
             os.close(self._lock)
+
+
+def delete_abandoned(root: str | Path) -> None:
+    """Delete the unfinished caches below `root` that no process is writing: a killed run left them."""
+    for part in Path(root).glob(".*.part"):
+        with contextlib.suppress(OSError):
+            if not (part / LOCK).is_file():  # not a cache, or one that a writer is about to lock
+                continue
+            handle = locked(part)
+            try:
+                delete_matching(part, WRITTEN)
+                part.rmdir()
+            finally:
+                os.close(handle)
 
 
 def locked(folder: Path) -> int:

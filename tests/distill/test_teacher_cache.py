@@ -13,6 +13,7 @@ from src.data.dataset import TokenizedDataset
 from src.digests import hash_arrays
 from src.distill.cached_teacher import CachedTeacher
 from src.distill.teacher_cache import (
+    LOCK,
     MANIFEST,
     ROWS,
     SUMS,
@@ -20,6 +21,7 @@ from src.distill.teacher_cache import (
     CacheWriter,
     Layout,
     TeacherCache,
+    delete_abandoned,
 )
 from src.errors import UserError
 
@@ -149,6 +151,20 @@ def test_a_run_that_was_killed_leaves_no_usable_cache(cache):
     cache.part.mkdir()  # as a killed process leaves it: no lock is held
     (cache.part / ROWS).write_bytes(b"half")
     CacheWriter(cache).abandon()
+
+
+def test_what_a_killed_run_left_is_deleted_but_not_what_another_writes(cache, tmp_path):
+    alive = CacheWriter(cache)
+    dead = tmp_path / ".0123456789abcdef0123.part"
+    dead.mkdir()
+    for name in (ROWS, LOCK):
+        (dead / name).write_bytes(b"half")
+    foreign = tmp_path / ".mine.part"
+    foreign.mkdir()
+    (foreign / "thesis.txt").write_text("mine")
+    delete_abandoned(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([cache.part, foreign])
+    alive.abandon()
 
 
 def said_of(cache, value=1.0):

@@ -18,7 +18,7 @@ from types import FrameType
 
 from ...commands import restart_command
 from ...config.cli import Resolved
-from ...config.distill_config import FOLDER
+from ...config.distill_config import cache_root
 from ...config.seeds_config import seeds_of
 from ...config.train_config import TrainConfig
 from ...errors import EXIT_USER_ERROR, UserError
@@ -75,7 +75,7 @@ class SeedRuns:
         }
         if hasattr(self.config, "teacher_cache_dir"):
             # A teacher's outputs do not depend on the seed: all runs share the cache of a single run.
-            own["teacher_cache_dir"] = self.config.teacher_cache_dir or self.folder.parent / FOLDER
+            own["teacher_cache_dir"] = cache_root(self.config, self.folder)
         flags = [f"--{name}={value}" for name, value in own.items()]
         return [sys.executable, *self.start, *self.arguments, *flags]
 

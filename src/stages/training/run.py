@@ -15,8 +15,10 @@ from mindspore import nn
 from ...commands import restart_command
 from ...config.bert_config import BertConfig
 from ...config.cli import Resolved
+from ...config.distill_config import cache_root
 from ...config.fields import BOOLEAN, to_dict
 from ...data.tokenization.tokenizer import set_max_length
+from ...distill.teacher_cache import delete_abandoned
 from ...errors import UserError
 from ...files import restore_replaced, write_json
 from ...json_reader import read_object
@@ -82,6 +84,8 @@ class Run:
         else:
             overwrite, inputs = self.config.overwrite_output_dir, inputs_of(self.config)
             fresh_output_dir(self.output_dir, overwrite, inputs, WRITTEN)
+        if hasattr(self.config, "teacher_cache_dir"):
+            delete_abandoned(cache_root(self.config, self.output_dir))
         # Written first: a run killed before it could not be resumed.
         values = {"values": to_dict(self.config), "origins": self.resolved.origins}
         write_json(self.output_dir / CONFIG_FILE, values)

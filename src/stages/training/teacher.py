@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...config.bert_config import BertConfig
-from ...config.distill_config import FOLDER
+from ...config.distill_config import cache_root
 from ...digests import hash_arrays
 from ...distill.cached_teacher import CachedTeacher, TeacherForward
 from ...distill.network import TEACHER_FEATURES
@@ -72,7 +72,7 @@ def attach_teacher(
             "teacher cache: off, since --loss_padding include needs the padding, which no cache has"
         )
         return teacher.network, None
-    root = config.teacher_cache_dir or run.output_dir.parent / FOLDER
+    root = cache_root(config, run.output_dir)
     cache_for = partial(
         cache_of, root, teacher, loader.dataset, layer_map=layer_map, matmul_precision=config.matmul_precision
     )
