@@ -48,7 +48,7 @@ refuse_unset() {  # ARGUMENTS...
 }
 
 in_foreground() {  # COMMAND...
-    local status=0 job tee out input=/dev/stdin number
+    local status=0 job tee out input=/dev/stdin number first_signal=""
     [[ ! -t 0 ]] || input=/dev/null  # a process group in the background may not read from a terminal
     exec {out}> >(trap '' INT TERM HUP; exec tee "$log")
     tee=$!
@@ -58,13 +58,15 @@ in_foreground() {  # COMMAND...
     exec {out}>&-
     for number in INT TERM HUP; do
         # shellcheck disable=SC2064  # the job's number, now
-        trap "kill -$number $job 2>/dev/null || true" "$number"
+        trap "first_signal=\${first_signal:-$number}; kill -$number $job 2>/dev/null || true" "$number"
     done
     while kill -0 "$job" 2>/dev/null; do
         status=0
         wait "$job" 2>/dev/null || status=$?
     done
     wait "$tee" || true
+    # While a graph runs MindSpore turns SIGINT into SIGTERM.
+    [[ $first_signal,$status != INT,143 ]] || status=130
     return "$status"
 }
 

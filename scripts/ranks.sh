@@ -233,6 +233,8 @@ run_jobs() {
     if ((result == 2)) || { ((result)) && ! $interrupted; }; then
         report_failure "${folders[failed]}" "$result" >&"$stderr"
     fi
+    # While a graph runs MindSpore turns SIGINT into SIGTERM.
+    [[ $first_signal,$result != INT,143 ]] || result=130
     return "$result"
 }
 
@@ -242,7 +244,7 @@ interrupt() {  # SIGNAL
         end_jobs "${!running[@]}"
         return
     fi
-    interrupted=true
+    interrupted=true first_signal=$1
     for pid in "${!running[@]}"; do
         # The scheduler ends with its workers.
         case ${folders[${running[$pid]}]} in

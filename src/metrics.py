@@ -118,7 +118,6 @@ SHORT_NAMES = {
     "matthews_correlation": "matthews",
     "pearson": "pearson",
     "entity_f1": "f1",
-    "f1_micro": "f1",
     "token_accuracy": "acc",
     "token_f1": "f1",
     "token_f1_micro": "f1",

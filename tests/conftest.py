@@ -20,6 +20,7 @@ REFERENCES = ("torch", "transformers")
 def pytest_configure() -> None:
     # Shells start background jobs with SIGINT ignored, and subprocesses inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -236,7 +236,8 @@ def test_ctrl_c_and_resuming_end_where_an_unbroken_run_ends(tmp_path, model, sst
     broken = arguments(sst2, tmp_path / "broken", model, **values)
     process = start(broken)
     output, errors = interrupt_after(process, tmp_path / "broken" / "log.txt", "epoch: 2, step: 7,")
-    assert process.returncode == 130, errors
+    # Without a terminal 143 is possible: while a graph runs MindSpore turns SIGINT into SIGTERM.
+    assert process.returncode in (130, 143), errors
     assert "Traceback" not in errors and "resume with:\n  python run_finetune.py" in errors
     resume = errors.split("resume with:\n")[1].split("\n")[0].split()
     assert resume[1] == "run_finetune.py" and resume[-1] == "--resume"

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from ..stages.training.teacher import Teacher
 
 VERSION = 1
-MANIFEST, ROWS, SUMS, LOCK = "manifest.json", "rows.bin", "sums.bin", "lock"
-WRITTEN = (MANIFEST, ROWS, SUMS, LOCK)
+MANIFEST, ROWS, SUMS = "manifest.json", "rows.bin", "sums.bin"
+WRITTEN = (MANIFEST, ROWS, SUMS, "lock")  # earlier versions wrote the last
 STORED = np.dtype(np.float16)  # of states and scores
 LOGITS = np.dtype(np.float32)  # a few numbers per row: rounding saves nothing
 SUM = np.dtype("<u4")
@@ -271,8 +271,6 @@ class CacheWriter:
         if cache.folder.is_dir():  # a damaged one
             delete_matching(cache.folder, WRITTEN)
         move_synced(cache.part, cache.folder)
-        with contextlib.suppress(OSError):  # an old lock does no harm
-            (cache.folder / LOCK).unlink()
         os.close(self._lock)
 
     def abandon(self) -> None:
@@ -290,8 +288,6 @@ def delete_abandoned(root: str | Path) -> None:
     """Delete the unfinished caches below `root` that no process is writing: a killed run left them."""
     for part in Path(root).glob(".*.part"):
         with contextlib.suppress(OSError):
-            if not (part / LOCK).is_file():  # not a cache, or one that a writer is about to lock
-                continue
             handle = locked(part)
             try:
                 delete_matching(part, WRITTEN)
@@ -302,7 +298,7 @@ def delete_abandoned(root: str | Path) -> None:
 
 def locked(folder: Path) -> int:
     """Lock a folder that is being written. Raises BlockingIOError while another process holds the lock."""
-    handle = _opened(folder / LOCK, os.O_CREAT)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -3,6 +3,8 @@
 mpirun forwards SIGUSR2 to its ranks; batch systems can send it before the time limit.
 """
 
+import contextlib
+import os
 import signal
 from types import FrameType
 
@@ -39,5 +41,17 @@ class StopSignal:
                 previous(number, frame)
             raise KeyboardInterrupt
         self.requested = True
-        if number != signal.SIGUSR2:  # mpirun's form of Ctrl+C
+        # While a graph runs MindSpore turns SIGINT into SIGTERM; from a terminal it was Ctrl+C.
+        if number in (signal.SIGTERM, signal.SIGHUP) and not (number == signal.SIGTERM and in_foreground()):
             self.exit_code = 128 + number
+
+
+def in_foreground() -> bool:
+    """Whether this process belongs to the foreground of a terminal, to which Ctrl+C is sent."""
+    with contextlib.suppress(OSError):
+        handle = os.open("/dev/tty", os.O_RDONLY)
+        try:
+            return os.tcgetpgrp(handle) == os.getpgrp()
+        finally:
+            os.close(handle)
+    return False

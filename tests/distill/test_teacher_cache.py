@@ -13,7 +13,6 @@ from src.data.dataset import TokenizedDataset
 from src.digests import hash_arrays
 from src.distill.cached_teacher import CachedTeacher
 from src.distill.teacher_cache import (
-    LOCK,
     MANIFEST,
     ROWS,
     SUMS,
@@ -157,7 +156,7 @@ def test_what_a_killed_run_left_is_deleted_but_not_what_another_writes(cache, tm
     alive = CacheWriter(cache)
     dead = tmp_path / ".0123456789abcdef0123.part"
     dead.mkdir()
-    for name in (ROWS, LOCK):
+    for name in (ROWS, SUMS):
         (dead / name).write_bytes(b"half")
     foreign = tmp_path / ".mine.part"
     foreign.mkdir()

@@ -117,7 +117,7 @@ def test_results_are_written_to_the_model_folder_by_default(vocabulary, sst2, tm
             "model.safetensors has no head for MNLI .contradiction, entailment, neutral. but 0, 1",
         ),
         ({"task_name": "STS-B"}, "has no head for STS-B .a score. but 0, 1"),
-        ({"task_name": "RTE"}, "has no head for RTE"),
+        ({"task_name": "RTE"}, "was prepared for SST-2 with the labels 0, 1, not for RTE with entailment"),
         ({"eval_data_dir": "none"}, "none does not exist"),
         ({"model_dir": "none"}, "none does not exist; give a model folder or a weight file"),
         ({"eval_batch_size": 0}, "--eval_batch_size 0 .command line. must be above 0"),

@@ -21,6 +21,10 @@ HEAD = [
 ]
 
 
+def silent(text):
+    pass
+
+
 class Float:
     """What load_masked_lm asks of a device."""
 
@@ -100,7 +104,7 @@ def test_ours_opens_transformers(suffix, tmp_path):
         # As files of BERT's first years: no safetensors, and the tied matrix written twice.
         (tmp_path / "model.safetensors").unlink()
         torch.save(theirs.state_dict(), tmp_path / "pytorch_model.bin")
-    files = read_masked_lm(tmp_path)
+    files = read_masked_lm(tmp_path, silent)
     assert has_mlm_head(files)
     network = load_masked_lm(files, Float)
     batch = tiny.token_batch(CONFIG, rows=4, length=16)
@@ -112,7 +116,7 @@ def test_ours_opens_transformers(suffix, tmp_path):
 
 
 def test_a_folder_without_the_head_says_so(tmp_path, vocabulary):
-    assert not has_mlm_head(read_masked_lm(tiny.write_model(tmp_path / "model", vocabulary)))
+    assert not has_mlm_head(read_masked_lm(tiny.write_model(tmp_path / "model", vocabulary), silent))
 
 
 def test_an_output_matrix_of_its_own_is_refused(network, tmp_path, vocabulary):
@@ -121,4 +125,4 @@ def test_an_output_matrix_of_its_own_is_refused(network, tmp_path, vocabulary):
     decoder = np.zeros((CONFIG.vocab_size, CONFIG.hidden_size), np.float32)
     folder = written(network, tmp_path / "model", vocabulary, **{"cls.predictions.decoder.weight": decoder})
     with pytest.raises(UserError, match="differs from the word embeddings"):
-        read_masked_lm(folder)
+        read_masked_lm(folder, silent)

@@ -20,7 +20,8 @@ from ...json_reader import read_object
 from ...output_dir import delete_matching, first_foreign
 
 JOB_FILE = "job.json"
-WRITTEN = (JOB_FILE, "part-*.txt", "part-*.npz")
+# In the order in which they are deleted: at any moment the rest are parts of this job, finished or not.
+WRITTEN = ("part-*.txt", "part-*.npz", JOB_FILE)
 LINES = "lines_sha256"  # key of an archive
 
 
@@ -56,6 +57,10 @@ class Parts:
         self._lock = contextlib.ExitStack()
         if self.started:
             self._hold_lock()
+
+    def close(self) -> None:
+        """Let other processes write the parts."""
+        self._lock.close()
 
     def finished(self, number: int) -> bool:
         """True when part `number` is complete."""
@@ -102,7 +107,8 @@ class Parts:
                 for number in range(count):
                     with open(self._lines(number), "rb") as part:
                         shutil.copyfileobj(part, file)
-        delete_matching(self.folder, WRITTEN)
+        for name in WRITTEN:
+            delete_matching(self.folder, [name])
         with contextlib.suppress(OSError):  # it holds another file
             self.folder.rmdir()
 

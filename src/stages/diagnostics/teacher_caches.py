@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...distill.teacher_cache import KEY_LETTERS, LOCK, MANIFEST, WRITTEN, locked
+from ...distill.teacher_cache import KEY_LETTERS, MANIFEST, WRITTEN, locked
 from ...errors import UserError, did_you_mean
 from ...json_reader import read_json
 from ...output_dir import delete_matching, first_foreign
@@ -64,8 +64,6 @@ def describe(folder: Path) -> str:
 
 def is_being_written(folder: Path) -> bool:
     """Whether a process is writing the cache."""
-    if not (folder / LOCK).is_file():
-        return False
     try:
         os.close(locked(folder))
     except BlockingIOError:

@@ -21,7 +21,7 @@ from ...config.cli import Resolved
 from ...config.distill_config import cache_root
 from ...config.seeds_config import seeds_of
 from ...config.train_config import TrainConfig
-from ...errors import EXIT_USER_ERROR, UserError
+from ...errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError
 from ...files import leftovers_of, remove_leftovers, restore_replaced, set_aside, write_json, write_text
 from ...json_reader import read_object
 from ...output_dir import MARKER, check_output_dir, delete_owned, fresh_output_dir, is_unused
@@ -174,8 +174,10 @@ def run_to_end(command: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run a command, forwarding signals to it. Returns its exit code, 128 + N where signal N ended it."""
     process: subprocess.Popen | None = None
     early: list[int] = []
+    received: list[int] = []
 
     def forward(number: int, frame: FrameType | None) -> None:
+        received.append(number)
         if process is None:
             early.append(number)
         else:
@@ -197,7 +199,9 @@ def run_to_end(command: Sequence[str], environment: Mapping[str, str]) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    return code if code >= 0 else 128 - code
+    code = code if code >= 0 else 128 - code
+    # While a graph runs MindSpore turns SIGINT into SIGTERM.
+    return EXIT_INTERRUPTED if received[:1] == [signal.SIGINT] and code == 128 + signal.SIGTERM else code
 
 
 def _result(runs: SeedRuns, seed: int) -> Result:

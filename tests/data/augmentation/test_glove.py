@@ -215,6 +215,7 @@ def test_parts_are_written_and_joined(tmp_path):
     job = {"seed": 1, "copies": 2}
     parts = Parts(tmp_path / "out.parts", job)
     parts.write(0, ["a\n", "é\n"], [3, 2**64 - 1], {"rows": 2})
+    parts.close()
     again = Parts(tmp_path / "out.parts", job)
     assert again.finished(0) and not again.finished(1)
     hashes, counts = again.read(0)
@@ -251,6 +252,7 @@ def test_a_part_without_its_lines_is_not_finished(tmp_path):
     parts = Parts(tmp_path / "p", {})
     parts.write(0, ["a\n"], [1], {})
     (tmp_path / "p" / "part-00000.txt").unlink()
+    parts.close()
     assert not Parts(tmp_path / "p", {}).finished(0)
     (tmp_path / "p" / "part-00000.txt").write_text("a\n")
     for content in (b"broken", (tmp_path / "p" / "part-00000.npz").read_bytes()[:40]):

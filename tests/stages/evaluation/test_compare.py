@@ -65,7 +65,7 @@ def test_compared_models_are_never_deleted(tmp_path, vocabulary, sst2):
     fresh_output_dir(tmp_path / "old", written=["table.md"])
     (tmp_path / "old" / "table.md").write_text("old")
     (model / "model.safetensors").write_bytes(b"broken")
-    with pytest.raises(UserError, match="truncated"):
+    with pytest.raises(UserError, match="model.safetensors differs from its digest in SHA256SUMS"):
         main([*flags[:-1], f"--output_dir={tmp_path / 'old'}", "--overwrite_output_dir"])
     assert (tmp_path / "old" / "table.md").read_text() == "old"
 
