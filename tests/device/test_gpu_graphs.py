@@ -1,6 +1,7 @@
 """Graphs compile for GPU; cuda_stand_ins.py describes what this does and does not verify."""
 
 import re
+import shutil
 
 import pytest
 
@@ -18,27 +19,34 @@ def cuda(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["float16", pytest.param("float32", marks=pytest.mark.slow)])
 def compiled(request, tmp_path_factory, cuda, vocabulary, sst2):
-    """(folder, {name: Command}, {name: row of compile_only}); float16 is what `auto` chooses on a GPU."""
+    """({name: Command}, {name: row of compile_only}); float16 is what `auto` chooses on a GPU."""
     folder = tmp_path_factory.mktemp(request.param)
-    saved = {"MS_DEV_SAVE_GRAPHS": "1", "MS_DEV_SAVE_GRAPHS_PATH": str(folder / "graphs")}
-    return folder, *compile_commands({**cuda, **saved}, folder, "GPU", request.param, vocabulary, sst2)
+    return compile_commands(cuda, folder, "GPU", request.param, vocabulary, sst2)
 
 
 def test_every_command_is_listed(compiled):
-    assert tuple(compiled[1]) == NAMES
+    assert tuple(compiled[0]) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_graphs_compile(compiled, name):
-    _, known, rows = compiled
+    known, rows = compiled
     assert not rows[name]["error"]
     assert rows[name]["compiled"][-1] == known[name].cell and rows[name]["target"] == "GPU"
 
 
-def test_the_table_of_operators_is_current(compiled):
+@pytest.mark.slow
+def test_the_table_of_operators_is_complete(cuda, tmp_path, vocabulary, sst2):
+    graphs = tmp_path / "graphs"  # some 5 GB
+    saved = {"MS_DEV_SAVE_GRAPHS": "1", "MS_DEV_SAVE_GRAPHS_PATH": str(graphs)}
+    try:
+        compile_commands({**cuda, **saved}, tmp_path, "GPU", "float32", vocabulary, sst2)
+        found = saved_operators(graphs)
+    finally:
+        shutil.rmtree(graphs, ignore_errors=True)
     page = (ROOT / "docs" / "launchers.md").read_text(encoding="utf-8")
-    written = set(re.findall(r"^\| `(\w+)` \|", page[page.index("| operator |") :], re.MULTILINE))
-    assert saved_operators(compiled[0] / "graphs") <= written
+    written = re.findall(r"^\| `(\w+)` \|", page[page.index("| operator |") :], re.MULTILINE)
+    assert len(found) > 50 and found <= set(written)
 
 
 def test_operator_without_a_gpu_kernel_fails(cuda, tmp_path):
