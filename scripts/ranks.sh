@@ -197,7 +197,7 @@ release_port() {
 run_jobs() {
     local i ended status result=0 failed=""
     declare -gA running=()
-    interrupted=false
+    interrupted=false first_signal=""
     exec {stderr}>&2 2>/dev/null  # bash would report every job killed by a signal
     set -m  # own process group per job, so that Ctrl+C arrives once, through the trap
     trap 'interrupt INT' INT

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,9 @@ def main() -> int:
         "--failures", type=int, default=20, help="failures to list of each part (default: 20)"
     )
     given = parser.parse_args()
+    # A shell starts background jobs with SIGINT ignored, nohup with SIGHUP, and the cases would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     unknown = set(given.parts) - set(PARTS)
     if unknown:
         parser.error(f"unknown part {unknown.pop()}; there are {', '.join(PARTS)}")
