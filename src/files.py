@@ -129,7 +129,7 @@ def remove_leftovers(path: Path, discard: Callable[[Path], None] = _delete_folde
     A folder that a killed writer had only set aside gets its name `path` back.
     """
     for leftover in leftovers_of(path):
-        with contextlib.suppress(OSError), _locked(leftover):
+        with contextlib.suppress(OSError), locked(leftover):
             if leftover.is_file():  # of an earlier version
                 leftover.unlink()
             elif leftover.suffix == ".part":
@@ -163,7 +163,7 @@ def leftovers_of(path: Path) -> list[Path]:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Lock a file or folder. Raises OSError where its writer has the lock, or nothing can be locked."""
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
@@ -227,7 +227,7 @@ def _replace_folder(source: Path, target: Path) -> None:
     old = source.with_suffix(".old")
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
-            stack.enter_context(_locked(target))  # nobody restores it between the two renames
+            stack.enter_context(locked(target))  # nobody restores it between the two renames
         os.rename(target, old)
         try:
             os.rename(source, target)

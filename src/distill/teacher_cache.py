@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -26,7 +25,7 @@ import numpy as np
 from ..commands import command_line
 from ..digests import hash_arrays
 from ..errors import UserError
-from ..files import move_synced, write_errors, write_json
+from ..files import locked, move_synced, write_errors, write_json
 from ..json_reader import read_json
 from ..output_dir import delete_matching, first_foreign
 
@@ -218,13 +217,13 @@ class CacheWriter:
     """
 
     def __init__(self, cache: TeacherCache, is_main: bool = True) -> None:
-        self.cache, self.is_main, self._lock = cache, is_main, -1
+        self.cache, self.is_main, self._lock = cache, is_main, contextlib.ExitStack()
         if is_main:
             foreign = first_foreign(cache.folder, WRITTEN)
             if foreign:  # fail now, not after the epoch, when a damaged cache has to be replaced
                 raise OSError(errno.ENOTEMPTY, f"{cache.folder} holds {foreign}, which no cache wrote")
             cache.part.mkdir(parents=True, exist_ok=True)
-            self._lock = locked(cache.part)
+            self._lock.enter_context(locked(cache.part))
         self._handles: list[int] = []
         try:
             # Space for all rows is allocated now: a full disk is an error at once, not after hours.
@@ -271,7 +270,7 @@ class CacheWriter:
         if cache.folder.is_dir():  # a damaged one
             delete_matching(cache.folder, WRITTEN)
         move_synced(cache.part, cache.folder)
-        os.close(self._lock)
+        self._lock.close()
 
     def abandon(self) -> None:
         """Delete what was written."""
@@ -281,30 +280,15 @@ class CacheWriter:
             with contextlib.suppress(OSError):
                 delete_matching(self.cache.part, WRITTEN)
                 self.cache.part.rmdir()
-            os.close(self._lock)
+            self._lock.close()
 
 
 def delete_abandoned(root: str | Path) -> None:
     """Delete the unfinished caches below `root` that no process is writing: a killed run left them."""
     for part in Path(root).glob(".*.part"):
-        with contextlib.suppress(OSError):
-            handle = locked(part)
-            try:
-                delete_matching(part, WRITTEN)
-                part.rmdir()
-            finally:
-                os.close(handle)
-
-
-def locked(folder: Path) -> int:
-    """Lock a folder that is being written. Raises BlockingIOError while another process holds the lock."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise
-    return handle
+        with contextlib.suppress(OSError), locked(part):
+            delete_matching(part, WRITTEN)
+            part.rmdir()
 
 
 def _write_at(handle: int, data: bytes, place: int) -> None:

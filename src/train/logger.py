@@ -1,7 +1,6 @@
 """The log of a run: lines in log.txt and on the console, a progress bar, curves for plots and TensorBoard."""
 
 import contextlib
-import fcntl
 import json
 import logging
 import math
@@ -14,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ..errors import WriteError, describe_system_error
-from ..files import relative_paths, write_text
+from ..files import relative_paths, try_lock, write_text
 from ..json_reader import parse_json
 from .append_file import AppendFile
 from .curves.tensorboard import EventFile, truncate_events
@@ -44,8 +43,8 @@ class RunLogger:
         """
         log, losses, events = (Path(folder) / name for name in ("log.txt", "losses.jsonl", "events"))
         self._log = AppendFile(log, warn_refused)
-        with contextlib.suppress(OSError, ValueError):  # a file system without locks, a file that was refused
-            fcntl.lockf(self._log.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(ValueError):  # a file that was refused
+            try_lock(self._log.handle)
         if last:
             try:
                 truncate_losses(losses, *last)

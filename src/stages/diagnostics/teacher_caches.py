@@ -1,12 +1,12 @@
 """List and delete the teacher caches of a folder."""
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...distill.teacher_cache import KEY_LETTERS, MANIFEST, WRITTEN, locked
+from ...distill.teacher_cache import KEY_LETTERS, MANIFEST, WRITTEN
 from ...errors import UserError, did_you_mean
+from ...files import locked
 from ...json_reader import read_json
 from ...output_dir import delete_matching, first_foreign
 
@@ -65,10 +65,10 @@ def describe(folder: Path) -> str:
 def is_being_written(folder: Path) -> bool:
     """Whether a process is writing the cache."""
     try:
-        os.close(locked(folder))
+        with locked(folder):
+            return False
     except BlockingIOError:
         return True
-    return False
 
 
 def delete_caches(root: Path, caches: list[Path], key: str) -> None:
