@@ -1,6 +1,5 @@
 """torch's format of before 1.6 is read without torch, and none of its code is executed."""
 
-import collections
 import os
 import pickle
 
@@ -10,7 +9,7 @@ import pytest
 from src.errors import UserError
 from src.weights.reader import read_weights
 from src.weights.torch.legacy_format import read_torch_legacy
-from tests.weights.torch_files import DATA, tensor_program, write_legacy
+from tests.weights.torch_files import DATA, tensor_program, torch_state, write_legacy
 
 
 def test_a_handwritten_file(tmp_path):
@@ -78,22 +77,7 @@ def test_damaged_files(tmp_path):
 @pytest.mark.reference
 def test_files_saved_by_torch(tmp_path):
     torch = pytest.importorskip("torch")
-    base = torch.arange(24, dtype=torch.float32)
-    state = collections.OrderedDict(
-        plain=base.reshape(4, 6),
-        transposed=base.reshape(4, 6).t(),
-        shared=base,
-        slice=base.reshape(4, 6)[1:3, 2:5],
-        half=base.half(),
-        bfloat16=base.bfloat16(),
-        double=base.double(),
-        long=torch.arange(3),
-        byte=torch.arange(3, dtype=torch.uint8),
-        flag=torch.tensor([True]),
-        scalar=torch.tensor(2.5),
-        empty=torch.zeros(0, 3),
-        parameter=torch.nn.Parameter(base.clone()),
-    )
+    state = torch_state(torch)
     for value in (state, {"epoch": 3, "state_dict": state}):
         torch.save(value, tmp_path / "m.bin", _use_new_zipfile_serialization=False)
         read = read_torch_legacy(tmp_path / "m.bin")

@@ -11,7 +11,7 @@ import pytest
 
 from src.errors import UserError
 from src.weights.torch.zip_format import read_torch_zip
-from tests.weights.torch_files import DATA, tensor_program, write_zip
+from tests.weights.torch_files import DATA, tensor_program, torch_state, write_zip
 
 
 def test_a_handwritten_file(tmp_path):
@@ -167,20 +167,7 @@ def test_a_lightning_checkpoint_saved_by_torch(tmp_path):
 @pytest.mark.reference
 def test_files_saved_by_torch(tmp_path):
     torch = pytest.importorskip("torch")
-    base = torch.arange(24, dtype=torch.float32)
-    state = collections.OrderedDict(
-        plain=base.reshape(4, 6),
-        transposed=base.reshape(4, 6).t(),
-        shared=base,
-        slice=base.reshape(4, 6)[1:3, 2:5],
-        half=base.half(),
-        bfloat16=base.bfloat16(),
-        long=torch.arange(3),
-        flag=torch.tensor([True]),
-        scalar=torch.tensor(2.5),
-        empty=torch.zeros(0, 3),
-        parameter=torch.nn.Parameter(base.clone()),
-    )
+    state = torch_state(torch)
     for name, value in (("plain", state), ("nested", {"epoch": 3, "state_dict": state})):
         torch.save(value, tmp_path / name)
         read = read_torch_zip(tmp_path / name)

@@ -1,5 +1,6 @@
 """Files as torch.save writes them, made by hand so that tests need no torch; DATA is a 2x2 tensor's."""
 
+import collections
 import pickle
 import struct
 import zipfile
@@ -55,3 +56,23 @@ def write_legacy(path, program, storages=None, machine=None):
 
 
 DATA = np.arange(4, dtype="<f4")
+
+
+def torch_state(torch):
+    """A state dict of every kind of tensor that a weight file may have; `torch` is the module."""
+    base = torch.arange(24, dtype=torch.float32)
+    return collections.OrderedDict(
+        plain=base.reshape(4, 6),
+        transposed=base.reshape(4, 6).t(),
+        shared=base,
+        slice=base.reshape(4, 6)[1:3, 2:5],
+        half=base.half(),
+        bfloat16=base.bfloat16(),
+        double=base.double(),
+        long=torch.arange(3),
+        byte=torch.arange(3, dtype=torch.uint8),
+        flag=torch.tensor([True]),
+        scalar=torch.tensor(2.5),
+        empty=torch.zeros(0, 3),
+        parameter=torch.nn.Parameter(base.clone()),
+    )

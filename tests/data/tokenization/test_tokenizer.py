@@ -14,6 +14,7 @@ from src.data.samples.sentiment import sample_rows
 from src.data.tokenization.template import longest_first
 from src.data.tokenization.tokenizer import load_tokenizer, write_tokenizer
 from src.errors import UserError
+from tests.data.tokenization.kinds import RANGES
 
 FIXTURE = Path(__file__).with_name("fixtures") / "tokenizer_reference.json"
 STORED = json.loads(FIXTURE.read_text(encoding="utf-8"))
@@ -63,26 +64,10 @@ def hard_sentences(count):
     if sst2.is_file():
         lines = draw.sample(sst2.read_text(encoding="utf-8").split("\n")[1:-1], count)
     lines = [line.split("\t")[0] for line in lines]
-    ranges = (
-        (0x20, 0x7F),
-        (0xA0, 0x250),
-        (0x300, 0x370),
-        (0x370, 0x530),
-        (0x5D0, 0x700),
-        (0x900, 0xD00),
-        (0x2000, 0x2070),
-        (0x3040, 0x3100),
-        (0x4E00, 0x9FFF),
-        (0xAC00, 0xD7A4),
-        (0xFF00, 0xFFF0),
-        (0x1F300, 0x1FAFF),
-        (0x20000, 0x2A6E0),
-        (0, 0x20),
-    )
     for i in range(0, count, 2):
         words = lines[i].split()
         for _ in range(3):
-            low, high = draw.choice(ranges)
+            low, high = draw.choice(RANGES)
             words.insert(
                 draw.randrange(len(words) + 1),
                 "".join(chr(draw.randrange(low, high)) for _ in range(draw.randrange(1, 6))),

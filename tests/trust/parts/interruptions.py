@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from tests import tiny
 
 from ..inputs import Inputs, corpus_flags
 from ..outcomes import Case, Settings, left, snapshot
+from ..sessions import outputs, start
 from ..stages import STAGES
 
 FIGURE = "signals"
@@ -67,30 +67,18 @@ def _check(settings: Settings, name: str, number: int) -> Iterator[tuple[str, st
     # Most of the time goes to the start: half of the moments are there.
     moment = EARLY + draw.random() * (2 if number % 2 else 9)
     sent = NUMBERS[number % len(NUMBERS)]
-    environment = {**os.environ, "PYTHON": sys.executable, "LOG": str(output.with_suffix(".log"))}
-    environment.pop("LD_PRELOAD", None)
-    process = subprocess.Popen(
-        list(map(str, command)),
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
+    process = start(command, LOG=str(output.with_suffix(".log")))
     time.sleep(moment)
     tried = f"{signal.Signals(sent).name} after {moment:.2f} s"
     if sent == signal.SIGTERM:
         process.send_signal(sent)
     else:  # from a terminal, which sends it to all
         os.killpg(process.pid, sent)
-    try:
-        out, err = process.communicate(timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+    ended = outputs(process, SECONDS)
+    if ended is None:
         yield tried, "it does not end"
         return
+    out, err = ended
     said = (out if name == "launcher" else err or out).strip().splitlines()  # a launcher merges both outputs
     yield tried, _problem(process.returncode, sent, said) or _left_behind(process.pid, output)
 

@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -18,6 +17,7 @@ from tests import tiny
 from ..forks import Ended, forked
 from ..inputs import Inputs
 from ..outcomes import Case, Settings
+from ..sessions import outputs, start
 from ..stages import STAGES
 
 FIGURE = "launches"
@@ -151,29 +151,17 @@ class Launch:
 
     def start(self, *arguments: object, **environment: str) -> subprocess.Popen:
         """Start it in a session of its own."""
-        around = {**os.environ, "PYTHON": sys.executable, "BIND_CORES": "false", **environment}
-        around.pop("LD_PRELOAD", None)
-        return subprocess.Popen(
-            ["bash", str(self.script), *map(str, arguments)],
-            cwd=self.folder,
-            env=around,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
+        command = ["bash", self.script, *arguments]
+        return start(command, self.folder, **{"BIND_CORES": "false", **environment})
 
     def problem(
         self, process: subprocess.Popen, code: int | None, words: str = "", lines: int = 0
     ) -> str | None:
         """What is wrong with its end: another exit code, other words, more lines on stderr."""
-        try:
-            out, err = process.communicate(timeout=SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+        ended = outputs(process, SECONDS)
+        if ended is None:
             return "it does not end"
+        out, err = ended
         said = (err.strip() or out.strip()).splitlines()
         if process.returncode != code:
             return f"exit code {process.returncode} instead of {code}: {said[-1][:200] if said else ''}"
