@@ -200,13 +200,15 @@ def _create_locked(path: Path) -> tuple[Path, int]:
         name = tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         try:
             handle = os.open(name, os.O_RDONLY)
+        except FileNotFoundError:
+            continue  # another process took it for a leftover
         except OSError:
             _delete_folder(Path(name))
             raise
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pass  # another process takes it for a leftover
+            pass  # another process is taking it for one
         except OSError:
             return Path(name), handle  # a file system without locks
         else:

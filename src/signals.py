@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+RETRY = 0.02  # seconds from one look at an import that is under way to the next
 # How many `interruptible` sections are open; the signal that ended the program, if any.
 STATE = {"sections": 0, "ended_by": 0}
 
@@ -24,13 +25,24 @@ def exit_on_signals() -> None:
 def end(number: int, frame: FrameType | None = None) -> None:
     """Signal handler: end the program at once, or in an `interruptible` section with a KeyboardInterrupt.
 
-    An exception that is raised while MindSpore is imported or compiles a graph would end in an abort.
+    An exception that is raised while MindSpore is imported or compiles a graph would end in an abort; in a
+    section it is raised once the import is over.
     """
+    if STATE["sections"] and not STATE["ended_by"] and _is_importing(frame):
+        signal.signal(signal.SIGALRM, lambda _, later: end(number, later))
+        signal.setitimer(signal.ITIMER_REAL, RETRY)
+        return
     interrupted_before, STATE["ended_by"] = STATE["ended_by"], number
     if STATE["sections"] and not interrupted_before:
         raise KeyboardInterrupt
     os.write(2, b"interrupted\n")
     os._exit(128 + number)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    return frame is not None
 
 
 def ignore_signals() -> None:

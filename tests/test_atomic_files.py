@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 import resource
+import tempfile
 
 import numpy as np
 import pytest
@@ -227,6 +228,21 @@ def test_what_another_process_is_writing_is_no_leftover(writer, tmp_path):
     os.waitpid(process, 0)
     writer(path, "new")
     assert list(tmp_path.iterdir()) == [path] and content(path) == {"new"}
+
+
+@pytest.mark.parametrize("writer", [write_file, write_folder])
+def test_a_temporary_folder_that_another_process_deletes_before_it_is_locked(writer, tmp_path, monkeypatch):
+    made, original = [], tempfile.mkdtemp
+
+    def mkdtemp(**names):
+        made.append(original(**names))
+        if len(made) == 1:
+            os.rmdir(made[0])
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
+    writer(tmp_path / "best", "new")
+    assert len(made) == 2 and content(tmp_path / "best") == {"new"}
 
 
 def test_files_that_only_look_alike_are_no_leftovers(tmp_path):

@@ -57,6 +57,22 @@ def test_a_temporary_file_is_deleted(tmp_path):
     assert (done.returncode, done.stderr, list(tmp_path.iterdir())) == (143, "interrupted\n", [])
 
 
+def test_an_import_in_a_section_is_finished_first(tmp_path):
+    """At 837915a a MindSpore whose import was broken off aborted the interpreter at its end."""
+    lines = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(0.1); print('imported')"
+    (tmp_path / "slow.py").write_text(lines)
+    code = f"""
+import sys; sys.path.insert(0, {str(tmp_path)!r})
+from src.errors import run_main
+def main():
+    with interruptible():
+        import slow
+        time.sleep(10)
+run_main(main)"""
+    done = run(code)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "imported\n", "interrupted\n")
+
+
 def test_an_exception_made_of_the_interruption():
     """MindSpore turns the exceptions in its callbacks into a RuntimeError."""
     code = """
