@@ -53,6 +53,7 @@ def ignore_signals() -> None:
     for number in ENDING:
         if signal.getsignal(number) is end:
             signal.signal(number, signal.SIG_IGN)
+            signal.setitimer(signal.ITIMER_REAL, 0)  # of a signal that waited for an import
 
 
 @contextlib.contextmanager

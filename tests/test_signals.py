@@ -73,6 +73,23 @@ run_main(main)"""
     assert (done.returncode, done.stdout, done.stderr) == (130, "imported\n", "interrupted\n")
 
 
+def test_a_signal_that_waits_for_an_import_does_not_kill_a_finished_program(tmp_path):
+    """The timer would end it with SIGALRM while Python shuts down."""
+    (tmp_path / "quick.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    code = f"""
+import sys; sys.path.insert(0, {str(tmp_path)!r})
+from src import signals
+from src.errors import run_main
+signals.RETRY = 0.2
+def main():
+    with interruptible():
+        import quick
+run_main(main)
+import atexit; atexit.register(time.sleep, 0.5)"""
+    done = run(code)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_an_exception_made_of_the_interruption():
     """MindSpore turns the exceptions in its callbacks into a RuntimeError."""
     code = """
