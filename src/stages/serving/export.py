@@ -6,18 +6,13 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...commands import command_line
 from ...config.bert_config import BertConfig
-from ...config.quantization import Quantization
-from ...data import splits
-from ...data.dataloader import SortedDataLoader
 from ...data.tokenization.tokenizer import model_tokenizer, set_max_length
 from ...digests import sha256
 from ...errors import UserError
 from ...files import write_text
 from ...infer.mindir import write_mindir
 from ...infer.onnx.bert import bert_model
-from ...infer.onnx.calibration import measure_ranges
 from ...infer.onnx.int8 import layers_of
 from ...infer.onnx.metadata import add_metadata
 from ...infer.onnx.session import count_matmuls
@@ -39,13 +34,14 @@ from ..model.inference import (
     task_of,
 )
 from ..model.load import ModelFiles, read_model
+from .calibrate import calibrate
 from .model_card import labels_of, model_card
 from .verify import Comparison, verify
 
 if TYPE_CHECKING:
     from ...tools.export import ExportConfig
 
-CALIBRATION_BATCH = 32
+AIR_BATCH = 32
 AIR = "air"
 CARD = "README.md"
 
@@ -156,26 +152,6 @@ def as_int8(files: ModelFiles, config: ExportConfig) -> ModelFiles:
     return files
 
 
-def calibrate(files: ModelFiles, config: ExportConfig) -> ModelFiles:
-    """Quantize a float model to 8 bits; a range is the largest |input| of a dense layer over some rows."""
-    if not config.calibration_data:
-        raise UserError(
-            f"{files.source} has no input ranges, which int8 requires; train it with "
-            f"{command_line('q8bert_train')}, or measure them on records with --calibration_data"
-        )
-    dataset = splits.read_split(config, config.calibration_data, "train")
-    splits.check_models(dataset, [(files.config, files.tokenizer_dir)], None, config.calibration_data)
-    dataset = splits.sample_rows(dataset, config.calibration_rows, lambda text: None)
-    batches = SortedDataLoader(dataset, CALIBRATION_BATCH, equal=True).epoch()
-    ranges = measure_ranges(files.config, files.arrays, (batch[:3] for batch in batches))
-    print(
-        f"ranges: the largest inputs of {len(ranges)} layers over {dataset.rows} rows of "
-        f"{config.calibration_data}"
-    )
-    quantized = files.config.replace(quantization=Quantization(per_channel=config.per_channel))
-    return dataclasses.replace(files, arrays={**files.arrays, **ranges}, config=quantized)
-
-
 PRECISIONS = {"fp32": as_float, "int8": as_int8}
 
 
@@ -197,7 +173,7 @@ def write_air(file: Path, files: ModelFiles) -> None:
     """Write the network for CANN's tools: the model zoo's batch of 32, all positions; not verified."""
     network = BertClassifier(files.config)
     load_strict(network, files.arrays, files.source)
-    shape = (CALIBRATION_BATCH, files.config.max_position_embeddings)
+    shape = (AIR_BATCH, files.config.max_position_embeddings)
     write_mindir(file, LogitsCell(network), "AIR", shape)
 
 
