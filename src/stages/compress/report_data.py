@@ -96,8 +96,10 @@ class CandidateResult:
     difference                metric minus that of the given model over the same rows, and its paired interval
     mcnemar_p                 p value of McNemar's test over the rows whose answer became right or wrong
     changed_share, agreement  share of predictions that differ from the given model's, and 1 minus that
-    latency_ms                median of one text of 64 tokens; latency_ratio to the given model, interleaved
-    size_mb                   of the ONNX file in millions of bytes; size_ratio to the given model's
+    latency_ms                median of one text of 64 tokens; latency_ratio: times faster than the given
+                              model, median over interleaved calls
+    size_mb                   of the ONNX file in millions of bytes; size_ratio: times smaller than the given
+                              model's
     minutes_planned           of all steps that this candidate alone needs; minutes_taken likewise
     choose_metric             over the choosing rows, by which best/ and the export were selected
     losses                    {"phase 1": [mean loss, ...]} of a trained candidate
@@ -142,9 +144,9 @@ class ChangedRow:
     text: str
     label: str | None
     before: str
-    before_p: float
+    before_p: float | None
     after: str
-    after_p: float
+    after_p: float | None
 
 
 @dataclasses.dataclass
