@@ -20,6 +20,23 @@ class IntermediateConfig:
 
     GROUP: ClassVar[str] = "distillation"
 
+    intermediate_loss: str = flag(
+        "tinybert",
+        "tinybert: embeddings, hidden states and attention scores of mapped layers; relation: queries, keys "
+        "and values of one layer (MiniLMv2), for students of any width and number of heads",
+        ("tinybert", "relation"),
+    )
+    relation_heads: int = flag(
+        0,
+        "heads into which relations split queries, keys and values; they divide both widths (0: the most of "
+        "up to 48)",
+        check=NOT_NEGATIVE,
+    )
+    relation_layer: str = flag(
+        "auto",
+        "teacher layer whose relations the student's last layer learns; auto: the last of up to 12 layers, "
+        "21 of 24",
+    )
     layer_map: str = flag(
         "uniform", "uniform (g(m) = m * N / M), or the teacher layer for each student layer: 2,4,6"
     )

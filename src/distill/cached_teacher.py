@@ -33,15 +33,18 @@ class TeacherForward(nn.Cell):
     [B, N, S, S] float16, logits [B, C] float32.
     """
 
-    def __init__(self, teacher: nn.Cell, features: Iterable[str], layer_map: Sequence[int]) -> None:
+    def __init__(self, teacher: nn.Cell, features: Sequence[str], layer_map: Sequence[int]) -> None:
         super().__init__(auto_prefix=False)
-        self.teacher = teacher
+        self.teacher, self.layer_map, self.relates = teacher, tuple(layer_map), "relation" in features
         self.outputs = TeacherOutputs(features, layer_map, ms.float16)
 
     def construct(
         self, input_ids: Tensor, token_type_ids: Tensor, attention_mask: Tensor
     ) -> tuple[Tensor, ...]:
-        return self.outputs(*self.teacher(input_ids, token_type_ids, attention_mask))
+        outputs = self.teacher(input_ids, token_type_ids, attention_mask)
+        if self.relates:
+            outputs = outputs + (self.teacher.bert.relation_states(outputs[1], self.layer_map[0]),)
+        return self.outputs(*outputs)
 
 
 class CachedTeacher:

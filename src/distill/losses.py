@@ -1,12 +1,16 @@
-"""TinyBERT's losses (Jiao et al. 2020, equations 7 to 10), one value per row, without padding.
+"""TinyBERT's losses (Jiao et al. 2020, equations 7 to 10) and MiniLM's, one value per row, without padding.
 
 All take (student, teacher, mask), as the terms of an objective do. Losses on the logits of a row ignore the
 mask; losses on the logits of tokens get the mask of the labeled tokens, [B, S] float32.
 Shape letters: B batch, S length, H hidden, N heads, C labels.
 """
 
+import math
+
 import mindspore as ms
-from mindspore import Tensor, ops
+from mindspore import Tensor, nn, ops
+
+from ..config.bert_config import ATTENTION_MASK_VALUE
 
 
 def hidden_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
@@ -29,6 +33,35 @@ def attention_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     by_pair = (difference * difference).sum(1)
     real_pairs = mask.reshape(batch, length, 1) * mask.reshape(batch, 1, length)
     return (by_pair * real_pairs).sum((1, 2)) / (real_pairs.sum((1, 2)) * heads)
+
+
+class RelationLoss(nn.Cell):
+    """Divergence of a student's relations from the teacher's (MiniLMv2, Wang et al. 2021, equations 4 to 7).
+
+    The relations of a layer's queries (keys, values) are softmax(X X^T / sqrt(d)), with X split into `heads`
+    relation heads of d elements, whatever the attention's own. The loss is the mean over heads and real
+    tokens of KL(teacher || student). Construct: student [B*S, H], teacher [B*S, H'], mask [B, S] float32
+    -> [B].
+    """
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.product = ops.BatchMatMul(transpose_b=True)
+
+    def construct(self, student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+        batch, length = mask.shape
+        bias = (1.0 - mask).reshape(batch, 1, 1, length) * ATTENTION_MASK_VALUE
+        log_p = ops.log_softmax(self._scores(teacher, mask) + bias, -1)
+        log_q = ops.log_softmax(self._scores(student, mask) + bias, -1)
+        by_token = (ops.exp(log_p) * (log_p - log_q)).sum((1, 3)) / self.heads
+        return (by_token * mask).sum(-1) / mask.sum(-1)
+
+    def _scores(self, states: Tensor, mask: Tensor) -> Tensor:
+        # [B*S, H] -> [B, heads, S, S]
+        width = states.shape[-1] // self.heads
+        split = ops.transpose(states.reshape(*mask.shape, self.heads, width), (0, 2, 1, 3))
+        return self.product(split, split) / math.sqrt(width)
 
 
 def soft_cross_entropy(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:

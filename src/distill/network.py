@@ -12,18 +12,20 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from ..tasks import IGNORE_INDEX
+from .relations import RELATIONS
 
 if TYPE_CHECKING:
     from .objective import LossTerm
 
-TEACHER_FEATURES = ("embedding", "hidden", "attention", "logits")
+TEACHER_FEATURES = ("embedding", "hidden", "relation", "attention", "logits")
 
 
 class TeacherOutputs(nn.Cell):
     """Selects those of a teacher's outputs that `features` need, in the order of TEACHER_FEATURES.
 
-    Construct: logits, hidden_states, attention_scores -> states [B*S, H] (the embedding output, then the
-    layers of the map) and scores [B, N, S, S] of the given type, logits unchanged; all without gradient.
+    Construct: logits, hidden_states, attention_scores, and with `relation` the model's relation_states
+    -> states [B*S, H] (the embedding output, the layers of the map, query, key and value) and scores
+    [B, N, S, S] of the given type, logits unchanged; all without gradient.
     """
 
     def __init__(self, features: Iterable[str], layer_map: Sequence[int], dtype: Any = ms.float32) -> None:
@@ -31,13 +33,18 @@ class TeacherOutputs(nn.Cell):
         self.features = tuple(feature for feature in TEACHER_FEATURES if feature in features)
         self.layer_map, self.dtype = tuple(layer_map), dtype
 
-    def construct(self, logits: Tensor, hidden_states: tuple, attention_scores: tuple) -> tuple[Tensor, ...]:
+    def construct(
+        self, logits: Tensor, hidden_states: tuple, attention_scores: tuple, relation_states: tuple = ()
+    ) -> tuple[Tensor, ...]:
         outputs: tuple[Tensor, ...] = ()
         for feature in self.features:
             if feature == "embedding":
                 outputs = outputs + (self._detach(hidden_states[0]),)
             elif feature == "logits":
                 outputs = outputs + (ops.stop_gradient(logits),)
+            elif feature == "relation":
+                for state in relation_states:
+                    outputs = outputs + (self._detach(state),)
             else:
                 for layer in self.layer_map:
                     by_layer = hidden_states[layer] if feature == "hidden" else attention_scores[layer - 1]
@@ -51,10 +58,11 @@ class TeacherOutputs(nn.Cell):
 class DistillNetwork(nn.Cell):
     """A batch -> its loss and the parts of it.
 
-    Parameters: `terms` the objective; `teacher` and `layer_map` (teacher layer of each student layer, from 1)
-    where a term needs them; `projection` the dense layer from the student's to the teacher's width (W_h
-    and W_e of the paper, one matrix as in the original code), an nn.CellList of one for each of the student's
-    hidden_states, None for no projection; `temperature` T divides the logits of both sides; `include_padding`
+    Parameters: `terms` the objective; `teacher` and `layer_map` (teacher layer of each student layer, from 1;
+    for relations that of the student's last layer alone) where a term needs them; `projection` the dense
+    layer from the student's to the teacher's width (W_h and W_e of the paper, one matrix as in the original
+    code), an nn.CellList of one for each of the student's hidden_states, None for no projection;
+    `temperature` T divides the logits of both sides; `include_padding`
     counts padded positions.
     Construct: input_ids, token_type_ids, attention_mask [B, S] int32, labels [B] ([B, C], or [B, S] for each
     token), weights [B] float32 (0 for filler rows of the last batch; they average to 1 over the ranks) ->
@@ -78,7 +86,7 @@ class DistillNetwork(nn.Cell):
         self.features = tuple(term.feature for term in terms)
         self.losses = tuple(term.loss for term in terms)
         self.term_weights = tuple(float(term.weight) for term in terms)
-        self.layer_map = tuple(layer_map)
+        self.layer_map, self.relates = tuple(layer_map), "relation" in self.features
         self.offsets = feature_offsets(self.features, len(self.layer_map))
         self.has_teacher = teacher is not None and any(
             feature in TEACHER_FEATURES for feature in self.features
@@ -104,7 +112,11 @@ class DistillNetwork(nn.Cell):
     ) -> tuple[Tensor, Tensor]:
         student = self.student(input_ids, token_type_ids, attention_mask)
         if self.has_teacher:
-            teacher_outputs = self.teacher_outputs(*self.teacher(input_ids, token_type_ids, attention_mask))
+            outputs = self.teacher(input_ids, token_type_ids, attention_mask)
+            if self.relates:
+                relation_states = self.teacher.bert.relation_states(outputs[1], self.layer_map[0])
+                outputs = outputs + (relation_states,)
+            teacher_outputs = self.teacher_outputs(*outputs)
         mask = attention_mask.astype(ms.float32)
         if self.include_padding:
             mask = ops.ones_like(mask)
@@ -138,6 +150,12 @@ class DistillNetwork(nn.Cell):
         if feature == "embedding":
             return ((self._project(states[0], 0), teacher_outputs[first].astype(ms.float32)),)
         pairs: tuple = ()
+        if feature == "relation":
+            relation_states = self.student.bert.relation_states(states, len(states) - 1)
+            for r in range(RELATIONS):
+                target = teacher_outputs[first + r].astype(ms.float32)
+                pairs = pairs + ((relation_states[r].astype(ms.float32), target),)
+            return pairs
         for m in range(len(self.layer_map)):
             target = teacher_outputs[first + m].astype(ms.float32)
             output = self._project(states[m + 1], m + 1) if feature == "hidden" else scores[m]
@@ -155,7 +173,7 @@ class DistillNetwork(nn.Cell):
 
 def feature_offsets(features: Sequence[str], layers: int) -> tuple[int, ...]:
     """For each feature of an objective the index of its first tensor in TeacherOutputs (0 for labels)."""
-    counts = {"embedding": 1, "hidden": layers, "attention": layers, "logits": 1}
+    counts = {"embedding": 1, "hidden": layers, "relation": RELATIONS, "attention": layers, "logits": 1}
     offsets, offset = {}, 0
     for feature in TEACHER_FEATURES:
         if feature in features:

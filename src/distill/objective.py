@@ -1,6 +1,7 @@
 """What a student is trained on: the loss terms (feature, loss, weight) of each stage and phase.
 
-Features: `embedding`, `hidden`, `attention` (student and teacher tensors over the layer map), `logits` (both
+Features: `embedding`, `hidden`, `attention` (student and teacher tensors over the layer map), `relation`
+(queries, keys and values of the student's last layer and of one layer of the teacher), `logits` (both
 sides divided by T) and `labels` (logits against the label).
 """
 
@@ -59,6 +60,11 @@ def intermediate_terms(
             "one of them a weight"
         )
     return active
+
+
+def relation_terms(heads: int) -> tuple[LossTerm, ...]:
+    """Relations of queries, keys and values of one layer, equally weighted (MiniLMv2, Wang et al. 2021)."""
+    return (LossTerm("relation", losses.RelationLoss(heads), 1.0),)
 
 
 def prediction_terms(

@@ -28,6 +28,7 @@ from ..errors import UserError
 from ..files import locked, move_synced, write_errors, write_json
 from ..json_reader import read_json
 from ..output_dir import delete_matching, first_foreign
+from .relations import RELATIONS
 
 if TYPE_CHECKING:
     from ..data.dataset import TokenizedDataset
@@ -114,11 +115,14 @@ def cache_of(
 ) -> TeacherCache:
     """The TeacherCache below `root` for the teacher outputs that `features` need, written or not."""
     states = ([0] if "embedding" in features else []) + (list(layer_map) if "hidden" in features else [])
+    relations = list(layer_map) if "relation" in features else []
     scores = list(layer_map) if "attention" in features else []
     config = teacher.config
     logits = max(len(config.labels), 1) if "logits" in features else 0
     heads, by_token = config.num_attention_heads, config.by_token and bool(logits)
-    layout = Layout(len(states), config.hidden_size, len(scores), heads, logits, by_token)
+    layout = Layout(
+        len(states) + RELATIONS * len(relations), config.hidden_size, len(scores), heads, logits, by_token
+    )
     facts = {
         "teacher": teacher.weights_hash,
         "config": {k: v for k, v in dataclasses.asdict(config).items() if k not in SILENT},
@@ -129,7 +133,9 @@ def cache_of(
         "logits": logits,
         "matmul_precision": matmul_precision,
     }
-    layers = [("states", states), ("scores", scores)]
+    if relations:
+        facts["relations"] = relations
+    layers = [("states", states), ("relations", relations), ("scores", scores)]
     content = ", ".join(f"{name} {'/'.join(map(str, each))}" for name, each in layers if each)
     notes = {"of": content or "logits", "teacher": str(teacher.source)}
     return TeacherCache(root, facts, layout, dataset.lengths, notes)

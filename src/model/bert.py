@@ -128,6 +128,11 @@ class BertModel(nn.Cell):
             hidden = self.pooler_activation(self.pooler(hidden.reshape(batch, length, -1)[:, 0]))
         return hidden, hidden_states, attention_scores
 
+    def relation_states(self, hidden_states: tuple[Tensor, ...], layer: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values [B*S, H] of a layer (from 1), given the hidden_states of construct."""
+        attention, hidden = self.encoder[layer - 1].attention, hidden_states[layer - 1]
+        return attention.query(hidden), attention.key(hidden), attention.value(hidden)
+
 
 class BertEncoder(nn.Cell):
     """BERT without a head, under the names that it has inside a BertClassifier. Construct: as BertModel."""

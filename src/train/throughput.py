@@ -186,7 +186,8 @@ def step_flops(network: DistillNetwork) -> Callable[[int], int]:
     fitted = len(layer_map) * ("hidden" in features) + ("embedding" in features)
     # Of one matrix: each term has one, shared or its own.
     width = next((p.size for p in network.hidden_projection.get_parameters() if p.ndim == 2), 0)
-    student_layers = computed_layers(features, range(1, len(layer_map) + 1))
+    last = student.num_hidden_layers if "relation" in features else len(layer_map)
+    student_layers = computed_layers(features, range(1, last + 1))
     teacher_layers = computed_layers(features, layer_map)
 
     def flops(length: int) -> int:
@@ -197,8 +198,10 @@ def step_flops(network: DistillNetwork) -> Callable[[int], int]:
 
 
 def computed_layers(features: Iterable[str], layers: Iterable[int]) -> int | None:
-    """How many layers `features` over `layers` (from 1) need; None: all, and the head."""
+    """How many whole layers `features` over `layers` (from 1) need; None: all, and the head."""
     features = set(features)
     if {"logits", "labels"} & features:
         return None
+    if "relation" in features:  # queries, keys and values are all that is computed of their layer
+        return max(layers) - 1
     return max(layers) if {"hidden", "attention"} & features else 0
