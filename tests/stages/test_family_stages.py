@@ -103,7 +103,8 @@ def export_int8(model, folder):
     from src.stages.serving.export import export as run
     from src.tools.export import ExportConfig
 
-    return run(ExportConfig(model_dir=str(model), output_dir=str(folder), precision="int8")).largest
+    config = ExportConfig(model_dir=str(model), output_dir=str(folder), precision="int8")
+    return run(config).comparison.largest
 
 
 def accuracies(records, *models):

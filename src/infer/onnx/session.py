@@ -3,7 +3,7 @@
 import collections
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -70,6 +70,12 @@ def input_feed(columns: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     return {name: np.asarray(column, np.int64) for name, column in zip(INPUTS, columns, strict=True)}
 
 
+def onnx_predictor(model: bytes, threads: int = 0) -> Callable[..., np.ndarray]:
+    """The bytes of a file as a function like OnnxModel; `threads` per operator, 0: one per core."""
+    session = open_session(model, threads)
+    return lambda *columns: session.run([LOGITS], input_feed(columns))[0]
+
+
 def open_session(model: Path | bytes, threads: int = 0, optimized: Path | None = None) -> "InferenceSession":
     """An InferenceSession of a file, or of the bytes of a file.
 
@@ -88,9 +94,8 @@ def open_session(model: Path | bytes, threads: int = 0, optimized: Path | None =
         )
     except Exception as error:  # the runtime's exceptions have no other base class
         reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"{model!s}: ONNX Runtime cannot read it ({reason}); export the model again"
-        ) from None
+        name = "the graph" if isinstance(model, bytes) else model
+        raise UserError(f"{name}: ONNX Runtime cannot read it ({reason}); export the model again") from None
 
 
 def _import_onnxruntime() -> ModuleType:

@@ -15,6 +15,7 @@ from ...config.bert_config import BertConfig
 from ...config.data_config import RecordsConfig
 from ...data import splits
 from ...data.dataloader import BucketDataLoader
+from ...data.dataset import TokenizedDataset
 from ...infer.predictor import LogitsCell, predict_logits
 from ...metrics import task_metrics
 from ...tasks import TaskSpec
@@ -50,14 +51,20 @@ class Evaluator:
         """{eval_<metric>: value, eval_samples: rows} of the model as it is now."""
         values = {}
         for place, loader in enumerate(self.loaders.values()):
-            dataset, logits = loader.dataset, self.predict(loader)
-            labels = cast(np.ndarray, dataset.labels)  # check_models found those of the task
-            if dataset.labels_by_token:
-                computed = task_metrics(self.task, dataset.by_row(logits), dataset.by_row(labels))
-            else:
-                computed = task_metrics(self.task, logits, labels)
+            computed = dataset_metrics(self.task, loader.dataset, self.predict(loader))
             values.update({name + ("_mm" if place else ""): value for name, value in computed.items()})
         return values
+
+
+def dataset_metrics(task: TaskSpec, dataset: TokenizedDataset, logits: np.ndarray) -> dict[str, float]:
+    """`task_metrics` of the logits of a dataset's rows, [rows, C] or, for token labels, [T, C].
+
+    The labels must be those of the task (`splits.check_models`).
+    """
+    labels = cast(np.ndarray, dataset.labels)
+    if dataset.labels_by_token:
+        return task_metrics(task, dataset.by_row(logits), dataset.by_row(labels))
+    return task_metrics(task, logits, labels)
 
 
 def epoch_evaluation(

@@ -12,9 +12,6 @@ from ...digests import sha256
 from ...errors import UserError
 from ...files import write_text
 from ...infer.mindir import write_mindir
-from ...infer.onnx.bert import bert_model
-from ...infer.onnx.int8 import layers_of
-from ...infer.onnx.metadata import add_metadata
 from ...infer.onnx.session import count_matmuls
 from ...infer.predictor import LogitsCell
 from ...model.bert import BertClassifier
@@ -36,6 +33,7 @@ from ..model.inference import (
 from ..model.load import ModelFiles, read_model
 from .calibrate import calibrate
 from .model_card import labels_of, model_card
+from .quality import LabelledRows, Quality, onnx_bytes, without_quantization
 from .verify import Comparison, verify
 
 if TYPE_CHECKING:
@@ -46,10 +44,25 @@ AIR = "air"
 CARD = "README.md"
 
 
-def export(config: ExportConfig, zoo_config: BertConfig | None = None) -> Comparison | None:
-    """Run one export (ExportConfig) and return the Comparison of file and model, None for AIR.
+@dataclasses.dataclass(frozen=True)
+class ExportResult:
+    """What an export wrote: the folder `out`, with the model in `file`, of `size` bytes.
 
-    `zoo_config` describes a .ckpt without config.json.
+    `comparison` is of file and model, None for AIR. `quality` holds metric_float and metric_int8 over the
+    labelled rows of eval_data_dir, None without such rows and for other formats than ONNX. `float_layers`
+    are the layers of an int8 file that stayed in float32.
+    """
+
+    out: Path
+    file: Path
+    size: int
+    comparison: Comparison | None
+    quality: Quality | None = None
+    float_layers: tuple[str, ...] = ()
+
+
+def export(config: ExportConfig, zoo_config: BertConfig | None = None) -> ExportResult:
+    """Run one export (ExportConfig). `zoo_config` describes a .ckpt without config.json.
 
     Nothing is written before the model is known to be complete, and the file is kept only if it agrees with
     the model.
@@ -70,7 +83,30 @@ def export(config: ExportConfig, zoo_config: BertConfig | None = None) -> Compar
     files = read_model(config.model_dir, print, zoo_config, ignore_unexpected=config.ignore_unexpected)
     task_of(files)
     model_tokenizer(files)
-    files = PRECISIONS[config.precision](files, config)
+    floats, files = files, PRECISIONS[config.precision](files, config)
+    quality = _measured(floats, files, config)
+    return _write(files, config, quality)
+
+
+def _measured(floats: ModelFiles, files: ModelFiles, config: ExportConfig) -> Quality | None:
+    """The Quality, printed, of the file to write and of `floats`, the model as it was read."""
+    if config.format != "onnx" or not config.eval_data_dir:
+        return None
+    try:
+        rows = LabelledRows(files, config)
+    except UserError as error:
+        print(f"note: no metric is measured: {error}")
+        return None
+    in_float = rows.logits(onnx_bytes(without_quantization(floats)))
+    in_int8 = rows.logits(onnx_bytes(files)) if files.config.quantization else None
+    quality = rows.quality(in_float, in_int8)
+    print(quality)
+    return quality
+
+
+def _write(files: ModelFiles, config: ExportConfig, quality: Quality | None) -> ExportResult:
+    """Write and verify the folder of an export."""
+    inputs = (config.model_dir, config.calibration_data, config.eval_data_dir)
     written = (*MODEL_FILES, *HUB_FILES.values(), CARD)
     with atomic_output_dir(config.output_dir, config.overwrite_output_dir, inputs, written) as folder:
         write_metadata(folder, {**files.config.to_json_dict(), **_export_keys(config)}, files.tokenizer_dir)
@@ -81,9 +117,13 @@ def export(config: ExportConfig, zoo_config: BertConfig | None = None) -> Compar
         comparison = verify(file, files, config) if config.format in FILES else None
         report(file, files, config)
         facts = _facts(file, files, config, comparison)
+        if quality:
+            facts["quality"] = quality
         write_text(folder / CARD, model_card(files.config, facts, _file_name(config)))
+        size = file.stat().st_size
     print(f"wrote {config.output_dir}")
-    return comparison
+    out = Path(config.output_dir)
+    return ExportResult(out, out / _file_name(config), size, comparison, quality)
 
 
 def _file_name(config: ExportConfig) -> str:
@@ -128,8 +168,7 @@ def as_float(files: ModelFiles, config: ExportConfig) -> ModelFiles:
         raise UserError("--calibration_data and --per_channel require --precision int8")
     if files.config.quantization:
         print("note: fp32 drops the quantization: the weights are those before rounding")
-    arrays = without_ranges(drop_projection(files.arrays))
-    return dataclasses.replace(files, arrays=arrays, config=files.config.replace(quantization=None))
+    return without_quantization(files)
 
 
 def as_int8(files: ModelFiles, config: ExportConfig) -> ModelFiles:
@@ -157,9 +196,7 @@ PRECISIONS = {"fp32": as_float, "int8": as_int8}
 
 def write_onnx(file: Path, files: ModelFiles) -> None:
     """Write the weights as an ONNX graph with dynamic batch size and length."""
-    model = bert_model(files.config, files.arrays, layers_of(files.config.quantization))
-    add_metadata(model, files.config)
-    file.write_bytes(model.SerializeToString())
+    file.write_bytes(onnx_bytes(files))
 
 
 def write_mindspore(file: Path, files: ModelFiles) -> None:
