@@ -168,8 +168,11 @@ class CommandRun:
 
 @dataclasses.dataclass
 class ReportData:
-    """The whole report; `machine` {property: text}, `hashes` {file: SHA-256}, `changed` of the recommended
-    candidate (of the closest, where none is within the limits); `seconds` is the total."""
+    """The whole report; `machine` {property: text}, `hashes` {file: SHA-256}; `seconds` is the total.
+
+    `chosen` is the name of the recommended candidate, or of the closest where none is within the limits; None
+    where none was measured. `changed` are its rows.
+    """
 
     verdict: str
     status: str
@@ -178,6 +181,7 @@ class ReportData:
     task: TaskFacts
     machine: dict[str, str]
     candidates: list[CandidateResult]
+    chosen: str | None
     changed: list[ChangedRow]
     left_out: list[LeftOut]
     warnings: list[str]

@@ -1,0 +1,70 @@
+"""Writes report.json, report.html and summary.md of a compression run."""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+
+from ...files import write_json, write_text
+from ..markdown import aligned
+from . import report_format as fmt
+from .report_data import REPORT_FILE, CandidateResult, ReportData
+
+PAGE_FILE, SUMMARY_FILE = "report.html", "summary.md"
+COLUMNS = ("", "candidate", "{metric}", "points", "95 %", "same", "ms", "faster", "MB", "smaller", "limits")
+
+
+def write_report(data: ReportData, folder: str | Path) -> None:
+    """Write report.json, report.html and summary.md into an existing folder, each atomically."""
+    write_json(Path(folder) / REPORT_FILE, data.to_dict())
+    write_text(Path(folder) / SUMMARY_FILE, summary(data))
+
+
+def summary(data: ReportData) -> str:
+    """The verdict, the table of candidates and the warnings as GitHub-flavored Markdown."""
+    lines = [[column.format(metric=data.task.metric.replace("_", " ")) for column in COLUMNS]]
+    lines += [_row(candidate) for candidate in data.candidates]
+    parts = [escape(data.verdict), aligned(lines, text_columns=2)]
+    failed = [f"{escape(c.name)}: {escape(c.failed)}" for c in data.candidates if c.failed]
+    for title, items in {
+        "Warnings": [escape(text) for text in data.warnings],
+        "Failed": failed,
+        "Left out": [f"{escape(left.name)}: {escape(left.why)}" for left in data.left_out],
+    }.items():
+        if items:
+            parts.append("\n".join([f"**{title}**", "", *(f"- {item}" for item in items)]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _row(candidate: CandidateResult) -> list[str]:
+    mark = "**→**" if candidate.recommended else ""
+    return [
+        mark,
+        escape(candidate.name),
+        fmt.metric(candidate.metric),
+        fmt.points(candidate.difference),
+        fmt.points_interval(candidate.difference_interval),
+        fmt.share(candidate.agreement),
+        fmt.quantity(candidate.latency_ms),
+        fmt.times(candidate.latency_ratio),
+        fmt.quantity(candidate.size_mb),
+        fmt.times(candidate.size_ratio),
+        limits_held(candidate),
+    ]
+
+
+def limits_held(candidate: CandidateResult) -> str:
+    """`held`, `failed`, or the limits that do not hold."""
+    if candidate.failed:
+        return "failed"
+    if candidate.within is None:
+        return fmt.NONE
+    broken = [name for name, held in vars(candidate.within).items() if not held]
+    return f"not {', '.join(broken)}" if broken else "held"
+
+
+def escape(text: str) -> str:
+    """A text of unknown origin on one line of Markdown, without markup of its own."""
+    one_line = " ".join(fmt.visible(text).split())
+    return re.sub(r"([\\`*_{}\[\]|~#])", r"\\\1", html.escape(one_line, quote=False))
