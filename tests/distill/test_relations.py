@@ -17,6 +17,8 @@ from src.model.state_dict import load_strict, to_hf_name
 from src.weights.huggingface import write_directory
 from tests import tiny
 
+pytestmark = pytest.mark.usefixtures("graph_mode")
+
 B, S, HEADS = 3, 5, 4
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 1, 1, 1, 0]], np.float32)
 STUDENT = tiny.TINY.replace(num_hidden_layers=3, hidden_size=24, num_attention_heads=2, intermediate_size=40)
@@ -74,7 +76,6 @@ def relations_of(model, layer, batch):
 
 
 @pytest.mark.reference
-@pytest.mark.usefixtures("graph_mode")
 def test_network_is_that_of_transformers(tmp_path):
     """Loss and gradients, with the queries, keys and values of transformers' own model."""
     from torch.nn.functional import kl_div
