@@ -85,8 +85,9 @@ class BertConfig:
     `model_type` is a family of src/families.py. `max_position_embeddings` counts the positions that tokens
     can have: RoBERTa's config.json counts those up to its pad_token_id as well. `type_vocab_size` 0 means a
     model without token types; with 1 they are ignored. `embedding_size` 0 means hidden_size; another width is
-    projected to it (ELECTRA). `classifier_dropout` None means hidden_dropout_prob, `quantization` None a
-    float model; `label_separator` separates the labels of a multi-label row.
+    projected to it (ELECTRA). `attention_head_size` 0 means hidden_size / num_attention_heads; a model with
+    pruned heads keeps the size of those that are left. `classifier_dropout` None means hidden_dropout_prob,
+    `quantization` None a float model; `label_separator` separates the labels of a multi-label row.
     """
 
     model_type: str = "bert"
@@ -95,6 +96,7 @@ class BertConfig:
     hidden_size: int = 768
     num_hidden_layers: int = 12
     num_attention_heads: int = 12
+    attention_head_size: int = 0
     intermediate_size: int = 3072
     hidden_act: str = "gelu"
     hidden_dropout_prob: float = 0.1
@@ -118,7 +120,7 @@ class BertConfig:
         for name in BERT_ONLY:
             if name in self.family.absent and getattr(self, name) != getattr(BertConfig, name):
                 raise UserError(f"{name} {getattr(self, name)} is for BERT; a {self.model_type} has none")
-        if self.hidden_size % self.num_attention_heads:
+        if not self.attention_head_size and self.hidden_size % self.num_attention_heads:
             raise UserError(
                 f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads "
                 f"{self.num_attention_heads}"
@@ -163,7 +165,12 @@ class BertConfig:
     @property
     def head_size(self) -> int:
         """Size of one attention head."""
-        return self.hidden_size // self.num_attention_heads
+        return self.attention_head_size or self.hidden_size // self.num_attention_heads
+
+    @property
+    def attention_size(self) -> int:
+        """Width of query, key, value and context: that of all heads; hidden_size unless heads are pruned."""
+        return self.num_attention_heads * self.head_size
 
     def replace(self, **changes: Any) -> BertConfig:
         """A copy with some fields changed."""
@@ -180,6 +187,8 @@ class BertConfig:
         family = self.family
         keys = _keys(family)
         keys.pop("label_separator")
+        if not self.attention_head_size:
+            keys.pop("attention_head_size")
         values = {key: getattr(self, name) for name, key in keys.items()}
         values[keys["max_position_embeddings"]] += self.position_offset
         if "classifier_dropout" in family.config_keys and self.classifier_dropout is None:

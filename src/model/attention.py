@@ -1,6 +1,6 @@
 """Multi-head self-attention that also returns its scores before the softmax, as TinyBERT distills them.
 
-Shape letters: B batch, S length, H hidden, N heads, D head width.
+Shape letters: B batch, S length, H hidden, N heads, D head width; N*D is H unless heads are pruned.
 """
 
 import math
@@ -16,7 +16,7 @@ class SelfAttention(nn.Cell):
     """Attention of every token to every token (Vaswani et al. 2017).
 
     Construct: hidden [B*S, H], mask_bias [B, 1, 1, S] (0 real, large negative padded), shape (B, S)
-    -> context [B*S, H], attention_scores [B, N, S, S] (scaled by 1/sqrt(D), before mask and softmax).
+    -> context [B*S, N*D], attention_scores [B, N, S, S] (scaled by 1/sqrt(D), before mask and softmax).
 
     `layers.attention(config)` constructs a fused cell with the same outputs, for query, key and value without
     their biases, a tuple of the three biases, and mask_bias; it does not support relative positions.
@@ -24,11 +24,11 @@ class SelfAttention(nn.Cell):
 
     def __init__(self, config: BertConfig, layers: Layers) -> None:
         super().__init__()
-        size = config.hidden_size
+        size, width = config.hidden_size, config.attention_size
         self.heads, self.head_size = config.num_attention_heads, config.head_size
-        self.query = layers.dense(size, size, config)
-        self.key = layers.dense(size, size, config)
-        self.value = layers.dense(size, size, config)
+        self.query = layers.dense(size, width, config)
+        self.key = layers.dense(size, width, config)
+        self.value = layers.dense(size, width, config)
         self.scale = 1.0 / math.sqrt(self.head_size)
         self.score_matmul = ops.BatchMatMul(transpose_b=True)
         self.context_matmul = ops.BatchMatMul()
@@ -60,12 +60,12 @@ class SelfAttention(nn.Cell):
         context = self._matmul(self.context_matmul, probs, value)
         if self.relative:
             context = context + self.relative_values.mix(probs)
-        # [B, N, S, D] -> [B*S, H]
+        # [B, N, S, D] -> [B*S, N*D]
         merged = ops.transpose(context, (0, 2, 1, 3)).reshape(-1, self.heads * self.head_size)
         return merged.astype(self.dtype), scores
 
     def _split(self, x: Tensor, shape: tuple[int, int]) -> Tensor:
-        # [B*S, H] -> [B, N, S, D]
+        # [B*S, N*D] -> [B, N, S, D]
         return ops.transpose(x.reshape(shape[0], shape[1], self.heads, self.head_size), (0, 2, 1, 3))
 
     def _matmul(self, operator: nn.Cell, left: Tensor, right: Tensor) -> Tensor:

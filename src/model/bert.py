@@ -59,7 +59,7 @@ class BertLayer(nn.Cell):
         super().__init__()
         size, inner = config.hidden_size, config.intermediate_size
         self.attention = SelfAttention(config, layers)
-        self.attention_output = layers.dense(size, size, config)
+        self.attention_output = layers.dense(config.attention_size, size, config)
         self.attention_norm = layers.residual_norm(size, config)
         self.intermediate = layers.dense(size, inner, config)
         self.activation = layers.activations[config.hidden_act]()

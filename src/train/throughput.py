@@ -155,10 +155,10 @@ def forward_flops(config: BertConfig, length: int, layers: int | None = None) ->
     """FLOPs of the matrix products of one row of `length` tokens, padding included.
 
     A multiply and an add are two. In each of the first `layers` layers (None: all of them, and the head):
-    projections and feed-forward 2 S (4 H H + 2 H I), scores and context 4 S S H.
+    projections and feed-forward 2 S (4 H A + 2 H I), scores and context 4 S S A, A the width of all heads.
     """
-    hidden, inner = config.hidden_size, config.intermediate_size
-    per_layer = 2 * length * (4 * hidden * hidden + 2 * hidden * inner) + 4 * length * length * hidden
+    hidden, inner, heads = config.hidden_size, config.intermediate_size, config.attention_size
+    per_layer = 2 * length * (4 * hidden * heads + 2 * hidden * inner) + 4 * length * length * heads
     if layers is not None:
         return layers * per_layer
     return config.num_hidden_layers * per_layer + 2 * hidden * (hidden + config.num_labels)
@@ -169,9 +169,9 @@ def masked_lm_flops(config: BertConfig, length: int) -> int:
 
     The last layer is computed for that word alone, except for its projections and scores.
     """
-    hidden, inner = config.hidden_size, config.intermediate_size
+    hidden, inner, heads = config.hidden_size, config.intermediate_size, config.attention_size
     head = 2 * hidden * (hidden + config.vocab_size)
-    saved = 2 * (length - 1) * (hidden * hidden + 2 * hidden * inner)
+    saved = 2 * (length - 1) * (hidden * heads + 2 * hidden * inner)
     return forward_flops(config, length, config.num_hidden_layers) - saved + head
 
 

@@ -54,7 +54,7 @@ SHOWN = 6  # names in a note; the rest are counted
 HEAD, POOLER = "classifier.weight", "bert.pooler."
 PROJECTION = "hidden_projection."  # trained by distillation, not part of the model
 RELATIVE_TABLES = ("relative_keys", "relative_values")
-PROJECT_KEYS = (*BERT_ONLY, "label_separator", "quantization")
+PROJECT_KEYS = (*BERT_ONLY, "attention_head_size", "label_separator", "quantization")
 
 SLACK = 1 << 26  # numbers by which a config may exceed its weights before they are compared by name
 
@@ -193,6 +193,8 @@ def check_transformers_support(config: BertConfig, source: Path) -> None:
     unsupported = None
     if config.use_relative_positions:
         unsupported = "use_relative_positions"
+    elif config.attention_size != config.hidden_size:
+        unsupported = f"pruned attention heads ({config.num_attention_heads} of {config.head_size})"
     elif config.head_activation != "none":
         unsupported = f"head_activation {config.head_activation} before its classifier"
     if unsupported:
@@ -291,11 +293,11 @@ def _check_head(config: BertConfig, weights: Weights) -> None:
 
 
 def _layer_shapes(prefix: str, config: BertConfig) -> dict[str, Shape]:
-    hidden, inner = config.hidden_size, config.intermediate_size
+    hidden, inner, heads = config.hidden_size, config.intermediate_size, config.attention_size
     shapes: dict[str, Shape] = {}
     for name in ("query", "key", "value"):
-        shapes.update(_dense(f"{prefix}attention.self.{name}", hidden, hidden))
-    shapes.update(_dense(f"{prefix}attention.output.dense", hidden, hidden))
+        shapes.update(_dense(f"{prefix}attention.self.{name}", hidden, heads))
+    shapes.update(_dense(f"{prefix}attention.output.dense", heads, hidden))
     shapes.update(_norm(f"{prefix}attention.output.LayerNorm", hidden))
     shapes.update(_dense(f"{prefix}intermediate.dense", hidden, inner))
     shapes.update(_dense(f"{prefix}output.dense", inner, hidden))

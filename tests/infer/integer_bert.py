@@ -59,7 +59,7 @@ class IntegerBert:
         )
         scores = np.einsum("bqhd,bkhd->bhqk", query, key) / np.sqrt(self.config.head_size)
         probs = softmax(scores + (1.0 - mask[:, None, None, :]) * -10000.0, axis=-1)
-        return np.einsum("bhqk,bkhd->bqhd", probs, value).reshape(x.shape)
+        return np.einsum("bhqk,bkhd->bqhd", probs, value).reshape(batch, length, -1)
 
     def __call__(
         self, input_ids: np.ndarray, token_type_ids: np.ndarray, attention_mask: np.ndarray

@@ -95,6 +95,12 @@ class TextTokenizer:
             raise UserError("a text is not valid Unicode: it contains a lone surrogate") from None
         return [encoding.ids for encoding in encodings]
 
+    def split(self, text: str) -> list[str]:
+        """The words of a text as the vocabulary is applied to them: normalized, added tokens like others."""
+        normalizer, pre_tokenizer = self._backend.normalizer, self._backend.pre_tokenizer
+        text = normalizer.normalize_str(text) if normalizer else text
+        return [word for word, _ in pre_tokenizer.pre_tokenize_str(text)] if pre_tokenizer else [text]
+
     def encode_words(self, sentences: Sequence[Sequence[str]]) -> list[list[list[int]]]:
         """Ids of each word of each sentence, as in the sentence with a space between two words."""
         # Byte-level BPE has other tokens for a word after a space.

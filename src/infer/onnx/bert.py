@@ -192,7 +192,7 @@ class _BertWriter:
         )
 
     def attention(self, prefix: str, hidden: str, mask_bias: str, cls_only: bool) -> tuple[str, str]:
-        """hidden [B, S, H] -> context [B, Q, H], and hidden [B, Q, H] of the query tokens"""
+        """hidden [B, S, H] -> context [B, Q, N*D], and hidden [B, Q, H] of the query tokens"""
         graph, names = self.graph, [f"{prefix}.{part}" for part in ("query", "key", "value")]
         queries = hidden
         if cls_only:
@@ -212,11 +212,11 @@ class _BertWriter:
         probs = graph.add("Softmax", masked, name=f"{prefix}.probs", axis=-1)
         context = graph.add("MatMul", probs, value, name=f"{prefix}.context")
         context = graph.add("Transpose", context, name=f"{prefix}.context.transposed", perm=(0, 2, 1, 3))
-        shape = graph.integers(0, 0, self.config.hidden_size)
+        shape = graph.integers(0, 0, self.config.attention_size)
         return graph.add("Reshape", context, shape, name=f"{prefix}.context.merged"), queries
 
     def split(self, x: str, order: Sequence[int]) -> str:
-        """[B, S, H] -> [B, S, N, D], then its axes in `order`"""
+        """[B, S, N*D] -> [B, S, N, D], then its axes in `order`"""
         shape = self.graph.integers(0, 0, self.config.num_attention_heads, self.config.head_size)
         heads = self.graph.add("Reshape", x, shape, name=f"{x}.heads")
         return self.graph.add("Transpose", heads, name=f"{x}.split", perm=order)

@@ -81,6 +81,11 @@ def _for_other_code(
         raise UserError(f"{source} is a {bert.model_type}, which {NAMES[to]} does not have; omit --to {to}")
     general = any(name.startswith(huggingface.PROJECTION) for name in arrays) and not bert.num_labels
     kept = _without_ranges(huggingface.drop_projection(arrays), bert)
+    if bert.attention_size != bert.hidden_size:
+        raise UserError(
+            f"{source} has pruned attention heads ({bert.num_attention_heads} of {bert.head_size}), which "
+            f"{NAMES[to]} does not have; omit --to {to}"
+        )
     _print_differences(to, bert)
     bert = bert.replace(quantization=None)
     if to == "tensorflow":

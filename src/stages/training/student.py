@@ -23,6 +23,7 @@ SHARED_FIELDS = (
     "hidden_size",
     "intermediate_size",
     "num_attention_heads",
+    "head_size",
     "hidden_act",
     "use_relative_positions",
 )
@@ -58,7 +59,7 @@ def fresh_config(config: StudentConfig, teacher: BertConfig) -> BertConfig:
         "pad_token_id": teacher.pad_token_id,
     }
     if getattr(config, "student_init", "") == "teacher_layers":
-        names = ("model_type", "type_vocab_size", "embedding_size", "layer_norm_eps")
+        names = ("model_type", "type_vocab_size", "embedding_size", "layer_norm_eps", "attention_head_size")
         shared |= {name: getattr(teacher, name) for name in names}
     return fresh_student(config, **shared)
 
