@@ -19,6 +19,7 @@ import pytest
 from src.__main__ import commands as listed_commands
 from src.commands import command_line
 from src.config.cli import parse
+from src.config.fields import AUTO, takes_auto
 from src.config.migration.foreign_flags import FOREIGN
 from src.tasks import TASKS
 
@@ -81,6 +82,8 @@ def flags_table(arguments, old=""):
 def default_of(field):
     if field.metadata.get("required"):
         return "required"
+    if takes_auto(field) and field.default == AUTO:
+        return "`auto`"
     value = field.default
     return f"`{str(value).lower() if isinstance(value, bool) else repr(value).replace(chr(39), chr(34))}`"
 

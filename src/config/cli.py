@@ -18,7 +18,7 @@ from ..commands import complete
 from ..errors import TRACEBACK, UserError, did_you_mean
 from ..files import relative_paths
 from .bert_config import BertConfig
-from .fields import BOOLEAN, GROUPS, TYPE_NAMES, check_value, field_type
+from .fields import AUTO, BOOLEAN, GROUPS, TYPE_NAMES, check_value, field_type, takes_auto
 from .migration.foreign_flags import foreign_flag
 from .migration.zoo_config import ZooConfig, read_zoo_config, student_values
 
@@ -109,6 +109,7 @@ def _checked(field: Field, value: Any, origin: str) -> Any:
     if field.metadata.get("required") and not value:  # an unset shell variable gives ""
         raise UserError(f"--{field.name} is required: {field.metadata['help']}")
     kind = field_type(field)
+    value = _number(field, value)
     if (type(value), kind) in ((int, float), (list, tuple)):
         value = kind(value)
     check_value(field, value, f"--{field.name}", f" ({origin})")
@@ -187,8 +188,8 @@ def _add_flag(parser: argparse._ActionsContainer, field: Field) -> None:
     meta, kind = field.metadata, field_type(field)
     flags = [f"--{name}" for name in (field.name, meta.get("alias")) if name]
     choices = f" [{' | '.join(filter(None, meta['choices']))}]" if meta.get("choices") else ""
-    default = " (required)" if meta.get("required") else _default(field.default)
-    more: dict[str, Any] = {"type": _reader(kind, meta.get("choices"))}
+    default = " (required)" if meta.get("required") else _default(field)
+    more: dict[str, Any] = {"type": _reader(field)}
     if kind is bool:
         more = {"type": _boolean, "nargs": "?", "const": True}
     elif kind is tuple:
@@ -213,7 +214,9 @@ def _metavar(field: Field) -> str:
     return "TEXT" if kind is tuple else kind.__name__.upper()
 
 
-def _default(value: object) -> str:
+def _default(field: Field) -> str:
+    """The default of a flag as --help shows it; empty for an empty text."""
+    value = "auto" if takes_auto(field) and field.default == AUTO else field.default
     if value in ("", ()):  # an empty text speaks for itself, or the help text says what it means
         return ""
     return f" (default: {str(value).lower() if isinstance(value, bool) else value})"
@@ -225,13 +228,20 @@ def _boolean(text: str) -> bool:
     return BOOLEAN[text.lower()]
 
 
-def _reader(kind: type, choices: Sequence[Any] | None) -> Callable[[str], Any]:
+def _number(field: Field, value: Any) -> Any:
+    """`value`, or AUTO for the word auto where the field takes it."""
+    return AUTO if takes_auto(field) and str(value).lower() == "auto" else value
+
+
+def _reader(field: Field) -> Callable[[str], Any]:
+    kind, choices = field_type(field), field.metadata.get("choices")
+
     def read(text: str) -> Any:
         if choices:
             # Choices ignore case: the model zoo's scripts write both "CPU" and "cpu".
             return {str(choice).lower(): choice for choice in choices}.get(text.lower(), text)
         try:
-            return kind(text)
+            return kind(_number(field, text))
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r} is not {TYPE_NAMES[kind]}") from None
 

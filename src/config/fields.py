@@ -51,6 +51,8 @@ SHARE: Check = ("between 0 and 1", lambda value: 0 <= value <= 1)
 SHARE_OR_OWN: Check = ("between 0 and 1, or -1", lambda value: 0 <= value <= 1 or value == -1)
 DROPOUT: Check = ("from 0 to below 1, or -1", lambda value: 0 <= value < 1 or value == -1)
 ALL_OR_SOME: Check = ("above 0, or -1", lambda value: value > 0 or value == -1)
+AUTO = -1  # the number that the word auto stands for
+SOME_OR_AUTO: Check = ("above 0, or auto", lambda value: value > 0 or value == AUTO)
 ALL_OR_UP_TO: Check = ("0 or more, or -1", lambda value: value >= -1)
 GROWING: Check = ("above 1", lambda value: value > 1)
 # MindSpore passes the seed to NumPy, which takes 32 bits.
@@ -97,6 +99,11 @@ def required_flag(text: str, group: str | None = None, alias: str | None = None)
 def field_type(field: dataclasses.Field[Any]) -> type:
     """The type of a field's values; annotations may be strings."""
     return str if field.metadata.get("required") else type(field.default)
+
+
+def takes_auto(field: dataclasses.Field[Any]) -> bool:
+    """Whether a numeric field takes the word auto, which is read as AUTO."""
+    return field.metadata.get("check") is SOME_OR_AUTO
 
 
 def check_value(field: dataclasses.Field[Any], value: object, name: str, origin: str = "") -> None:

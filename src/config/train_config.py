@@ -7,12 +7,14 @@ from .data_config import FormatConfig, RecordsConfig
 from .fields import (
     ALL_OR_SOME,
     ALL_OR_UP_TO,
+    AUTO,
     GROWING,
     LOSS_SCALE,
     NOT_NEGATIVE,
     POSITIVE,
     SEED,
     SHARE,
+    SOME_OR_AUTO,
     flag,
 )
 from .seeds_config import SeedsConfig
@@ -66,7 +68,11 @@ class CheckpointConfig:
         1000, "steps between checkpoints; one is also written after each epoch", check=POSITIVE
     )
     max_ckpt_num: int = flag(1, "maximum number of checkpoints to keep", check=POSITIVE)
-    logging_step: int = flag(100, "steps between log lines", check=POSITIVE)
+    logging_step: int = flag(
+        AUTO,
+        "steps between log lines, which show the mean losses of these steps; auto: some 20 lines a phase",
+        check=SOME_OR_AUTO,
+    )
     profile: int = flag(
         0, "profile N steps and write the timings to output_dir/profile (0: off)", check=NOT_NEGATIVE
     )

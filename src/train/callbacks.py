@@ -10,7 +10,9 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..errors import UserError
 from .checkpoint import Checkpoints
@@ -20,9 +22,12 @@ from .throughput import ThroughputMeter
 from .trainer import TrainState
 
 if TYPE_CHECKING:
+    from mindspore import Tensor
+
     from .train_step import TrainStep
 
 MIN_SCALE = 1.0
+UNREAD_STEPS = 32  # steps whose losses wait on the device
 
 
 class Callback:
@@ -82,11 +87,51 @@ class ProfilerCallback(Callback):
             self.profile.end()
 
 
+class LossWindow:
+    """Mean losses of the rows of the last steps, whatever lengths these have.
+
+    `state` {"rows": int, "sums": [loss, *parts]} is that of an earlier window, which goes on in a resumed
+    run. Steps whose loss is not finite are left out.
+    """
+
+    def __init__(self, state: dict[str, Any] | None = None) -> None:
+        state = state or {"rows": 0, "sums": [0.0]}
+        self._rows, self._sums = state["rows"], np.array(state["sums"], np.float64)
+        self._unread: list[tuple[Any, Any, int]] = []
+
+    def add(self, loss: Tensor, parts: Tensor, rows: int) -> None:
+        """Add a step: its loss [], the parts of it [P], and its number of rows."""
+        # Reading a value at once would make the host wait for the device in every step.
+        self._unread.append((loss, parts, rows))
+        if len(self._unread) >= UNREAD_STEPS:
+            self._read()
+
+    def means(self) -> np.ndarray:
+        """[1 + P] float64: means of the loss and its parts since the last call; NaN without a finite loss."""
+        self._read()
+        means = self._sums / self._rows if self._rows else np.full(len(self._sums), np.nan)
+        self._rows, self._sums = 0, np.zeros(1)
+        return means
+
+    def state(self) -> dict[str, Any]:
+        """The window in plain JSON values."""
+        self._read()
+        return {"rows": self._rows, "sums": self._sums.tolist()}
+
+    def _read(self) -> None:
+        for loss, parts, rows in self._unread:
+            values = np.append(loss.asnumpy(), parts.asnumpy()).astype(np.float64)
+            finite = bool(np.isfinite(values).all())
+            self._sums = self._sums + (values * rows if finite else np.zeros(len(values)))
+            self._rows += rows * finite
+        self._unread = []
+
+
 class LoggingCallback(Callback):
-    """Logs the loss every `interval` steps and the time of each epoch; shows the progress on a terminal.
+    """Logs the mean loss every `interval` steps and the time of each epoch; shows the progress on a terminal.
 
     `part_names` names the values that the step's network returns beside the loss, `log_name` their tuple in
-    the log.
+    the log. `window` is the LossWindow of the interval.
     """
 
     def __init__(
@@ -97,8 +142,10 @@ class LoggingCallback(Callback):
         part_names: tuple[str, ...],
         log_name: str = "outputs",
         checkpoint_folder: Path | str = "",
+        window: LossWindow | None = None,
     ) -> None:
         self.logger, self.step, self.interval = logger, step, interval
+        self.window = window or LossWindow()
         self.part_names, self.log_name, self.checkpoint_folder = part_names, log_name, checkpoint_folder
 
     def on_train_begin(self, state: TrainState) -> None:
@@ -110,6 +157,7 @@ class LoggingCallback(Callback):
     def on_train_step_end(self, state: TrainState) -> None:
         self._bar.update(state.inputs.steps)
         self._speed.add(state.inputs.steps, state.inputs.examples)
+        self.window.add(state.result[0], state.result[1], state.inputs.examples)
         if state.crossed(self.interval) or state.step >= state.phase.total_steps:
             self._log(state)
 
@@ -126,7 +174,7 @@ class LoggingCallback(Callback):
         self._bar.close()
 
     def _log(self, state: TrainState) -> None:
-        loss, parts, overflow, scale = (value.asnumpy() for value in state.result)
+        loss, _, overflow, scale = (value.asnumpy() for value in state.result)
         phase, step = state.phase, state.step
         if not math.isfinite(loss) and scale <= MIN_SCALE:
             self._bar.close()
@@ -136,10 +184,11 @@ class LoggingCallback(Callback):
             )
         rate, time_left = self._speed.read(phase.total_steps - step)
         skipped = int(self.step.loss_scale.skipped.asnumpy())
-        named = dict(zip(self.part_names, (float(value) for value in parts), strict=True))
+        mean, *parts = self.window.means().tolist()
+        named = dict(zip(self.part_names, parts, strict=True))
         part_values = ", ".join(f"{name} {value:.5g}" for name, value in named.items())
         self.logger.info(
-            f"epoch: {state.epoch + 1}, step: {step}, {self.log_name} are ({float(loss):.6g}, "
+            f"epoch: {state.epoch + 1}, step: {step}, {self.log_name} are ({mean:.6g}, "
             f"{bool(overflow)}, {float(scale):g}), {part_values}, skipped steps {skipped}, "
             f"{rate:.1f} examples/s, ETA {time_left}"
         )
@@ -148,7 +197,7 @@ class LoggingCallback(Callback):
             title=phase.title,
             epoch=state.epoch + 1,
             step=step,
-            loss=float(loss),
+            loss=mean,
             parts=named,
             loss_scale=float(scale),
             skipped=skipped,

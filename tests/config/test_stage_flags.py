@@ -119,7 +119,7 @@ Q8BERT_FLAGS = {
     "task_name": "",
     "dataset_type": "tfrecord",
     "eval_batch_size": 32,
-    "logging_step": 100,
+    "logging_step": -1,  # auto; theirs is 100
     "do_quant": True,
     "embedding_bits": 8,
     "weight_bits": 8,

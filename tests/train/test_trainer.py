@@ -8,14 +8,14 @@ import types
 
 import numpy as np
 import pytest
-from mindspore import Tensor
+from mindspore import Tensor, float32
 from tensorboardX.proto.event_pb2 import Event
 from tfrecord import tfrecord_iterator
 
 from src.data.dataloader import BucketDataLoader
 from src.data.dataset import TokenizedDataset
 from src.errors import Interrupted, UserError
-from src.train.callbacks import CheckpointCallback, EvaluationCallback, LoggingCallback
+from src.train.callbacks import CheckpointCallback, EvaluationCallback, LoggingCallback, LossWindow
 from src.train.logger import RunLogger
 from src.train.signals import StopSignal
 from src.train.trainer import Trainer, TrainPhase, phase_steps
@@ -106,11 +106,13 @@ def test_two_epochs(logger, tmp_path):
     assert evaluated == [(1, 3), (2, 6)] and training.checkpoints.positions == [(1, 3), (1, 6)]
     epochs = [sum(step.rows[:3], []), sum(step.rows[3:], [])]
     assert [sorted(rows) for rows in epochs] == [list(range(ROWS))] * 2 and epochs[0] != epochs[1]
+    rows = [len(batch) for batch in step.rows]
+    means = [np.average([1 / n, 1 / (n + 1)], weights=rows[n - 1 : n + 1]) for n in (1, 3, 5)]
     found = [LOG_LINE.match(line) for line in lines(tmp_path) if line.startswith("epoch:")]
     assert [match.groups()[:8] for match in found] == [
-        ("1", "2", "0.5", "False", "8", "0.25", "0.5", "2"),
-        ("2", "4", "0.25", "False", "8", "0.25", "0.5", "2"),
-        ("2", "6", "0.166667", "False", "8", "0.25", "0.5", "2"),
+        ("1", "2", f"{means[0]:.6g}", "False", "8", "0.25", "0.5", "2"),
+        ("2", "4", f"{means[1]:.6g}", "False", "8", "0.25", "0.5", "2"),
+        ("2", "6", f"{means[2]:.6g}", "False", "8", "0.25", "0.5", "2"),
     ]
     assert sum(bool(TIME_LINE.match(line)) for line in lines(tmp_path)) == 2
     entries = [json.loads(line) for line in (tmp_path / "losses.jsonl").read_text().splitlines()]
@@ -119,7 +121,7 @@ def test_two_epochs(logger, tmp_path):
     logger.log_metrics({"eval_accuracy": 0.75, "eval_samples": 20, "epoch": 2, "step": 6})
     logger.close()
     curves = read_curves(tmp_path / "events")
-    assert curves["phase1/loss"] == [(2, 0.5), (4, 0.25), (6, pytest.approx(1 / 6))]
+    assert curves["phase1/loss"] == [(2 * n + 2, pytest.approx(mean)) for n, mean in enumerate(means)]
     assert curves["phase1/parts/hidden"] == [(2, 0.25), (4, 0.25), (6, 0.25)]
     assert curves["eval/eval_accuracy"] == [(6, 0.75)] and "phase1/step" not in curves
 
@@ -133,6 +135,25 @@ def read_curves(folder):
             for value in event.summary.value:
                 curves.setdefault(value.tag, []).append((event.step, value.simple_value))
     return curves
+
+
+def test_a_window_of_losses_continues_from_a_checkpoint():
+    def add(window, steps):
+        for step in steps:
+            loss = float("nan") if step == 5 else 0.1 * step
+            window.add(Tensor(loss, dtype=float32), Tensor([loss, 2 * loss], dtype=float32), rows=step)
+
+    whole, first = LossWindow(), LossWindow()
+    add(whole, range(1, 60))
+    add(first, range(1, 40))
+    rest = LossWindow(json.loads(json.dumps(first.state())))
+    add(rest, range(40, 60))
+    means = whole.means()
+    np.testing.assert_array_equal(rest.means(), means)
+    kept = np.array([step for step in range(1, 60) if step != 5])
+    mean = np.average(0.1 * kept, weights=kept)
+    np.testing.assert_allclose(means, [mean, mean, 2 * mean], rtol=1e-6)
+    assert np.isnan(whole.means()).all()  # nothing since
 
 
 @pytest.mark.parametrize("max_steps, count", [(2, 2), (3, 3), (5, 5), (-1, 6)])

@@ -21,6 +21,7 @@ from ...train.callbacks import (
     CheckpointCallback,
     EvaluationCallback,
     LoggingCallback,
+    LossWindow,
     ProfilerCallback,
     ThroughputCallback,
 )
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .run import Run
 
 Evaluate = Callable[[int, int], None]  # of epoch and step
+LOG_LINES = 20  # of a phase with --logging_step auto
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,14 +107,19 @@ def train_phase(
         profile = StepProfile(config.profile, left, tables, run.logger.info, target)
         callbacks.append(ProfilerCallback(profile, run.meter))
     folder = run.checkpoints.folder
+    window = LossWindow(run.checkpoint[0].get("losses") if run.checkpoint and start_step else None)
+    interval = config.logging_step if config.logging_step > 0 else -(-total // LOG_LINES)
     callbacks.append(
-        LoggingCallback(run.logger, step, config.logging_step, network.features, run.log_name, folder)
+        LoggingCallback(run.logger, step, interval, network.features, run.log_name, folder, window)
     )
     if evaluate:
         callbacks.append(EvaluationCallback(evaluate, spec.eval_steps))
     callbacks.append(
         CheckpointCallback(
-            run.checkpoints, step, config.save_ckpt_step, lambda: {"rows": rows, "best": run.best_value}
+            run.checkpoints,
+            step,
+            config.save_ckpt_step,
+            lambda: {"rows": rows, "best": run.best_value, "losses": window.state()},
         )
     )
     phase = TrainPhase(
