@@ -196,7 +196,7 @@ class BertConfig:
         if self.output_mode == "multi_label":
             values["label_separator"] = self.label_separator
         if self.quantization:
-            values["quantization"] = dataclasses.asdict(self.quantization)
+            values["quantization"] = self.quantization.to_json()
         head = HEADS[self.output_mode] if self.num_labels else None
         values.update(
             model_type=self.model_type,

@@ -71,6 +71,11 @@ class Q8BertConfig(RecipeConfig, TeacherCacheConfig, TrainConfig):
     per_channel: bool = flag(False, "per-channel instead of per-tensor weight ranges in dense layers")
     quantize_classifier: bool = flag(True, "quantize the classifier too")
     quantizer: str = flag("symmetric", "weight quantizer, by its name in src/quant/quantizers.py")
+    float_layers: tuple[str, ...] = flag(
+        (),
+        "dense layers and embeddings that stay in float32, by name "
+        "(bert.encoder.layer.0.output.dense,bert.pooler.dense)",
+    )
     activation_init: str = flag(
         NO_INIT,
         "initial activation range where the checkpoint has none; none: maximum of the first batch",

@@ -28,7 +28,8 @@ class Quantization:
 
     `per_channel` gives each output channel of a dense layer its own weight range, `quantize_classifier`
     includes the classifier in the dense layers, `quantizer` names the weight quantizer in
-    src/quant/quantizers.py.
+    src/quant/quantizers.py. `float_layers` are dense layers and embedding tables that stay in float32, by
+    the Hugging Face names of their weights without `.weight`.
     """
 
     weight_bits: int = 8
@@ -37,6 +38,7 @@ class Quantization:
     per_channel: bool = False
     quantize_classifier: bool = True
     quantizer: str = "symmetric"
+    float_layers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         groups = ("weight_bits", "embedding_bits", "activation_bits")
@@ -47,8 +49,20 @@ class Quantization:
         for name in ("per_channel", "quantize_classifier"):
             if type(getattr(self, name)) is not bool:
                 raise UserError(f"{name} {getattr(self, name)!r} must be true or false")
+        layers = self.float_layers
+        if not isinstance(layers, tuple) or not all(isinstance(name, str) for name in layers):
+            raise UserError(f"float_layers {layers!r} must be a list of names of layers")
         if not any(getattr(self, name) for name in groups):
             raise UserError(f"{', '.join(groups)} are all 0: nothing to quantize")
+
+    def quantizes(self, layer: str) -> bool:
+        """Whether the dense layer or embedding table `layer` is quantized, if its tensor group is."""
+        return layer not in self.float_layers and (self.quantize_classifier or layer != "classifier")
+
+    def to_json(self) -> dict[str, object]:
+        """The entry of config.json, which `from_json` reads."""
+        values = dataclasses.asdict(self)
+        return values if self.float_layers else {k: v for k, v in values.items() if k != "float_layers"}
 
     @classmethod
     def from_json(cls, values: object, source: object) -> Quantization | None:
@@ -61,6 +75,8 @@ class Quantization:
         for name in values:
             if name not in names:
                 raise UserError(f'{source}: unknown key "{name}" in quantization{did_you_mean(name, names)}')
+        if isinstance(values.get("float_layers"), list):
+            values = {**values, "float_layers": tuple(values["float_layers"])}
         try:
             return cls(**values)
         except UserError as error:

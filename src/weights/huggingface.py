@@ -14,7 +14,7 @@ import numpy as np
 from ..config.bert_config import RELATIVE_DISTANCE, BertConfig
 from ..config.quantization import RANGE, Quantization, is_range
 from ..digests import SUMS_FILE
-from ..errors import Shape, UserError, describe_mismatch, join_names
+from ..errors import Shape, UserError, describe_mismatch, did_you_mean, join_names
 from ..families import BERT_ONLY
 from ..files import atomic_directory, write_json
 from .families import POSITIONS, own_arrays, used_positions
@@ -82,6 +82,25 @@ def expected_shapes(config: BertConfig) -> dict[str, Shape]:
     return {**shapes, **_ranges(shapes, config.quantization)}
 
 
+def quantizable_layers(config: BertConfig) -> list[str]:
+    """Names of the embedding tables and dense layers of a BertConfig, in the order of the forward pass."""
+    shapes = expected_shapes(config.replace(quantization=None))
+    names = [name.removesuffix(".weight") for name, shape in shapes.items() if len(shape) == 2]
+    return [name for name in names if not name.endswith(".table")]
+
+
+def check_float_layers(config: BertConfig, source: object) -> None:
+    """Raise UserError, naming `source`, where the quantization keeps a layer in float that is not there."""
+    # A folder without its head keeps the settings of the model it was.
+    known = {*quantizable_layers(config), "classifier", "bert.pooler.dense"}
+    for name in config.quantization.float_layers if config.quantization else ():
+        if name not in known:
+            raise UserError(
+                f'{source}: float_layers has "{name}", which is no dense layer or embedding of the model'
+                f"{did_you_mean(name, known)}"
+            )
+
+
 def weight_count(config: BertConfig) -> int:
     """Number of parameters of a BertConfig, including its head."""
     return sum(math.prod(shape) for name, shape in expected_shapes(config).items() if not is_range(name))
@@ -135,6 +154,7 @@ def fit_config(
     check_size(config, weights.arrays, weights.source)
     config, note = infer_labels(config, weights.arrays)
     config = config.replace(quantization=config.quantization or weights.quantization)
+    check_float_layers(config, weights.config_file or weights.source)
     _check_head(config, weights)
     arrays, dropped = drop_unused_pooler(config, used_positions(weights.arrays, config))
     arrays, unexpected = drop_unexpected(arrays, config, ignore_unexpected)
@@ -313,10 +333,8 @@ def _ranges(shapes: Mapping[str, Shape], quantization: Quantization | None) -> d
     if not (quantization and quantization.activation_bits):
         return {}
     biases = [name for name in shapes if name.endswith(".bias") and "LayerNorm" not in name]
-    dense = {name.removesuffix(".bias") for name in biases}
-    if not quantization.quantize_classifier:
-        dense -= {"classifier"}
-    return {f"{name}.{RANGE}": (1,) for name in sorted(dense)}
+    dense = sorted({name.removesuffix(".bias") for name in biases})
+    return {f"{name}.{RANGE}": (1,) for name in dense if quantization.quantizes(name)}
 
 
 def _dense(name: str, in_size: int, out_size: int) -> dict[str, Shape]:

@@ -32,7 +32,7 @@ class IntegerBert:
 
     def dense(self, x: np.ndarray, name: str) -> np.ndarray:
         weight, bias = self.arrays[f"{name}.weight"], self.arrays[f"{name}.bias"]
-        if name == "classifier" and not self.quantization.quantize_classifier:
+        if not self.quantization.quantizes(name):
             return x @ weight.T.astype(float) + bias
         axis = 1 if self.quantization.per_channel else None
         abs_max = np.abs(weight).max(axis=axis, keepdims=True)
@@ -43,6 +43,8 @@ class IntegerBert:
 
     def table(self, name: str) -> np.ndarray:
         table = self.arrays[f"bert.embeddings.{name}_embeddings.weight"]
+        if f"bert.embeddings.{name}_embeddings" in self.quantization.float_layers:
+            return table
         integers, scale = quantize(table, np.abs(table).max(), self.quantization.embedding_bits)
         return integers * float(scale)
 

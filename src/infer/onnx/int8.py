@@ -44,7 +44,7 @@ class Int8Layers(FloatLayers):
 
     def matmul(self, x: str, name: str) -> str:
         scheme = self.quantization
-        if name == "classifier" and not scheme.quantize_classifier:
+        if not scheme.quantizes(name):
             return super().matmul(x, name)
         if scheme.activation_bits:
             x = self._quantized_input(x, name)
@@ -54,7 +54,7 @@ class Int8Layers(FloatLayers):
 
     def embedding(self, name: str, op: str, *inputs: str) -> str:
         bits = self.quantization.embedding_bits
-        if not bits:
+        if not bits or not self.quantization.quantizes(name):
             return super().embedding(name, op, *inputs)
         array = self.arrays[f"{name}.weight"]
         scale = scale_of(np.abs(array).max(), bits)

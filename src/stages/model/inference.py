@@ -21,7 +21,7 @@ from ...files import restore_replaced
 from ...json_reader import read_json
 from ...tasks import TaskSpec
 from ...train.throughput import ThroughputMeter, forward_flops
-from ...weights.huggingface import tokenizer_files
+from ...weights.huggingface import check_float_layers, tokenizer_files
 from ...weights.reader import has_weights, weight_bytes
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def load_for_inference(
     if found:
         kind, file = found
         config = BertConfig.from_json(folder / CONFIG_FILE)
+        check_float_layers(config, folder / CONFIG_FILE)
         check_supported(settings, UNSUPPORTED[kind], file)
         model = EXPORT_LOADERS[kind](file, config, settings, threads)
         if kind == "onnx":

@@ -15,10 +15,17 @@ from ...errors import UserError, join_names
 from ...model.bert import BertClassifier, BertEncoder
 from ...model.state_dict import load_strict
 from ...tasks import TaskSpec, label_key
-from ...weights.huggingface import POOLER, drop_projection, drop_unused_pooler, fit_config, tokenizer_files
+from ...weights.huggingface import (
+    POOLER,
+    check_float_layers,
+    drop_projection,
+    drop_unused_pooler,
+    fit_config,
+    tokenizer_files,
+)
 from ...weights.reader import read_weights
 from .device import DeviceSetup
-from .quantization import align_ranges, check_ranges, layers_for
+from .quantization import align_ranges, build_network, check_ranges
 
 HEAD = "classifier."
 SHOWN = 6  # names per log line; the rest are counted
@@ -91,6 +98,7 @@ def load_classifier(
     config = files.config.for_task(task).replace(
         dtype=device.dtype, compute_type=device.compute_type, **changes
     )
+    check_float_layers(config, files.source)
     order = label_order(files, task, log)
     arrays, dropped = drop_unused_pooler(config, drop_projection(files.arrays))
     _log_ignored(dropped, files.source, log)
@@ -112,7 +120,7 @@ def load_classifier(
     else:
         head = [name for name in arrays if name.startswith(HEAD) and not is_range(name)]
         arrays.update({name: arrays[name][list(order)] for name in head})
-    network = BertClassifier(config, layers_for(config, device))
+    network = build_network(BertClassifier, config, device)
     if "quantization" in changes:
         arrays = align_ranges(arrays, network)
     load_strict(network, arrays, files.source, optional=fresh)
@@ -163,7 +171,7 @@ def load_encoder(files: ModelFiles, device: DeviceSetup, log: Log) -> tuple[Bert
     }
     if f"{HEAD}weight" in files.arrays:
         log(f"{files.source}: its head is not used")
-    network = BertEncoder(config, layers_for(config, device))
+    network = build_network(BertEncoder, config, device)
     load_strict(network, arrays, files.source, optional=(POOLER,))
     check_ranges(network, files.source)
     return network, config

@@ -1,8 +1,9 @@
 """Quantized models: the model's layers with the operators of src/quant, and their ranges."""
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from mindspore import nn
@@ -12,12 +13,14 @@ from ...config.bert_config import BertConfig
 from ...config.quantization import is_range
 from ...errors import UserError
 from ...model.layers import Dense, Embedding, EmbeddingLookup, Layers, MatMul
-from ...model.state_dict import named_parameters
+from ...model.state_dict import named_parameters, to_hf_name
 from ...quant.layers import QuantLookup, QuantMatMul
 from .device import DeviceSetup
 
 if TYPE_CHECKING:
     from .load import ModelFiles
+
+Network = TypeVar("Network", bound=nn.Cell)
 
 
 def layers_for(config: BertConfig, device: DeviceSetup) -> Layers:
@@ -34,12 +37,26 @@ def layers_for(config: BertConfig, device: DeviceSetup) -> Layers:
         return QuantLookup(quantization, EmbeddingLookup(), device.quantizers)
 
     if quantization.weight_bits or quantization.activation_bits:
-        changes["dense"] = partial(Dense, operator=matmul)
-        if quantization.quantize_classifier:
-            changes["classifier"] = changes["dense"]
+        changes["dense"] = changes["classifier"] = partial(Dense, operator=matmul)
     if quantization.embedding_bits:
         changes["embedding"] = partial(Embedding, operator=lookup)
     return dataclasses.replace(device.layers, **changes)
+
+
+def build_network(cell: Callable[..., Network], config: BertConfig, device: DeviceSetup) -> Network:
+    """A BertClassifier or BertEncoder in the layers of a DeviceSetup, quantized as its config says."""
+    network = cell(config, layers_for(config, device))
+    quantization = config.quantization
+    if quantization is None:
+        return network
+    for place, layer in list(network.cells_and_names()):
+        if quantization.quantizes(to_hf_name(f"{place}.weight").removesuffix(".weight")):
+            continue
+        if isinstance(layer, Dense):
+            layer.product = MatMul(config)
+        elif isinstance(layer, Embedding):
+            layer.lookup = EmbeddingLookup()
+    return network
 
 
 def refuse_quantized(files: "ModelFiles") -> None:

@@ -1,6 +1,7 @@
 """The int8 file: weights stored once as int8, integer matmuls, and the logits of the NumPy reference."""
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto
 
@@ -19,6 +20,9 @@ SCHEMES = {
     "per channel": Quantization(per_channel=True),
     "4, 3 and 6 bits": Quantization(weight_bits=4, embedding_bits=3, activation_bits=6),
     "float classifier": Quantization(quantize_classifier=False),
+    "float layers": Quantization(
+        float_layers=("bert.embeddings.word_embeddings", "bert.encoder.layer.1.attention.self.key")
+    ),
 }
 DENSE = 6 * tiny.TINY.num_hidden_layers + 2
 # Nearly all values round the same way in both; one near a boundary may not, which shifts its row by STEP.
@@ -67,6 +71,15 @@ def test_a_processor_without_int8_dot_products(tmp_path, name, ranges, monkeypat
     expected = OnnxModel(file, 1)(*batch)
     monkeypatch.setattr(onnx_session, "instructions", lambda: ["avx2"])
     np.testing.assert_array_equal(OnnxModel(file, 1)(*batch), expected)
+
+
+def test_float_layers_are_float_matmuls(tmp_path, ranges):
+    _, _, file = write(tmp_path, SCHEMES["float layers"], ranges)
+    assert count_matmuls(file) == (DENSE - 1, 2 * tiny.TINY.num_hidden_layers + 1)
+    kinds = {tensor.name: tensor.data_type for tensor in onnx.load(file).graph.initializer}
+    for name in SCHEMES["float layers"].float_layers:
+        assert kinds[f"{name}.weight"] == TensorProto.FLOAT
+    assert kinds["bert.embeddings.position_embeddings.weight"] == TensorProto.INT8
 
 
 def test_weights_are_stored_once_in_int8(ranges):

@@ -11,18 +11,19 @@ from src.config.bert_config import BertConfig
 from src.config.quantization import Quantization
 from src.data.dataloader import BucketDataLoader
 from src.data.dataset import TokenizedDataset
+from src.digests import SUMS_FILE
 from src.errors import UserError
 from src.infer.predictor import LogitsCell
 from src.model.bert import BertClassifier, BertEncoder
-from src.model.state_dict import named_parameters, weight_arrays
+from src.model.state_dict import load_strict, named_parameters, weight_arrays
 from src.quant.layers import bind_ranges, quantized_matmuls
 from src.stages.model import load
 from src.stages.model.device import DeviceSetup, kernel_parts
-from src.stages.model.quantization import layers_for, refuse_quantized
+from src.stages.model.quantization import build_network, refuse_quantized
 from src.stages.training.q8bert import calibrate, init_ranges
 from src.tasks import find_task
 from src.tools.convert import main as convert
-from src.weights.huggingface import expected_shapes, write_directory
+from src.weights.huggingface import expected_shapes, quantizable_layers, write_directory
 from tests import tiny
 from tests.quant import by_hand
 
@@ -109,16 +110,59 @@ def test_a_missing_weight_is_no_range(model, tmp_path, vocabulary):
 
 @pytest.mark.parametrize(
     "bits",
-    [{}, {"quantize_classifier": False}, {"activation_bits": 0}, {"weight_bits": 0}, {"embedding_bits": 0}],
+    [
+        {},
+        {"quantize_classifier": False},
+        {"float_layers": ("bert.encoder.layer.0.output.dense",)},
+        {"activation_bits": 0},
+        {"weight_bits": 0},
+        {"embedding_bits": 0},
+    ],
     ids=str,
 )
 def test_the_weights_of_a_quantized_folder(bits):
     config = CONFIG.replace(quantization=Quantization(**bits), use_relative_positions=True)
-    network = BertClassifier(config, layers_for(config, plain()))
+    network = build_network(BertClassifier, config, plain())
     shapes = {name: tuple(value.shape) for name, value in named_parameters(network).items()}
     assert shapes == expected_shapes(config)
-    count = 0 if "activation_bits" in bits else len(RANGES) - ("quantize_classifier" in bits)
+    count = (
+        0
+        if "activation_bits" in bits
+        else len(RANGES) - len({"quantize_classifier", "float_layers"} & set(bits))
+    )
     assert sum(name.endswith("input_threshold") for name in shapes) == count
+
+
+def test_float_layers_compute_in_float():
+    """All layers named: the logits of the float model, bit for bit; one of them: others."""
+    logits, arrays = [], tiny.random_arrays(CONFIG)
+    quantizable = quantizable_layers(CONFIG)
+    assert len(quantizable) == len(RANGES) + 3
+    for quantization in (
+        None,
+        Quantization(float_layers=tuple(quantizable)),
+        Quantization(activation_bits=0, float_layers=tuple(quantizable[1:])),
+    ):
+        network = build_network(BertClassifier, CONFIG.replace(quantization=quantization), plain())
+        load_strict(network, arrays, "here")
+        logits.append(logits_of(network))
+    np.testing.assert_array_equal(logits[0], logits[1])
+    assert np.abs(logits[2] - logits[0]).max() > 1e-4
+
+
+def test_a_float_layer_that_is_not_there(tmp_path, vocabulary):
+    config = CONFIG.replace(quantization=Quantization(float_layers=("bert.encoder.layer.1.output.dense",)))
+    folder = tiny.write_model(tmp_path / "model", vocabulary, config)
+    with pytest.raises(UserError, match="layer.1.output.dense.*; did you mean .bert.encoder.layer.0.output"):
+        load.read_model(folder, quiet)
+    values = json.loads((folder / "config.json").read_text())
+    values["quantization"]["float_layers"] = "bert.pooler.dense"
+    (folder / "config.json").write_text(json.dumps(values))
+    (folder / SUMS_FILE).unlink()
+    with pytest.raises(UserError, match="float_layers 'bert.pooler.dense' must be a list of names of layers"):
+        load.read_model(folder, quiet)
+    with pytest.raises(UserError, match='float_layers has "pooler", which is no dense layer or embedding'):
+        quantized(tiny.write_model(tmp_path / "float", vocabulary, CONFIG), float_layers=("pooler",))
 
 
 def test_there_and_back(ready):

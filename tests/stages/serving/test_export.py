@@ -8,12 +8,14 @@ import numpy as np
 import onnx
 import pytest
 
+from src.config.data_config import ModelConfig
 from src.config.quantization import Quantization
 from src.digests import SUMS_FILE
 from src.errors import UserError
 from src.infer.onnx.session import OnnxModel
 from src.output_dir import MARKER
 from src.stages.model import device as kernels
+from src.stages.model.inference import load_for_inference
 from src.stages.serving import verify
 from src.stages.serving.verify import Comparison
 from src.tools.compare import main as compare
@@ -86,6 +88,19 @@ def test_a_quantized_model(tmp_path, vocabulary, capsys):
     batch = tiny.token_batch(rows=8)
     int8, fp32 = (OnnxModel(tmp_path / name / "model.onnx")(*batch) for name in ("int8", "fp32"))
     assert 1e-3 < np.abs(int8 - fp32).max()
+
+
+def test_a_quantized_model_with_float_layers(tmp_path, vocabulary, sst2, capsys):
+    layers = ("bert.encoder.layer.0.output.dense", "bert.embeddings.word_embeddings")
+    folder = quantized(tmp_path / "model", vocabulary, float_layers=layers)
+    values = run(folder, tmp_path / "int8", "--precision=int8", f"--eval_data_dir={sst2}")
+    assert values["quantization"]["float_layers"] == list(layers)
+    lines = capsys.readouterr().out
+    assert "13 of integers, 5 of floats" in lines
+    batch = tiny.token_batch(rows=8)
+    simulated = load_for_inference(folder, ModelConfig(kernels="off")).predict(*batch)
+    difference = np.abs(load_for_inference(tmp_path / "int8", ModelConfig()).predict(*batch) - simulated)
+    assert np.median(difference.max(axis=1)) < 1e-4
 
 
 def test_an_export_is_evaluated_and_compared_like_its_model(tmp_path, vocabulary, sst2, capsys):
