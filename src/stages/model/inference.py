@@ -23,6 +23,7 @@ from ...tasks import TaskSpec
 from ...train.throughput import ThroughputMeter, forward_flops
 from ...weights.huggingface import check_float_layers, tokenizer_files
 from ...weights.reader import has_weights, weight_bytes
+from .labels import Log, match_labels
 
 if TYPE_CHECKING:
     from ...config.data_config import DeviceConfig, ModelConfig
@@ -43,7 +44,6 @@ UNSUPPORTED: Mapping[str, Mapping[str, Iterable[str]]] = {
 }
 BUCKETS = (16, 32, 64, 128, 256)
 
-Log = Callable[[str], object]
 Predict = Callable[..., np.ndarray]
 
 
@@ -209,8 +209,6 @@ EXPORT_LOADERS = {"onnx": _load_onnx, "mindir": _load_mindir}
 
 def _reorder_for_task(model: InferenceModel, task: TaskSpec, log: Log) -> InferenceModel:
     """An exported model with its logits in the order of the task's labels."""
-    from .load import match_labels
-
     order = match_labels(model.config, task, model.source, log)
     if order is None:
         raise UserError(

@@ -1,7 +1,6 @@
 """Loads model folders into networks: strict weight names, labels matched by name."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from ...config.student_config import RATES, with_rates
 from ...errors import UserError, join_names
 from ...model.bert import BertClassifier, BertEncoder
 from ...model.state_dict import load_strict
-from ...tasks import TaskSpec, label_key
+from ...tasks import TaskSpec
 from ...weights.huggingface import (
     POOLER,
     check_float_layers,
@@ -25,12 +24,11 @@ from ...weights.huggingface import (
 )
 from ...weights.reader import read_weights
 from .device import DeviceSetup
+from .labels import Log, match_labels
 from .quantization import align_ranges, build_network, check_ranges
 
 HEAD = "classifier."
 SHOWN = 6  # names per log line; the rest are counted
-
-Log = Callable[[str], object]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,31 +182,5 @@ def dropout_rates(model_config: BertConfig, values: Any) -> dict[str, float]:
 
 
 def label_order(files: ModelFiles, task: TaskSpec, log: Log) -> tuple[int, ...] | None:
-    """For each label of the task the index of the model's output of that name; None without a fitting head.
-
-    Names in another case and GLUE's on the Hugging Face hub match too; LABEL_0, LABEL_1 ... are matched with
-    the task's labels by position. Both are logged.
-    """
+    """`match_labels` for the head of `files`; None also where they have no head."""
     return match_labels(files.config, task, files.source, log) if f"{HEAD}weight" in files.arrays else None
-
-
-def match_labels(config: BertConfig, task: TaskSpec, source: Path, log: Log) -> tuple[int, ...] | None:
-    """`label_order` for a head described by the BertConfig of the file `source`."""
-    labels, outputs = config.labels, max(len(task.labels), 1)
-    if config.output_mode != task.output_mode:
-        return None
-    if tuple(labels) == tuple(task.labels):
-        return tuple(range(outputs))
-    if len(labels) == outputs and all(str(name).upper() == f"LABEL_{i}" for i, name in enumerate(labels)):
-        pairs = ", ".join(f"{name} = {label}" for name, label in zip(labels, task.labels, strict=True))
-        log(f"{source}: labels by position: {pairs}")
-        return tuple(range(outputs))
-    if sorted(labels) != sorted(task.labels):
-        indices = task.label_indices()
-        matched = [indices.get(label_key(label), -1) for label in labels]
-        if sorted(matched) != list(range(outputs)):
-            return None
-        pairs = ", ".join(f"{name} = {task.labels[i]}" for name, i in zip(labels, matched, strict=True))
-        log(f"{source}: labels by name: {pairs}")
-        return tuple(matched.index(i) for i in range(outputs))
-    return tuple(list(labels).index(label) for label in task.labels)
