@@ -99,13 +99,11 @@ def _recipe(phase1_epochs: int, phase2_epochs: int = 3, copies: int = 20, **dist
     """Defaults of each stage; `copies` is TinyBERT's N, `distill` further values for task distillation."""
     return {
         "augment": {"copies": copies},
-        "finetune": {"learning_rate": 2e-5, "epoch_size": 3, "batch_size": 32},
+        "finetune": {"epoch_size": 3, "batch_size": 32},
         "task_distill": {
             "batch_size": 32,
             "td_phase1_epoch_size": phase1_epochs,
             "td_phase2_epoch_size": phase2_epochs,
-            "learning_rate": 5e-5,
-            "phase2_learning_rate": 3e-5,
             **distill,
         },
     }

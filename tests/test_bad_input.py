@@ -121,7 +121,6 @@ DISTILL = {
     "other form of records": ({"dataset_type": "mindrecord"}, "give --dataset_type tfrecord"),
     "heads": ({"num_attention_heads": 2}, "the student has 2 heads, the teacher 4"),
     "heads that do not divide": ({"num_attention_heads": 5}, "24 is not a multiple of num_attention_heads 5"),
-    "layers": ({"num_hidden_layers": 3}, "3 layers do not divide the teacher's 4; "),
     "more layers": ({"num_hidden_layers": 8}, "more than the teacher's 4"),
     "layer map": ({"layer_map": "1,9"}, "--layer_map 1,9 must rise and stay"),
     "two starts": (

@@ -142,6 +142,8 @@ def test_the_lines_that_the_model_zoo_s_users_look_for(done):
     assert len(re.findall(r"^epoch time: [\d.]+ ms, per step time: [\d.]+ ms", log, re.M)) == 7
     assert len(re.findall(r"^The best acc is [01]\.\d+$", log, re.M)) == 3  # phase 2 only
     assert "load_gd_ckpt_path is empty), initialized randomly" in log
+    assert re.search(r"^teacher cache: \S+ MB deleted", log, re.M)
+    assert not list((done[0].parent / "teacher_cache").iterdir())
     assert "layer map 1<-2" in log
 
 

@@ -56,14 +56,12 @@ def test_unknown_task_suggests_the_nearest_name():
 @pytest.mark.parametrize("name, epochs", PHASE1_EPOCHS.items())
 def test_recipes(name, epochs):
     recipe = TASKS[name].recipe
-    assert recipe["finetune"] == {"learning_rate": 2e-5, "epoch_size": 3, "batch_size": 32}
+    assert recipe["finetune"] == {"epoch_size": 3, "batch_size": 32}
     original_rows = {"phase2_augmented": False} if name == "STS-B" else {}
     assert recipe["task_distill"] == {
         "batch_size": 32,
         "td_phase1_epoch_size": epochs,
         "td_phase2_epoch_size": 3,
-        "learning_rate": 5e-5,
-        "phase2_learning_rate": 3e-5,
         **original_rows,
     }
     assert recipe["augment"] == {"copies": COPIES[name]}

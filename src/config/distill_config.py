@@ -68,9 +68,12 @@ class TeacherCacheConfig:
 
     teacher_cache: str = flag(
         "auto",
-        "cache teacher outputs for later epochs, seeds and students: full, logits (phase 2 only) or off; "
+        "cache teacher outputs for later epochs and seeds: full, logits (phase 2 only) or off; "
         "auto: full up to teacher_cache_limit_gb and a quarter of the free disk space, else logits, else off",
         ("auto", "off", "logits", "full"),
     )
     teacher_cache_dir: str = flag("", f"folder for caches (default: {FOLDER} next to output_dir)")
+    keep_teacher_cache: bool = flag(
+        False, "keep the caches that this run wrote for later runs, instead of deleting them at its end"
+    )
     teacher_cache_limit_gb: float = flag(10.0, "maximum size of a cache in GB", check=POSITIVE)

@@ -7,10 +7,13 @@ from typing import Any, ClassVar
 from ..commands import command_line
 from ..tasks import TaskSpec
 from .cli import Resolved, parse
-from .fields import NOT_NEGATIVE, flag, to_dict
+from .fields import NOT_NEGATIVE, POSITIVE, flag, to_dict
 from .student_config import StudentConfig, TransferConfig
 from .task.from_records import task_for
 from .train_config import TrainConfig
+
+# Learning rates by --init, measured in docs/results.md.
+RATES = {"pretrained": 5e-5, "teacher_layers": 1e-4, "fresh": 5e-4}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,10 +27,15 @@ class FinetuneConfig(TransferConfig, StudentConfig, TrainConfig):
     )
     init: str = flag(
         "pretrained",
-        "fresh: train the architecture of --student_preset from random weights, on labels only",
-        ("pretrained", "fresh"),
+        "fresh: train the architecture of --student_preset from random weights, on labels only; "
+        "teacher_layers: train num_hidden_layers (0: half) of the given model's layers, the start of a "
+        "distilled student",
+        ("pretrained", "fresh", "teacher_layers"),
     )
     vocab_dir: str = flag("", "tokenizer files for --init fresh (default: those next to the records)")
+    learning_rate: float = flag(
+        5e-5, "peak learning rate (by --init: docs/finetune.md)", check=POSITIVE, group="optimization"
+    )
     epoch_size: int = flag(3, "number of epochs", check=NOT_NEGATIVE, group="optimization")
 
 
@@ -43,4 +51,4 @@ def resolve(argv: Sequence[str] | None = None) -> tuple[TaskSpec, Resolved[Finet
 
 
 def _recipe(known: dict[str, Any]) -> Mapping[str, Any]:
-    return task_for(known).recipe["finetune"]
+    return {**task_for(known).recipe["finetune"], "learning_rate": RATES[known.get("init", "pretrained")]}

@@ -1,11 +1,14 @@
 """Flags of the student's architecture: a preset, and single sizes that override it."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ..errors import UserError
 from .bert_config import HIDDEN_ACTS, PRESETS, BertConfig, preset
 from .fields import DROPOUT, NOT_NEGATIVE, POSITIVE, flag
+
+DEFAULT_PRESET = "4L-312"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +30,12 @@ class StudentConfig:
 
     GROUP: ClassVar[str] = "model"
 
-    student_preset: str = flag("4L-312", "architecture of a newly initialized student", tuple(PRESETS))
+    student_preset: str = flag(
+        "",
+        f"architecture of a newly initialized student (default: {DEFAULT_PRESET}; with the teacher's "
+        "layers its own)",
+        ("", *PRESETS),
+    )
     num_hidden_layers: int = flag(0, "student layers (0: as in the preset)", check=NOT_NEGATIVE)
     hidden_size: int = flag(0, "student hidden size (0: as in the preset)", check=NOT_NEGATIVE)
     num_attention_heads: int = flag(0, "student attention heads (0: as in the preset)", check=NOT_NEGATIVE)
@@ -67,6 +75,7 @@ SIZES = (
     "layer_norm_eps",
 )
 PRESET_SIZES = SIZES[:4]
+ARCHITECTURE = ("student_preset", *SIZES, "use_relative_positions", "head_activation")
 # flag -> field of BertConfig
 RATES = {
     "hidden_dropout_prob": "hidden_dropout_prob",
@@ -83,12 +92,19 @@ def fresh_student(values: StudentConfig, **fixed: Any) -> BertConfig:
         "use_relative_positions": values.use_relative_positions,
         "head_activation": values.head_activation,
     }
-    return with_rates(preset(values.student_preset, **{**fixed, **own}).replace(**sizes), values)
+    config = preset(values.student_preset or DEFAULT_PRESET).replace(**{**fixed, **own, **sizes})
+    return with_rates(config, values)
+
+
+def names_architecture(known: Mapping[str, Any]) -> bool:
+    """Whether one of the flags {name: value} asks for an architecture; those that are absent do not."""
+    defaults = {name: getattr(StudentConfig, name) for name in ARCHITECTURE}
+    return any(known.get(name, default) != default for name, default in defaults.items())
 
 
 def check_architecture(values: StudentConfig, config: BertConfig, source: object) -> None:
     """Raise UserError if flags specify another architecture than the BertConfig of the model `source`."""
-    fresh = preset(values.student_preset)
+    fresh = preset(values.student_preset or DEFAULT_PRESET)
     # flag -> {field: value}; a preset sets the sizes that no flag of their own overrides
     requested: dict[str, dict[str, Any]] = {
         "student_preset": {size: getattr(values, size) or getattr(fresh, size) for size in PRESET_SIZES}

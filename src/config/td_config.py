@@ -11,10 +11,18 @@ from .cli import Resolved, parse
 from .distill_config import IntermediateConfig, TeacherCacheConfig
 from .fields import LOSS_SCALE_OR_OWN, NOT_NEGATIVE, POSITIVE, SHARE_OR_OWN, flag, to_dict
 from .migration.zoo_config import ZooTaskConfig
-from .migration.zoo_recipe import RecipeConfig, task_distill_recipe, with_networks
-from .student_config import StudentConfig, TransferConfig
+from .migration.zoo_recipe import RecipeConfig, is_zoo, task_distill_recipe, with_networks
+from .student_config import StudentConfig, TransferConfig, names_architecture
 from .task.from_records import task_for
 from .train_config import TrainConfig
+
+# Learning rates by start of the student (docs/results.md); those of a general student are TinyBERT's.
+RATES = {
+    "general": {"learning_rate": 5e-5, "phase2_learning_rate": 3e-5},
+    "teacher_layers": {"learning_rate": 1e-4, "phase2_learning_rate": 1e-4},
+    "random": {"learning_rate": 5e-4, "phase2_learning_rate": 3e-4},
+}
+BY_START = " (by start of the student: docs/task_distill.md)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +45,8 @@ class TaskDistillConfig(
     )
     td_phase1_epoch_size: int = flag(10, "epochs of intermediate-layer distillation", check=NOT_NEGATIVE)
     td_phase2_epoch_size: int = flag(3, "epochs of prediction-layer distillation", check=NOT_NEGATIVE)
-    phase2_learning_rate: float = flag(3e-5, "peak learning rate of phase 2", check=POSITIVE)
+    learning_rate: float = flag(5e-5, f"peak learning rate{BY_START}", check=POSITIVE)
+    phase2_learning_rate: float = flag(3e-5, f"peak learning rate of phase 2{BY_START}", check=POSITIVE)
     phase1_warmup_ratio: float = flag(
         -1.0, "fraction of phase 1's steps used for warmup (-1: warmup_ratio)", check=SHARE_OR_OWN
     )
@@ -57,7 +66,7 @@ class TaskDistillConfig(
     )
     load_gd_ckpt_path: str = flag(
         "",
-        "general student: a model folder, or a .ckpt described by STUDENT_NET (empty: random weights)",
+        "general student: a model folder, or a .ckpt described by STUDENT_NET (empty: see student_init)",
         group="model",
         main=True,
     )
@@ -65,9 +74,11 @@ class TaskDistillConfig(
         "", "student after phase 1; with do_train true, phase 1 is skipped", group="model"
     )
     student_init: str = flag(
-        "general",
-        "teacher_layers: copy the mapped teacher layers (equal hidden sizes)",
-        ("general", "teacher_layers"),
+        "auto",
+        "general: load_gd_ckpt_path, or random weights where it is empty; teacher_layers: the mapped layers "
+        "of the teacher, half of them unless num_hidden_layers or a preset says otherwise; auto: "
+        "teacher_layers where neither a general student nor an architecture is given",
+        ("auto", "general", "teacher_layers"),
         group="model",
     )
     carry_projection: bool = flag(
@@ -82,6 +93,11 @@ class TaskDistillConfig(
     regression_target: str = flag(
         "teacher", "target of phase 2 in a regression", ("teacher", "label"), group="distillation"
     )
+
+    @property
+    def start(self) -> str:
+        """The start of the student, a key of RATES."""
+        return start_of(to_dict(self))
 
 
 # Your own values: they override a task's recipe; the command line overrides them.
@@ -100,5 +116,16 @@ def resolve(argv: Sequence[str] | None = None) -> tuple[TaskSpec, Resolved[TaskD
     return task, with_networks(resolved, task, teacher=TEACHER_NET, student=STUDENT_NET)
 
 
+def start_of(known: Mapping[str, Any]) -> str:
+    """The start of the student, a key of RATES, by the flags {name: value}."""
+    if known.get("load_gd_ckpt_path") or known.get("load_td1_ckpt_path"):
+        return "general"
+    init = known.get("student_init", "auto")
+    if init == "auto" and not (is_zoo(known) or names_architecture(known)):
+        init = "teacher_layers"
+    return init if init == "teacher_layers" else "random"
+
+
 def _recipe(known: dict[str, Any]) -> Mapping[str, Any]:
-    return {**task_for(known).recipe["task_distill"], **task_distill_recipe(known)}
+    recipe = task_for(known).recipe["task_distill"]
+    return {**recipe, **RATES[start_of(known)], **task_distill_recipe(known)}

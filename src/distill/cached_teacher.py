@@ -17,7 +17,7 @@ from mindspore import Tensor, nn
 
 from ..errors import UserError
 from .network import TeacherOutputs
-from .teacher_cache import CacheReader, CacheWriter, TeacherCache
+from .teacher_cache import CacheReader, CacheWriter, TeacherCache, megabytes
 
 if TYPE_CHECKING:
     from ..data.dataloader import Batch
@@ -118,7 +118,7 @@ class CachedTeacher:
             self._broadcast(True)  # every rank's rows are on disk
             if self._is_main:
                 writer.finish()
-                self._log(f"teacher cache {writer.cache.key}: written, {writer.cache.bytes / 1e9:.3g} GB")
+                self._log(f"teacher cache {writer.cache.key}: written, {megabytes(writer.cache.bytes)}")
             self._broadcast(True)  # the folder has its final name
 
     def batches_with_outputs(self, batches: Iterable[Batch]) -> Iterator[WithOutputs]:

@@ -6,8 +6,8 @@ from ..errors import UserError
 def parse_layer_map(text: str, student_layers: int, teacher_layers: int) -> tuple[int, ...]:
     """The teacher layer (1-based) of each student layer.
 
-    `uniform` is g(m) = m * N / M (Jiao et al. 2020, section 4.1), where M has to divide N; otherwise a comma
-    list such as `2,4,6`. Raises UserError when the map does not fit the two networks.
+    `uniform` is g(m) = m * N / M (Jiao et al. 2020, section 4.1), rounded where M does not divide N;
+    otherwise a comma list such as `2,4,6`. Raises UserError when the map does not fit the two networks.
     """
     if text == "uniform":
         return _uniform(student_layers, teacher_layers)
@@ -29,12 +29,13 @@ def parse_layer_map(text: str, student_layers: int, teacher_layers: int) -> tupl
 
 
 def _uniform(student_layers: int, teacher_layers: int) -> tuple[int, ...]:
-    if teacher_layers % student_layers:
+    if student_layers > teacher_layers:
         raise UserError(
-            f"the student's {student_layers} layers do not divide the teacher's {teacher_layers}; "
-            "name the teacher layer of each with --layer_map, for example "
-            + ",".join(str(m * teacher_layers // student_layers) for m in range(1, student_layers + 1))
-            if student_layers <= teacher_layers
-            else f"the student has {student_layers} layers, more than the teacher's {teacher_layers}"
+            f"the student has {student_layers} layers, more than the teacher's {teacher_layers}; give "
+            f"--num_hidden_layers {teacher_layers} or fewer"
         )
-    return tuple(m * teacher_layers // student_layers for m in range(1, student_layers + 1))
+    # Halves are rounded up, so that layers rise: round() would take the even one.
+    return tuple(
+        (2 * m * teacher_layers + student_layers) // (2 * student_layers)
+        for m in range(1, student_layers + 1)
+    )

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ..stages.training.teacher import Teacher
 
 VERSION = 1
+WRITER = "run"  # the note with the output folder of the run that wrote a cache
 MANIFEST, ROWS, SUMS = "manifest.json", "rows.bin", "sums.bin"
 WRITTEN = (MANIFEST, ROWS, SUMS, "lock")  # earlier versions wrote the last
 STORED = np.dtype(np.float16)  # of states and scores
@@ -112,8 +113,12 @@ def cache_of(
     features: Sequence[str],
     layer_map: Sequence[int],
     matmul_precision: str,
+    run: Path | str = "",
 ) -> TeacherCache:
-    """The TeacherCache below `root` for the teacher outputs that `features` need, written or not."""
+    """The TeacherCache below `root` for the teacher outputs that `features` need, written or not.
+
+    `run`, the output folder of a run, is noted in a cache that it writes.
+    """
     states = ([0] if "embedding" in features else []) + (list(layer_map) if "hidden" in features else [])
     relations = list(layer_map) if "relation" in features else []
     scores = list(layer_map) if "attention" in features else []
@@ -137,7 +142,7 @@ def cache_of(
         facts["relations"] = relations
     layers = [("states", states), ("relations", relations), ("scores", scores)]
     content = ", ".join(f"{name} {'/'.join(map(str, each))}" for name, each in layers if each)
-    notes = {"of": content or "logits", "teacher": str(teacher.source)}
+    notes = {"of": content or "logits", "teacher": str(teacher.source), WRITER: os.path.realpath(run)}
     return TeacherCache(root, facts, layout, dataset.lengths, notes)
 
 
@@ -295,6 +300,33 @@ def delete_abandoned(root: str | Path) -> None:
         with contextlib.suppress(OSError), locked(part):
             delete_matching(part, WRITTEN)
             part.rmdir()
+
+
+def caches_of(root: str | Path, run: str | Path) -> list[Path]:
+    """The complete caches below `root` that the run with the output folder `run` wrote."""
+    found, writer = [], os.path.realpath(run)
+    for folder in sorted(Path(root).glob("[!.]*")):
+        with contextlib.suppress(UserError, OSError, KeyError, TypeError):
+            if read_json(folder / MANIFEST)["notes"][WRITER] == writer and not first_foreign(folder, WRITTEN):
+                found.append(folder)
+    return found
+
+
+def delete_caches(folders: Iterable[Path]) -> int:
+    """Delete caches; returns the bytes freed. A run that reads one goes on: it has the files open."""
+    freed = 0
+    for folder in folders:
+        freed += sum(path.stat().st_size for path in folder.iterdir())
+        # The manifest first: a partly deleted folder must not pass for a cache.
+        (folder / MANIFEST).unlink(missing_ok=True)
+        delete_matching(folder, WRITTEN)
+        folder.rmdir()
+    return freed
+
+
+def megabytes(count: float) -> str:
+    """A number of bytes as text."""
+    return f"{count / 1e6:,.1f} MB"
 
 
 def _write_at(handle: int, data: bytes, place: int) -> None:

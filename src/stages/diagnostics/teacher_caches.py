@@ -4,11 +4,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...distill.teacher_cache import KEY_LETTERS, MANIFEST, WRITTEN
+from ...distill.teacher_cache import KEY_LETTERS, MANIFEST, WRITTEN, megabytes
+from ...distill.teacher_cache import delete_caches as delete_folders
 from ...errors import UserError, did_you_mean
 from ...files import locked
 from ...json_reader import read_json
-from ...output_dir import delete_matching, first_foreign
+from ...output_dir import first_foreign
 
 if TYPE_CHECKING:
     from ...tools.cache import CacheConfig
@@ -27,7 +28,7 @@ def manage_caches(config: "CacheConfig") -> None:
         return
     for folder in caches:
         print(describe(folder))
-    print(f"{root}: {len(caches)} caches, {sum(map(size_of, caches)) / 1e9:.3g} GB")
+    print(f"{root}: {len(caches)} caches, {megabytes(sum(map(size_of, caches)))}")
 
 
 def list_caches(root: Path) -> list[Path]:
@@ -50,7 +51,7 @@ def size_of(folder: Path) -> int:
 
 def describe(folder: Path) -> str:
     """One line: key, size, rows, contents and teacher of a cache, or that it is incomplete."""
-    start = f"{key_of(folder)}  {size_of(folder) / 1e9:8.3f} GB  "
+    start = f"{key_of(folder)}  {megabytes(size_of(folder)):>12}  "
     if folder.name.endswith(".part"):
         state = "being written by a run" if is_being_written(folder) else "left by an aborted run"
         return f"{start}incomplete, {state}"
@@ -89,10 +90,5 @@ def delete_caches(root: Path, caches: list[Path], key: str) -> None:
                 f"--delete {key}: {folder} holds {foreign}, which is not part of a cache, so nothing was "
                 "deleted; move it away"
             )
-    freed = sum(map(size_of, selected))
-    for folder in selected:
-        # The manifest first: a partly deleted folder must not pass for a cache.
-        (folder / MANIFEST).unlink(missing_ok=True)
-        delete_matching(folder, WRITTEN)
-        folder.rmdir()
-    print(f"deleted {len(selected)} caches, {freed / 1e9:.3g} GB freed")
+    freed = delete_folders(selected)
+    print(f"deleted {len(selected)} caches, {megabytes(freed)} freed")

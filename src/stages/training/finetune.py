@@ -19,6 +19,7 @@ from ...weights.huggingface import tokenizer_files
 from ..evaluation.evaluator import epoch_evaluation
 from ..model import load
 from ..model.quantization import refuse_quantized
+from . import student
 from .fit import PhaseSpec, train_phase
 from .run import Run
 
@@ -30,7 +31,7 @@ def finetune(task: TaskSpec, resolved: Resolved) -> Run:
         raise UserError(
             "--load_pretrained_path and --init fresh are mutually exclusive"
             if config.load_pretrained_path
-            else "--load_pretrained_path is required: a pretrained directory (or --init fresh)"
+            else "--load_pretrained_path is required: a model folder (or --init fresh)"
         )
     if config.new_head and not config.load_pretrained_path:
         raise UserError("--new_head replaces the head of a given model; give one with --load_pretrained_path")
@@ -56,9 +57,11 @@ def _network(run: Run) -> tuple[BertClassifier, BertConfig, Path | None]:
     if config.load_pretrained_path:
         files = load.read_model(config.load_pretrained_path, log, ignore_unexpected=config.ignore_unexpected)
         refuse_quantized(files)
-        check_architecture(config, files.config, files.source)
         if config.new_head:
             files = load.drop_head(files, log)
+        if config.init == "teacher_layers":
+            return *_student_of_layers(run, files), files.tokenizer_dir
+        check_architecture(config, files.config, files.source)
         rates = load.dropout_rates(files.config, config)
         network, bert_config = load.load_classifier(files, task, run.device, log, True, **rates)
         return network, bert_config, files.tokenizer_dir
@@ -72,6 +75,15 @@ def _network(run: Run) -> tuple[BertClassifier, BertConfig, Path | None]:
     size = f"{bert_config.num_hidden_layers}L-{bert_config.hidden_size}"
     log(f"{size}, initialized randomly, trained on labels alone")
     return BertClassifier(bert_config, run.device.layers), bert_config, tokenizer_dir
+
+
+def _student_of_layers(run: Run, files: load.ModelFiles) -> tuple[BertClassifier, BertConfig]:
+    """The network that task distillation would start from with this teacher, and its config."""
+    bert_config = student.own_layers_config(run.config, files.config).for_task(run.task)
+    bert_config = bert_config.replace(dtype=run.device.dtype, compute_type=run.device.compute_type)
+    network = BertClassifier(bert_config, run.device.layers)
+    student.copy_teacher_layers(network, bert_config, files, "uniform", run.task, run.logger.info)
+    return network, bert_config
 
 
 def _records_tokenizer(path: str) -> Path:

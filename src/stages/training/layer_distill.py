@@ -61,6 +61,11 @@ class LayerMatch:
             self.layer_map: tuple[int, ...] = (relation_layer(config.relation_layer, self.layers[1]),)
             return
         self.layer_map = parse_layer_map(config.layer_map, *self.layers)
+        if config.layer_map == "uniform" and self.layers[1] % self.layers[0]:
+            log(
+                f"the student's {self.layers[0]} layers do not divide the teacher's {self.layers[1]}: the "
+                f"layer map is rounded to {','.join(map(str, self.layer_map))} (--layer_map takes another)"
+            )
         self._match_tensors(student_config, teacher_config, carried, log)
 
     def _match_tensors(

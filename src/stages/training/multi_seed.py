@@ -21,6 +21,7 @@ from ...config.cli import Resolved
 from ...config.distill_config import cache_root
 from ...config.seeds_config import seeds_of
 from ...config.train_config import TrainConfig
+from ...distill.teacher_cache import caches_of, delete_caches
 from ...errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError
 from ...files import leftovers_of, remove_leftovers, restore_replaced, set_aside, write_json, write_text
 from ...json_reader import read_object
@@ -76,6 +77,7 @@ class SeedRuns:
         if hasattr(self.config, "teacher_cache_dir"):
             # A teacher's outputs do not depend on the seed: all runs share the cache of a single run.
             own["teacher_cache_dir"] = cache_root(self.config, self.folder)
+            own["keep_teacher_cache"] = "true"
         flags = [f"--{name}={value}" for name, value in own.items()]
         return [sys.executable, *self.start, *self.arguments, *flags]
 
@@ -117,6 +119,9 @@ def repeat(
         result["against"] = paired(result, other, config.seeds_against)
         _write(runs, result)
     print(f"\n{format_summary(result)}")
+    if hasattr(config, "keep_teacher_cache") and not config.keep_teacher_cache:
+        root = cache_root(config, runs.folder)
+        delete_caches(cache for seed in seeds for cache in caches_of(root, runs.folder_of(seed)))
     return result
 
 

@@ -18,7 +18,7 @@ from ...config.cli import Resolved
 from ...config.distill_config import cache_root
 from ...config.fields import BOOLEAN, to_dict
 from ...data.tokenization.tokenizer import set_max_length
-from ...distill.teacher_cache import delete_abandoned
+from ...distill.teacher_cache import caches_of, delete_abandoned, delete_caches, megabytes
 from ...errors import UserError
 from ...files import restore_replaced, write_json
 from ...json_reader import read_object
@@ -157,6 +157,8 @@ class Run:
         for name in ("best", "last"):
             if (self.output_dir / name).is_dir():
                 self.logger.info(f"{name} model: {self.output_dir / name}")
+        if hasattr(self.config, "keep_teacher_cache") and self.ranks.is_main:
+            self._settle_caches()
         self.logger.close()
         log = self.output_dir / LOG_FILE
         if self.ranks.is_main and log.is_file():
@@ -164,6 +166,19 @@ class Run:
                 plot_losses({"": read_log(log)}, self.output_dir / "losses.png")
             except (OSError, UserError) as error:
                 LOG.warning("the losses are not plotted: %s", error)
+
+    def _settle_caches(self) -> None:
+        """Delete the teacher caches that this run wrote, or log that they stay."""
+        root = cache_root(self.config, self.output_dir)
+        written = caches_of(root, self.output_dir)
+        if written and self.config.keep_teacher_cache:
+            self.logger.info(f"teacher cache: {len(written)} kept in {root} (--keep_teacher_cache)")
+        elif written:
+            try:
+                freed = megabytes(delete_caches(written))
+                self.logger.info(f"teacher cache: {freed} deleted (--keep_teacher_cache keeps it)")
+            except OSError as error:
+                LOG.warning("a teacher cache in %s cannot be deleted: %s", root, error)
 
 
 def resume_command() -> str:

@@ -47,6 +47,7 @@ FREE_ON_RESUME = (
     "teacher_cache",
     "teacher_cache_dir",
     "teacher_cache_limit_gb",
+    "keep_teacher_cache",
 )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from ...config.bert_config import BertConfig
 from ...config.student_config import StudentConfig, check_architecture, fresh_student
@@ -13,7 +12,7 @@ from ...errors import UserError
 from ...model.bert import BertClassifier
 from ...model.state_dict import load_strict
 from ...tasks import TaskSpec
-from ...weights.huggingface import without_ranges
+from ...weights.huggingface import drop_unused_pooler, without_ranges
 from ..model import load
 from ..model.quantization import refuse_quantized
 from .run import Run
@@ -23,9 +22,20 @@ SHARED_FIELDS = (
     "hidden_size",
     "intermediate_size",
     "num_attention_heads",
-    "head_size",
     "hidden_act",
+    "head_size",
     "use_relative_positions",
+)
+# Fields that no flag of a student of its teacher's layers sets.
+ALWAYS_SHARED = (
+    "vocab_size",
+    "type_vocab_size",
+    "max_position_embeddings",
+    "pad_token_id",
+    "model_type",
+    "embedding_size",
+    "layer_norm_eps",
+    "attention_head_size",
 )
 
 
@@ -48,20 +58,29 @@ def read_student(
 
 
 def fresh_config(config: StudentConfig, teacher: BertConfig) -> BertConfig:
-    """The config of a fresh student: preset and flags, with the teacher's vocabulary and positions.
+    """The config of a fresh BERT student: preset and flags, with the teacher's vocabulary and positions."""
+    return fresh_student(
+        config,
+        vocab_size=teacher.vocab_size,
+        type_vocab_size=teacher.type_vocab_size or BertConfig.type_vocab_size,
+        max_position_embeddings=teacher.max_position_embeddings,
+        pad_token_id=teacher.pad_token_id,
+    )
 
-    It is a BERT, unless it copies layers of its teacher: then it is of the teacher's family.
+
+def own_layers_config(config: StudentConfig, teacher: BertConfig) -> BertConfig:
+    """The config of a student of its teacher's layers, of the teacher's family.
+
+    It has the teacher's sizes and half of the layers, unless preset and flags name others.
     """
-    shared: dict[str, Any] = {
-        "vocab_size": teacher.vocab_size,
-        "type_vocab_size": teacher.type_vocab_size or BertConfig.type_vocab_size,
-        "max_position_embeddings": teacher.max_position_embeddings,
-        "pad_token_id": teacher.pad_token_id,
-    }
-    if getattr(config, "student_init", "") == "teacher_layers":
-        names = ("model_type", "type_vocab_size", "embedding_size", "layer_norm_eps", "attention_head_size")
-        shared |= {name: getattr(teacher, name) for name in names}
-    return fresh_student(config, **shared)
+    names: tuple[str, ...] = (*ALWAYS_SHARED, *(() if config.student_preset else SHARED_FIELDS[:4]))
+    shared = {name: getattr(teacher, name) for name in names}
+    if not config.student_preset:
+        shared["num_hidden_layers"] = (teacher.num_hidden_layers + 1) // 2
+    student = fresh_student(config, **shared)
+    if not config.student_preset and config.head_activation == StudentConfig.head_activation:
+        student = student.replace(head_activation=teacher.head_activation)
+    return student
 
 
 def build(
@@ -77,38 +96,43 @@ def build(
         dtype=run.device.dtype, compute_type=run.device.compute_type
     )
     network = BertClassifier(student_config, run.device.layers)
-    if config.student_init == "teacher_layers":
-        sizes = student_config.num_hidden_layers, teacher_files.config.num_hidden_layers
-        layer_map = parse_layer_map(config.layer_map, *sizes)
-        _copy_teacher_layers(network, student_config, teacher_files, layer_map, task)
-        log(f"student from the teacher's embeddings, pooler and layers {', '.join(map(str, layer_map))}")
+    if config.start == "teacher_layers":
+        copy_teacher_layers(network, student_config, teacher_files, config.layer_map, task, log)
     else:
         log("student: no general student given (load_gd_ckpt_path is empty), initialized randomly")
     return network, student_config
 
 
-def _copy_teacher_layers(
+def copy_teacher_layers(
     network: BertClassifier,
     student_config: BertConfig,
     teacher_files: load.ModelFiles,
-    layer_map: tuple[int, ...],
+    layer_map_text: str,
     task: TaskSpec,
+    log: Callable[[str], None],
 ) -> None:
+    """Load the teacher's embeddings, pooler, mapped layers and, where it is of this task, head; logged.
+
+    `layer_map_text` as for parse_layer_map. Raises UserError where student and teacher differ in a size.
+    """
     for field in SHARED_FIELDS:
         value, teacher_value = getattr(student_config, field), getattr(teacher_files.config, field)
         if value != teacher_value:
             raise UserError(
-                f"--student_init teacher_layers needs the teacher's {field}: the student has {value}, the "
-                f"teacher {teacher_value}; give --{field} {teacher_value} (or a preset that has it)"
+                f"a student of the teacher's layers needs the teacher's {field}: the student has {value}, "
+                f"the teacher {teacher_value}; give --{field} {teacher_value} (or a preset that has it)"
             )
-    # The teacher's head is of this task, perhaps in another order (logged when it was loaded).
+    sizes = student_config.num_hidden_layers, teacher_files.config.num_hidden_layers
+    layer_map = parse_layer_map(layer_map_text, *sizes)
+    # The head of a task distillation's teacher is of this task, perhaps in another order (logged before).
     order = load.label_order(teacher_files, task, lambda text: None)
-    assert order is not None, "the teacher was loaded as a classifier of this task"
     arrays = {}
-    for name, array in without_ranges(teacher_files.arrays).items():
+    kept, _ = drop_unused_pooler(student_config, without_ranges(teacher_files.arrays))
+    for name, array in kept.items():
         parts = name.split(".")
         if name.startswith(load.HEAD):
-            arrays[name] = array[list(order)]
+            if order is not None:
+                arrays[name] = array[list(order)]
         elif not name.startswith("bert.encoder.layer."):
             if name.startswith("bert."):
                 arrays[name] = array
@@ -116,3 +140,4 @@ def _copy_teacher_layers(
             parts[3] = str(layer_map.index(int(parts[3]) + 1))
             arrays[".".join(parts)] = array
     load_strict(network, arrays, str(teacher_files.source), optional=(load.HEAD,))
+    log(f"student from the teacher's embeddings, pooler and layers {', '.join(map(str, layer_map))}")

@@ -63,9 +63,12 @@ class Distillation:
     ) -> None:
         self.run, self.config = run, run.config
         config, task, log = run.config, run.task, run.logger.info
-        student_config = (
-            student_files.config if student_files else student.fresh_config(config, teacher_files.config)
-        )
+        if student_files:
+            student_config = student_files.config
+        else:
+            own = config.start == "teacher_layers"
+            config_of = student.own_layers_config if own else student.fresh_config
+            student_config = config_of(config, teacher_files.config)
         models = [(teacher_files.config, teacher_files.tokenizer_dir)]
         models.append((student_config, student_files.tokenizer_dir if student_files else None))
         # Each phase compiles graphs of its own: the epochs of one alone have to pay for them.

@@ -14,7 +14,7 @@ from ...config.distill_config import cache_root
 from ...digests import hash_arrays
 from ...distill.cached_teacher import CachedTeacher, TeacherForward
 from ...distill.network import TEACHER_FEATURES
-from ...distill.teacher_cache import TeacherCache, cache_of
+from ...distill.teacher_cache import TeacherCache, cache_of, megabytes
 from ...model.state_dict import weight_arrays
 from ...train.throughput import computed_layers, forward_flops
 from ...train.trainer import phase_steps
@@ -74,7 +74,13 @@ def attach_teacher(
         return teacher.network, None
     root = cache_root(config, run.output_dir)
     cache_for = partial(
-        cache_of, root, teacher, loader.dataset, layer_map=layer_map, matmul_precision=config.matmul_precision
+        cache_of,
+        root,
+        teacher,
+        loader.dataset,
+        layer_map=layer_map,
+        matmul_precision=config.matmul_precision,
+        run=run.output_dir,
     )
     cache = cache_for(features=features)
     if not _use_cache(run, spec, loader, cache):
@@ -100,10 +106,10 @@ def _use_cache(run: Run, spec: PhaseSpec, loader: BucketDataLoader, cache: Teach
     broadcast, log, config = _broadcast(run), run.logger.info, run.config
     title = f"teacher cache of {spec.title}"
     if broadcast(cache.is_complete()):
-        log(f"{title}: reading {cache.folder}, {cache.bytes / GB:.3g} GB; the teacher does not run")
+        log(f"{title}: reading {cache.folder}, {megabytes(cache.bytes)}; the teacher does not run")
         return True
     free = _free_bytes(cache.folder.parent)
-    estimate = f"{len(cache.lengths)} rows, {cache.bytes / GB:.3g} GB, {free / GB:.3g} GB of disk free"
+    estimate = f"{len(cache.lengths)} rows, {megabytes(cache.bytes)}, {megabytes(free)} of disk free"
     total = phase_steps(spec.epochs, config.train_steps, loader.steps_per_epoch)
     reason = None
     if total < loader.steps_per_epoch:

@@ -8,8 +8,10 @@ import re
 import numpy as np
 import pytest
 
+from run_finetune import main as finetune
 from run_task_distill import main
 from src.config.bert_config import BertConfig
+from src.config.td_config import resolve
 from src.errors import UserError
 from src.model.state_dict import weight_arrays
 from src.tools.convert import main as convert
@@ -83,8 +85,49 @@ def test_a_student_from_the_teacher_s_layers(tmp_path, teacher, sst2):
 
 def test_the_teacher_s_layers_keep_their_activation(tmp_path, vocabulary, sst2):
     teacher = tiny.write_model(tmp_path / "teacher", vocabulary, DEEP.replace(hidden_act="relu"))
+    student, _ = start_of(tmp_path, sst2, teacher, student_init="teacher_layers")
+    assert BertConfig.from_json(tmp_path / "start" / "last" / "config.json").hidden_act == "relu"
     with pytest.raises(UserError, match="needs the teacher's hidden_act: .* gelu, the teacher relu"):
-        start_of(tmp_path, sst2, teacher, *SAME_WIDTH, student_init="teacher_layers")
+        values = {"student_init": "teacher_layers", "hidden_act": "gelu", "overwrite_output_dir": "true"}
+        start_of(tmp_path, sst2, teacher, *SAME_WIDTH, **values)
+
+
+def test_by_default_the_student_is_half_of_its_teacher(tmp_path, teacher, sst2):
+    student, log = start_of(tmp_path / "auto", sst2, teacher)
+    named, _ = start_of(tmp_path / "named", sst2, teacher, *SAME_WIDTH, student_init="teacher_layers")
+    tiny.assert_same_weights(student, named)
+    assert "pooler and layers 2, 4" in log and re.search(r"^  learning_rate +0.0001 .*\(recipe\)", log, re.M)
+    flags = {"task_name": "SST-2", "load_pretrained_path": teacher, "init": "teacher_layers"}
+    flags |= {"train_data_dir": sst2, "eval_data_dir": sst2, "output_dir": tmp_path / "labels"}
+    finetune([*tiny.flags(**flags, train_steps=0)])
+    tiny.assert_same_weights(read_weights(tmp_path / "labels" / "last").arrays, student)
+
+
+def test_a_layer_map_that_is_rounded(tmp_path, teacher, sst2):
+    student, log = start_of(tmp_path, sst2, teacher, student_init="teacher_layers", num_hidden_layers=3)
+    assert "3 layers do not divide the teacher's 4: the layer map is rounded to 1,3,4" in log
+    name = "bert.encoder.layer.{}.attention.self.query.weight"
+    np.testing.assert_array_equal(student[name.format(1)], read_weights(teacher).arrays[name.format(2)])
+
+
+@pytest.mark.parametrize(
+    "values, start, rates",
+    [
+        ({}, "teacher_layers", (1e-4, 1e-4)),
+        ({"load_gd_ckpt_path": ""}, "teacher_layers", (1e-4, 1e-4)),
+        ({"load_gd_ckpt_path": "x"}, "general", (5e-5, 3e-5)),
+        ({"load_td1_ckpt_path": "x"}, "general", (5e-5, 3e-5)),
+        ({"student_preset": "4L-312"}, "random", (5e-4, 3e-4)),
+        ({"num_hidden_layers": 3}, "random", (5e-4, 3e-4)),
+        ({"student_init": "general"}, "random", (5e-4, 3e-4)),
+        ({"student_init": "teacher_layers", "student_preset": "3L-384"}, "teacher_layers", (1e-4, 1e-4)),
+        ({"recipe": "zoo"}, "random", (5e-5, 2e-5)),
+        ({"learning_rate": 1e-3}, "teacher_layers", (1e-3, 1e-4)),
+    ],
+)
+def test_learning_rates_by_start(values, start, rates):
+    config = resolve(["--task_name=SST-2", *tiny.flags(**values)])[1].config
+    assert (config.start, config.learning_rate, config.phase2_learning_rate) == (start, *rates)
 
 
 def test_an_explicit_layer_map(tmp_path, teacher, sst2):

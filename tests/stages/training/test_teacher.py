@@ -1,6 +1,7 @@
 """The teacher cache in runs on tiny models: against the teacher in every step, and read by a second run."""
 
 import re
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from run_task_distill import main as distil
 from src.config.distill_config import TeacherCacheConfig
 from src.distill.network import TeacherOutputs
-from src.distill.teacher_cache import cache_of
+from src.distill.teacher_cache import cache_of, caches_of, delete_caches
 from src.errors import UserError
 from src.stages.training.teacher import Teacher
 from src.tools.cache import main as cache_tool
@@ -29,9 +30,9 @@ def runs(tmp_path_factory, vocabulary, sst2):
     folder = tmp_path_factory.mktemp("cached")
     teacher = tiny.write_model(folder / "teacher", vocabulary, seed=3)
 
-    def run(name, cache):
+    def run(name, cache, **options):
         places = {"task_name": "SST-2", "load_teacher_ckpt_path": teacher, "train_data_dir": sst2}
-        more = {"do_eval": "false", "output_dir": folder / name, "teacher_cache": cache}
+        more = {"do_eval": "false", "output_dir": folder / name, "teacher_cache": cache, **options}
         distil([*tiny.flags(**places, **more, phase2_learning_rate=1e-3), *EPOCHS, *SIZES, *NO_DROPOUT])
 
     def forbidden(*arguments):
@@ -40,7 +41,7 @@ def runs(tmp_path_factory, vocabulary, sst2):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("src.data.dataloader.COMPILE_TOKENS", 20)
         run("off", "off")
-        run("writes", "auto")
+        run("writes", "auto", keep_teacher_cache="true")
         # Compiled or not, what the teacher answers goes through this cell.
         patch.setattr(TeacherOutputs, "construct", forbidden)
         patch.setattr("src.distill.cached_teacher.CachedTeacher._forward", forbidden)
@@ -79,9 +80,21 @@ def test_a_second_run_reads_and_ends_as_the_first(runs):
     assert len(waits) == 4 and all(0 <= float(wait) <= 100 for wait in waits)
     written = log_of(runs / "writes")
     # Phase 1's first epoch kept the logits along with the layers: phase 2 finds them.
-    assert len(re.findall(r"40 rows, \S+ GB, \S+ GB of disk free; written to", written)) == 1
+    assert len(re.findall(r"40 rows, \S+ MB, \S+ MB of disk free; written to", written)) == 1
     assert written.count("the teacher does not run") == 1
     assert len(re.findall(r"waited for the teacher cache", written)) == 3
+
+
+def test_a_run_deletes_only_caches_that_it_wrote(runs, tmp_path):
+    root = tmp_path / "copy"
+    shutil.copytree(runs / "teacher_cache", root)
+    (root / "mine").mkdir()
+    assert "2 kept in" in log_of(runs / "writes") and "kept in" not in log_of(runs / "reads")
+    assert caches_of(root, runs / "reads") == []
+    written = caches_of(root, runs / "writes")
+    size = sum(path.stat().st_size for folder in written for path in folder.iterdir())
+    assert len(written) == 2 and delete_caches(written) == size
+    assert [path.name for path in root.iterdir()] == ["mine"]
 
 
 def test_the_tool_lists_and_deletes(runs, tmp_path, capsys):
@@ -99,7 +112,7 @@ def test_the_tool_lists_and_deletes(runs, tmp_path, capsys):
     layers, logits = sorted(rows, key=lambda row: "logits" in row)
     assert "of states 0/2, scores 2, teacher " in layers and "of logits, teacher " in logits
     assert any("incomplete, left by an aborted run" in row for row in listed)
-    assert re.search(r": 3 caches, \S+ GB$", listed[-1])
+    assert re.search(r": 3 caches, \S+ MB$", listed[-1])
     with pytest.raises(UserError, match="no such cache"):
         cache_tool([*place, "--delete", "abc"])
     mine = root / layers.split()[0] / "mine"
