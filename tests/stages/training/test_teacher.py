@@ -177,7 +177,7 @@ def test_the_choice(monkeypatch, tmp_path):
         run = SimpleNamespace(config=config, logger=logger, trainer=trainer)
         return teacher._use_cache(run, spec, loader, cache)
 
-    assert not chosen() and "70 rows, 3 GB, 8 GB of disk free; off (more than a quarter" in logged[-1]
+    assert not chosen() and "70 rows, 3,000.0 MB, 8,000.0 MB of disk free; off (more than a" in logged[-1]
     assert chosen(teacher_cache="full")
     assert not chosen(teacher_cache="full", teacher_cache_limit_gb=2.5) and "limit_gb 2.5" in logged[-1]
     assert not chosen(9, teacher_cache="full") and "ends before its first epoch does" in logged[-1]
