@@ -142,6 +142,8 @@ def test_the_lines_that_the_model_zoo_s_users_look_for(done):
     assert len(re.findall(r"^epoch time: [\d.]+ ms, per step time: [\d.]+ ms", log, re.M)) == 7
     assert len(re.findall(r"^The best acc is [01]\.\d+$", log, re.M)) == 3  # phase 2 only
     assert "load_gd_ckpt_path is empty), initialized randomly" in log
+    best = metrics_of(done[0] / "best")["eval_accuracy"]
+    assert re.search(rf"^verdict: accuracy {best:.4f} \(95 % interval 0.*\), teacher [01]\.\d+, ", log, re.M)
     assert re.search(r"^teacher cache: \S+ MB deleted", log, re.M)
     assert not list((done[0].parent / "teacher_cache").iterdir())
     assert "layer map 1<-2" in log
@@ -238,6 +240,7 @@ def test_ctrl_c_in_both_phases_ends_where_an_unbroken_run_ends(tmp_path, done, t
     steps = r"^epoch: \d+, step: (\d+),"
     assert re.findall(steps, log, re.M) == re.findall(steps, log_of(done[0]), re.M)
     assert metrics_of(out / "best") == metrics_of(done[0] / "best")
+    assert re.findall(r"^verdict: .*", log, re.M) == re.findall(r"^verdict: .*", log_of(done[0]), re.M)
 
 
 @pytest.mark.parametrize("target, part", [("teacher", "logits"), ("label", "labels")])

@@ -19,6 +19,7 @@ from ...data.dataset import TokenizedDataset
 from ...infer.predictor import LogitsCell, predict_logits
 from ...metrics import task_metrics
 from ...tasks import TaskSpec
+from ..compress.statistics import metric_interval
 
 if TYPE_CHECKING:
     from ..training.run import Run
@@ -47,11 +48,22 @@ class Evaluator:
             splits.check_models(dataset, models, task, folder)
             self.loaders[split] = splits.make_loader(dataset, config, config.eval_batch_size, shuffle=False)
 
+    @property
+    def datasets(self) -> dict[str, TokenizedDataset]:
+        """{split: its rows}."""
+        return {split: loader.dataset for split, loader in self.loaders.items()}
+
     def metrics(self) -> dict[str, Any]:
-        """{eval_<metric>: value, eval_samples: rows} of the model as it is now."""
+        """{eval_<metric>: value, eval_samples: rows} of the model as it is now.
+
+        `first_logits` are its logits of the first split then.
+        """
         values = {}
         for place, loader in enumerate(self.loaders.values()):
-            computed = dataset_metrics(self.task, loader.dataset, self.predict(loader))
+            logits = self.predict(loader)
+            if not place:
+                self.first_logits = logits
+            computed = dataset_metrics(self.task, loader.dataset, logits)
             values.update({name + ("_mm" if place else ""): value for name, value in computed.items()})
         return values
 
@@ -61,33 +73,43 @@ def dataset_metrics(task: TaskSpec, dataset: TokenizedDataset, logits: np.ndarra
 
     The labels must be those of the task (`splits.check_models`).
     """
+    return task_metrics(task, *by_row(dataset, logits))
+
+
+def by_row(dataset: TokenizedDataset, logits: np.ndarray) -> tuple[Any, Any]:
+    """(logits, labels) of a dataset as the metrics take them: token labels as one array per row."""
     labels = cast(np.ndarray, dataset.labels)
-    if dataset.labels_by_token:
-        return task_metrics(task, dataset.by_row(logits), dataset.by_row(labels))
-    return task_metrics(task, logits, labels)
+    return (dataset.by_row(logits), dataset.by_row(labels)) if dataset.labels_by_token else (logits, labels)
 
 
-def epoch_evaluation(
-    run: Run,
-    network: nn.Cell,
-    bert_config: BertConfig,
-    tokenizer_dir: Path | None,
-    result_line: Callable[[dict[str, Any]], str] = json.dumps,
-) -> Callable[..., None]:
-    """A function of epoch and step that evaluates, logs, and keeps the best model unless `keep` is false.
+class EpochEvaluation:
+    """Evaluates a run's network, logs, and keeps the best model with the interval of its metric.
 
-    `result_line` formats the metrics for the log.
+    `result_line` formats the metrics for the log. Called with epoch and step; unless `keep` the metrics are
+    only logged.
     """
-    cell = LogitsCell(network)
-    predict = partial(predict_logits, cell, graph=run.meter.compiled(cell, "evaluation"))
-    evaluator = Evaluator(predict, bert_config, run.task, run.config, tokenizer_dir)
 
-    def evaluate(epoch: int, step: int, keep: bool = True) -> None:
+    def __init__(
+        self,
+        run: Run,
+        network: nn.Cell,
+        bert_config: BertConfig,
+        tokenizer_dir: Path | None,
+        result_line: Callable[[dict[str, Any]], str] = json.dumps,
+    ) -> None:
+        self.run, self.model, self.result_line = run, (network, bert_config, tokenizer_dir), result_line
+        cell = LogitsCell(network)
+        predict = partial(predict_logits, cell, graph=run.meter.compiled(cell, "evaluation"))
+        self.evaluator = Evaluator(predict, bert_config, run.task, run.config, tokenizer_dir)
+
+    def __call__(self, epoch: int, step: int, keep: bool = True) -> None:
+        run, evaluator = self.run, self.evaluator
         metrics = {**evaluator.metrics(), "epoch": epoch, "step": step}
-        run.logger.info(result_line(metrics))
-        if keep:
-            run.keep_best(network, bert_config, metrics, tokenizer_dir)
-        else:
+        run.logger.info(self.result_line(metrics))
+        if not keep:
             run.logger.log_metrics(metrics)
-
-    return evaluate
+            return
+        network, bert_config, tokenizer_dir = self.model
+        if run.keep_best(network, bert_config, metrics, tokenizer_dir):
+            dataset = next(iter(evaluator.loaders.values())).dataset
+            run.best_interval = metric_interval(run.task, *by_row(dataset, evaluator.first_logits))[1]

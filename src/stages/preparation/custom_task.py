@@ -8,7 +8,6 @@ from ...config.task.custom import FIELDS, CustomTask, custom_task
 from ...config.task.from_records import MANIFEST_KEY
 from ...data.custom_task import check_suffix, counts_of, read_custom_task
 from ...data.processors import read_rows
-from ...data.text.conll import Sentence
 from ...data.text.examples import TextFile
 from ...errors import UserError, join_names
 
@@ -93,24 +92,7 @@ class CustomData:
             missing = [name for name, n in counts.items() if not n]
             if missing:
                 lines.append(f"note: {split} has no row with {join_names(missing, SHOWN)}")
-        return [*lines, *self._overlap()]
-
-    def _overlap(self) -> Iterator[str]:
-        # Duplicates, or an augmentation with another split, put dev rows among the training rows.
-        train, dev = (
-            [
-                row.words if isinstance(row, Sentence) else (row.text_a, row.text_b)
-                for row in self._texts[split].examples
-            ]
-            for split in ("train", "dev")
-        )
-        seen = set(train)
-        both = sum(row in seen for row in dev)
-        if both:
-            yield (
-                f"note: {both:,} of the {len(dev):,} rows of dev are also rows of train, word for word; "
-                "their score is not meaningful"
-            )
+        return lines
 
     def texts(self, folder: Path) -> Iterator[tuple[str, TextFile]]:
         """Iterate over (split, TextFile); `folder` is unused."""

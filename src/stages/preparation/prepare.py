@@ -20,6 +20,7 @@ from ...files import write_json
 from ...output_dir import atomic_output_dir
 from ...tasks import find_task
 from ..markdown import aligned
+from .checks import label_warnings, record_warnings, row_keys
 from .custom_task import CustomData, custom_task_from
 
 if TYPE_CHECKING:
@@ -52,9 +53,9 @@ def prepare(resolved: "Resolved") -> dict:
     tokenizer = load_tokenizer(config.vocab_file, BOOLEAN.get(config.do_lower_case))
     inputs = [config.vocab_file, config.train_file, *data.inputs]
     with atomic_output_dir(config.output_dir, config.overwrite_output_dir, inputs, WRITTEN) as folder:
-        manifest = _write_all(config, data, tokenizer, folder)
+        manifest, warnings = _write_all(config, data, tokenizer, folder)
     print(_summary(manifest, config.output_dir))
-    for line in data.summary_lines:
+    for line in (*data.summary_lines, *(f"warning: {text}" for text in warnings)):
         print(line)
     return manifest
 
@@ -98,11 +99,14 @@ class TaskFolder:
 
 def _write_all(
     config: "PrepareConfig", data: CustomData | TaskFolder, tokenizer: TextTokenizer, folder: Path
-) -> dict:
+) -> tuple[dict, list[str]]:
+    """Write the files; returns the manifest and the warnings about the records."""
     task = data.task
     length = config.max_seq_length or task.max_seq_length
     files: dict[str, dict] = {}
     schema: dict | None = None
+    warnings: list[str] = []
+    known: set[bytes] = set()
     for split, text in data.texts(folder):
         dataset, counts = encode_rows(text.examples, tokenizer, task, length, f"{task.name} {split}")
         check_unknown(counts.unk_share, text.path, config.vocab_file)
@@ -110,6 +114,13 @@ def _write_all(
         write_records(folder / name, dataset, config.dataset_type)
         schema = schema or schema_of(dataset)
         entry = _file_entry(name, text, dataset, counts)
+        # Duplicates, or an augmentation with another split, put dev rows among the training rows.
+        if split == "train":
+            known.update(row_keys(dataset))
+        elif split in task.dev_files:
+            entry["rows_in_train"] = sum(key in known for key in row_keys(dataset))
+            warnings += label_warnings(task, split, dataset)
+        warnings += record_warnings(split, entry)
         files[split] = {**entry, "sha256": record_digests(folder / name)}
     manifest = {
         "task": task.name,
@@ -125,7 +136,7 @@ def _write_all(
     write_tokenizer(tokenizer, folder)
     write_json(folder / SCHEMA_FILE, schema)
     write_json(folder / MANIFEST_FILE, manifest)
-    return manifest
+    return manifest, warnings
 
 
 def _file_entry(name: str, text: TextFile, dataset: TokenizedDataset, counts: EncodingCounts) -> dict:

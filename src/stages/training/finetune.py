@@ -16,12 +16,13 @@ from ...model.bert import BertClassifier
 from ...model.state_dict import parameter_count
 from ...tasks import TaskSpec
 from ...weights.huggingface import tokenizer_files
-from ..evaluation.evaluator import epoch_evaluation
+from ..evaluation.evaluator import EpochEvaluation
 from ..model import load
 from ..model.quantization import refuse_quantized
 from . import student
 from .fit import PhaseSpec, train_phase
 from .run import Run
+from .verdict import conclude, log_data_warnings
 
 
 def finetune(task: TaskSpec, resolved: Resolved) -> Run:
@@ -42,11 +43,13 @@ def finetune(task: TaskSpec, resolved: Resolved) -> Run:
     models = [(bert_config, tokenizer_dir)]
     (loader,) = splits.train_loaders(run, [config.train_data_dir], models, config.epoch_size)
     run.logger.info(f"{parameter_count(network):,} parameters")
-    evaluate = epoch_evaluation(run, network, bert_config, tokenizer_dir)
+    evaluate = EpochEvaluation(run, network, bert_config, tokenizer_dir)
     run.open()
+    log_data_warnings(run, loader, evaluate)
     spec = PhaseSpec(1, "finetune", config.epoch_size, config.learning_rate)
     train_phase(run, spec, DistillNetwork(network, label_terms(task.output_mode)), loader, evaluate)
     run.write_model("last", network, bert_config, tokenizer_dir, run.last_metrics)
+    conclude(run, evaluate)
     run.finish()
     return run
 

@@ -119,7 +119,7 @@ def train_phase(
             run.checkpoints,
             step,
             config.save_ckpt_step,
-            lambda: {"rows": rows, "best": run.best_value, "losses": window.state()},
+            lambda: {"rows": rows, "losses": window.state(), **run.best()},
         )
     )
     phase = TrainPhase(

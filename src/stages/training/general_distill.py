@@ -13,6 +13,7 @@ from .fit import PhaseSpec, freeze, train_phase
 from .layer_distill import LayerMatch
 from .run import Run
 from .teacher import Teacher
+from .verdict import conclude
 
 
 def general_distill(resolved: Resolved) -> Run:
@@ -45,5 +46,6 @@ def general_distill(resolved: Resolved) -> Run:
     objective, cached_teacher = match.network(run, spec, loader, network, frozen)
     train_phase(run, spec, objective, loader, None, cached_teacher)
     run.write_model("last", network, student_config, tokenizer_dir, extra=match.projection_arrays())
+    conclude(run)
     run.finish()
     return run

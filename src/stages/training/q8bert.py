@@ -30,12 +30,13 @@ from ...tasks import TaskSpec
 from ...train.distributed import all_reduce_max
 from ...train.trainer import phase_steps
 from ...weights.huggingface import weight_count
-from ..evaluation.evaluator import epoch_evaluation
+from ..evaluation.evaluator import EpochEvaluation
 from ..model import load
 from ..model.quantization import unset_ranges
 from .fit import PhaseSpec, freeze, resumed_phase, train_phase
 from .run import Run
 from .teacher import Teacher, attach_teacher
+from .verdict import conclude, evaluate_teacher, log_data_warnings
 
 
 def q8bert(task: TaskSpec, resolved: Resolved) -> Run:
@@ -58,8 +59,10 @@ def q8bert(task: TaskSpec, resolved: Resolved) -> Run:
     tokenizer_dir, evaluate = files.tokenizer_dir, None
     del files, teacher_files  # the networks have copies of the weights, 0.4 GB for a BERT-base
     if config.do_eval:
-        evaluate = epoch_evaluation(run, network, bert_config, tokenizer_dir, _result_line)
+        evaluate = EpochEvaluation(run, network, bert_config, tokenizer_dir, _result_line)
     run.open()
+    log_data_warnings(run, loader, evaluate)
+    teacher_result = evaluate_teacher(run, teacher, evaluate, config.epoch_num)
     bind_ranges(network, config.ema_decay, all_reduce_max(run.ranks))
     if config.do_quant and not resumed_phase(run):
         _set_ranges(run, network, loader)
@@ -70,6 +73,7 @@ def q8bert(task: TaskSpec, resolved: Resolved) -> Run:
     if evaluate and not phase_steps(config.epoch_num, config.train_steps, loader.steps_per_epoch):
         evaluate(0, 0)
     run.write_model("last", network, bert_config, tokenizer_dir, run.last_metrics)
+    conclude(run, evaluate, teacher_result, "quantized")
     if run.best_value is not None:
         log(f"best {short_name(task)}: {run.best_value:.6f}")
     run.finish()

@@ -3,6 +3,7 @@
 import logging
 import os
 import shlex
+from collections.abc import Sequence
 from functools import partial
 from numbers import Real
 from pathlib import Path
@@ -71,6 +72,9 @@ class Run:
         self.trainer = Trainer(resume_command(), any_rank(self.ranks))
         self.meter = ThroughputMeter(self.logger.info, partial(matmul_rate, self.device.compute_type))
         self.best_value: float | None = self._read_best()
+        # Of the best metric, at 95 %; checkpoints of earlier versions lack it.
+        position = self.checkpoint[0] if self.checkpoint else {}
+        self.best_interval: Sequence[float] | None = position.get("interval")
         self.last_metrics: dict[str, Any] | None = None
 
     def open(self) -> None:
@@ -111,20 +115,29 @@ class Run:
         # Checkpoints of earlier versions lack it.
         return position["best"] if "best" in position else best_of(self.task, read_object(file, {str: Real}))
 
+    def best(self) -> dict[str, Any]:
+        """The best metric and its interval, as checkpoints store them."""
+        return {"best": self.best_value, "interval": self.best_interval}
+
     def keep_best(
         self,
         network: nn.Cell,
         bert_config: BertConfig,
         metrics: dict[str, Any],
         tokenizer_dir: Path | None,
-    ) -> None:
-        """Write best/ where `metrics` improve on it strictly, and log `The best acc is ...`."""
+    ) -> bool:
+        """Write best/ where `metrics` improve on it strictly, and log `The best acc is ...`.
+
+        Returns whether they do.
+        """
         self.last_metrics, value = metrics, best_of(self.task, metrics)
         self.logger.log_metrics(metrics)
-        if self.best_value is None or value > self.best_value:
+        improved = self.best_value is None or value > self.best_value
+        if improved:
             self.best_value = value
             self.write_model("best", network, bert_config, tokenizer_dir, metrics)
         self.logger.info(f"The best {short_name(self.task)} is {self.best_value:.6f}")
+        return improved
 
     def write_model(
         self,

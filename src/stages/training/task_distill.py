@@ -19,13 +19,14 @@ from ...metrics import best_of, short_name
 from ...model.state_dict import parameter_count
 from ...tasks import TaskSpec
 from ..evaluation.evaluate import evaluate
-from ..evaluation.evaluator import epoch_evaluation
+from ..evaluation.evaluator import EpochEvaluation
 from ..model import load
 from . import student
 from .fit import PhaseInputs, PhaseSpec, freeze, resumed_phase, train_phase
 from .layer_distill import LayerMatch
 from .run import Run
 from .teacher import Teacher, attach_teacher
+from .verdict import TeacherResult, conclude, evaluate_teacher, log_data_warnings
 
 
 def task_distill(task: TaskSpec, resolved: Resolved) -> Run | dict[str, Any]:
@@ -43,11 +44,13 @@ def task_distill(task: TaskSpec, resolved: Resolved) -> Run | dict[str, Any]:
         student.read_student(config, resolved.networks["student"], log),
     )
     run.open()
+    teacher = distillation.teacher_result()
     if distillation.match and resumed_phase(run) < 2:
         train_phase(run, *distillation.phase1())
         distillation.write_student("phase1")
     train_phase(run, *distillation.phase2())
     distillation.write_student("last", run.last_metrics)
+    conclude(run, distillation.evaluate, teacher, config.start)
     run.finish()
     return run
 
@@ -84,13 +87,19 @@ class Distillation:
         self.teacher = Teacher(
             freeze(teacher), teacher_config, teacher_files.source, self._features_of_both_phases()
         )
-        self.evaluate = None
+        self.evaluate: EpochEvaluation | None = None
         if config.do_eval:
-            self.evaluate = epoch_evaluation(run, self.student, self.student_config, self.tokenizer_dir)
+            self.evaluate = EpochEvaluation(run, self.student, self.student_config, self.tokenizer_dir)
         log(
             f"teacher {parameter_count(teacher):,} parameters, student {parameter_count(self.student):,}"
             f"{f'; layer map {self.match}' if self.match else ''}"
         )
+
+    def teacher_result(self) -> TeacherResult | None:
+        """Log the warnings about the records, and evaluate the teacher where the student will be."""
+        log_data_warnings(self.run, self.loaders[-1], self.evaluate)
+        epochs = self.config.td_phase1_epoch_size + self.config.td_phase2_epoch_size
+        return evaluate_teacher(self.run, self.teacher, self.evaluate, epochs)
 
     def phase1(self) -> PhaseInputs:
         """Intermediate layers: embedding, hidden-state and attention losses."""

@@ -116,12 +116,12 @@ def test_the_split_file_may_be_given_again(tmp_path, vocabulary, task_file):
 
 def test_overlapping_rows_are_counted(tmp_path, vocabulary, task_file, capsys):
     prepare(tmp_path / "clean", vocabulary, task_file=task_file)
-    assert "word for word" not in capsys.readouterr().out
+    assert "also rows of train" not in capsys.readouterr().out
     # The rows of an augmented file that was made with another draw of the dev rows.
     file = tmp_path / "reviews_aug.csv"
     file.write_bytes((tmp_path / "reviews.csv").read_bytes())
     prepare(tmp_path / "both", vocabulary, task_file=task_file, train_file=file)
-    assert "note: 12 of the 12 rows of dev are also rows of train, word for word" in capsys.readouterr().out
+    assert "warning: 12 of the 12 rows of dev are also rows of train" in capsys.readouterr().out
 
 
 def test_augmented_rows_never_reach_dev(tmp_path, vocabulary, task_file, capsys):
