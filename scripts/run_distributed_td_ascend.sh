@@ -5,7 +5,7 @@
 task_name="<unset>"               # CoLA | SST-2 | MRPC | STS-B | QQP | MNLI | QNLI | RTE | WNLI
 td_phase2_epoch_size=3
 load_teacher_ckpt_path="<unset>"  # fine-tuned teacher: a directory, or a .ckpt that td_config describes
-load_gd_ckpt_path="<unset>"       # general student: the same; "": initialized randomly
+load_gd_ckpt_path="<unset>"       # general student: the same; "": half of the teacher's layers
 train_data_dir="<unset>"          # records: a file, a comma-separated list, or a folder
 eval_data_dir="<unset>"
 schema_dir=""                     # schema.json; "": the one beside the records

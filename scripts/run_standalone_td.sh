@@ -11,7 +11,7 @@ do_eval="true"                    # with do_train="false": evaluate load_td1_ckp
 td_phase1_epoch_size=10           # recipes in src/tasks.py: SST-2 20, MNLI 10, CoLA 50, ...
 td_phase2_epoch_size=3
 load_teacher_ckpt_path="<unset>"  # fine-tuned teacher: a directory, or a .ckpt that td_config describes
-load_gd_ckpt_path="<unset>"       # general student: the same; "": initialized randomly
+load_gd_ckpt_path="<unset>"       # general student: the same; "": half of the teacher's layers
 load_td1_ckpt_path=""             # student after phase 1: skips phase 1
 train_data_dir="<unset>"          # records: a file, a comma-separated list, or a folder
 eval_data_dir="<unset>"
