@@ -31,7 +31,9 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "enable_profiling": ("--profile",),
     "eval_batch_size_per_device": ("--eval_batch_size",),
     "eval_step": ("--eval_ckpt_step", "evaluation takes place after each epoch"),
-    "from_scratch": ("a student without --load_gd_ckpt_path is initialized randomly",),
+    "from_scratch": (
+        "a student is initialized randomly with --student_preset or sizes, and without --load_gd_ckpt_path",
+    ),
     "glove_embs": ("--glove_file",),
     "glue_dir": ("--data_dir",),
     "gpu_num_per_node": ("--device_num",),
