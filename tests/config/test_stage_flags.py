@@ -192,6 +192,13 @@ def test_q8bert(capsys):
     assert resolve_q8bert(["--task_name", "COLA", "--train_batch_size", "64"])[1].config.batch_size == 64
 
 
+def test_a_number_or_auto():
+    for words, value in (([], -1), (["--logging_step", "auto"], -1), (["--logging_step=50"], 50)):
+        assert resolve_distill(["--task_name=cola", *words])[1].config.logging_step == value
+    with pytest.raises(UserError, match="--logging_step 0 .* must be above 0, or auto"):
+        resolve_distill(["--task_name=cola", "--logging_step=0"])
+
+
 def test_the_networks_of_the_config_module():
     assert {field.name for field in dataclasses.fields(BertConfig)} >= set(MODEL_ZOO_NET)
     assert TEACHER_NET == BertConfig(hidden_size=768, num_hidden_layers=12)

@@ -140,4 +140,5 @@ def copy_teacher_layers(
             parts[3] = str(layer_map.index(int(parts[3]) + 1))
             arrays[".".join(parts)] = array
     load_strict(network, arrays, str(teacher_files.source), optional=(load.HEAD,))
-    log(f"student from the teacher's embeddings, pooler and layers {', '.join(map(str, layer_map))}")
+    head = "" if order else "; the head is newly initialized"
+    log(f"student from the teacher's embeddings, pooler and layers {', '.join(map(str, layer_map))}{head}")

@@ -312,8 +312,13 @@ def test_the_flags_reach_the_networks(tmp_path, teacher, sst2, networks):
 @pytest.mark.parametrize("epochs, kept", [(1, False), (0, True)])
 def test_an_untrained_head_is_not_the_best_before_phase_2(tmp_path, teacher, sst2, monkeypatch, epochs, kept):
     """With --phase1_eval phase 1 is evaluated; best/ is written there only where no phase 2 follows."""
-    evaluator = "src.stages.evaluation.evaluator.Evaluator"
-    monkeypatch.setattr(f"{evaluator}.metrics", lambda self: {"eval_accuracy": 0.875})
+
+    def metrics(evaluator):
+        rows = evaluator.datasets["dev"].rows
+        evaluator.first_logits = np.zeros((rows, 2))
+        return {"eval_accuracy": 0.875}
+
+    monkeypatch.setattr("src.stages.evaluation.evaluator.Evaluator.metrics", metrics)
 
     def evaluate_phase1(run, spec, network, loader, evaluate, cached_teacher):
         if spec.number == 1:

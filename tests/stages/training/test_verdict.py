@@ -11,6 +11,7 @@ from src.data.dataset import TokenizedDataset
 from src.stages.training.verdict import (
     TeacherResult,
     contradicts_labels,
+    log_data_warnings,
     majority_metric,
     model_warnings,
     trend_warning,
@@ -86,6 +87,19 @@ def test_a_teacher_whose_labels_are_in_another_order():
     scores = draw.uniform(0, 5, 50)
     assert contradicts_labels(find_task("STS-B"), -scores[:, None], scores)
     assert not contradicts_labels(find_task("STS-B"), scores[:, None], scores)
+
+
+def test_what_prepare_found_is_repeated():
+    logged, labels = [], np.array([0, 1] * 20)
+    rows = dataset(labels)
+    rows.manifest = {
+        "files": {"train": {"rows": 40, "truncated": 8}, "dev": {"rows": 40, "rows_in_train": 4}}
+    }
+    evaluation = SimpleNamespace(evaluator=SimpleNamespace(datasets={"dev": rows}))
+    run = SimpleNamespace(task=SST2, logger=SimpleNamespace(info=logged.append))
+    log_data_warnings(run, SimpleNamespace(dataset=rows), evaluation)
+    assert len(logged) == 2 and logged[0].startswith("warning: 20% of the rows of train are cut")
+    assert logged[1].startswith("warning: 4 of the 40 rows of dev are also rows of train")
 
 
 def entries(losses):
