@@ -41,7 +41,7 @@ class LayerNormOp(nn.Cell):
 
 
 class FakeQuantize(nn.Cell):
-    """x rounded to the integers -qmax to qmax times the scale.
+    """x rounded to the integers -qmax - 1 to qmax times the scale.
 
     Construct: x [R, H], clip_value [1] or [R, 1] -> [R, H].
     """

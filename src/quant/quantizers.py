@@ -1,9 +1,12 @@
 """Fake quantization: floats rounded to the grid of an integer type and kept as floats (Zafrir et al. 2019).
 
-    x_q = clip(round(x / scale), -qmax, qmax) * scale,   scale = clip_value / qmax,   qmax = 2^(bits - 1) - 1
+    x_q = clip(round(x / scale), -qmax - 1, qmax) * scale
+    scale = clip_value / qmax,   qmax = 2^(bits - 1) - 1
 
-Ties round to even; a clip value of zero has the scale 1, so that zeros stay zeros. The gradient passes
-straight through, d x_q / d x = 1 everywhere, also where x was clipped, as in section 2.2 of the paper.
+The paper's lower end is -qmax; the integer below it lets an int8 file do without a clipping operator. Weights
+lie within their clip value and never reach it. Ties round to even; a clip value of zero has the scale 1, so
+that zeros stay zeros. The gradient passes straight through, d x_q / d x = 1 everywhere, also where x was
+clipped, as in section 2.2 of the paper.
 
 Shape letters: R rows, H width.
 """
@@ -37,7 +40,7 @@ class AbsMax(nn.Cell):
 
 
 class FakeQuantize(nn.Cell):
-    """x rounded to the integers -qmax to qmax times the scale; elements that are not finite stay so.
+    """x rounded to the integers -qmax - 1 to qmax times the scale; elements that are not finite stay so.
 
     Construct: x [R, H], clip_value [1] or [R, 1] -> [R, H].
     """
@@ -48,7 +51,7 @@ class FakeQuantize(nn.Cell):
 
     def construct(self, x: Tensor, clip_value: Tensor) -> Tensor:
         scale = ops.select(clip_value > 0, clip_value / self.qmax, ops.ones_like(clip_value))
-        clipped = ops.clamp(ops.round(x / scale), -self.qmax, self.qmax)
+        clipped = ops.clamp(ops.round(x / scale), -self.qmax - 1.0, self.qmax)
         # Clipping would hide an overflow, for which the step has to be skipped: x - x reveals it.
         return clipped * scale + (x - x)
 

@@ -17,7 +17,7 @@ def quantize(x: np.ndarray, clip_value: float | np.ndarray, bits: int) -> tuple[
     qmax = 2 ** (bits - 1) - 1
     scale = np.asarray(clip_value, np.float32) / np.float32(qmax)
     scale = np.where(scale > 0, scale, np.float32(1)).astype(np.float32)
-    return np.clip(np.round(x.astype(np.float32) / scale), -qmax, qmax).astype(np.int32), scale
+    return np.clip(np.round(x.astype(np.float32) / scale), -qmax - 1, qmax).astype(np.int32), scale
 
 
 class IntegerBert:

@@ -6,7 +6,7 @@ import numpy as np
 def integers(x, clip_value, bits):
     """The integers that `x` is rounded to; `clip_value` a number, or one for each row."""
     qmax = 2 ** (bits - 1) - 1
-    return np.clip(np.rint(x / scale_of(clip_value, bits)), -qmax, qmax)
+    return np.clip(np.rint(x / scale_of(clip_value, bits)), -qmax - 1, qmax)
 
 
 def scale_of(clip_value, bits):

@@ -46,7 +46,8 @@ def test_every_number_of_bits(operators, bits):
     x = np.concatenate([normal(300), ties, [0, clip_value, -clip_value, 100, -100]]).astype(np.float32)
     found = Symmetric(bits, operators=operators)(Tensor(x[None]), Tensor([clip_value])).asnumpy()[0]
     np.testing.assert_array_equal(found, by_hand.fake_quantize(x, clip_value, bits))
-    assert len(np.unique(found)) <= 2 * qmax + 1 and np.abs(found).max() == pytest.approx(clip_value)
+    assert len(np.unique(found)) <= 2**bits and found.max() == pytest.approx(clip_value)
+    assert found.min() == pytest.approx(-clip_value - step)
 
 
 @pytest.mark.parametrize("per_row", [False, True])

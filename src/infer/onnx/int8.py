@@ -1,7 +1,7 @@
 """Quantized layers of an ONNX graph: integer weights, QuantizeLinear and DequantizeLinear at the products.
 
 The scheme is Q8BERT's (Zafrir et al. 2019, section 2): symmetric, M = 2^(bits-1) - 1, scale = clip value / M,
-q = clip(round(x / scale), -M, M), rounding half to even. A runtime that recognizes the pattern
+q = clip(round(x / scale), -M - 1, M), rounding half to even. A runtime that recognizes the pattern
 DequantizeLinear, DequantizeLinear, MatMul multiplies the integers themselves.
 """
 
@@ -77,13 +77,13 @@ class Int8Layers(FloatLayers):
             graph, prefix, limit = self.graph, f"{name}.input", qmax(bits)
             scale = graph.constant(f"{prefix}.step", scale_of(clip_value, bits))
             zero = graph.constant("input.zero", np.asarray(INPUT_ZERO))
-            integers = graph.add("QuantizeLinear", x, scale, zero, name=f"{prefix}.unclipped")
-            # Clip bytes after rounding: clipping x itself would take five times as long.
-            bounds = [
-                graph.constant(f"input.{end:+}", np.array(INPUT_ZERO + end, np.uint8))
-                for end in (-limit, limit)
-            ]
-            integers = graph.add("Clip", integers, *bounds, name=f"{prefix}.integers")
+            integers = graph.add("QuantizeLinear", x, scale, zero, name=f"{prefix}.integers")
+            if bits < 8:  # QuantizeLinear itself clips to the bytes
+                bounds = [
+                    graph.constant(f"input.{end:+}", np.array(INPUT_ZERO + end, np.uint8))
+                    for end in (-limit - 1, limit)
+                ]
+                integers = graph.add("Clip", integers, *bounds, name=f"{prefix}.clipped")
             self.quantized_inputs[x, clip_value] = graph.add(
                 "DequantizeLinear", integers, scale, zero, name=prefix
             )

@@ -23,11 +23,11 @@ struct Grid {
   Grid(float threshold, float count) : scale(threshold > 0.0f ? threshold / count : 1.0f), levels(count) {}
 
   void round(const float *x, int64_t count, float *to) const {
-    const float step = scale, highest = levels;
+    const float step = scale, lowest = -levels - 1.0f, highest = levels;
 #pragma omp simd
     for (int64_t i = 0; i < count; ++i) {
       float q = std::nearbyint(x[i] / step);  // ties to even
-      q = q < -highest ? -highest : q;
+      q = q < lowest ? lowest : q;
       q = q > highest ? highest : q;
       to[i] = std::fabs(x[i]) <= FLT_MAX ? q * step : x[i];
     }
