@@ -1,7 +1,9 @@
 """GLUE metrics on NumPy arrays, computed by scikit-learn and SciPy."""
 
+import dataclasses
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from scipy import stats
@@ -11,6 +13,9 @@ from . import entities
 from .tasks import IGNORE_INDEX, TaskSpec, for_mode
 
 Metric = Callable[..., float]
+# With the predictions of a reference model in place of labels: output mode -> the metric that it is.
+AGREEMENT = "agreement"
+AGREEMENT_OF = {"classification": "accuracy", "multi_label": "subset_accuracy", "regression": "pearson"}
 NO_ENTITY = (entities.OUTSIDE, "LABEL_0")  # of tags with and without names
 
 
@@ -103,11 +108,20 @@ def _tag_sequences(
     return predicted, true
 
 
+def _row_predictions(
+    predict: Callable[[np.ndarray], np.ndarray], task: TaskSpec, logits: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    return predict(logits), labels
+
+
 # Output mode -> function of (task, logits, labels): predictions and labels as the metrics take them.
+ROW_PREDICTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "classification": lambda logits: logits.argmax(axis=-1),
+    "multi_label": lambda logits: (logits > 0).astype(np.float32),
+    "regression": lambda logits: logits.reshape(len(logits)).astype(np.float64),
+}
 PREDICTIONS: dict[str, Callable] = {
-    "classification": lambda task, logits, labels: (logits.argmax(axis=-1), labels),
-    "multi_label": lambda task, logits, labels: ((logits > 0).astype(np.float32), labels),
-    "regression": lambda task, logits, labels: (logits.reshape(len(logits)).astype(np.float64), labels),
+    **{mode: partial(_row_predictions, predict) for mode, predict in ROW_PREDICTIONS.items()},
     "token_classification": _tag_sequences,
 }
 
@@ -135,8 +149,25 @@ def task_metrics(
     Returns {"eval_<metric>": float, ..., "eval_samples": rows}.
     """
     predictions, true = for_mode(PREDICTIONS, task.output_mode, "prediction")(task, logits, labels)
-    values = {f"eval_{name}": float(METRICS[name](predictions, true)) for name in task.metrics}
+    values = {
+        f"eval_{name}": float(METRICS[metric_of(task, name)](predictions, true)) for name in task.metrics
+    }
     return {**values, "eval_samples": len(labels)}
+
+
+def metric_of(task: TaskSpec, name: str) -> str:
+    """The name in METRICS of one of the task's metrics."""
+    return for_mode(AGREEMENT_OF, task.output_mode, AGREEMENT) if name == AGREEMENT else name
+
+
+def agreement_task(task: TaskSpec) -> TaskSpec:
+    """`task` where no evaluation row has a label: models are measured by their agreement with another."""
+    return dataclasses.replace(task, metrics=(AGREEMENT,), best_metric=AGREEMENT)
+
+
+def predicted_labels(task: TaskSpec, logits: np.ndarray) -> np.ndarray:
+    """What a model predicts, as labels in the form of the records; `logits` as in `task_metrics`."""
+    return for_mode(ROW_PREDICTIONS, task.output_mode, "agreement without labels")(logits)
 
 
 def best_of(task: TaskSpec, metrics: dict[str, float]) -> float:

@@ -25,34 +25,39 @@ def read_custom_task(
 ) -> tuple[CustomTask, dict[str, TextFile]]:
     """Read the files of a CustomTask.
 
-    Returns the CustomTask with its labels filled in and {split: TextFile} of train, dev and, if there is one,
-    test. The dev rows come from dev_file or are split off the training rows. Raises UserError for files that
-    do not match the task.
+    Returns the CustomTask with its labels filled in and {split: TextFile} of train, dev and test, as far as
+    files are given. The dev rows come from dev_file or are split off the training rows. Raises UserError for
+    files that do not match the task.
     """
-    for path in filter(None, (task.train_file, task.dev_file, task.test_file)):
+    files = {"train": task.train_file, "dev": task.dev_file, "test": task.test_file}
+    files = {split: path for split, path in files.items() if path}
+    for path in files.values():
         check_suffix(path, task)
     task = _separate_columns(task)
-    train = read_rows(task.train_file, task.spec(), on_bad_row, max_rows, "train")
+    texts: dict[str, TextFile] = {}
     labels: Sequence[str] = task.labels
-    if not labels and task.output_mode != "regression":
-        labels = labels_of(train.examples, task.spec())
+    if first := next((split for split in ("train", "dev") if split in files), None):
+        texts[first] = read_rows(files[first], task.spec(), on_bad_row, max_rows, first)
+        if not labels and task.output_mode != "regression":
+            labels = labels_of(texts[first].examples, task.spec())
     task = task.with_labels(labels)
-    texts = {"train": train}
-    if task.makes_dev:
+    if task.train_file and task.makes_dev:
+        train = texts["train"]
         train_indices, dev_indices = split_rows(train, task)
         dev = dataclasses.replace(_subset(train, dev_indices), bad_rows=[], repaired=[])
         texts = {"train": _subset(train, train_indices), "dev": dev}
-    for split, path in (("dev", task.dev_file), ("test", task.test_file)):
-        if path:
+    for split, path in files.items():
+        if split not in texts:
             texts[split] = read_rows(path, task.spec(), on_bad_row, max_rows, split)
     return task, texts
 
 
 def _separate_columns(task: CustomTask) -> CustomTask:
-    """The task with `a,b` as two text columns, unless the training file has a column of that name."""
+    """The task with `a,b` as two text columns, unless its first file has a column of that name."""
     if len(task.text_columns) != 1 or "," not in task.text_columns[0]:
         return task
-    if task.text_columns[0] in columns_of(task.train_file, task.spec()):
+    first = task.train_file or task.dev_file or next(iter(task.unlabelled_file), "")
+    if task.text_columns[0] in columns_of(first, task.spec()):
         return task
     columns = tuple(name.strip() for name in task.text_columns[0].split(",") if name.strip())
     task = dataclasses.replace(task, text_columns=columns)

@@ -20,8 +20,8 @@ class TokenizedDataset:
     segments  [T] uint8, 0 for the first text and 1 for the second
     offsets   [rows + 1] int64: row r is tokens[offsets[r]:offsets[r + 1]]
     labels    [rows] int32 class indices or float32 scores, [rows, C] float32 of 0 and 1 (several labels a
-              row), [T] int32 class indices or IGNORE_INDEX (a label for each token), or None for rows without
-              labels
+              row), [T] int32 class indices or IGNORE_INDEX (a label for each token), or None where no row has
+              a label; where some rows have none, theirs is IGNORE_INDEX, or NaN among floats
     max_seq_length  the fixed length that the rows have, or will have, in a record file
     manifest  the manifest that `prepare` wrote, where there is one
     """
@@ -61,7 +61,7 @@ class TokenizedDataset:
 
     @classmethod
     def joined(cls, datasets: Sequence["TokenizedDataset"]) -> "TokenizedDataset":
-        """Concatenate datasets that agree in length and kind of labels (not checked)."""
+        """Concatenate datasets that agree in length and kind of labels (not checked); some may have none."""
         if len(datasets) == 1:
             return datasets[0]
         tokens, segments, lengths = (
@@ -70,6 +70,9 @@ class TokenizedDataset:
         )
         parts = [dataset.labels for dataset in datasets if dataset.labels is not None]
         labels = np.concatenate(parts) if parts else None
+        if 0 < len(parts) < len(datasets):
+            known = np.concatenate([np.full(d.rows, d.labels is not None) for d in datasets])
+            labels = spread_labels(np.concatenate(parts), known)
         return cls.from_flat(tokens, segments, lengths, labels, datasets[0].max_seq_length)
 
     @property
@@ -86,6 +89,15 @@ class TokenizedDataset:
     def labels_by_token(self) -> bool:
         """Whether there is a label for each token instead of each row."""
         return self.labels is not None and len(self.labels) > self.rows
+
+    @property
+    def labeled(self) -> np.ndarray:
+        """[rows] bool: which rows have a label; all of those with a label for each token."""
+        if self.labels is None or self.labels_by_token:
+            return np.full(self.rows, self.labels is not None)
+        labels = self.labels.reshape(self.rows, -1)
+        missing = np.isnan(labels) if labels.dtype.kind == "f" else labels == IGNORE_INDEX
+        return ~missing.all(axis=1)
 
     def by_row(self, values: np.ndarray) -> list[np.ndarray]:
         """Split values of all tokens, [T, ...], into one array per row."""
@@ -150,6 +162,14 @@ class TokenizedDataset:
         columns = np.arange(length)
         real = columns < lengths[:, None]
         return real, (self.offsets[indices][:, None] + columns)[real]
+
+
+def spread_labels(labels: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The labels of the rows that are True in `known` [rows], in order, with marks for the other rows."""
+    mark = np.nan if labels.dtype.kind == "f" else IGNORE_INDEX
+    spread = np.full((len(known), *labels.shape[1:]), mark, labels.dtype)
+    spread[known] = labels
+    return spread
 
 
 def check_segments(dataset: TokenizedDataset, bert_config: BertConfig, source: object) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..commands import command_line
 from ..errors import UserError
 from .dataloader import BucketDataLoader, choose_buckets
 from .dataset import TokenizedDataset, check_segments
@@ -31,16 +32,20 @@ def train_loaders(
     models: Sequence[ModelInput],
     epochs: int,
     split: str | None = "train",
+    needs_labels: bool = False,
 ) -> list[BucketDataLoader]:
     """The training batches of each phase, for this rank of the run.
 
     `folders` are the records of each phase; a folder that occurs twice is read once, and its phases share the
     loader. Rows are sampled as --max_rows says and checked against every one of `models`; the length buckets
-    are those that pay for their compilation within `epochs`.
+    are those that pay for their compilation within `epochs`. With `needs_labels` rows without one are left
+    out.
     """
     config, loaders = run.config, {}
     for folder in dict.fromkeys(folders):
         dataset = read_split(config, folder, split)
+        if needs_labels:
+            dataset = labeled_rows(dataset, folder, run.logger.info)
         dataset = sample_rows(dataset, config.max_rows, run.logger.info)
         check_models(dataset, models, run.task, folder)
         loaders[folder] = make_loader(
@@ -70,6 +75,20 @@ def sample_rows(dataset: TokenizedDataset, count: int, log: Callable[[str], None
     log(f"only {count} of the {dataset.rows} training rows are used (--max_rows), a fixed sample")
     chosen = np.random.default_rng(0).choice(dataset.rows, count, replace=False)
     return dataset.take(np.sort(chosen))
+
+
+def labeled_rows(dataset: TokenizedDataset, path: str, log: Callable[[str], None]) -> TokenizedDataset:
+    """The rows that have a label; how many have none is logged. Raises UserError where all have none."""
+    known = dataset.labeled
+    if not known.any():
+        raise UserError(
+            f"{path}: none of the {dataset.rows} rows has a label, which is needed here; without labels, "
+            f"texts can be distilled from a teacher ({command_line('task_distill')}) and predicted"
+        )
+    if known.all():
+        return dataset
+    log(f"{path}: {int(known.sum())} rows have a label; {int((~known).sum())} have none and are left out")
+    return dataset.take(np.flatnonzero(known))
 
 
 def check_models(

@@ -6,11 +6,13 @@ Shape letters: B batch, S length, H hidden, N heads, C labels.
 """
 
 import math
+from collections.abc import Callable
 
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from ..config.bert_config import ATTENTION_MASK_VALUE
+from ..tasks import IGNORE_INDEX
 
 
 def hidden_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
@@ -87,6 +89,24 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor, mask: Tensor) -> Tenso
 def soft_binary_cross_entropy(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """`binary_cross_entropy` to the teacher's sigmoid: [B, C] twice (divided by T) -> [B]."""
     return binary_cross_entropy(student, ops.sigmoid(teacher), mask)
+
+
+def of_labeled(loss: Callable[..., Tensor], share: float) -> Callable[..., Tensor]:
+    """`loss` of the rows that have a label, divided by their `share`; 0 for those marked with IGNORE_INDEX or
+    NaN, which are replaced first: 0 * NaN would be NaN."""
+    scale = 1.0 / share
+
+    def by_row(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+        if labels.dtype == ms.int32:
+            known = labels != IGNORE_INDEX
+            labels = ops.maximum(labels, 0)
+        else:
+            known = ops.logical_not(ops.isnan(labels))
+            labels = ops.where(known, labels, ops.zeros_like(labels))
+            known = known.reshape(labels.shape[0], -1)[:, 0]
+        return loss(logits, labels, mask) * known.astype(ms.float32) * scale
+
+    return by_row
 
 
 def token_soft_cross_entropy(student: Tensor, teacher: Tensor, label_mask: Tensor) -> Tensor:

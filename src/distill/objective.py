@@ -68,18 +68,31 @@ def relation_terms(heads: int) -> tuple[LossTerm, ...]:
 
 
 def prediction_terms(
-    output_mode: str, label_weight: float = 0.0, fit_labels: bool = False
+    output_mode: str, label_weight: float = 0.0, fit_labels: bool = False, labeled_share: float = 1.0
 ) -> tuple[LossTerm, ...]:
     """Phase 2: the teacher's logits (or score), and the labels where they have a weight.
 
     With `fit_labels` a regression is trained on the labels alone, as in the original for STS-B.
+    `labeled_share` is that of `label_terms`.
     """
     if output_mode == "regression" and fit_labels:
-        return label_terms(output_mode)
+        return label_terms(output_mode, labeled_share=labeled_share)
     terms = (LossTerm("logits", for_mode(TEACHER_LOSSES, output_mode, "loss to a teacher"), 1.0),)
-    return terms + (label_terms(output_mode, label_weight) if label_weight else ())
+    return terms + (label_terms(output_mode, label_weight, labeled_share) if label_weight else ())
 
 
-def label_terms(output_mode: str, weight: float = 1.0) -> tuple[LossTerm, ...]:
-    """Training on labels alone: cross-entropy, binary cross-entropy or squared error, by output mode."""
-    return (LossTerm("labels", for_mode(LABEL_LOSSES, output_mode, "loss to its labels"), weight),)
+def label_terms(output_mode: str, weight: float = 1.0, labeled_share: float = 1.0) -> tuple[LossTerm, ...]:
+    """Training on labels alone: cross-entropy, binary cross-entropy or squared error, by output mode.
+
+    Where a share of the rows below 1 has a label, the others have the loss 0 and these weigh 1 / share: over
+    an epoch and all ranks the term is the mean over the labeled rows. Raises UserError for a share of 0.
+    """
+    loss = for_mode(LABEL_LOSSES, output_mode, "loss to its labels")
+    if not labeled_share:
+        raise UserError(
+            "no training row has a label, which --label_weight and --regression_target label need; leave "
+            "them out"
+        )
+    if labeled_share < 1:
+        loss = losses.of_labeled(loss, labeled_share)
+    return (LossTerm("labels", loss, weight),)

@@ -10,6 +10,7 @@ from mindspore import Parameter, Tensor, nn
 
 from src.distill.network import DistillNetwork
 from src.distill.objective import intermediate_terms, label_terms, prediction_terms
+from src.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
 B, S, N, C = 3, 4, 2, 3
@@ -215,6 +216,63 @@ def test_the_label_beside_the_teacher(student, teacher):
     labelled = over_rows(-np.log(softmax(student.logits.asnumpy()))[np.arange(B), LABELS])
     assert parts[1] == pytest.approx(labelled, rel=1e-5)
     assert loss == pytest.approx(parts[0] + 0.3 * parts[1], rel=1e-5)
+
+
+UNLABELED = {
+    "classification": (C, np.array([2, -100, 1], np.int32)),
+    "regression": (1, np.array([4.5, np.nan, 2.0], np.float32)),
+    "multi_label": (C, np.array([[1, 0, 1], [np.nan] * 3, [0, 0, 1]], np.float32)),
+}
+
+
+def label_losses(mode, logits, labels):
+    """The label loss of each row, 0 without a label."""
+    if mode == "regression":
+        by_row = (logits[:, 0] - labels) ** 2
+    elif mode == "multi_label":
+        p = 1 / (1 + np.exp(-logits))
+        by_row = -(labels * np.log(p) + (1 - labels) * np.log(1 - p)).mean(-1)
+    else:
+        by_row = -np.log(softmax(logits))[np.arange(len(labels)), np.maximum(labels, 0)]
+    return np.array(by_row) * [1, 0, 1] if mode == "classification" else np.nan_to_num(by_row)
+
+
+@pytest.mark.parametrize("weights", [WEIGHTS, np.ones(B, np.float32)], ids=["filler row", "full"])
+@pytest.mark.parametrize("mode", UNLABELED)
+def test_rows_without_a_label_beside_the_teacher(mode, weights):
+    """Of all training rows 2 / 5 have a label: each of them weighs 5 / 2 in the label term, whatever its
+    batch; the others count for the teacher's term only."""
+    outputs, labels = UNLABELED[mode]
+    student, teacher = Given(1, WIDTH, outputs, seed=1), Given(1, WIDTH, outputs, seed=2)
+    terms = prediction_terms(mode, 0.3, labeled_share=0.4)
+    loss, parts, gradients = run(DistillNetwork(student, terms, teacher), labels, weights)
+    logits = student.logits.asnumpy().astype(np.float64)
+    expected = over_rows(label_losses(mode, logits, labels) / 0.4, weights)
+    alone, without, slope = run(DistillNetwork(student, prediction_terms(mode), teacher), labels, weights)
+    assert parts == pytest.approx([without[0], expected], rel=1e-5)
+    assert loss == pytest.approx(alone + 0.3 * expected, rel=1e-5)
+    # The row without a label learns from the teacher alone.
+    np.testing.assert_allclose(
+        gradient_of(gradients, "logits")[1], gradient_of(slope, "logits")[1], atol=1e-7
+    )
+    assert np.abs(gradient_of(gradients, "logits") - gradient_of(slope, "logits"))[0].max() > 1e-3
+
+
+def test_the_label_term_over_ranks_is_the_mean_over_the_labeled_rows(student):
+    """Two ranks, one with two labels and one with one, over 6 rows of which 3 have a label."""
+    network = DistillNetwork(student, label_terms("classification", labeled_share=0.5))
+    by_rank = [np.array([2, -100, 1], np.int32), np.array([-100, 0, -100], np.int32)]
+    losses = [run(network, labels, np.ones(B, np.float32))[0] for labels in by_rank]
+    log_p = -np.log(softmax(student.logits.asnumpy()))
+    assert np.mean(losses) == pytest.approx(np.mean([log_p[0, 2], log_p[2, 1], log_p[1, 0]]), rel=1e-5)
+
+
+def test_no_label_at_all():
+    for terms in (lambda: label_terms("classification", labeled_share=0.0),
+                  lambda: prediction_terms("regression", fit_labels=True, labeled_share=0.0)):  # fmt: skip
+        with pytest.raises(UserError, match="no training row has a label, which --label_weight"):
+            terms()
+    assert [term.feature for term in prediction_terms("classification", labeled_share=0.0)] == ["logits"]
 
 
 def test_labels_alone_need_no_teacher(student):

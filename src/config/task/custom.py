@@ -16,6 +16,7 @@ from ..fields import NOT_NEGATIVE, Check, flag
 from .file import TaskFile, read_task_file
 from .validation import CHECKS, METRICS_OF, label_error
 
+PLAIN_TEXT = ".txt"  # suffix of files of one text a line, which have no columns
 # Column names of a CoNLL file, which has no header.
 WORD, TAG = ("word",), "tag"
 PART: Check = ("above 0 and below 1", lambda value: 0 < value < 1)
@@ -42,6 +43,12 @@ class CustomTask:
     train_file: str = flag("", "training rows: .tsv, .csv or .jsonl; CoNLL for token classification")
     dev_file: str = flag("", "evaluation rows (default: split off train_file)")
     test_file: str = flag("", "test rows, with or without labels")
+    unlabelled_file: tuple[str, ...] = flag(
+        (),
+        "texts without labels, for distillation: .txt (one a line, pairs separated by a tab), or .tsv, .csv "
+        "and .jsonl with the text columns",
+        alias="unlabeled_file",
+    )
     text_columns: tuple[str, ...] = flag((), "names of the one or two text columns")
     label_column: str = flag("label", "name of the label (or score) column")
     output_mode: str = flag(
@@ -49,7 +56,11 @@ class CustomTask:
         "task type: single-label, multi-label, regression, or token classification (CoNLL files)",
         tuple(METRICS_OF),
     )
-    labels: tuple[str, ...] = flag((), "labels in index order (default: those of train_file, sorted)")
+    labels: tuple[str, ...] = flag(
+        (),
+        "labels in index order (default: those of train_file, sorted; without labeled rows those of the "
+        "classifier in vocab_file)",
+    )
     label_separator: str = flag("|", "separator between the labels of a multi_label row")
     best_metric: str = flag(
         "", "metric that selects the best model (default: accuracy, f1_micro, pearson or entity_f1)"
@@ -59,7 +70,11 @@ class CustomTask:
         "maximum sequence length, with [CLS] and [SEP] (0: the task's; 64, or 128 for pairs and tags)",
         check=NOT_NEGATIVE,
     )
-    dev_share: float = flag(0.1, "fraction of train_file to split off without a dev_file", check=PART)
+    dev_share: float = flag(
+        0.1,
+        "fraction of train_file (without one, of unlabelled_file) to split off without a dev_file",
+        check=PART,
+    )
     split_seed: int = flag(1, "random seed of that split", check=NOT_NEGATIVE)
 
     @property
@@ -76,7 +91,9 @@ class CustomTask:
         """A copy with these labels. Raises UserError if they do not fit the task."""
         error = label_error(self, labels)
         if error:
-            raise UserError(f"{self.train_file}, column {self.spec().label_column}: {error}")
+            file = self.train_file or self.dev_file
+            place = f"{file}, column {self.spec().label_column}" if file else "--labels"
+            raise UserError(f"{place}: {error}")
         if self.best_metric == "f1" and len(labels) != 2:
             raise UserError(
                 f"best_metric f1 requires two labels, but {self.task_name} has {len(labels)}; use f1_macro"
@@ -127,8 +144,14 @@ def custom_task(task_file: str | Path, given: Mapping[str, Any]) -> CustomTask:
     values = {**file.values, **given}
     if file.values.get("train_file"):
         values["train_file"] = file.values["train_file"]
+    unlabeled = values.get("unlabelled_file", ())
     if not values.get("task_name"):
-        values["task_name"] = Path(task_file or values.get("train_file", "")).stem
+        first = values.get("train_file") or next(iter(unlabeled), "")
+        values["task_name"] = Path(task_file or first).stem
+    columns = ("text_columns", "train_file", "dev_file", "test_file")
+    if not any(values.get(name) for name in columns) and unlabeled:
+        if all(Path(path).suffix == PLAIN_TEXT for path in unlabeled):
+            values["text_columns"] = ("text",)
     own = CustomTask(**values)
     for key, check in CHECKS.items():
         error = check(own, values)

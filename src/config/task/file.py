@@ -15,7 +15,7 @@ from ..fields import TYPE_NAMES, check_value, field_type
 
 Field = dataclasses.Field[Any]
 
-PATHS = ("train_file", "dev_file", "test_file")
+PATHS = ("train_file", "dev_file", "test_file", "unlabelled_file")
 MAX_BYTES = 1 << 20
 FORMATS = {".json": "JSON", ".yaml": "YAML", ".yml": "YAML"}
 
@@ -63,9 +63,16 @@ def read_task_file(path: str | Path, fields: Mapping[str, Field]) -> TaskFile:
         if name not in fields:
             raise UserError(f'{place}: unknown key "{name}"{did_you_mean(name, fields)}')
         value = _value(fields[name], _texts(node, kind), f"{place}: {name}")
-        values[name] = str(Path(path).parent / value) if name in PATHS and value else value
+        values[name] = _beside(path, value) if name in PATHS else value
         lines[name] = line
     return TaskFile(str(path), values, lines)
+
+
+def _beside(path: str | Path, value: Any) -> Any:
+    """A path, or several, relative to the folder of the task file."""
+    if isinstance(value, tuple):
+        return tuple(_beside(path, part) for part in value)
+    return str(Path(path).parent / value) if value else value
 
 
 def _entries(path: str | Path, kind: str) -> Iterator[tuple[yaml.Node, yaml.Node]]:

@@ -26,10 +26,16 @@ BREAK = re.compile(r"[\t\n\r]")
 
 
 def _train_file(task: CustomTask, given: Container[str]) -> str | None:
-    if task.train_file:
+    if task.train_file or task.unlabelled_file:
         return None
     dev_only = ", dev_file alone is not enough" if task.dev_file else ""
     return f"train_file is required: the file with the training rows{dev_only}"
+
+
+def _unlabelled_file(task: CustomTask, given: Container[str]) -> str | None:
+    if task.by_word and task.unlabelled_file:
+        return "unlabelled_file does not apply to token classification, whose texts are words; remove it"
+    return None
 
 
 def _text_columns(task: CustomTask, given: Container[str]) -> str | None:
@@ -87,6 +93,7 @@ def _task_name(task: CustomTask, given: Container[str]) -> str | None:
 # Key -> function of (CustomTask, keys given): the error message, or None.
 CHECKS: dict[str, Callable[[CustomTask, Container[str]], str | None]] = {
     "train_file": _train_file,
+    "unlabelled_file": _unlabelled_file,
     "text_columns": _text_columns,
     "label_column": _label_column,
     "label_separator": _label_separator,

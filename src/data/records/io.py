@@ -18,7 +18,7 @@ from ..dataset import TokenizedDataset
 from ..tokenization.settings import differing_setting
 from .mindrecord import index_of
 from .paths import MANIFEST_FILE, SCHEMA_FILE, record_files
-from .reader import FORMATS, LABEL_COLUMN, TOKEN_COLUMNS, read_file
+from .reader import FORMATS, LABEL_COLUMN, MASK_COLUMN, TOKEN_COLUMNS, read_file
 
 LOG = logging.getLogger(__name__)
 WRITE_CHUNK = 1024
@@ -29,7 +29,8 @@ def write_records(path: str | Path, dataset: TokenizedDataset, dataset_type: str
     """Write a dataset as one record file, atomically, its rows padded to `dataset.max_seq_length`.
 
     Columns input_ids, input_mask, segment_ids [S] int64 and, for labeled data, label_ids (int64 class index,
-    float score, [C] multi-hot floats, or [S] int64 class indices of the tokens).
+    float score, [C] multi-hot floats, or [S] int64 class indices of the tokens). Where some rows have no
+    label, label_mask is 0 for these, whose label_ids are IGNORE_INDEX, and 1 for the others.
     """
     path = Path(path)
     FORMATS[dataset_type].write(path, _padded_chunks(dataset, path.name))
@@ -41,7 +42,7 @@ def record_digests(path: Path) -> dict[str, str]:
 
 
 def _padded_chunks(dataset: TokenizedDataset, title: str) -> Iterator[dict[str, np.ndarray]]:
-    starts = range(0, dataset.rows, WRITE_CHUNK)
+    starts, labeled = range(0, dataset.rows, WRITE_CHUNK), dataset.labeled
     for start in tqdm(starts, desc=title, unit=f" x {WRITE_CHUNK} rows", disable=None, leave=False):
         rows = np.arange(start, min(start + WRITE_CHUNK, dataset.rows))
         ids, segments, mask = dataset.padded(rows, dataset.max_seq_length)
@@ -51,6 +52,10 @@ def _padded_chunks(dataset: TokenizedDataset, title: str) -> Iterator[dict[str, 
         }
         if dataset.labels is not None:
             labels = dataset.labels_of(rows, dataset.max_seq_length)
+            if not labeled.all():
+                chunk[MASK_COLUMN] = labeled[rows].astype(np.int64)
+                # MindRecord writes floats as JSON, which has no NaN.
+                labels = np.nan_to_num(labels, nan=IGNORE_INDEX)
             chunk[LABEL_COLUMN] = labels if labels.dtype.kind == "f" else labels.astype(np.int64)
         yield chunk
 
@@ -63,6 +68,8 @@ def schema_of(dataset: TokenizedDataset) -> dict:
         kind = "float32" if dataset.labels.dtype.kind == "f" else "int64"
         shape = list(dataset.labels_of(np.arange(1), dataset.max_seq_length).shape[1:])
         columns[LABEL_COLUMN] = {"type": kind, "rank": len(shape), "shape": shape}
+        if not dataset.labeled.all():
+            columns[MASK_COLUMN] = {"type": "int64", "rank": 0, "shape": []}
     return {"datasetType": "TF", "numRows": dataset.rows, "columns": columns}
 
 
@@ -109,7 +116,7 @@ def read_records(
 class LabelForm(NamedTuple):
     """Label layout of an output mode in a batch: NumPy dtype.kind and number of dimensions.
 
-    `validate` is a function of (labels, task) that returns an error description or None.
+    `validate` is a function of (labels of the labeled rows, task) that returns an error description or None.
     """
 
     name: str
@@ -147,11 +154,7 @@ LABEL_FORMS = {
 }
 
 
-def check_labels(dataset: TokenizedDataset, task: TaskSpec, source: str | Path) -> None:
-    """Raise UserError for a dataset (read from `source`) whose labels are missing or not those of `task`."""
-    labels = dataset.labels
-    if labels is None:
-        raise UserError(f"{source} has no {LABEL_COLUMN}: its rows can only be predicted")
+def _check_form(dataset: TokenizedDataset, labels: np.ndarray, task: TaskSpec, source: str | Path) -> None:
     form = for_mode(LABEL_FORMS, task.output_mode, "label format")
     layout = labels.dtype.kind, 2 if dataset.labels_by_token else labels.ndim
     if layout != (form.kind, form.dimensions):
@@ -159,9 +162,16 @@ def check_labels(dataset: TokenizedDataset, task: TaskSpec, source: str | Path) 
         raise UserError(
             f"{source} holds {next(found, 'other labels')}, but {task.name} is a {task.output_mode} task"
         )
-    error = form.validate(labels, task)
+    labels = labels if dataset.labels_by_token else labels[dataset.labeled]
+    error = form.validate(labels, task) if len(labels) else None
     if error:
         raise UserError(f"{source} holds {error}")
+
+
+def check_labels(dataset: TokenizedDataset, task: TaskSpec, source: str | Path) -> None:
+    """Raise UserError for a dataset (read from `source`) with other labels than those of `task`."""
+    if dataset.labels is not None:
+        _check_form(dataset, dataset.labels, task, source)
     manifest = dataset.manifest or {}
     prepared_for, names = manifest.get("task"), manifest.get("labels")
     if names is not None and list(task.labels) != names:
@@ -205,6 +215,8 @@ def _check_compatible(files: Sequence[Path], datasets: Sequence[TokenizedDataset
         None if d.labels is None else (d.labels.dtype, d.labels.shape[1:], d.labels_by_token)
         for d in datasets
     }
+    if not any(dataset.labels_by_token for dataset in datasets):
+        kinds.discard(None)  # joined, these rows are marked as rows without a label
     if len(kinds) > 1:
         names = ", ".join(path.name for path in files)
         raise UserError(f"the record files differ in the kind of their {LABEL_COLUMN}: {names}")

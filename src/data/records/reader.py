@@ -9,7 +9,7 @@ import numpy as np
 
 from ...digests import require_digest
 from ...errors import UserError
-from ..dataset import TokenizedDataset
+from ..dataset import TokenizedDataset, spread_labels
 from . import mindrecord as mindrecord_files
 from . import tfrecord as tfrecord_files
 from .paths import MANIFEST_FILE
@@ -18,6 +18,8 @@ LOG = logging.getLogger(__name__)
 FORMATS = {"tfrecord": tfrecord_files, "mindrecord": mindrecord_files}
 TOKEN_COLUMNS = ("input_ids", "input_mask", "segment_ids")
 LABEL_COLUMN = "label_ids"
+# 0 for rows without a label; a file without this column has a label in every row.
+MASK_COLUMN = "label_mask"
 # Google's evaluation files for TPUs are padded with dummy rows, for which this column is 0.
 REAL_COLUMN = "is_real_example"
 MAX_SEGMENT = 255
@@ -73,7 +75,8 @@ def _select_columns(path: Path, columns: Sequence[str]) -> list[str]:
     missing = [name for name in TOKEN_COLUMNS if name not in columns]
     if missing:
         raise UserError(f"{path} has no column {', '.join(missing)}; it has {', '.join(columns)}")
-    return [*TOKEN_COLUMNS, *(name for name in (LABEL_COLUMN, REAL_COLUMN) if name in columns)]
+    optional = (LABEL_COLUMN, MASK_COLUMN, REAL_COLUMN)
+    return [*TOKEN_COLUMNS, *(name for name in optional if name in columns)]
 
 
 def _check_rows(path: Path, read: int, expected: int | None) -> None:
@@ -127,6 +130,11 @@ def _labels(
     if LABEL_COLUMN not in batch:
         return None
     labels = batch[LABEL_COLUMN].reshape(len(real), -1)[real]
+    if MASK_COLUMN in batch:
+        mask = batch[MASK_COLUMN].reshape(len(real), -1)[real, 0]
+        if not np.isin(mask, (0, 1)).all():
+            raise UserError(f"{path}: a {MASK_COLUMN} is neither 0 nor 1")
+        labels = spread_labels(labels[mask == 1], mask == 1)
     if labels.shape[1] == 1:
         return labels[:, 0]
     if labels.dtype.kind == "f":

@@ -12,13 +12,14 @@ from ...tasks import TaskSpec, for_mode
 from .tabular import COMMA, OBJECTS, BadRow, Row, numbered_rows
 
 SUFFIXES = (".tsv", COMMA, *OBJECTS)
+UNLABELED = "unlabeled"  # split of files whose labels, if any, are not read
 SHOWN = 20  # labels listed in an error message; the rest are counted
 LARGEST_SCORE = 3.4e38  # records store scores as float32
 
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """One row: its texts, its label as written (None in a file without labels) and its line number."""
+    """One row: its texts, its label as written (None for a row without one) and its line number."""
 
     text_a: str
     text_b: str | None
@@ -55,20 +56,23 @@ class ExampleFile:
     """A text file of `task`, streamed row by row.
 
     `header` column names; `headerless` True if the file has no header line; `labeled` False for a "test..."
-    file whose label column is missing, or empty in every row. Raises UserError for a missing file and an
-    invalid header.
+    file whose label column is missing, or empty in every row, and for the split UNLABELED. Raises UserError
+    for a missing file and an invalid header.
     """
 
     def __init__(self, path: str | Path, task: TaskSpec, split: str = "train") -> None:
         self.path, self.task = Path(path), task
         if not is_file(self.path):
             raise UserError(f"{self.path} does not exist; it should hold the {split} rows of {task.name}")
-        is_test = split.startswith("test")
+        is_test, unlabeled = split.startswith("test"), split == UNLABELED
         # Only GLUE's own CoLA files have no header; a CSV or JSONL file names its columns.
-        self.headerless = bool(task.columns) and self.path.suffix == ".tsv" and not is_test
+        has_header = is_test or unlabeled or self.path.suffix != ".tsv"
+        self.headerless = bool(task.columns) and not has_header
         rows = numbered_rows(self.path, task)
         self.header = list(task.columns) if self.headerless else _header(rows, self.path)
-        self.labeled = not is_test or _any_label(rows, self.header, task.label_column)
+        self.labeled = not (is_test or unlabeled)
+        if is_test:
+            self.labeled = _any_label(rows, self.header, task.label_column)
         label = [task.label_column] if self.labeled else []
         _check_header(self.path, self.header, (*task.text_columns, *label))
 

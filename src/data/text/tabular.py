@@ -35,7 +35,8 @@ def numbered_rows(path: Path, task: TaskSpec) -> Iterator[tuple[int, Row]]:
     return _csv_rows(path) if path.suffix == COMMA else _tsv_rows(path)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str | BadRow]]:
+def numbered_lines(path: Path) -> Iterator[tuple[int, str | BadRow]]:
+    """Yield (line number, text) of a UTF-8 file; BadRow in place of a line that is not UTF-8."""
     # Split at newlines only: str.splitlines would also split a sentence at U+2028 and similar characters.
     pending = []
     for number, line in enumerate(_raw_lines(path), 1):
@@ -59,7 +60,7 @@ def _raw_lines(path: Path) -> Iterator[bytes]:
 
 def _tsv_rows(path: Path) -> Iterator[tuple[int, Row]]:
     # GLUE's files use no quoting: a lone " is an ordinary character.
-    for number, line in _lines(path):
+    for number, line in numbered_lines(path):
         yield number, line if isinstance(line, BadRow) else line.split("\t")
 
 
@@ -145,7 +146,7 @@ def _json_text(value: object) -> str:
 
 def json_objects(path: Path) -> Iterator[tuple[int, dict[str, object] | BadRow]]:
     """Yield (line number, object) of a JSONL file; BadRow in place of a malformed line."""
-    for number, line in _lines(path):
+    for number, line in numbered_lines(path):
         if isinstance(line, BadRow):
             yield number, line
             continue

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from ...errors import UserError
 from ...tasks import TaskSpec, for_mode
-from ..dataset import TokenizedDataset
+from ..dataset import TokenizedDataset, spread_labels
 from ..text.examples import Example
 from .tokenizer import TextTokenizer
 
@@ -42,11 +42,13 @@ def encode_examples(
     max_seq_length: int,
     title: str = "",
 ) -> tuple[TokenizedDataset, EncodingCounts]:
-    """Encode examples of `task`, with a progress bar called `title` on a terminal."""
+    """Encode examples of `task`, some or all without a label, with a progress bar `title` on a terminal."""
     dataset, counts = encode_texts([(e.text_a, e.text_b) for e in examples], tokenizer, max_seq_length, title)
-    if examples[0].label is not None:
+    labels = [e.label for e in examples if e.label is not None]
+    if labels:
         label_array = for_mode(LABEL_ARRAYS, task.output_mode, "form of labels")
-        dataset.labels = label_array([e.label or "" for e in examples], task)
+        known = np.array([e.label is not None for e in examples])
+        dataset.labels = spread_labels(label_array(labels, task), known)
     return dataset, counts
 
 

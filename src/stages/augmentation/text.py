@@ -35,6 +35,8 @@ def text_of(config: "AugmentConfig") -> "TaskText":
         raise UserError("--task_file names task and files itself; omit --task_name and --data_dir")
     custom = custom_task(config.task_file, {})
     _reject_tags(custom, config.task_file)
+    if not custom.train_file:
+        raise UserError(f"{config.task_file}: train_file is required: the labeled rows to augment")
     custom, dev_lines = held_out(custom, config.on_bad_row)
     if dev_lines:
         print(

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from ...errors import UserError
+from ...metrics import metric_of
 from ...tasks import TaskSpec
 from . import bootstrap, predictions
 from .bootstrap import CONFIDENCE, Interval, Logits
@@ -71,7 +72,7 @@ def metric_interval(
     task: TaskSpec, logits: Logits, labels: Logits, seed: int = 0, name: str | None = None
 ) -> tuple[float, Interval]:
     """(value, 95 % interval) of a metric, by default the best_metric; Wilson's for a share of rows."""
-    name = name or task.best_metric
+    name = metric_of(task, name or task.best_metric)
     statistic, rows = bootstrap.metric_statistic(task, name, logits, labels), len(labels)
     value = float(statistic(np.arange(rows)))
     if name in EXACT_METRICS:

@@ -13,14 +13,14 @@ from ...data import splits
 from ...files import write_json, write_text
 from ...infer.latency import median_latency_ms
 from ...infer.logits import collect_logits
-from ...metrics import best_of, share_of
+from ...metrics import AGREEMENT, agreement_task, best_of, share_of
 from ...output_dir import check_output_dir, fresh_output_dir
 from ...tasks import TaskSpec
 from ...train.curves.loss_plot import LOG_FILE, plot_losses, read_log
 from ...weights.huggingface import weight_count
 from ..markdown import aligned
 from ..model.device import setup_device
-from ..model.inference import load_for_inference, parse_named_models
+from ..model.inference import InferenceModel, load_for_inference, parse_named_models
 from .evaluator import Evaluator
 
 if TYPE_CHECKING:
@@ -37,13 +37,21 @@ Row = dict[str, Any]
 def compare(config: CompareConfig) -> list[Row]:
     """Measure every model of a CompareConfig, print the table and return its rows.
 
-    Writes compare.json, table.md and, for models with a training log, losses.png.
+    Writes compare.json, table.md and, for models with a training log, losses.png. Where no evaluation row has
+    a label, the metric is the agreement with the first model.
     """
     task, folders = task_for(to_dict(config)), parse_named_models(config.models)
     inputs = (*folders.values(), config.eval_data_dir)
     check_output_dir(config.output_dir, config.overwrite_output_dir, inputs)
     device = setup_device(config, lambda text: None)
-    rows: list[Row] = [{"model": name, **measure(folder, task, config)} for name, folder in folders.items()]
+    rows: list[Row] = []
+    reference: InferenceModel | None = None
+    for name, folder in folders.items():
+        model = load_for_inference(folder, config, log=print, task=task)
+        reference = reference or model
+        rows.append({"model": name, **measure(model, reference, task, config)})
+    if f"eval_{AGREEMENT}" in rows[0]:
+        task = agreement_task(task)
     for row in rows:
         row["of_the_first"] = share_of(best_of(task, row), best_of(task, rows[0]))
     table = render(rows, task)
@@ -62,11 +70,13 @@ def compare(config: CompareConfig) -> list[Row]:
     return rows
 
 
-def measure(folder: str, task: TaskSpec, config: CompareConfig) -> Row:
-    """{eval_<metric>: value, ..., parameters, megabytes, milliseconds} of one model folder."""
-    model = load_for_inference(folder, config, log=print, task=task)
-    logits = partial(collect_logits, model.predict)
-    evaluator = Evaluator(logits, model.config, task, config, model.tokenizer_dir)
+def measure(model: InferenceModel, reference: InferenceModel, task: TaskSpec, config: CompareConfig) -> Row:
+    """{eval_<metric>: value, ..., parameters, megabytes, milliseconds} of one model.
+
+    Where no row has a label the metric is the agreement with `reference`.
+    """
+    logits, others = (partial(collect_logits, each.predict) for each in (model, reference))
+    evaluator = Evaluator(logits, model.config, task, config, model.tokenizer_dir, others)
     dataset = next(iter(evaluator.loaders.values())).dataset
     sentences = [batch[:3] for batch in sentence_batches(dataset, config)]
     milliseconds = median_latency_ms(model.predict, sentences)

@@ -17,7 +17,7 @@ from ...data import splits
 from ...data.dataloader import BucketDataLoader
 from ...data.dataset import TokenizedDataset
 from ...infer.predictor import LogitsCell, predict_logits
-from ...metrics import task_metrics
+from ...metrics import agreement_task, predicted_labels, task_metrics
 from ...tasks import TaskSpec
 from ..compress.statistics import metric_interval
 
@@ -30,7 +30,9 @@ class Evaluator:
 
     `predict` is the model: a function of a loader to the logits of its dataset's rows, in the order of the
     task's labels. The first split has GLUE's plain names (eval_accuracy); a second one, MNLI's mismatched,
-    the suffix _mm.
+    the suffix _mm. Rows without a label are left out, which is `log`ged. Where no row of any split has one,
+    the labels are the predictions of `reference`, a function as `predict`, and `task` becomes one of
+    agreement; without a `reference` this is a UserError.
     """
 
     def __init__(
@@ -40,13 +42,29 @@ class Evaluator:
         task: TaskSpec,
         config: RecordsConfig,
         tokenizer_dir: Path | None = None,
+        reference: Callable[[BucketDataLoader], np.ndarray] | None = None,
+        log: Callable[[str], None] = print,
     ) -> None:
-        self.predict, self.task, self.loaders = predict, task, {}
+        self.predict, self.task = predict, task
         folder, models = config.eval_data_dir, [(bert_config, tokenizer_dir)]
-        for split in splits.eval_splits(task, folder):
-            dataset = splits.read_split(config, folder, split)
+        datasets = {
+            split: splits.read_split(config, folder, split) for split in splits.eval_splits(task, folder)
+        }
+        for dataset in datasets.values():
             splits.check_models(dataset, models, task, folder)
-            self.loaders[split] = splits.make_loader(dataset, config, config.eval_batch_size, shuffle=False)
+        unlabeled = not any(dataset.labeled.any() for dataset in datasets.values())
+        if not (unlabeled and reference):
+            datasets = {
+                split: splits.labeled_rows(dataset, folder, log) for split, dataset in datasets.items()
+            }
+        self.loaders = {
+            split: splits.make_loader(dataset, config, config.eval_batch_size, shuffle=False)
+            for split, dataset in datasets.items()
+        }
+        if unlabeled and reference:
+            self.task = agreement_task(task)
+            for loader in self.loaders.values():
+                loader.dataset.labels = predicted_labels(task, reference(loader))
 
     @property
     def datasets(self) -> dict[str, TokenizedDataset]:
@@ -86,7 +104,8 @@ class EpochEvaluation:
     """Evaluates a run's network, logs, and keeps the best model with the interval of its metric.
 
     `result_line` formats the metrics for the log. Called with epoch and step; unless `keep` the metrics are
-    only logged.
+    only logged. Where no evaluation row has a label, the metric is the agreement with `teacher`, which
+    replaces those of the run's task.
     """
 
     def __init__(
@@ -96,11 +115,16 @@ class EpochEvaluation:
         bert_config: BertConfig,
         tokenizer_dir: Path | None,
         result_line: Callable[[dict[str, Any]], str] = json.dumps,
+        teacher: nn.Cell | None = None,
     ) -> None:
         self.run, self.model, self.result_line = run, (network, bert_config, tokenizer_dir), result_line
         cell = LogitsCell(network)
         predict = partial(predict_logits, cell, graph=run.meter.compiled(cell, "evaluation"))
-        self.evaluator = Evaluator(predict, bert_config, run.task, run.config, tokenizer_dir)
+        log, reference = run.logger.info, partial(_frozen_logits, run, teacher) if teacher else None
+        self.evaluator = Evaluator(predict, bert_config, run.task, run.config, tokenizer_dir, reference, log)
+        if self.evaluator.task is not run.task:
+            run.task = self.evaluator.task
+            log("no evaluation row has a label: the metric is the agreement with the teacher's predictions")
 
     def __call__(self, epoch: int, step: int, keep: bool = True) -> None:
         run, evaluator = self.run, self.evaluator
@@ -113,3 +137,8 @@ class EpochEvaluation:
         if run.keep_best(network, bert_config, metrics, tokenizer_dir):
             dataset = next(iter(evaluator.loaders.values())).dataset
             run.best_interval = metric_interval(run.task, *by_row(dataset, evaluator.first_logits))[1]
+
+
+def _frozen_logits(run: Run, network: nn.Cell, loader: BucketDataLoader) -> np.ndarray:
+    cell = LogitsCell(network)
+    return predict_logits(cell, loader, graph=run.meter.compiled(cell, "teacher on evaluation rows"))

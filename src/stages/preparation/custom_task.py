@@ -1,5 +1,6 @@
 """Reads the files of a custom task, described by flags or a task file."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,13 +11,16 @@ from ...data.custom_task import check_suffix, counts_of, read_custom_task
 from ...data.processors import read_rows
 from ...data.text.examples import TextFile
 from ...errors import UserError, join_names
+from ...tasks import TASKS, task_key
+from .unlabeled import AddedTexts, add_texts, labels_from_model
 
 if TYPE_CHECKING:
     from ...config.cli import Resolved
     from ...tools.prepare import PrepareConfig
 
 # Flags shared with GLUE tasks.
-SHARED = ("task_name", "train_file", "max_seq_length")
+SHARED = ("task_name", "train_file", "max_seq_length", "unlabelled_file")
+SPLIT = ("dev_share", "split_seed")  # shared where dev is split off the unlabeled texts
 SHOWN = 20  # labels whose counts are printed; the manifest has all of them
 
 
@@ -24,11 +28,16 @@ def custom_task_from(resolved: "Resolved") -> CustomTask | None:
     """CustomTask of a resolved PrepareConfig, None for a GLUE task."""
     config, origins = resolved.config, resolved.origins
     given = {name: getattr(config, name) for name in FIELDS if origins[name] == "command line"}
-    if config.task_file or config.text_columns or config.by_word:
+    built_in = config.data_dir or task_key(config.task_name) in map(task_key, TASKS)
+    unlabeled = config.unlabelled_file and not built_in
+    if config.task_file or config.text_columns or config.by_word or unlabeled:
         if config.data_dir:
             raise UserError("--data_dir is for GLUE tasks; a custom task names its files")
-        return custom_task(config.task_file, given)
-    unexpected = [name for name in given if name not in SHARED]
+        custom = custom_task(config.task_file, given)
+        known = custom.train_file or custom.dev_file or custom.labels or custom.output_mode == "regression"
+        return custom if known else labels_from_model(custom, config.vocab_file)
+    shared = (*SHARED, *SPLIT) if config.unlabelled_file and not config.data_dir else SHARED
+    unexpected = [name for name in given if name not in shared]
     if unexpected:
         raise UserError(
             f"--{unexpected[0]} is for a custom task, which requires --text_columns, "
@@ -53,6 +62,7 @@ class CustomData:
         self.custom, self._texts = read_custom_task(custom, config.on_bad_row, config.max_rows)
         self.task = self.custom.spec()
         self.inputs = [config.task_file, custom.train_file, custom.dev_file, custom.test_file]
+        self.inputs += custom.unlabelled_file
         if config.train_file and Path(config.train_file).resolve() != Path(custom.train_file).resolve():
             check_suffix(config.train_file, custom)
             self._texts["train"] = read_rows(config.train_file, self.task, config.on_bad_row, config.max_rows)
@@ -63,6 +73,17 @@ class CustomData:
                 for split, text in self._texts.items()
                 if text.labeled
             }
+        self.added: AddedTexts | None = None
+        self._labeled = dict(self._texts)
+        if custom.unlabelled_file:
+            files = dataclasses.replace(
+                config,
+                unlabelled_file=custom.unlabelled_file,
+                dev_share=custom.dev_share,
+                split_seed=custom.split_seed,
+            )
+            self.added = add_texts(files, self.task, self._texts, ("dev",))
+            self._texts = self.added.texts
 
     @property
     def manifest_entries(self) -> dict:
@@ -72,14 +93,15 @@ class CustomData:
             MANIFEST_KEY: self.custom.to_manifest(),
             "label_counts": self.counts,
             **({"split": split} if self.custom.makes_dev else {}),
+            **(self.added.manifest_entries if self.added else {}),
         }
 
     @property
     def summary_lines(self) -> list[str]:
         """Log lines about split and labels."""
         lines = []
-        if self.custom.makes_dev:
-            train, dev = (len(self._texts[split].examples) for split in ("train", "dev"))
+        if self.custom.makes_dev and self.custom.train_file:
+            train, dev = (len(self._labeled[split].examples) for split in ("train", "dev"))
             method = "random" if self.custom.by_word else "stratified"
             lines.append(
                 f"dev: no dev_file was given; {dev} rows of {self.custom.train_file} were split off, "
@@ -92,7 +114,7 @@ class CustomData:
             missing = [name for name, n in counts.items() if not n]
             if missing:
                 lines.append(f"note: {split} has no row with {join_names(missing, SHOWN)}")
-        return lines
+        return [*lines, *(self.added.summary_lines if self.added else ())]
 
     def texts(self, folder: Path) -> Iterator[tuple[str, TextFile]]:
         """Iterate over (split, TextFile); `folder` is unused."""

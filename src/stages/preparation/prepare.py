@@ -22,6 +22,7 @@ from ...tasks import find_task
 from ..markdown import aligned
 from .checks import label_warnings, record_warnings, row_keys
 from .custom_task import CustomData, custom_task_from
+from .unlabeled import add_texts
 
 if TYPE_CHECKING:
     from ...config.cli import Resolved
@@ -67,20 +68,38 @@ class TaskFolder:
         self.summary_lines: list[str] = []
         self.manifest_entries: dict = {}
         self.config, self.task = config, find_task(config.task_name)
-        self.inputs = [config.data_dir]
+        self.inputs = [config.data_dir, *config.unlabelled_file]
         built_in = self.task.name in SAMPLES and not config.data_dir
         self.sources = None if built_in else self._find_files(config.data_dir)
 
     def texts(self, folder: Path) -> Iterator[tuple[str, TextFile]]:
-        """Iterate over (split, TextFile), one file in memory; a built-in task is written to `folder`."""
-        config = self.config
-        sources = self.sources or self._find_files(SAMPLES[self.task.name](folder))
+        """Iterate over (split, TextFile); a built-in task is written to `folder`.
+
+        One file is in memory, but all of them where unlabeled texts are compared with their rows.
+        """
+        labeled = self._labeled_texts(folder)
+        if not self.config.unlabelled_file:
+            yield from labeled
+            return
+        added = add_texts(self.config, self.task, dict(labeled), tuple(self.task.dev_files))
+        self.manifest_entries, self.summary_lines = added.manifest_entries, added.summary_lines
+        yield from added.texts.items()
+
+    def _labeled_texts(self, folder: Path) -> Iterator[tuple[str, TextFile]]:
+        config, sources = self.config, self.sources
+        if sources is None:
+            sources = self._find_files(SAMPLES[self.task.name](folder))
         for split, source in sources.items():
             yield split, read_rows(source, self.task, config.on_bad_row, config.max_rows, split)
 
     def _find_files(self, data_dir: str | Path) -> dict[str, Path]:
-        """Split name -> text file. Train and dev files are required, test files optional."""
-        task = self.task
+        """Split name -> text file. Train and dev files are required, test files optional.
+
+        Unlabeled texts may stand for the train file, or for all of them.
+        """
+        task, unlabeled = self.task, self.config.unlabelled_file
+        if unlabeled and not data_dir and not self.config.train_file:
+            return {}
         if not data_dir:
             raise UserError(f"--data_dir is required: the folder with the files of {task.name}")
         if not Path(data_dir).is_dir():
@@ -89,7 +108,8 @@ class TaskFolder:
         if self.config.train_file:
             sources["train"] = Path(self.config.train_file)
         for split, source in sources.items():
-            if source is None and split not in task.test_files:
+            optional = {*task.test_files, *(["train"] if unlabeled else [])}
+            if source is None and split not in optional:
                 raise UserError(
                     f"{Path(data_dir) / task.files[split]} does not exist; "
                     f"it should hold the {split} rows of {task.name}"
@@ -145,6 +165,7 @@ def _file_entry(name: str, text: TextFile, dataset: TokenizedDataset, counts: En
         "source": text.path.name,
         "labelled": text.labeled,
         "rows": dataset.rows,
+        "rows_without_label": int((~dataset.labeled).sum()),
         "tokens": int(dataset.lengths.sum()),
         "longest": int(dataset.lengths.max()),
         "truncated": counts.truncated,

@@ -75,6 +75,7 @@ class LabelledRows:
         self.dataset = splits.read_split(config, path, "dev")
         self.task = _task_of_records(self.dataset.manifest or {}, files, config)
         splits.check_models(self.dataset, [(bert, files.tokenizer_dir)], self.task, path)
+        self.dataset = splits.labeled_rows(self.dataset, path, print)
         order = match_labels(bert, self.task, files.source, lambda text: None)
         if order is None:
             raise UserError(

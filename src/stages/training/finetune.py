@@ -41,7 +41,8 @@ def finetune(task: TaskSpec, resolved: Resolved) -> Run:
     run = Run("finetune", task, resolved)
     network, bert_config, tokenizer_dir = _network(run)
     models = [(bert_config, tokenizer_dir)]
-    (loader,) = splits.train_loaders(run, [config.train_data_dir], models, config.epoch_size)
+    folder, epochs = config.train_data_dir, config.epoch_size
+    (loader,) = splits.train_loaders(run, [folder], models, epochs, needs_labels=True)
     run.logger.info(f"{parameter_count(network):,} parameters")
     evaluate = EpochEvaluation(run, network, bert_config, tokenizer_dir)
     run.open()

@@ -94,8 +94,10 @@ def train_phase(
     step = train_step(network, schedule, config, run.device, seed, run.ranks)
     rows = dataset_hash(dataset, "labels")
     start_step = _resume(run, spec.number, step, rows)
+    missing = int((~dataset.labeled).sum()) if run.task else 0
+    rows_text = f"{dataset.rows} rows{f' ({missing} without a label)' if missing else ''}"
     run.logger.info(
-        f"{spec.title}: {dataset.rows} rows, batch {loader.batch_size}, lengths "
+        f"{spec.title}: {rows_text}, batch {loader.batch_size}, lengths "
         f"{'/'.join(map(str, loader.buckets))}, {loader.steps_per_epoch} steps an epoch, {total} in all"
     )
     sunk = sink_steps(config, run.device, loader.buckets, loader.steps_per_epoch, cached_teacher is not None)

@@ -53,13 +53,15 @@ def q8bert(task: TaskSpec, resolved: Resolved) -> Run:
             config.load_teacher_ckpt_path, log, networks["teacher"], "teacher", ignored
         )
     models = [(each.config, each.tokenizer_dir) for each in (files, teacher_files) if each]
-    (loader,) = splits.train_loaders(run, [config.train_data_dir], models, config.epoch_num)
+    folder, epochs = config.train_data_dir, config.epoch_num
+    (loader,) = splits.train_loaders(run, [folder], models, epochs, needs_labels=not teacher_files)
     network, bert_config = _student(run, files)
     teacher = _teacher(run, teacher_files) if teacher_files else None
     tokenizer_dir, evaluate = files.tokenizer_dir, None
     del files, teacher_files  # the networks have copies of the weights, 0.4 GB for a BERT-base
     if config.do_eval:
-        evaluate = EpochEvaluation(run, network, bert_config, tokenizer_dir, _result_line)
+        reference = teacher.network if teacher else None
+        evaluate = EpochEvaluation(run, network, bert_config, tokenizer_dir, _result_line, reference)
     run.open()
     log_data_warnings(run, loader, evaluate)
     teacher_result = evaluate_teacher(run, teacher, evaluate, config.epoch_num)
@@ -115,7 +117,8 @@ def _objective(
     config, mode = run.config, run.task.output_mode
     if teacher is None:
         return DistillNetwork(network, label_terms(mode)), None
-    terms = prediction_terms(mode, label_weight=float(config.is_lgt_fit))
+    share = float(loader.dataset.labeled.mean())
+    terms = prediction_terms(mode, label_weight=float(config.is_lgt_fit), labeled_share=share)
     inside, cached_teacher = attach_teacher(run, spec, loader, terms, teacher)
     return DistillNetwork(network, terms, inside, temperature=config.temperature), cached_teacher
 

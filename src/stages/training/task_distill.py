@@ -77,6 +77,7 @@ class Distillation:
         # Each phase compiles graphs of its own: the epochs of one alone have to pay for them.
         epochs = max(config.td_phase1_epoch_size, config.td_phase2_epoch_size)
         self.loaders = splits.train_loaders(run, _record_folders(config), models, epochs)
+        self._prediction_terms()  # raises UserError where labels are missing
         teacher, teacher_config = load.load_classifier(teacher_files, task, run.device, log)
         self.student, self.student_config = student.build(run, student_files, student_config, teacher_files)
         self.match = None
@@ -89,7 +90,9 @@ class Distillation:
         )
         self.evaluate: EpochEvaluation | None = None
         if config.do_eval:
-            self.evaluate = EpochEvaluation(run, self.student, self.student_config, self.tokenizer_dir)
+            self.evaluate = EpochEvaluation(
+                run, self.student, self.student_config, self.tokenizer_dir, teacher=self.teacher.network
+            )
         log(
             f"teacher {parameter_count(teacher):,} parameters, student {parameter_count(self.student):,}"
             f"{f'; layer map {self.match}' if self.match else ''}"
@@ -133,7 +136,10 @@ class Distillation:
     def _prediction_terms(self) -> tuple[LossTerm, ...]:
         config = self.config
         return prediction_terms(
-            self.run.task.output_mode, config.label_weight, config.regression_target == "label"
+            self.run.task.output_mode,
+            config.label_weight,
+            config.regression_target == "label",
+            float(self.loaders[1].dataset.labeled.mean()),
         )
 
     def _features_of_both_phases(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from scipy import stats
 from ...data.dataloader import BucketDataLoader
 from ...data.dataset import TokenizedDataset
 from ...infer.predictor import LogitsCell, predict_logits
-from ...metrics import best_of, share_of
+from ...metrics import AGREEMENT, best_of, share_of
 from ...tasks import IGNORE_INDEX, TaskSpec
 from ...train.curves.loss_plot import LOG_FILE, Entry, panels_of, read_log
 from ..compress.statistics import metric_interval
@@ -57,6 +57,8 @@ def evaluate_teacher(
     if teacher is None or evaluation is None or not (epochs and run.config.train_steps):
         return None
     loader, task = next(iter(evaluation.evaluator.loaders.values())), run.task
+    if task.best_metric == AGREEMENT:
+        return TeacherResult(1.0, (1.0, 1.0), False)
     cell = LogitsCell(teacher.network)
     predict = partial(predict_logits, cell, graph=run.meter.compiled(cell, "evaluation of the teacher"))
     dataset, logits = loader.dataset, predict(loader)
@@ -116,7 +118,8 @@ def conclude(
         majority = majority_metric(run.task, dataset)
         log(verdict(run.task, run.best_value, run.best_interval, teacher, majority))
         if kept is not None and kept < KEPT:
-            log(f"to keep more than {kept:.1%} of the teacher's {run.task.best_metric}: {NEXT[start]}")
+            metric = run.task.best_metric.replace(AGREEMENT, "predictions")
+            log(f"to keep more than {kept:.1%} of the teacher's {metric}: {NEXT[start]}")
         for text in model_warnings(run.task, run.best_value, teacher, majority):
             log(f"warning: {text}")
     if teacher is None and evaluation or kept is not None and kept >= KEPT:

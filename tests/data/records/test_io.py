@@ -12,8 +12,9 @@ from src.data.dataset import TokenizedDataset
 from src.data.records import tfrecord as tfrecord_files
 from src.data.records.io import check_labels, read_records, schema_of, write_records
 from src.data.records.paths import record_files
+from src.data.splits import labeled_rows
 from src.errors import UserError
-from src.tasks import TASKS
+from src.tasks import TASKS, TaskSpec
 
 FORMS = ("tfrecord", "mindrecord")
 
@@ -240,8 +241,15 @@ def test_incompatible_files(tmp_path):
         write_records(tmp_path / f"{name}.tfrecord", table, "tfrecord")
     with pytest.raises(UserError, match="different lengths: a.tfrecord 16, b.tfrecord 24"):
         read_records(f"{tmp_path}/a.tfrecord,{tmp_path}/b.tfrecord")
-    with pytest.raises(UserError, match="differ in the kind of their label_ids: a.tfrecord, c.tfrecord"):
-        read_records(f"{tmp_path}/a.tfrecord,{tmp_path}/c.tfrecord")
+    scores = table_of(3)
+    scores.labels = np.ones(3, np.float32)
+    write_records(tmp_path / "d.tfrecord", scores, "tfrecord")
+    with pytest.raises(UserError, match="differ in the kind of their label_ids: a.tfrecord, d.tfrecord"):
+        read_records(f"{tmp_path}/a.tfrecord,{tmp_path}/d.tfrecord")
+    # Rows without labels join those that have some.
+    joined = read_records(f"{tmp_path}/a.tfrecord,{tmp_path}/c.tfrecord")
+    assert joined.labels.tolist() == [*table_of(3).labels, -100, -100, -100]
+    assert joined.labeled.tolist() == [True] * 3 + [False] * 3
 
 
 @pytest.mark.parametrize(
@@ -299,13 +307,66 @@ def test_labels_against_the_task():
         check_labels(table, TASKS["SST-2"], "here")
     table.manifest = {"task": "reviews", "labels": ["0", "1"]}
     check_labels(table, TASKS["SST-2"], "here")
-    for number in (np.nan, np.inf):
-        table.labels, table.manifest = np.full(9, number, np.float32), None
-        with pytest.raises(UserError, match="here holds labels that are not finite"):
-            check_labels(table, TASKS["STS-B"], "here")
-    table.labels = None
-    with pytest.raises(UserError, match="here has no label_ids"):
-        check_labels(table, TASKS["SST-2"], "here")
+    table.labels, table.manifest = np.full(9, np.inf, np.float32), None
+    with pytest.raises(UserError, match="here holds labels that are not finite"):
+        check_labels(table, TASKS["STS-B"], "here")
+
+
+MARKED = {
+    "classification": ("SST-2", np.array([1, -100, 0, -100, 1], np.int32)),
+    "regression": ("STS-B", np.array([0.5, np.nan, -100, np.nan, 2], np.float32)),
+    "multi_label": (
+        "topics",
+        np.array([[1, 0], [np.nan, np.nan], [0, 0], [np.nan, np.nan], [0, 1]], np.float32),
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name, labels", MARKED.values(), ids=MARKED)
+def test_rows_without_a_label(tmp_path, form, name, labels):
+    topics = TaskSpec("topics", ("text",), labels=("a", "b"), output_mode="multi_label")
+    task = TASKS.get(name, topics)
+    table = table_of(5)
+    table.labels = labels
+    assert schema_of(table)["columns"]["label_mask"] == {"type": "int64", "rank": 0, "shape": []}
+    write_records(tmp_path / f"train.{form}", table, form)
+    table = read_records(tmp_path / f"train.{form}", form)
+    np.testing.assert_array_equal(table.labels, labels)
+    assert table.labeled.tolist() == [True, False, True, False, True]
+    check_labels(table, task, "here")
+    said = []
+    kept = labeled_rows(table, "here", said.append)
+    np.testing.assert_array_equal(kept.labels, labels[[0, 2, 4]])
+    assert said == ["here: 3 rows have a label; 2 have none and are left out"]
+    with pytest.raises(UserError, match="here: none of the 2 rows has a label, which is needed"):
+        labeled_rows(table.take([1, 3]), "here", said.append)
+    # The marks do not hide a wrong label.
+    table.labels.reshape(-1)[0] = 7 if labels.dtype == np.int32 else np.inf
+    with pytest.raises(UserError, match="here holds labels"):
+        check_labels(table, task, "here")
+
+
+def test_a_damaged_label_mask(tmp_path):
+    path = tmp_path / "train.tfrecord"
+    columns = {name: np.ones((1, 2), np.int64) for name in ("input_ids", "input_mask", "segment_ids")}
+    tfrecord_files.write(path, [{**columns, "label_ids": np.array([1]), "label_mask": np.array([2])}])
+    with pytest.raises(UserError, match="train.tfrecord: a label_mask is neither 0 nor 1"):
+        read_records(path)
+
+
+def test_half_a_multi_label_row(tmp_path):
+    table = table_of(2)
+    table.labels = np.array([[1, 0], [np.nan, 1]], np.float32)
+    task = TaskSpec("topics", ("text",), labels=("a", "b"), output_mode="multi_label")
+    with pytest.raises(UserError, match="here holds labels that are not finite"):
+        check_labels(table, task, "here")
+
+
+def test_records_without_labels(tmp_path):
+    table = table_of(4, labels=False)
+    check_labels(table, TASKS["SST-2"], "here")
+    assert not table.labeled.any()
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path):
