@@ -8,7 +8,7 @@ import scipy.stats
 import sklearn.metrics
 
 from src.errors import UserError
-from src.metrics import METRICS, best_of, short_name, task_metrics
+from src.metrics import METRICS, agreement_task, best_of, predicted_labels, short_name, task_metrics
 from src.tasks import TASKS, TaskSpec
 
 RANDOM = np.random.default_rng(3)
@@ -112,3 +112,28 @@ def test_macro_f1_of_classes_by_hand():
 def test_unknown_output_mode_is_rejected():
     with pytest.raises(UserError, match="a ranking task has no prediction here; supported are cl"):
         task_metrics(TaskSpec("own", ("text",), output_mode="ranking"), LOGITS, LABELS)
+
+
+AGREEMENTS = {
+    "classification": (np.eye(3)[[0, 1, 2, 1]], np.eye(3)[[0, 1, 1, 1]], 0.75),
+    "multi_label": (np.array([[1, -1], [-1, -1], [1, 1]]), np.array([[2, -3], [-1, 1], [1, 2]]), 2 / 3),
+    "regression": (
+        np.array([[1.0], [2], [4]]),
+        np.array([[2.0], [5], [5]]),
+        np.corrcoef([1, 2, 4], [2, 5, 5])[0, 1],
+    ),
+}
+
+
+@pytest.mark.parametrize("mode", AGREEMENTS)
+def test_agreement_with_another_model(mode):
+    from src.stages.compress.statistics import metric_interval
+
+    ours, theirs, expected = AGREEMENTS[mode]
+    labels = () if mode == "regression" else tuple("abc")[: ours.shape[1]]
+    task = agreement_task(TaskSpec("own", ("text",), output_mode=mode, labels=labels))
+    reference = predicted_labels(task, theirs)
+    metrics = task_metrics(task, ours, reference)
+    assert metrics == {"eval_agreement": pytest.approx(expected), "eval_samples": len(ours)}
+    value, (low, high) = metric_interval(task, ours, reference)
+    assert value == pytest.approx(expected) and low <= value <= high

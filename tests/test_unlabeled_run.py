@@ -84,6 +84,10 @@ def test_a_run_without_any_label_is_measured_by_agreement(inputs, student):
     ours, theirs = (logits_of(model, inputs["none"]) for model in (student / "last", inputs["teacher"]))
     assert last["eval_agreement"] == pytest.approx(np.mean(ours.argmax(1) == theirs.argmax(1)))
     assert last["eval_samples"] == len(theirs) == 14
+    shares = np.bincount(theirs.argmax(1)) / 14
+    value, kept = f"{best['eval_agreement']:.4f}", f"{best['eval_agreement']:.1%} kept"
+    assert f"verdict: agreement {value} (95 % interval " in log
+    assert f"teacher 1.0000, {kept}; the majority class alone {shares.max():.4f}" in log
 
 
 def test_compare_measures_the_agreement_with_the_first_model(inputs, student, tmp_path, capsys):
