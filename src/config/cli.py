@@ -21,6 +21,7 @@ from .bert_config import BertConfig
 from .fields import AUTO, BOOLEAN, GROUPS, TYPE_NAMES, check_value, field_type, takes_auto
 from .migration.foreign_flags import foreign_flag
 from .migration.zoo_config import ZooConfig, read_zoo_config, student_values
+from .student_config import STUDENT_STARTS
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -98,7 +99,8 @@ def _zoo_config(config_class: type, fields: Mapping[str, Field], known: Mapping[
         return ZooConfig({}, {})
     zoo = read_zoo_config(path, getattr(config_class, "ZOO_KIND", ""), fields, known.get("task_type", ""))
     values = {**zoo.values, **known}
-    given = values.get("load_gd_ckpt_path") or values.get("load_td1_ckpt_path")
+    starts = ("load_gd_ckpt_path", "load_td1_ckpt_path")
+    given = any(map(values.get, starts)) or values.get("student_init", "auto") not in STUDENT_STARTS
     if "student" in zoo.networks and "student_preset" in fields and not given:
         return ZooConfig({**zoo.values, **student_values(zoo.networks["student"], fields)}, zoo.networks)
     return zoo

@@ -11,6 +11,10 @@ from .fields import DROPOUT, NOT_NEGATIVE, POSITIVE, flag
 DEFAULT_PRESET = "4L-312"
 
 
+# Of --student_init; any other value is the folder of a model.
+STUDENT_STARTS = ("auto", "general", "teacher_layers")
+
+
 @dataclasses.dataclass(frozen=True)
 class TransferConfig:
     """The classifier when training starts from a model of another task."""

@@ -77,8 +77,8 @@ class TaskDistillConfig(
         "auto",
         "general: load_gd_ckpt_path, or random weights where it is empty; teacher_layers: the mapped layers "
         "of the teacher, half of them unless num_hidden_layers or a preset says otherwise; auto: "
-        "teacher_layers where neither a general student nor an architecture is given",
-        ("auto", "general", "teacher_layers"),
+        "teacher_layers where neither a general student nor an architecture is given; any other value: the "
+        "folder of a pruned model of the teacher",
         group="model",
     )
     carry_projection: bool = flag(
@@ -123,7 +123,8 @@ def start_of(known: Mapping[str, Any]) -> str:
     init = known.get("student_init", "auto")
     if init == "auto" and not (is_zoo(known) or names_architecture(known)):
         init = "teacher_layers"
-    return init if init == "teacher_layers" else "random"
+    # What is left of a pruned teacher are layers of the teacher.
+    return "random" if init in ("auto", "general") else "teacher_layers"
 
 
 def _recipe(known: dict[str, Any]) -> Mapping[str, Any]:

@@ -31,6 +31,7 @@ from ..output_dir import delete_matching, first_foreign
 from .relations import RELATIONS
 
 if TYPE_CHECKING:
+    from ..config.bert_config import BertConfig
     from ..data.dataset import TokenizedDataset
     from ..stages.training.teacher import Teacher
 
@@ -125,12 +126,13 @@ def cache_of(
     config = teacher.config
     logits = max(len(config.labels), 1) if "logits" in features else 0
     heads, by_token = config.num_attention_heads, config.by_token and bool(logits)
-    layout = Layout(
-        len(states) + RELATIONS * len(relations), config.hidden_size, len(scores), heads, logits, by_token
-    )
+    # Relations are compared alone; a teacher with pruned heads has narrower queries than hidden states.
+    count = len(states) + RELATIONS * len(relations)
+    width = config.attention_size if relations else config.hidden_size
+    layout = Layout(count, width, len(scores), heads, logits, by_token)
     facts = {
         "teacher": teacher.weights_hash,
-        "config": {k: v for k, v in dataclasses.asdict(config).items() if k not in SILENT},
+        "config": _facts_of(config),
         "records": dataset_hash(dataset),
         "max_seq_length": dataset.max_seq_length,
         "states": states,
@@ -144,6 +146,13 @@ def cache_of(
     content = ", ".join(f"{name} {'/'.join(map(str, each))}" for name, each in layers if each)
     notes = {"of": content or "logits", "teacher": str(teacher.source), WRITER: os.path.realpath(run)}
     return TeacherCache(root, facts, layout, dataset.lengths, notes)
+
+
+def _facts_of(config: BertConfig) -> dict[str, Any]:
+    """The fields that affect the outputs; without pruned heads the key is that of earlier versions."""
+    fields = dataclasses.asdict(config)
+    left_out = SILENT if config.attention_head_size else (*SILENT, "attention_head_size")
+    return {name: value for name, value in fields.items() if name not in left_out}
 
 
 class TeacherCache:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ def check_prunable(tokenizer: TextTokenizer, source: object) -> None:
         reason = f"a {tokenizer.kind} model"
     elif tokenizer.kind == "BPE":
         affixes = ("continuing_subword_prefix", "end_of_word_suffix")
-        reason = next((f"BPE with a {name}" for name in affixes if model.get(name)), "")
+        reason = next((f"BPE with {name}" for name in affixes if model.get(name)), "")
     if reason:
         raise UserError(
             f"the vocabulary of {source} is {reason}, which is not pruned; leave --vocabulary_from out"
@@ -56,10 +56,17 @@ def basic_ids(tokenizer: TextTokenizer) -> set[int]:
     return kept
 
 
-def unknown_pieces(tokenizer: TextTokenizer, text: str) -> set[int]:
-    """Ids that WordPiece took in the words of a text before it gave up: without them it might not give up."""
-    if tokenizer.kind != "WordPiece":
-        return set()
+def text_ids(tokenizer: TextTokenizer, texts: Sequence[str]) -> set[int]:
+    """Ids of the tokens of texts, and of those that WordPiece took in a word before it gave up."""
+    met: set[int] = set()
+    for text, ids in zip(texts, tokenizer.encode(texts), strict=True):
+        met.update(ids)
+        if tokenizer.unk_id in ids and tokenizer.kind == "WordPiece":
+            met |= _pieces_of_words(tokenizer, text)
+    return met
+
+
+def _pieces_of_words(tokenizer: TextTokenizer, text: str) -> set[int]:
     taken: set[int] = set()
     longest = tokenizer.document["model"].get("max_input_chars_per_word", MAX_CHARS)
     for word in tokenizer.split(text):

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...data import splits
 from ...data.text.lines import read_pairs
-from ...data.tokenization.pruning import basic_ids, check_prunable, keep_ids, merged_ids, unknown_pieces
+from ...data.tokenization.pruning import basic_ids, check_prunable, keep_ids, merged_ids, text_ids
 from ...data.tokenization.text_tokenizer import TextTokenizer
 from ...data.tokenization.tokenizer import model_tokenizer
 from ...errors import UserError
@@ -45,7 +45,7 @@ def prune_vocabulary(
     for path in records:
         met |= _record_ids(path, files, config)
     for _, _, lines in _chunks(texts):
-        met |= _text_ids(tokenizer, lines)
+        met |= text_ids(tokenizer, lines)
     if not met:
         raise UserError(f"--vocabulary_from {config.vocabulary_from} holds no text")
     ids = np.array(sorted(merged_ids(tokenizer, met | basic_ids(tokenizer))))
@@ -63,15 +63,6 @@ def _record_ids(path: Path, files: ModelFiles, config: PruneConfig) -> set[int]:
     dataset = splits.read_split(config, str(path), "train")
     splits.check_models(dataset, [(files.config, files.tokenizer_dir)], None, str(path))
     return set(np.unique(dataset.tokens).tolist())
-
-
-def _text_ids(tokenizer: TextTokenizer, texts: list[str]) -> set[int]:
-    met: set[int] = set()
-    for text, ids in zip(texts, tokenizer.encode(texts), strict=True):
-        met.update(ids)
-        if tokenizer.unk_id in ids:
-            met |= unknown_pieces(tokenizer, text)
-    return met
 
 
 def _check(tokenizer: TextTokenizer, pruned: TextTokenizer, ids: np.ndarray, chunk: Chunk) -> int:

@@ -56,7 +56,7 @@ class LayerMatch:
         self.projection: nn.Cell | None = None
         _check_flags(config)
         if config.intermediate_loss == "relation":
-            widths = student_config.hidden_size, teacher_config.hidden_size
+            widths = student_config.attention_size, teacher_config.attention_size
             self.heads = relation_heads(config.relation_heads, *widths)
             self.layer_map: tuple[int, ...] = (relation_layer(config.relation_layer, self.layers[1]),)
             return

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from ...config.bert_config import BertConfig
-from ...config.student_config import StudentConfig, check_architecture, fresh_student
+from ...config.student_config import STUDENT_STARTS, StudentConfig, check_architecture, fresh_student
 from ...config.td_config import TaskDistillConfig
 from ...distill.layer_map import parse_layer_map
-from ...errors import UserError
+from ...errors import UserError, did_you_mean
 from ...model.bert import BertClassifier
 from ...model.state_dict import load_strict
 from ...tasks import TaskSpec
@@ -43,10 +44,17 @@ def read_student(
     config: TaskDistillConfig, zoo_config: BertConfig, log: Callable[[str], None]
 ) -> load.ModelFiles | None:
     """The student's files (general, or after phase 1); None for a fresh student."""
-    path = config.load_td1_ckpt_path or config.load_gd_ckpt_path
-    if config.student_init == "teacher_layers" and path:
+    path, start = config.load_td1_ckpt_path or config.load_gd_ckpt_path, config.student_init
+    if start not in ("auto", "general") and path:
         flag = "load_td1_ckpt_path" if config.load_td1_ckpt_path else "load_gd_ckpt_path"
-        raise UserError(f"--{flag} and --student_init teacher_layers are mutually exclusive")
+        raise UserError(f"--{flag} and --student_init {start} are mutually exclusive")
+    if start not in STUDENT_STARTS:
+        if not (start and Path(start).exists()):
+            raise UserError(
+                f'--student_init "{start}" is none of {", ".join(STUDENT_STARTS)} and no model folder'
+                f"{did_you_mean(start, STUDENT_STARTS)}"
+            )
+        path = start
     if not path and config.new_head:
         raise UserError("--new_head replaces the head of a given student; give one with --load_gd_ckpt_path")
     if not path:
