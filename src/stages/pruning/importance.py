@@ -90,7 +90,7 @@ def least_harmful_layers(
     count: int,
     device: DeviceSetup,
     loader: BucketDataLoader,
-    log: Callable[[str], object],
+    log: Callable[[str], None],
 ) -> tuple[int, ...]:
     """The `count` layers to keep, found by removing one layer after the other, and logged.
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from ...tools.prune import PruneConfig
 
 FILE, SPECIAL_FILE = "model.safetensors", "special_tokens_map.json"
-Log = Callable[[str], object]
+Log = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ def prune(config: PruneConfig, log: Log = print) -> Path:
     check_output_dir(config.output_dir, config.overwrite_output_dir, inputs)
     files = full = _read(config, log)
     sizes, tokenizer = parse_sizes(config, files.config), None
-    records = _records(files, config, log) if sizes.measured else None
+    records = _records(files, sizes, config, log) if sizes.measured else None
     if sizes.layers is not None:
         files = _keep_layers(files, sizes.layers, log)
     if records:
@@ -139,7 +139,9 @@ def _parse_layers(text: str, bert: BertConfig) -> tuple[int, ...]:
     return tuple(layers)
 
 
-def _records(files: load.ModelFiles, config: PruneConfig, log: Log) -> tuple[TaskSpec, TokenizedDataset]:
+def _records(
+    files: load.ModelFiles, sizes: Sizes, config: PruneConfig, log: Log
+) -> tuple[TaskSpec, TokenizedDataset]:
     """The task and the sampled rows on which importance is measured."""
     if not config.train_data_dir:
         raise UserError(
@@ -148,6 +150,8 @@ def _records(files: load.ModelFiles, config: PruneConfig, log: Log) -> tuple[Tas
         )
     task = task_for(to_dict(config))
     dataset = splits.read_split(config, config.train_data_dir, "train")
+    if sizes.num_heads or sizes.neurons:  # layers are chosen by logits
+        dataset = splits.labeled_rows(dataset, config.train_data_dir, log)
     splits.check_models(dataset, [(files.config, files.tokenizer_dir)], task, config.train_data_dir)
     dataset = splits.sample_rows(dataset, config.importance_rows, lambda text: None)
     log(f"importance is measured on {dataset.rows} rows of {config.train_data_dir}")

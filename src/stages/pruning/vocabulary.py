@@ -29,7 +29,7 @@ Chunk = tuple[str, int, list[str]]  # source, number of its first text, texts
 
 
 def prune_vocabulary(
-    files: ModelFiles, config: PruneConfig, log: Callable[[str], object]
+    files: ModelFiles, config: PruneConfig, log: Callable[[str], None]
 ) -> tuple[ModelFiles, TextTokenizer]:
     """The model with the tokens of --vocabulary_from alone, and its tokenizer.
 
