@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from ..commands import command_line
 from ..config.cli import parse
 from ..config.data_config import FormatConfig
-from ..config.fields import POSITIVE, flag, required_flag
+from ..config.fields import POSITIVE, Check, flag, required_flag
 from ..config.migration.zoo_config import ZooTaskConfig
 from ..errors import run_main
+
+DROP: Check = ("0 or more, or -1", lambda value: value >= 0 or value == -1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +58,13 @@ class ExportConfig(ZooTaskConfig, FormatConfig):
         "",
         "records for verifying the file against the model (the dev split of a folder; default: random rows)",
         group="data",
+    )
+    max_drop: float = flag(
+        -1.0,
+        "points of the task's metric that int8 may cost on eval_data_dir; the most sensitive layers stay in "
+        "float32 until that holds (-1: any)",
+        check=DROP,
+        group="quantization",
     )
     compare_rows: int = flag(1000, "leading rows of eval_data_dir to compare", check=POSITIVE, group="data")
 

@@ -34,6 +34,7 @@ from ..model.load import ModelFiles, read_model
 from .calibrate import calibrate
 from .model_card import labels_of, model_card
 from .quality import LabelledRows, Quality, onnx_bytes, without_quantization
+from .sensitivity import within_limit
 from .verify import Comparison, verify
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 AIR_BATCH = 32
 AIR = "air"
+NO_LIMIT = -1.0
 CARD = "README.md"
 
 
@@ -70,6 +72,7 @@ def export(config: ExportConfig, zoo_config: BertConfig | None = None) -> Export
     inputs = (config.model_dir, config.calibration_data, config.eval_data_dir)
     check_output_dir(config.output_dir, config.overwrite_output_dir, inputs)
     check_supported(config, NOT_FLOAT32, "export, which writes float32")
+    _check_limit(config)
     if config.layout == "hub" and config.format != "onnx":
         raise UserError(f"--layout hub requires --format onnx; {config.format} has no place in it")
     # On other devices auto would compare the file with a model in float16.
@@ -84,24 +87,41 @@ def export(config: ExportConfig, zoo_config: BertConfig | None = None) -> Export
     task_of(files)
     model_tokenizer(files)
     floats, files = files, PRECISIONS[config.precision](files, config)
-    quality = _measured(floats, files, config)
+    files, quality = _measured(without_quantization(floats), files, config)
     return _write(files, config, quality)
 
 
-def _measured(floats: ModelFiles, files: ModelFiles, config: ExportConfig) -> Quality | None:
-    """The Quality, printed, of the file to write and of `floats`, the model as it was read."""
+def _check_limit(config: ExportConfig) -> None:
+    """Raise UserError for a max_drop that cannot be measured."""
+    if config.max_drop == NO_LIMIT:
+        return
+    if config.precision == "fp32":
+        raise UserError("--max_drop requires --precision int8: float32 loses nothing")
+    if not config.eval_data_dir:
+        raise UserError(
+            "--max_drop requires --eval_data_dir: labelled records that the metric is measured on"
+        )
+
+
+def _measured(
+    floats: ModelFiles, files: ModelFiles, config: ExportConfig
+) -> tuple[ModelFiles, Quality | None]:
+    """The files to write, with layers in float32 where max_drop requires them, and their Quality, printed."""
     if config.format != "onnx" or not config.eval_data_dir:
-        return None
+        return files, None
     try:
         rows = LabelledRows(files, config)
     except UserError as error:
+        if config.max_drop != NO_LIMIT:
+            raise
         print(f"note: no metric is measured: {error}")
-        return None
-    in_float = rows.logits(onnx_bytes(without_quantization(floats)))
+        return files, None
+    if config.max_drop != NO_LIMIT:
+        return within_limit(floats, files, rows, config)
     in_int8 = rows.logits(onnx_bytes(files)) if files.config.quantization else None
-    quality = rows.quality(in_float, in_int8)
+    quality = rows.quality(rows.logits(onnx_bytes(floats)), in_int8)
     print(quality)
-    return quality
+    return files, quality
 
 
 def _write(files: ModelFiles, config: ExportConfig, quality: Quality | None) -> ExportResult:
@@ -119,11 +139,14 @@ def _write(files: ModelFiles, config: ExportConfig, quality: Quality | None) -> 
         facts = _facts(file, files, config, comparison)
         if quality:
             facts["quality"] = quality
+        float_layers = files.config.quantization.float_layers if files.config.quantization else ()
+        if float_layers:
+            facts["layers in float32"] = ", ".join(float_layers)
         write_text(folder / CARD, model_card(files.config, facts, _file_name(config)))
         size = file.stat().st_size
     print(f"wrote {config.output_dir}")
     out = Path(config.output_dir)
-    return ExportResult(out, out / _file_name(config), size, comparison, quality)
+    return ExportResult(out, out / _file_name(config), size, comparison, quality, float_layers)
 
 
 def _file_name(config: ExportConfig) -> str:

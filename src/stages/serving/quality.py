@@ -24,7 +24,8 @@ from ...tasks import IGNORE_INDEX, TaskSpec
 from ...weights.huggingface import drop_projection, without_ranges
 from ..evaluation.evaluator import dataset_metrics
 from ..model.inference import task_of
-from ..model.load import ModelFiles, match_labels
+from ..model.labels import match_labels
+from ..model.load import ModelFiles
 from .verify import Comparison
 
 if TYPE_CHECKING:
