@@ -26,6 +26,7 @@ WARM = (
     "src.stages.preparation.download",
     "src.stages.preparation.prepare",
     "src.stages.preparation.prepare_corpus",
+    "src.stages.pruning.prune",
     "src.stages.serving.convert",
     "src.stages.serving.export",
     "src.stages.serving.predict",

@@ -54,6 +54,7 @@ def writers(inputs: Inputs) -> list[Writer]:
         Writer("corpus", lambda *place: corpus(inputs, *place), replaces=False),
         Writer("convert", lambda *place: convert(inputs, "hf", *place), top_folder),
         Writer("convert to ckpt", lambda *place: convert(inputs, "ckpt", *place), top_folder),
+        Writer("prune", lambda *place: prune(inputs, *place), top_folder),
         Writer("augment", lambda *place: augment(inputs, *place), working=(".parts",)),
         Writer("teacher cache", teacher_cache, top_folder, replaces=False),
         Writer("training log", training_log, replaces=False, tolerant=True, varying=LOGS),
@@ -119,6 +120,14 @@ def convert(inputs: Inputs, to: str, folder: Path, version: int) -> None:
 
     places = {"input": inputs.model(version), "output_dir": folder / "converted"}
     main(tiny.flags(**places, to=to, overwrite_output_dir="true"))
+
+
+def prune(inputs: Inputs, folder: Path, version: int) -> None:
+    """A model of one layer."""
+    from src.tools.prune import main
+
+    places = {"model_dir": inputs.model(version), "output_dir": folder / "pruned"}
+    main(tiny.flags(**places, layers=0, overwrite_output_dir="true"))
 
 
 def augment(inputs: Inputs, folder: Path, version: int) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...config.bert_config import BertConfig
+from ...config.evaluate_config import EvaluateConfig
 from ...config.fields import to_dict
 from ...config.task.from_records import task_for
 from ...data import splits
@@ -30,6 +31,7 @@ from ...weights.huggingface import (
     write_metadata,
     write_weights,
 )
+from ..evaluation.evaluate import evaluate
 from ..model import load
 from ..model.device import setup_device
 from ..model.inference import export_info, task_of
@@ -65,7 +67,8 @@ def prune(config: PruneConfig, log: Log = print) -> Path:
     Nothing is written before the pruned model is complete. Raises UserError for a quantized or exported
     model, for sizes that it does not have, and where records are needed and not given.
     """
-    inputs = (config.model_dir, config.train_data_dir, config.vocabulary_from, config.heldout_file)
+    texts = (config.vocabulary_from, config.heldout_file)
+    inputs = (config.model_dir, config.train_data_dir, config.eval_data_dir, *texts)
     check_output_dir(config.output_dir, config.overwrite_output_dir, inputs)
     files = full = _read(config, log)
     sizes, tokenizer = parse_sizes(config, files.config), None
@@ -84,6 +87,10 @@ def prune(config: PruneConfig, log: Log = print) -> Path:
         f"{weight_count(full.config):,} -> {weight_count(files.config):,} parameters, "
         f"{4 * weight_count(full.config) / 1e6:.1f} -> {size / 1e6:.1f} MB\nwrote {config.output_dir}"
     )
+    if config.eval_data_dir:
+        names = [field.name for field in dataclasses.fields(EvaluateConfig) if hasattr(config, field.name)]
+        values = {name: getattr(config, name) for name in names if name not in ("model_dir", "output_dir")}
+        evaluate(EvaluateConfig(**values, model_dir=config.output_dir))
     return Path(config.output_dir)
 
 
@@ -121,6 +128,11 @@ def parse_sizes(config: PruneConfig, bert: BertConfig) -> Sizes:
         raise UserError(
             "nothing to prune: give --layers or --num_layers, --intermediate_size, --num_heads or "
             "--vocabulary_from"
+        )
+    if config.eval_data_dir and config.vocabulary_from:
+        raise UserError(
+            "--eval_data_dir holds ids of the complete vocabulary; leave it out, prepare records with "
+            "--vocab_file of the pruned model and evaluate it on them"
         )
     if config.heldout_file and not config.vocabulary_from:
         raise UserError("--heldout_file is for --vocabulary_from; give both")

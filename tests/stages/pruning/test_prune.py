@@ -9,6 +9,7 @@ import pytest
 from run_task_distill import main as task_distill
 from src.config.bert_config import BertConfig
 from src.config.quantization import Quantization
+from src.config.td_config import resolve
 from src.data.tokenization.tokenizer import load_tokenizer
 from src.digests import SUMS_FILE
 from src.errors import UserError
@@ -127,7 +128,8 @@ def test_the_least_harmful_layers(model, sst2, tmp_path, capsys):
     )
     layers = [int(layer) for layer in kept[1].split(",")]
     assert [layer + 1 for layer in layers] == [int(layer) for layer in kept[2].split(",")]
-    listed, _ = run(model, tmp_path / "listed", layers=kept[1])
+    listed, _ = run(model, tmp_path / "listed", layers=kept[1], task_name="SST-2", eval_data_dir=sst2)
+    assert '"eval_samples": 13' in capsys.readouterr().out
     again = read_weights(tmp_path / "listed").arrays
     assert listed == config
     tiny.assert_same_weights(again, arrays)
@@ -202,6 +204,10 @@ REFUSED = {
     "no neuron": ({"intermediate_size": 0.001}, "0.001 must be a whole number, or a fraction below 1"),
     "no records": ({"num_heads": 2}, "give --train_data_dir"),
     "held-out texts alone": ({"layers": "0", "heldout_file": "x"}, "--heldout_file is for --vocabulary_from"),
+    "records of other ids": (
+        {"vocabulary_from": "x", "eval_data_dir": "x"},
+        "--eval_data_dir holds ids of the complete vocabulary",
+    ),
     "no texts": ({"vocabulary_from": "nowhere.txt"}, "nowhere.txt does not exist; give text files or rec"),
 }
 
@@ -244,6 +250,9 @@ def test_student_init_is_a_start_or_a_folder(model, sst2, tmp_path):
         task_distill([*flags, "--student_init=teacher_layer"])
     with pytest.raises(UserError, match="--load_gd_ckpt_path and --student_init .* are mutually exclusive"):
         task_distill([*flags, f"--student_init={model}", f"--load_gd_ckpt_path={model}"])
+    # What a pruned model has learned is kept by the learning rates of teacher layers.
+    config = resolve([*flags, f"--student_init={model}"])[1].config
+    assert (config.learning_rate, config.phase2_learning_rate) == (1e-4, 1e-4)
 
 
 def test_help(capsys):
