@@ -29,7 +29,8 @@ class Quantization:
     `per_channel` gives each output channel of a dense layer its own weight range, `quantize_classifier`
     includes the classifier in the dense layers, `quantizer` names the weight quantizer in
     src/quant/quantizers.py. `float_layers` are dense layers and embedding tables that stay in float32, by
-    the Hugging Face names of their weights without `.weight`.
+    the Hugging Face names of their weights without `.weight`. `dynamic` computes the ranges of inputs from
+    each batch at run time, in exported files only.
     """
 
     weight_bits: int = 8
@@ -39,6 +40,7 @@ class Quantization:
     quantize_classifier: bool = True
     quantizer: str = "symmetric"
     float_layers: tuple[str, ...] = ()
+    dynamic: bool = False
 
     def __post_init__(self) -> None:
         groups = ("weight_bits", "embedding_bits", "activation_bits")
@@ -46,7 +48,7 @@ class Quantization:
             bits = getattr(self, name)
             if type(bits) is not int or not BITS[1](bits):
                 raise UserError(f"{name} {bits!r} must be {BITS[0]}")
-        for name in ("per_channel", "quantize_classifier"):
+        for name in ("per_channel", "quantize_classifier", "dynamic"):
             if type(getattr(self, name)) is not bool:
                 raise UserError(f"{name} {getattr(self, name)!r} must be true or false")
         layers = self.float_layers
@@ -62,7 +64,9 @@ class Quantization:
     def to_json(self) -> dict[str, object]:
         """The entry of config.json, which `from_json` reads."""
         values = dataclasses.asdict(self)
-        return values if self.float_layers else {k: v for k, v in values.items() if k != "float_layers"}
+        # Models without them have the keys of earlier versions.
+        unset = [name for name in ("float_layers", "dynamic") if not values[name]]
+        return {name: value for name, value in values.items() if name not in unset}
 
     @classmethod
     def from_json(cls, values: object, source: object) -> Quantization | None:

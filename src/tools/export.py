@@ -35,7 +35,12 @@ class ExportConfig(ZooTaskConfig, FormatConfig):
         ("onnx", "mindir", "air"),
         alias="file_format",
     )
-    precision: str = flag("fp32", "int8: integer weights and matrix multiplications", ("fp32", "int8"))
+    precision: str = flag(
+        "fp32",
+        "int8: integer weights and matrix multiplications; int8-dynamic: the same with input ranges computed "
+        "at run time, which needs no calibration_data",
+        ("fp32", "int8", "int8-dynamic"),
+    )
     layout: str = flag(
         "flat",
         "hub: write onnx/model.onnx (int8: onnx/model_quantized.onnx), as transformers.js and optimum expect",

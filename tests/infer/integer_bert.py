@@ -53,15 +53,14 @@ class IntegerBert:
         std = np.sqrt((centered**2).mean(-1, keepdims=True) + self.config.layer_norm_eps)
         return centered / std * self.arrays[f"{name}.weight"] + self.arrays[f"{name}.bias"]
 
-    def attention(self, x: np.ndarray, mask: np.ndarray, prefix: str) -> np.ndarray:
-        batch, length, _ = x.shape
+    def attention(self, queries: np.ndarray, x: np.ndarray, mask: np.ndarray, prefix: str) -> np.ndarray:
         query, key, value = (
-            self.dense(x, f"{prefix}.self.{part}").reshape(batch, length, -1, self.config.head_size)
-            for part in ("query", "key", "value")
+            self.dense(hidden, f"{prefix}.self.{part}").reshape(*hidden.shape[:2], -1, self.config.head_size)
+            for part, hidden in (("query", queries), ("key", x), ("value", x))
         )
         scores = np.einsum("bqhd,bkhd->bhqk", query, key) / np.sqrt(self.config.head_size)
         probs = softmax(scores + (1.0 - mask[:, None, None, :]) * -10000.0, axis=-1)
-        return np.einsum("bhqk,bkhd->bqhd", probs, value).reshape(batch, length, -1)
+        return np.einsum("bhqk,bkhd->bqhd", probs, value).reshape(*queries.shape[:2], -1)
 
     def __call__(
         self, input_ids: np.ndarray, token_type_ids: np.ndarray, attention_mask: np.ndarray
@@ -70,11 +69,28 @@ class IntegerBert:
         x = self.norm(x + self.table("position")[: input_ids.shape[1]], "bert.embeddings.LayerNorm")
         for layer in range(self.config.num_hidden_layers):
             prefix = f"bert.encoder.layer.{layer}"
-            mixed = self.dense(
-                self.attention(x, attention_mask, f"{prefix}.attention"), f"{prefix}.attention.output.dense"
-            )
-            x = self.norm(mixed + x, f"{prefix}.attention.output.LayerNorm")
+            # The last layer is computed for [CLS] alone, which matters for dynamic ranges.
+            queries = x[:, :1] if layer == self.config.num_hidden_layers - 1 else x
+            context = self.attention(queries, x, attention_mask, f"{prefix}.attention")
+            mixed = self.dense(context, f"{prefix}.attention.output.dense")
+            x = self.norm(mixed + queries, f"{prefix}.attention.output.LayerNorm")
             inner = self.dense(x, f"{prefix}.intermediate.dense")
             inner = inner * 0.5 * (1.0 + erf(inner / np.sqrt(2.0)))
             x = self.norm(self.dense(inner, f"{prefix}.output.dense") + x, f"{prefix}.output.LayerNorm")
         return self.dense(np.tanh(self.dense(x[:, 0], "bert.pooler.dense")), "classifier")
+
+
+class DynamicBert(IntegerBert):
+    """The same with ONNX's DynamicQuantizeLinear on the inputs: bytes over [min, max] of the batch and 0."""
+
+    def dense(self, x: np.ndarray, name: str) -> np.ndarray:
+        weight, bias = self.arrays[f"{name}.weight"], self.arrays[f"{name}.bias"]
+        if not self.quantization.quantizes(name):
+            return x @ weight.T.astype(float) + bias
+        weight, weight_scale = quantize(weight, np.abs(weight).max(axis=1, keepdims=True), 8)
+        x = x.astype(np.float32)
+        low, high = min(x.min(), 0.0), max(x.max(), 0.0)
+        scale = np.float32((high - low) / 255)
+        zero = np.clip(np.round(-low / scale), 0, 255)
+        integers = np.clip(np.round(x / scale) + zero, 0, 255).astype(np.int32) - int(zero)
+        return (integers @ weight.T) * (float(scale) * weight_scale.astype(float).reshape(-1)) + bias

@@ -33,7 +33,11 @@ if TYPE_CHECKING:
 CONFIG_FILE, EXPORT = "config.json", "export"  # export: the key of config.json with format and precision
 FILES = {"onnx": "model.onnx", "mindir": "model.mindir"}
 # Where transformers.js and optimum look for a model of each precision; config.json is in the folder above.
-HUB_FILES = {"fp32": "onnx/model.onnx", "int8": "onnx/model_quantized.onnx"}
+HUB_FILES = {
+    "fp32": "onnx/model.onnx",
+    "int8": "onnx/model_quantized.onnx",
+    "int8-dynamic": "onnx/model_quantized.onnx",
+}
 RESULT_FILES = ("eval_results.json", "metrics.json")
 # Settings that an exported file does not support: its types are fixed, and ONNX Runtime runs on the CPU.
 OTHER_TYPES = {"dtype": ("float16",), "compute_type": ("float16",)}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...config.bert_config import BertConfig
+from ...config.quantization import Quantization
 from ...data.tokenization.tokenizer import model_tokenizer, set_max_length
 from ...digests import sha256
 from ...errors import UserError
@@ -33,7 +34,8 @@ from ..model.inference import (
 from ..model.load import ModelFiles, read_model
 from .calibrate import calibrate
 from .model_card import labels_of, model_card
-from .quality import LabelledRows, Quality, onnx_bytes, without_quantization
+from .onnx_file import onnx_bytes, without_quantization
+from .quality import LabelledRows, Quality
 from .sensitivity import within_limit
 from .verify import Comparison, verify
 
@@ -96,7 +98,7 @@ def _check_limit(config: ExportConfig) -> None:
     if config.max_drop == NO_LIMIT:
         return
     if config.precision == "fp32":
-        raise UserError("--max_drop requires --precision int8: float32 loses nothing")
+        raise UserError("--max_drop requires --precision int8 or int8-dynamic: float32 loses nothing")
     if not config.eval_data_dir:
         raise UserError(
             "--max_drop requires --eval_data_dir: labelled records that the metric is measured on"
@@ -159,7 +161,7 @@ def _export_keys(config: ExportConfig) -> dict[str, object]:
     if config.layout == "flat":
         return {EXPORT: info}
     # transformers.js would look for the float file by default.
-    dtype = {"fp32": "fp32", "int8": "q8"}[config.precision]
+    dtype = "fp32" if config.precision == "fp32" else "q8"
     return {EXPORT: {**info, "layout": config.layout}, "transformers.js_config": {"dtype": dtype}}
 
 
@@ -214,7 +216,23 @@ def as_int8(files: ModelFiles, config: ExportConfig) -> ModelFiles:
     return files
 
 
-PRECISIONS = {"fp32": as_float, "int8": as_int8}
+def as_dynamic(files: ModelFiles, config: ExportConfig) -> ModelFiles:
+    """The files of a float model with integer weights, its input ranges left to the runtime."""
+    if config.format != "onnx":
+        raise UserError(f"--precision int8-dynamic requires --format onnx; {config.format} is float only")
+    if config.calibration_data or config.per_channel:
+        raise UserError(
+            "--calibration_data and --per_channel require --precision int8; int8-dynamic has no ranges, and "
+            "its weights are per channel"
+        )
+    if files.config.quantization:
+        raise UserError(f"{files.source} is quantized and has ranges; export it with --precision int8")
+    quantization = Quantization(per_channel=True, dynamic=True)
+    arrays = drop_projection(files.arrays)
+    return dataclasses.replace(files, arrays=arrays, config=files.config.replace(quantization=quantization))
+
+
+PRECISIONS = {"fp32": as_float, "int8": as_int8, "int8-dynamic": as_dynamic}
 
 
 def write_onnx(file: Path, files: ModelFiles) -> None:
@@ -248,7 +266,7 @@ def report(file: Path, files: ModelFiles, config: ExportConfig) -> None:
         f"{file.name}: {size / 1e6:.1f} MB, {size / float_bytes:.3f} of the {float_bytes / 1e6:.1f} MB of "
         "its weights in float32"
     )
-    if config.precision == "int8":
+    if config.precision != "fp32":
         integer, other = count_matmuls(file)
         attention = 2 * files.config.num_hidden_layers
         print(

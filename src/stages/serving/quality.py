@@ -15,13 +15,9 @@ from ...data.dataloader import SortedDataLoader
 from ...data.dataset import TokenizedDataset
 from ...errors import UserError
 from ...infer.logits import collect_logits
-from ...infer.onnx.bert import bert_model
-from ...infer.onnx.int8 import layers_of
-from ...infer.onnx.metadata import add_metadata
 from ...infer.onnx.session import onnx_predictor
 from ...metrics import best_of, short_name
 from ...tasks import IGNORE_INDEX, TaskSpec
-from ...weights.huggingface import drop_projection, without_ranges
 from ..evaluation.evaluator import dataset_metrics
 from ..model.inference import task_of
 from ..model.labels import match_labels
@@ -113,16 +109,3 @@ def _task_of_records(manifest: Mapping[str, Any], files: ModelFiles, config: Exp
         return task_for({"task_name": name, "eval_data_dir": config.eval_data_dir})
     metrics = METRICS_OF[files.config.output_mode]
     return dataclasses.replace(task_of(files), metrics=metrics[:1], best_metric=metrics[0])
-
-
-def onnx_bytes(files: ModelFiles) -> bytes:
-    """The ONNX file of a model, in float32 or as its quantization says."""
-    model = bert_model(files.config, files.arrays, layers_of(files.config.quantization))
-    add_metadata(model, files.config)
-    return model.SerializeToString()
-
-
-def without_quantization(files: ModelFiles) -> ModelFiles:
-    """A model in float32: without bits, ranges and projection."""
-    arrays = without_ranges(drop_projection(files.arrays))
-    return dataclasses.replace(files, arrays=arrays, config=files.config.replace(quantization=None))

@@ -24,7 +24,8 @@ from ...infer.onnx.session import onnx_predictor
 from ...weights.huggingface import quantizable_layers
 from ..markdown import aligned
 from ..model.load import ModelFiles
-from .quality import LabelledRows, Quality, onnx_bytes
+from .onnx_file import onnx_bytes
+from .quality import LabelledRows, Quality
 
 if TYPE_CHECKING:
     from ...tools.export import ExportConfig

@@ -12,10 +12,12 @@ from ...data import splits
 from ...data.dataset import TokenizedDataset
 from ...errors import UserError
 from ...infer.logits import collect_logits
+from ...infer.onnx.session import onnx_predictor
 from ...infer.predictor import predictor
 from ..model.device import setup_device
 from ..model.inference import EXPORT_LOADERS, task_of
 from ..model.load import ModelFiles, load_classifier
+from .onnx_file import onnx_bytes, simulation_bytes, without_quantization
 
 if TYPE_CHECKING:
     from ...tools.export import ExportConfig
@@ -65,7 +67,7 @@ class Comparison:
 
     def agrees(self, precision: str) -> bool:
         """Whether the differences are within rounding error; False for NaN logits."""
-        if precision == "int8":
+        if precision != "fp32":
             return bool(self.typical <= MAX_MEDIAN_SHARE * self.scale and np.isfinite(self.largest))
         return self.largest <= MAX_DIFFERENCE
 
@@ -97,25 +99,36 @@ def _choices(logits: np.ndarray, output_mode: str) -> np.ndarray:
 def verify(file: Path, files: ModelFiles, config: ExportConfig) -> Comparison:
     """Reload an exported file and compare it with the network of `files`.
 
-    Prints and returns the Comparison. Raises UserError when they differ by more than rounding error.
+    A dynamically quantized file is compared with its graph in floats of the same values, and this graph
+    without rounding with the network. Prints and returns the Comparison. Raises UserError when they differ by
+    more than rounding error.
     """
-    dataset = comparison_rows(files, config)
+    quantization, floats = files.config.quantization, files
+    dynamic = quantization is not None and quantization.dynamic
+    if dynamic:
+        floats = without_quantization(files)
+    loader = splits.make_loader(comparison_rows(files, config), config, BATCH, shuffle=False)
     device = setup_device(config, lambda text: None)
-    network, _ = load_classifier(files, task_of(files), device, lambda text: None)
-    loader = splits.make_loader(dataset, config, BATCH, shuffle=False)
+    network, _ = load_classifier(floats, task_of(files), device, lambda text: None)
+    expected = collect_logits(predictor(network), loader)
+    if dynamic:
+        graph = collect_logits(onnx_predictor(onnx_bytes(floats)), loader)
+        _require(Comparison.of(graph, expected), "fp32")
+        expected = collect_logits(onnx_predictor(simulation_bytes(files)), loader)
     exported = EXPORT_LOADERS[config.format](file, files.config, config, 0)
-    comparison = Comparison.of(
-        collect_logits(exported.predict, loader),
-        collect_logits(predictor(network), loader),
-        files.config.output_mode,
-    )
+    logits = collect_logits(exported.predict, loader)
+    comparison = Comparison.of(logits, expected, files.config.output_mode)
     print(comparison)
-    if not comparison.agrees(config.precision):
+    _require(comparison, config.precision)
+    return comparison
+
+
+def _require(comparison: Comparison, precision: str) -> None:
+    if not comparison.agrees(precision):
         raise UserError(
             f"the exported file does not agree with the model (logits differ by up to "
             f"{comparison.largest:.3g}); it was not kept: please report this"
         )
-    return comparison
 
 
 def comparison_rows(files: ModelFiles, config: ExportConfig) -> TokenizedDataset:

@@ -80,6 +80,24 @@ def test_a_float_model_in_integers(tmp_path, model, sst2, capsys):
     assert "matrix products in ONNX Runtime: 14 of integers, 4 of floats" in lines
 
 
+def test_a_float_model_in_integers_without_calibration(tmp_path, model, sst2, capsys):
+    values = run(model, tmp_path / "out", "--precision=int8-dynamic", f"--eval_data_dir={sst2}")
+    assert values["export"]["precision"] == "int8-dynamic" and values["quantization"]["dynamic"]
+    lines = capsys.readouterr().out
+    assert "acc over 13 rows: " in lines and "file and model over 13 rows" in lines
+    assert "matrix products in ONNX Runtime: 14 of integers, 4 of floats" in lines
+    evaluate(tiny.flags(task_name="SST-2", model_dir=tmp_path / "out", eval_data_dir=sst2))
+    accuracy = json.loads((tmp_path / "out" / "eval_results.json").read_text())["eval_accuracy"]
+    assert f", {accuracy:.4f} in int8 (" in lines
+
+
+def test_dynamic_ranges_are_of_exported_files(tmp_path, vocabulary):
+    config = tiny.TINY.replace(quantization=Quantization(dynamic=True))
+    folder = tiny.write_model(tmp_path / "model", vocabulary, config)
+    with pytest.raises(UserError, match="dynamic is of exported ONNX files"):
+        load_for_inference(folder, ModelConfig(kernels="off"))
+
+
 def test_a_quantized_model(tmp_path, vocabulary, capsys):
     folder = quantized(tmp_path / "model", vocabulary)
     assert run(folder, tmp_path / "int8", "--precision=int8")["quantization"]["activation_bits"] == 8
@@ -167,6 +185,11 @@ def test_a_file_that_does_not_agree_is_not_kept(tmp_path, model, monkeypatch):
 REFUSED = {
     "int8 without ranges": (["--precision=int8"], "measure them on records with --calibration_data"),
     "int8 as mindir": (["--precision=int8", "--format=mindir"], "requires --format onnx"),
+    "dynamic as mindir": (["--precision=int8-dynamic", "--format=mindir"], "requires --format onnx"),
+    "dynamic calibrated": (
+        ["--precision=int8-dynamic", "--calibration_data=x"],
+        "int8-dynamic has no ranges",
+    ),
     "calibration in float": (["--calibration_data=x"], "require --precision int8"),
     "calibration records absent": (["--precision=int8", "--calibration_data=none"], "none does not exist"),
     "evaluation records absent": (["--eval_data_dir=none"], "none does not exist"),
@@ -208,6 +231,8 @@ def test_a_quantized_model_has_its_own_ranges(tmp_path, vocabulary):
     folder = quantized(tmp_path / "model", vocabulary)
     with pytest.raises(UserError, match="omit --calibration_data"):
         run(folder, tmp_path / "out", "--precision=int8", f"--calibration_data={tmp_path}")
+    with pytest.raises(UserError, match="is quantized and has ranges; export it with --precision int8"):
+        run(folder, tmp_path / "out", "--precision=int8-dynamic")
     unset = quantized(tmp_path / "unset", vocabulary, scale=0.0)
     with pytest.raises(UserError, match="has no input range"):
         run(unset, tmp_path / "out", "--precision=int8")

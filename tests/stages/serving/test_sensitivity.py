@@ -49,6 +49,16 @@ def run(model, out, records, **values):
     return export(ExportConfig(model_dir=str(model), output_dir=str(out), kernels="off", **values))
 
 
+def test_the_limit_of_a_dynamic_file(tmp_path, vocabulary):
+    arrays = outliers()
+    arrays["bert.embeddings.token_type_embeddings.weight"][1, 3] = 1000.0  # of a segment that no row has
+    model = tiny.write_model(tmp_path / "model", vocabulary, arrays=arrays)
+    records = labelled_by(model, tmp_path / "data", vocabulary)
+    result = run(model, tmp_path / "out", records, precision="int8-dynamic")
+    assert result.float_layers == ("bert.embeddings.token_type_embeddings",)
+    assert result.quality.drop <= LIMIT and count_matmuls(result.file) == (14, 4)
+
+
 @pytest.mark.parametrize("layer", ["classifier", OUTPUT])
 def test_the_sensitive_layer_stays_in_float(tmp_path, vocabulary, capsys, layer):
     model = tiny.write_model(tmp_path / "model", vocabulary, arrays=outliers(layer))
