@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
+import math
 import re
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from ...files import write_json, write_text
 from ..markdown import aligned
 from . import report_format as fmt
 from .report_data import REPORT_FILE, CandidateResult, ReportData
+from .report_html import render
 
 PAGE_FILE, SUMMARY_FILE = "report.html", "summary.md"
 COLUMNS = ("", "candidate", "{metric}", "points", "95 %", "same", "ms", "faster", "MB", "smaller", "limits")
@@ -17,8 +23,25 @@ COLUMNS = ("", "candidate", "{metric}", "points", "95 %", "same", "ms", "faster"
 
 def write_report(data: ReportData, folder: str | Path) -> None:
     """Write report.json, report.html and summary.md into an existing folder, each atomically."""
+    data = plain(data)
     write_json(Path(folder) / REPORT_FILE, data.to_dict())
+    write_text(Path(folder) / PAGE_FILE, render(data))
     write_text(Path(folder) / SUMMARY_FILE, summary(data))
+
+
+def plain(value: Any) -> Any:
+    """A value that JSON can hold: no NumPy scalars, None for NaN and infinity, no lone surrogates."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.replace(value, **{key: plain(item) for key, item in vars(value).items()})
+    if isinstance(value, dict):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
 def summary(data: ReportData) -> str:

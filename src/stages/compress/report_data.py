@@ -102,7 +102,7 @@ class CandidateResult:
                               model's
     minutes_planned           of all steps that this candidate alone needs; minutes_taken likewise
     choose_metric             over the choosing rows, by which best/ and the export were selected
-    losses                    {"phase 1": [mean loss, ...]} of a trained candidate
+    losses                    {"phase 1": [mean loss, ...]} of a trained candidate; None: not finite
     confusion                 [label][prediction] counts over the reporting rows
     """
 
@@ -134,7 +134,7 @@ class CandidateResult:
     folder: str = ""
     per_label: list[LabelRow] = dataclasses.field(default_factory=list)
     confusion: list[list[int]] = dataclasses.field(default_factory=list)
-    losses: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+    losses: dict[str, list[float | None]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass

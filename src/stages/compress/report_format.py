@@ -32,7 +32,7 @@ def points_interval(values: Sequence[float] | None) -> str:
 
 def share(value: float | None) -> str:
     """98.6 %."""
-    return NONE if value is None else f"{100 * value:.1f} %"
+    return NONE if value is None else f"{100 * value:.1f}\u00a0%"
 
 
 def share_interval(values: Sequence[float] | None) -> str:
@@ -42,7 +42,7 @@ def share_interval(values: Sequence[float] | None) -> str:
 
 def quantity(value: float | None) -> str:
     """Milliseconds, megabytes or minutes: 12.3, 4.56."""
-    return NONE if value is None else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return NONE if value is None else f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
 
 
 def times(value: float | None) -> str:
@@ -65,9 +65,9 @@ def p_value(value: float | None) -> str:
     return NONE if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def loss(value: float) -> str:
+def loss(value: float | None) -> str:
     """Three significant digits: 8.21, 0.0312."""
-    return _minus(f"{value:#.3g}".rstrip("."))
+    return NONE if value is None else _minus(f"{value:#.3g}".rstrip("."))
 
 
 def duration(seconds: float) -> str:

@@ -1,0 +1,194 @@
+"""Tables of report.html. On a narrow screen each row becomes a card, whose values are named by data-label."""
+
+from __future__ import annotations
+
+import dataclasses
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+
+from . import report_format as fmt
+from .markup import Node, element
+from .report_data import CandidateResult, LabelRow, Limits, ReportData
+from .report_plot import kind_of, letter_of
+
+MAX_CONFUSION = 10  # labels; a larger table is not readable
+
+
+def candidate_table(data: ReportData) -> ET.Element:
+    """All candidates: quality, speed, size, minutes and limits."""
+    labelled = any(candidate.difference is not None for candidate in data.candidates)
+    name = data.task.metric.replace("_", " ")
+    columns = ["candidate", name, *(["difference, points"] if labelled else []), "same predictions"]
+    columns += ["ms for one text", "MB", "minutes", "limits"]
+    rows = [_candidate_row(data, place, columns, labelled) for place in range(len(data.candidates))]
+    return table(columns, rows, {columns[0]})
+
+
+def table(
+    columns: Sequence[str], rows: Sequence[ET.Element], text: set[str], kind: str = "stack"
+) -> ET.Element:
+    """A table whose rows become cards; the columns in `text` are aligned to the left."""
+    head = [element("th", name, scope="col", class_="text" if name in text else None) for name in columns]
+    body = element("tbody", *rows)
+    return element("table", element("thead", element("tr", *head)), body, class_=kind)
+
+
+def _candidate_row(data: ReportData, place: int, columns: Sequence[str], labelled: bool) -> ET.Element:
+    candidate = data.candidates[place]
+    kind = kind_of(candidate)
+    title = element(
+        "td",
+        element(
+            "div",
+            element("span", letter_of(place), class_="letter"),
+            element("span", candidate.name, class_="name"),
+            element("span", "recommended", class_="tag") if candidate.recommended else None,
+        ),
+        element("small", candidate.how),
+        element("small", shape_of(candidate)),
+        class_="text title",
+    )
+    if candidate.failed:
+        reason = element(
+            "td", element("span", f"failed: {candidate.failed}", class_="failed"), class_="text title"
+        )
+        reason.set("colspan", str(len(columns) - 1))
+        return element("tr", title, reason)
+    cells = [_cell(columns[1], fmt.metric(candidate.metric), fmt.interval(candidate.interval))]
+    if labelled:
+        p = "" if candidate.mcnemar_p is None else f"p\u00a0=\u00a0{fmt.p_value(candidate.mcnemar_p)}"
+        notes = fmt.points_interval(candidate.difference_interval), p
+        cells.append(_cell("difference", fmt.points(candidate.difference), *notes))
+    if kind == "given":  # compared with itself
+        candidate = dataclasses.replace(
+            candidate, agreement=None, agreement_interval=None, latency_ratio=None, size_ratio=None
+        )
+    cells += [
+        _cell(
+            "same predictions",
+            fmt.share(candidate.agreement),
+            fmt.share_interval(candidate.agreement_interval),
+        ),
+        _cell(
+            "ms for one text", fmt.quantity(candidate.latency_ms), _times(candidate.latency_ratio, "faster")
+        ),
+        _cell("MB", fmt.quantity(candidate.size_mb), _times(candidate.size_ratio, "smaller")),
+        _cell("minutes", *_minutes(candidate)),
+        element("td", element("div", *_limits(candidate, data.limits)), data_label="limits"),
+    ]
+    return element("tr", title, *cells, class_=kind)
+
+
+def shape_of(candidate: CandidateResult) -> str:
+    """6 layers of 384, vocabulary 30,522, int8."""
+    size = f"{candidate.layers} layers of {candidate.hidden:,}, vocabulary {candidate.vocabulary:,}"
+    return f"{size}, {candidate.precision}"
+
+
+def _minutes(candidate: CandidateResult) -> list[str]:
+    if not candidate.minutes_planned and not candidate.minutes_taken:
+        return [fmt.NONE]
+    return [fmt.quantity(candidate.minutes_taken), f"planned {fmt.quantity(candidate.minutes_planned)}"]
+
+
+def _times(ratio: float | None, word: str) -> str:
+    return "" if ratio is None else f"{fmt.times(ratio)} {word}"
+
+
+def _cell(label: str, value: str, *notes: str) -> ET.Element:
+    lines = (element("small", note) for note in notes if note)
+    kind = "empty" if value == fmt.NONE else None
+    return element("td", element("div", element("span", value), *lines), data_label=label, class_=kind)
+
+
+def _limits(candidate: CandidateResult, limits: Limits) -> list[Node]:
+    if candidate.within is None:
+        return [fmt.NONE]
+    quality = "agreement" if limits.max_drop is None else "drop"
+    given = {
+        quality: (
+            candidate.within.drop,
+            limits.min_agreement if limits.max_drop is None else limits.max_drop,
+        ),
+        "latency": (candidate.within.latency, limits.max_latency_ms),
+        "size": (candidate.within.size, limits.max_size_mb),
+    }
+    return [
+        element("span", f"{'✓' if held else '✗'} {name}", class_="held" if held else "broken")
+        for name, (held, limit) in given.items()
+        if limit is not None
+    ] or [fmt.NONE]
+
+
+def label_table(candidate: CandidateResult) -> ET.Element:
+    """Precision and recall of each label in the given model and in the candidate."""
+    rows = [_label_row(row) for row in candidate.per_label]
+    made = table(["label", "rows", "precision", "recall"], rows, {"label"})
+    made.insert(0, element("caption", "Labels, before → after"))
+    return made
+
+
+def _label_row(row: LabelRow) -> ET.Element:
+    return element(
+        "tr",
+        element("td", element("span", row.label, class_="name"), class_="text title"),
+        _cell("rows", f"{row.support:,}"),
+        _cell("precision", f"{fmt.metric(row.precision_before)} → {fmt.metric(row.precision)}"),
+        _cell("recall", f"{fmt.metric(row.recall_before)} → {fmt.metric(row.recall)}"),
+    )
+
+
+def confusion_tables(data: ReportData, candidate: CandidateResult) -> list[ET.Element]:
+    """Confusion tables of the given model and of the candidate; none of many labels."""
+    labels = data.task.labels
+    pairs = {"The given model": data.candidates[0].confusion, candidate.name: candidate.confusion}
+    if not 1 < len(labels) <= MAX_CONFUSION:
+        return []
+    return [_confusion(title, counts, labels) for title, counts in pairs.items() if counts]
+
+
+def _confusion(title: str, counts: Sequence[Sequence[int]], labels: Sequence[str]) -> ET.Element:
+    head = [
+        element("th", "label \\ prediction", class_="text"),
+        *(element("th", name, scope="col") for name in labels),
+    ]
+    rows = []
+    for name, row in zip(labels, counts, strict=True):
+        cells = [
+            element("td", f"{count:,}", style=f"--share: {70 * count / max(sum(row), 1):.0f}%")
+            for count in row
+        ]
+        rows.append(element("tr", element("th", name, scope="row", class_="text"), *cells))
+    caption = element("caption", title)
+    return element(
+        "table", caption, element("thead", element("tr", *head)), element("tbody", *rows), class_="confusion"
+    )
+
+
+def changed_table(data: ReportData) -> ET.Element:
+    """The texts whose prediction changed, with the label where there is one."""
+    labelled = any(row.label is not None for row in data.changed)
+    columns = ["text", *(["label"] if labelled else []), "the given model", data.chosen or "candidate"]
+    rows = []
+    for row in data.changed:
+        cells = [element("td", element("span", row.text, dir="auto"), class_="text title")]
+        if labelled:
+            cells.append(
+                element("td", element("span", row.label or fmt.NONE), class_="text", data_label="label")
+            )
+        for label, answer, probability in (
+            (columns[-2], row.before, row.before_p),
+            (columns[-1], row.after, row.after_p),
+        ):
+            verdict = None if row.label is None or probability is None else answer == row.label
+            cells.append(_answer(label, answer, probability, verdict))
+        rows.append(element("tr", *cells))
+    return table(columns, rows, set(columns), "stack answers")
+
+
+def _answer(label: str, answer: str, probability: float | None, right: bool | None) -> ET.Element:
+    mark = {True: "✓ ", False: "✗ ", None: ""}[right]
+    kind = {True: "right", False: "wrong", None: None}[right]
+    note = None if probability is None else element("small", fmt.probability(probability))
+    lines = element("div", element("span", mark + answer, class_=kind), note)
+    return element("td", lines, class_="text", data_label=label)
