@@ -46,7 +46,8 @@ def commands(folder: Path, vocabulary: Path, sst2: Path) -> dict[str, Command]:
     teacher = tiny.write_model(folder / "teacher", vocabulary, teacher_config, seed=1)
     rows = _rows(sst2, "SST-2")
     finetune = {"load_pretrained_path": student, **rows}
-    distill = {"load_teacher_ckpt_path": teacher, "load_gd_ckpt_path": student, **rows}
+    # No evaluation: it runs the teacher's graph before the first step, on memory that nothing computes.
+    distill = {"load_teacher_ckpt_path": teacher, "load_gd_ckpt_path": student, "do_eval": "false", **rows}
     phase2 = {**distill, "load_td1_ckpt_path": student}
     cached = {"teacher_cache_dir": folder / "written"}
     q8bert = {"load_ckpt_path": student, "epoch_num": 2, **rows}
@@ -85,7 +86,7 @@ def commands(folder: Path, vocabulary: Path, sst2: Path) -> dict[str, Command]:
         "q8bert_teacher": Command(
             STEP,
             "run_q8bert_train.py",
-            {**step, "load_teacher_ckpt_path": teacher, "teacher_cache": "off"},
+            {**step, "load_teacher_ckpt_path": teacher, "teacher_cache": "off", "do_eval": "false"},
         ),
         "evaluate": Command(
             "LogitsCell",
@@ -101,7 +102,7 @@ def write_teacher_cache(distill: Command, folder: Path, dtype: str) -> None:
     """Write the teacher's outputs that the command `distill` reads: a graph cannot run on the stubs."""
     device = {"device_target": "CPU", "dtype": dtype, "compute_type": dtype, "output_dir": folder}
     epochs = {"td_phase1_epoch_size": 1, "td_phase2_epoch_size": 1}
-    distill_task(tiny.flags(**distill.flags, **device, **epochs))
+    distill_task(tiny.flags(**distill.flags, **device, **epochs, keep_teacher_cache="true"))
 
 
 def _rows(records: Path, task_name: str = "") -> dict[str, Any]:

@@ -13,14 +13,17 @@ pytestmark = pytest.mark.reference
 QMAX = 127
 
 
-def fake_quantize(x, threshold):
+def fake_quantize(x, threshold, lowest=-QMAX):
     """quantize and dequantize with the scale qmax / threshold."""
     scale = QMAX / threshold
-    return x.mul(scale).round().clamp(-QMAX, QMAX).div(scale)
+    return x.mul(scale).round().clamp(lowest, QMAX).div(scale)
 
 
-def quantize_layers(torch, model, thresholds):
-    """Give every linear layer and embedding the forward pass of inference, without requantized outputs."""
+def quantize_layers(torch, model, thresholds, lowest):
+    """Give every linear layer and embedding the forward pass of inference, without requantized outputs.
+
+    `lowest` is the smallest integer of inputs.
+    """
     functional = torch.nn.functional
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Embedding):
@@ -33,12 +36,14 @@ def quantize_layers(torch, model, thresholds):
 
             def linear(x, module=module, threshold=thresholds[name]):
                 weight = fake_quantize(module.weight, module.weight.abs().max())
-                return functional.linear(fake_quantize(x, threshold), weight, module.bias)
+                return functional.linear(fake_quantize(x, threshold, lowest), weight, module.bias)
 
             module.forward = linear
 
 
-def test_logits(tmp_path, vocabulary, graph_mode):
+# Inputs that are clipped below: theirs stop at -127, ours use the integer -128 as well.
+@pytest.mark.parametrize("share, lowest", [(1.0, -QMAX), (0.9, -QMAX - 1)], ids=["published", "clipped"])
+def test_logits(tmp_path, vocabulary, graph_mode, share, lowest):
     torch = pytest.importorskip("torch")
     from safetensors.numpy import save_file
     from transformers import BertConfig, BertForSequenceClassification
@@ -53,14 +58,14 @@ def test_logits(tmp_path, vocabulary, graph_mode):
     largest, hooks = {}, []
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Linear):
-            # Less than the largest input, as a moving average may be: some inputs are clipped.
-            note = lambda _, inputs, name=name: largest.update({name: inputs[0].abs().max().item() * 0.9})  # noqa: E731
+            # With a share below 1, as a moving average may be, some inputs are clipped.
+            note = lambda _, inputs, name=name: largest.update({name: inputs[0].abs().max().item() * share})  # noqa: E731
             hooks.append(module.register_forward_pre_hook(note))
     with torch.no_grad():
         in_float = model(**feed).logits.numpy()
         for hook in hooks:
             hook.remove()
-        quantize_layers(torch, model, largest)
+        quantize_layers(torch, model, largest, lowest)
         expected = model(**feed).logits.numpy()
     raw = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     for name, threshold in largest.items():
