@@ -61,8 +61,8 @@ def probability(value: float | None) -> str:
 
 
 def p_value(value: float | None) -> str:
-    """0.052, < 0.001."""
-    return NONE if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+    """p = 0.052, p < 0.001."""
+    return "" if value is None else "p\u00a0<\u00a00.001" if value < 0.001 else f"p\u00a0=\u00a0{value:.3f}"
 
 
 def loss(value: float | None) -> str:

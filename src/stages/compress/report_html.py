@@ -103,7 +103,7 @@ def _figures(data: ReportData) -> list[ET.Element]:
     figures = [
         _figure(
             fmt.times(candidate.latency_ratio),
-            "as fast" if (candidate.latency_ratio or 0) < 1 else "faster",
+            "as fast",
             f"{fmt.quantity(model.latency_ms)} → {fmt.quantity(candidate.latency_ms)} ms for one text",
         ),
         _figure(
@@ -192,7 +192,7 @@ def _losses(data: ReportData) -> list[Node]:
         element("h2", "Training losses"),
         element(
             "p",
-            "Means since the line before, from the first to the last; the axis starts at zero.",
+            "Each point is the mean since the point before; the axis starts at zero.",
             class_="note",
         ),
         element("div", *curves, class_="curves card"),

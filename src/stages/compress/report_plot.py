@@ -15,7 +15,7 @@ from .markup import element
 from .report_data import CandidateResult, Limits, ModelFacts, ReportData
 
 WIDTH, HEIGHT = 480, 320
-LEFT, RIGHT, TOP, BOTTOM = 58, 14, 14, 48
+LEFT, RIGHT, TOP, BOTTOM = 54, 14, 34, 48
 RADIUS = 10
 CURVE_WIDTH, CURVE_HEIGHT, CURVE_MARGIN = 240, 90, 4
 
@@ -47,8 +47,8 @@ class Axis:
         share = (value - self.low) / (self.high - self.low)
         return round(self.start + share * (self.end - self.start), 1)
 
-    def ticks(self, count: int = 5) -> list[float]:
-        """About `count` round numbers from `low` to `high`: multiples of 1, 2 or 5 times a power of ten."""
+    def ticks(self, count: int = 8) -> list[float]:
+        """Up to `count` + 1 numbers from `low` to `high`, multiples of 1, 2 or 5 times a power of ten."""
         raw = (self.high - self.low) / count
         power = 10.0 ** math.floor(math.log10(raw))
         step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
@@ -145,10 +145,8 @@ def _grid(x: Axis, y: Axis, x_title: str, y_title: str) -> list[ET.Element]:
         made.append(_line(x.at(tick), y.start, x.at(tick), y.end, "grid"))
         made.append(_text(x.at(tick), y.start + 18, f"{tick:g}", "tick middle"))
     made.append(_text((x.start + x.end) / 2, HEIGHT - 8, x_title, "axis middle"))
-    middle = (y.start + y.end) / 2
-    title = _text(14, middle, y_title, "axis middle")
-    title.set("transform", f"rotate(-90 14 {middle})")
-    return [*made, title]
+    made.append(_text(0, 16, y_title, "axis"))
+    return made
 
 
 def _limit_lines(x: Axis, y: Axis, lowest: float | None, limit: float | None) -> list[ET.Element]:

@@ -25,7 +25,7 @@ h1, h2, h3, p, figure, dl, ul, ol { margin: 0; }
 h1 { font-size: 15px; font-weight: 600; color: var(--muted); }
 h2 { font-size: 20px; line-height: 1.3; margin: 44px 0 6px; letter-spacing: -0.01em; }
 h3 { font-size: 15px; margin: 20px 0 8px; }
-.note { color: var(--muted); font-size: 14px; max-width: 78ch; }
+.note { color: var(--muted); font-size: 14px; max-width: 100ch; }
 .card {
   background: var(--card); border: 1px solid var(--line); border-radius: 10px; margin-top: 14px;
 }
@@ -125,6 +125,7 @@ ul.plain { padding-left: 20px; margin-top: 10px; font-size: 15px; }
 @media (max-width: 900px) {
   main { padding: 24px 16px 48px; }
   .verdict { font-size: 21px; }
+  .plots svg text { font-size: 16px; } .plots .mark text { font-size: 13px; }
   .figures { grid-template-columns: repeat(auto-fit, minmax(160px, 1fr)); gap: 10px; }
   .figure { padding: 14px; } .figure b { font-size: 27px; }
   .stack, .stack tbody, .stack tr, .stack td { display: block; }
@@ -137,10 +138,7 @@ ul.plain { padding-left: 20px; margin-top: 10px; font-size: 15px; }
   .stack td:not(.title) { display: flex; align-items: baseline; gap: 10px; }
   .stack td:not(.title)::before { flex: 0 0 112px; }
   .stack td.empty:not(.title) { display: none; }
-  .stack td:not(.title) small, .stack .held, .stack .broken { display: inline; font-size: 13px; }
-  .stack td small { margin-left: 10px; } .stack td.title small { margin: 0; }
-  .stack .held + .broken, .stack .held + .held, .stack .broken + .held, .stack .broken + .broken {
-    margin-left: 10px; }
+  .stack td:not(.title) > div { display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 10px; }
   .stack td.title { display: block; padding-bottom: 6px; } .stack td.title::before { content: none; }
   .stack tr.recommended { background: var(--accent-soft); }
   dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: 8px; }

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
 from . import report_format as fmt
-from .markup import Node, element
+from .markup import element
 from .report_data import CandidateResult, LabelRow, Limits, ReportData
 from .report_plot import kind_of, letter_of
 
@@ -56,8 +56,7 @@ def _candidate_row(data: ReportData, place: int, columns: Sequence[str], labelle
         return element("tr", title, reason)
     cells = [_cell(columns[1], fmt.metric(candidate.metric), fmt.interval(candidate.interval))]
     if labelled:
-        p = "" if candidate.mcnemar_p is None else f"p\u00a0=\u00a0{fmt.p_value(candidate.mcnemar_p)}"
-        notes = fmt.points_interval(candidate.difference_interval), p
+        notes = fmt.points_interval(candidate.difference_interval), fmt.p_value(candidate.mcnemar_p)
         cells.append(_cell("difference", fmt.points(candidate.difference), *notes))
     if kind == "given":  # compared with itself
         candidate = dataclasses.replace(
@@ -70,11 +69,11 @@ def _candidate_row(data: ReportData, place: int, columns: Sequence[str], labelle
             fmt.share_interval(candidate.agreement_interval),
         ),
         _cell(
-            "ms for one text", fmt.quantity(candidate.latency_ms), _times(candidate.latency_ratio, "faster")
+            "ms for one text", fmt.quantity(candidate.latency_ms), _times(candidate.latency_ratio, "as fast")
         ),
         _cell("MB", fmt.quantity(candidate.size_mb), _times(candidate.size_ratio, "smaller")),
         _cell("minutes", *_minutes(candidate)),
-        element("td", element("div", *_limits(candidate, data.limits)), data_label="limits"),
+        _limits(candidate, data.limits),
     ]
     return element("tr", title, *cells, class_=kind)
 
@@ -101,9 +100,9 @@ def _cell(label: str, value: str, *notes: str) -> ET.Element:
     return element("td", element("div", element("span", value), *lines), data_label=label, class_=kind)
 
 
-def _limits(candidate: CandidateResult, limits: Limits) -> list[Node]:
+def _limits(candidate: CandidateResult, limits: Limits) -> ET.Element:
     if candidate.within is None:
-        return [fmt.NONE]
+        return _cell("limits", fmt.NONE)
     quality = "agreement" if limits.max_drop is None else "drop"
     given = {
         quality: (
@@ -113,11 +112,12 @@ def _limits(candidate: CandidateResult, limits: Limits) -> list[Node]:
         "latency": (candidate.within.latency, limits.max_latency_ms),
         "size": (candidate.within.size, limits.max_size_mb),
     }
-    return [
+    marks = [
         element("span", f"{'✓' if held else '✗'} {name}", class_="held" if held else "broken")
         for name, (held, limit) in given.items()
         if limit is not None
-    ] or [fmt.NONE]
+    ]
+    return element("td", element("div", *marks), data_label="limits") if marks else _cell("limits", fmt.NONE)
 
 
 def label_table(candidate: CandidateResult) -> ET.Element:

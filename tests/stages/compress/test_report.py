@@ -113,7 +113,7 @@ def test_rows_of_candidates_print_the_values_of_the_json(tmp_path):
             points.replace("-", "−"),
             f"{100 * row['agreement']:.1f} %"
             + " to ".join(f"{100 * bound:.1f} %" for bound in row["agreement_interval"]),
-            f"{row['latency_ms']:.{decimals}f}{row['latency_ratio']:.1f}× faster",
+            f"{row['latency_ms']:.{decimals}f}{row['latency_ratio']:.1f}× as fast",
             f"{row['size_mb']:.1f}{row['size_ratio']:.1f}× smaller",
         ]
         assert f"{row['metric']:.3f}" in lines and f"{row['size_mb']:.1f}" in lines
@@ -220,7 +220,11 @@ def test_letters():
 def test_formats():
     assert fmt.points(-0.00461) == "−0.46" and fmt.points_interval([-0.012, 0.003]) == "−1.20 to +0.30"
     assert [fmt.duration(seconds) for seconds in (4.24, 200, 7500)] == ["4.2 s", "3 min 20 s", "2 h 5 min"]
-    assert [fmt.p_value(p) for p in (0.0525, 0.0004, None)] == ["0.052", "< 0.001", "–"]
+    assert [fmt.p_value(p) for p in (0.0525, 0.0004, None)] == [
+        "p\u00a0=\u00a00.052",
+        "p\u00a0<\u00a00.001",
+        "",
+    ]
     assert [fmt.loss(value) for value in (8.213, 0.03123, 12.3, 1234.0)] == [
         "8.21",
         "0.0312",
