@@ -141,11 +141,13 @@ def _warnings(data: ReportData) -> list[Node]:
 
 def _candidates(data: ReportData) -> list[Node]:
     rows = f"Measured over {data.task.rows.report:,} reporting rows. "
-    made: list[Node] = [
-        element("h2", "Candidates"),
-        element("p", rows + (STRICT if data.limits.strict else NOT_STRICT), class_="note"),
-        element("div", candidate_table(data), class_="card"),
-    ]
+    made: list[Node] = []
+    if data.candidates:
+        made += [
+            element("h2", "Candidates"),
+            element("p", rows + (STRICT if data.limits.strict else NOT_STRICT), class_="note"),
+            element("div", candidate_table(data), class_="card"),
+        ]
     if data.left_out:
         items = (element("li", element("b", left.name), f": {left.why}") for left in data.left_out)
         made += [element("h3", "Left out"), element("ul", *items, class_="plain")]

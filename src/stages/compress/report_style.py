@@ -95,7 +95,7 @@ svg .middle { text-anchor: middle; } svg .end { text-anchor: end; }
   color: var(--accent); vertical-align: 4px; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 360px), 1fr)); gap: 14px;
   align-items: start; }
-.pair th, .pair td { padding: 10px 9px; }
+.pair th, .pair td { padding: 10px 9px; } .pair td.title { min-width: 88px; }
 .scroll { overflow-x: auto; }
 .confusion td { text-align: center; background: color-mix(in srgb, var(--accent) var(--share), transparent); }
 .confusion th { text-align: center; } .confusion tbody th, .confusion th.text { text-align: left; }
@@ -136,7 +136,7 @@ ul.plain { padding-left: 20px; margin-top: 10px; font-size: 15px; }
   .stack td:not(.text), .stack td:not(.text) small { white-space: normal; }
   .stack td::before { content: attr(data-label); color: var(--muted); font-size: 13px; }
   .stack td:not(.title) { display: flex; align-items: baseline; gap: 10px; }
-  .stack td:not(.title)::before { flex: 0 0 112px; }
+  .stack td:not(.title)::before { flex: 0 0 118px; }
   .stack td.empty:not(.title) { display: none; }
   .stack td:not(.title) > div { display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 10px; }
   .stack td.title { display: block; padding-bottom: 6px; } .stack td.title::before { content: none; }

@@ -16,12 +16,32 @@ MAX_CONFUSION = 10  # labels; a larger table is not readable
 
 def candidate_table(data: ReportData) -> ET.Element:
     """All candidates: quality, speed, size, minutes and limits."""
-    labelled = any(candidate.difference is not None for candidate in data.candidates)
-    name = data.task.metric.replace("_", " ")
-    columns = ["candidate", name, *(["difference, points"] if labelled else []), "same predictions"]
-    columns += ["ms for one text", "MB", "minutes", "limits"]
-    rows = [_candidate_row(data, place, columns, labelled) for place in range(len(data.candidates))]
+    columns = ["candidate", *_values(data.candidates[0], data), "limits"]
+    rows = [_candidate_row(data, place, len(columns)) for place in range(len(data.candidates))]
     return table(columns, rows, {columns[0]})
+
+
+def _values(candidate: CandidateResult, data: ReportData) -> dict[str, list[str]]:
+    """The columns of measured values: each a value and the notes below it."""
+    name = data.task.metric.replace("_", " ")
+    values = {name: [fmt.metric(candidate.metric), fmt.interval(candidate.interval)]}
+    if any(each.difference is not None for each in data.candidates):
+        interval, p = fmt.points_interval(candidate.difference_interval), fmt.p_value(candidate.mcnemar_p)
+        values["difference, points"] = [fmt.points(candidate.difference), interval, p]
+    if kind_of(candidate) == "given":  # compared with itself
+        candidate = dataclasses.replace(
+            candidate, agreement=None, agreement_interval=None, latency_ratio=None, size_ratio=None
+        )
+    if name != "agreement":
+        interval = fmt.share_interval(candidate.agreement_interval)
+        values["same predictions"] = [fmt.share(candidate.agreement), interval]
+    values["ms for one text"] = [
+        fmt.quantity(candidate.latency_ms),
+        _times(candidate.latency_ratio, "as fast"),
+    ]
+    values["MB"] = [fmt.quantity(candidate.size_mb), _times(candidate.size_ratio, "smaller")]
+    values["minutes"] = _minutes(candidate)
+    return values
 
 
 def table(
@@ -33,9 +53,8 @@ def table(
     return element("table", element("thead", element("tr", *head)), body, class_=kind)
 
 
-def _candidate_row(data: ReportData, place: int, columns: Sequence[str], labelled: bool) -> ET.Element:
+def _candidate_row(data: ReportData, place: int, columns: int) -> ET.Element:
     candidate = data.candidates[place]
-    kind = kind_of(candidate)
     title = element(
         "td",
         element(
@@ -49,33 +68,10 @@ def _candidate_row(data: ReportData, place: int, columns: Sequence[str], labelle
         class_="text title",
     )
     if candidate.failed:
-        reason = element(
-            "td", element("span", f"failed: {candidate.failed}", class_="failed"), class_="text title"
-        )
-        reason.set("colspan", str(len(columns) - 1))
-        return element("tr", title, reason)
-    cells = [_cell(columns[1], fmt.metric(candidate.metric), fmt.interval(candidate.interval))]
-    if labelled:
-        notes = fmt.points_interval(candidate.difference_interval), fmt.p_value(candidate.mcnemar_p)
-        cells.append(_cell("difference", fmt.points(candidate.difference), *notes))
-    if kind == "given":  # compared with itself
-        candidate = dataclasses.replace(
-            candidate, agreement=None, agreement_interval=None, latency_ratio=None, size_ratio=None
-        )
-    cells += [
-        _cell(
-            "same predictions",
-            fmt.share(candidate.agreement),
-            fmt.share_interval(candidate.agreement_interval),
-        ),
-        _cell(
-            "ms for one text", fmt.quantity(candidate.latency_ms), _times(candidate.latency_ratio, "as fast")
-        ),
-        _cell("MB", fmt.quantity(candidate.size_mb), _times(candidate.size_ratio, "smaller")),
-        _cell("minutes", *_minutes(candidate)),
-        _limits(candidate, data.limits),
-    ]
-    return element("tr", title, *cells, class_=kind)
+        reason = element("span", f"failed: {candidate.failed}", class_="failed")
+        return element("tr", title, element("td", reason, class_="text title", colspan=columns - 1))
+    cells = (_cell(label, *texts) for label, texts in _values(candidate, data).items())
+    return element("tr", title, *cells, _limits(candidate, data.limits), class_=kind_of(candidate))
 
 
 def shape_of(candidate: CandidateResult) -> str:
