@@ -93,9 +93,9 @@ svg .middle { text-anchor: middle; } svg .end { text-anchor: end; }
   color: var(--bad); vertical-align: 4px; }
 .legend .line { height: 0; width: 18px; border-width: 0; border-top: 2px solid; border-radius: 0;
   color: var(--accent); vertical-align: 4px; }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 360px), 1fr)); gap: 14px;
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 14px;
   align-items: start; }
-.pair th, .pair td { padding: 10px 9px; } .pair td.title { min-width: 88px; }
+.pair th, .pair td { padding: 10px 9px; } .pair > :has(.stack) { grid-column: 1 / -1; }
 .scroll { overflow-x: auto; }
 .confusion td { text-align: center; background: color-mix(in srgb, var(--accent) var(--share), transparent); }
 .confusion th { text-align: center; } .confusion tbody th, .confusion th.text { text-align: left; }
