@@ -25,8 +25,16 @@ def write_report(data: ReportData, folder: str | Path) -> None:
     """Write report.json, report.html and summary.md into an existing folder, each atomically."""
     data = plain(data)
     write_json(Path(folder) / REPORT_FILE, data.to_dict())
+    data.candidates[:1] = map(without_comparison, data.candidates[:1])
     write_text(Path(folder) / PAGE_FILE, render(data))
     write_text(Path(folder) / SUMMARY_FILE, summary(data))
+
+
+def without_comparison(model: CandidateResult) -> CandidateResult:
+    """The given model without its comparison with itself."""
+    paired = ("difference", "difference_interval", "mcnemar_p", "agreement", "agreement_interval")
+    nothing: dict[str, Any] = dict.fromkeys((*paired, "latency_ratio", "size_ratio", "within"))
+    return dataclasses.replace(model, **nothing)
 
 
 def plain(value: Any) -> Any:

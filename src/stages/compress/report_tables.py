@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
@@ -28,10 +27,6 @@ def _values(candidate: CandidateResult, data: ReportData) -> dict[str, list[str]
     if any(each.difference is not None for each in data.candidates):
         interval, p = fmt.points_interval(candidate.difference_interval), fmt.p_value(candidate.mcnemar_p)
         values["difference, points"] = [fmt.points(candidate.difference), interval, p]
-    if kind_of(candidate) == "given":  # compared with itself
-        candidate = dataclasses.replace(
-            candidate, agreement=None, agreement_interval=None, latency_ratio=None, size_ratio=None
-        )
     if name != "agreement":
         interval = fmt.share_interval(candidate.agreement_interval)
         values["same predictions"] = [fmt.share(candidate.agreement), interval]

@@ -50,7 +50,7 @@ def report(**changes: object) -> ReportData:
     model = candidate(
         "model", 0.9128, 0.0, latency_ms=12.34, latency_ratio=1.0, size_mb=90.87, size_ratio=1.0
     )
-    model.difference = model.difference_interval = model.mcnemar_p = model.within = None
+    model.difference, model.difference_interval, model.agreement = 0.0, [0.0, 0.0], 1.0
     int8 = candidate(
         "int8", 0.9106, -0.0023, latency_ms=4.567, latency_ratio=2.71, size_mb=22.91, size_ratio=3.966
     )
