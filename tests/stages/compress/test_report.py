@@ -101,7 +101,8 @@ def test_rows_of_candidates_print_the_values_of_the_json(tmp_path):
     page, values, text = written(report(), tmp_path)
     lines = " ".join(text.replace("\u00a0", " ").split())
     cells = [cell.replace("\u00a0", " ") for cell in page.cells]
-    assert cells[1:8] == ["0.9130.892 to 0.932", "–", "–", "12.3", "90.9", "–", "–"]  # the given model
+    given = ["0.9130.892 to 0.932", "–", "–", "12.3", "90.9", "–", "–"]  # not compared
+    assert cells[9:16] == given
     for place, row in enumerate(values["candidates"][1:-1], 1):
         start = next(i for i, cell in enumerate(cells) if cell.startswith(letter_of(place) + row["name"]))
         low, high = row["difference_interval"]
