@@ -87,6 +87,10 @@ class TextTokenizer:
         added = self._backend.get_added_tokens_decoder()
         return frozenset({*around, *named, *(index for index, token in added.items() if token.special)})
 
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids without special tokens, as near to the original as the tokenizer keeps it."""
+        return self._backend.decode(list(map(int, ids))).strip()
+
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, without the special tokens around it. Raises UserError for a lone surrogate."""
         try:

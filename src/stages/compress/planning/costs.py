@@ -1,0 +1,125 @@
+"""Seconds, disk and memory of the steps of a plan on this machine, from its Measurement."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from ....config.bert_config import BertConfig
+from ....config.distill_config import TeacherCacheConfig
+from ....config.train_config import TrainConfig
+from ....data import splits
+from ....data.dataset import TokenizedDataset
+from ....distill.teacher_cache import Layout
+from ....train.throughput import GIGA, forward_flops
+from ....weights.huggingface import quantizable_layers, weight_count
+from ..steps.rows import Rows
+from .ladder import BATCH, CALIBRATION_ROWS, Q8_EPOCHS, Candidate
+from .measure import Measurement
+
+# Compilation of a teacher's or an evaluation's graph relative to that of a training step.
+FORWARD_COMPILE = 0.4
+FLOAT_BYTES = 4
+# Copies of a student's weights while it is trained: best/, last/, and a checkpoint with Adam's two moments.
+COPIES = 5
+SENSITIVITY_ROWS = 128
+QUICK = 3.0  # seconds of a step that runs no model
+
+
+class Costs:
+    """Costs of the steps for one model and its rows; `epochs` are those of phase 1 and phase 2."""
+
+    def __init__(
+        self, measured: Measurement, teacher: BertConfig, rows: Rows, epochs: tuple[int, int]
+    ) -> None:
+        self.measured, self.teacher, self.rows, self.epochs = measured, teacher, rows, epochs
+
+    def timed(self, candidate: Candidate) -> Candidate:
+        """The candidate with the seconds of its steps."""
+        seconds = {
+            "export": self.export,
+            "task_distill": self.distill,
+            "q8bert_train": self.q8bert,
+            "prune": lambda entry: QUICK,
+        }
+        steps = (
+            dataclasses.replace(step, seconds=seconds[step.command](candidate)) for step in candidate.steps
+        )
+        return dataclasses.replace(candidate, steps=tuple(steps))
+
+    def export(self, candidate: Candidate) -> float:
+        """Of an export with its verification: that of the given model in float32, as far as it is smaller,
+        and the calibration; where a limit has to be held also one forward pass for each layer."""
+        config = candidate.base.config
+        smaller = self._forward(config, 1) / self._forward(self.teacher, 1)
+        seconds = self.measured.export_seconds * (0.4 + 0.6 * smaller)
+        if candidate.precision == "int8":
+            seconds += self._forward(config, CALIBRATION_ROWS + 2 * self.rows.datasets["choose"].rows)
+        if candidate.name.endswith("-mixed"):
+            layers = len(quantizable_layers(config))
+            seconds += layers * (0.5 + self._forward(config, SENSITIVITY_ROWS))
+        return seconds
+
+    def _forward(self, config: BertConfig, count: float) -> float:
+        dataset = self.rows.datasets["train"]
+        mean = max(1, round(float(dataset.lengths.mean())))
+        return count * forward_flops(config, mean) / self.measured.flops_per_second
+
+    def distill(self, candidate: Candidate) -> float:
+        """Of task distillation: three passes a row for the student, one for the teacher, which runs in one
+        epoch where its outputs are cached."""
+        config, (first, second) = candidate.base.config, self.epochs
+        lengths, graphs = padded(self.rows.datasets["train"], max(self.epochs))
+        student, teacher = (flops(shape, lengths) for shape in (config, self.teacher))
+        passes = 3 * (first + second) * student
+        passes += teacher * (1 if self.is_cached(config) else first + second)
+        chosen, _ = padded(self.rows.datasets["choose"], 1)
+        passes += second * flops(config, chosen) + flops(self.teacher, chosen)
+        return self._training(graphs * (2 + FORWARD_COMPILE) + 2 * FORWARD_COMPILE, passes)
+
+    def q8bert(self, candidate: Candidate) -> float:
+        """Of quantization-aware training with the teacher's logits, as long as in float."""
+        lengths, graphs = padded(self.rows.datasets["train"], Q8_EPOCHS)
+        passes = 3 * Q8_EPOCHS * flops(candidate.base.config, lengths) + flops(self.teacher, lengths)
+        return self._training(graphs * (1 + FORWARD_COMPILE) + 2 * FORWARD_COMPILE, passes)
+
+    def _training(self, graphs: float, passes: float) -> float:
+        measured = self.measured
+        return (
+            measured.startup_seconds + graphs * measured.compile_seconds + passes / measured.flops_per_second
+        )
+
+    def is_cached(self, config: BertConfig) -> bool:
+        """Whether a distillation caches all teacher outputs (--teacher_cache auto)."""
+        return self.cache_gb(config) < min(
+            TeacherCacheConfig.teacher_cache_limit_gb, self.measured.free_gb / 4
+        )
+
+    def cache_gb(self, config: BertConfig) -> float:
+        """Size of the teacher outputs that phase 1 of a student caches."""
+        layers, teacher = config.num_hidden_layers, self.teacher
+        layout = Layout(layers + 1, teacher.hidden_size, layers, teacher.num_attention_heads, 1)
+        return float(layout.sizes(self.rows.datasets["train"].lengths).sum()) / GIGA
+
+    def disk_gb(self, candidate: Candidate) -> float:
+        """Disk space that a candidate needs while it is made."""
+        config = candidate.base.config
+        weights = FLOAT_BYTES * weight_count(config) / GIGA
+        size = weights * (1 if candidate.precision == "float32" else 0.3)
+        if any(step.run_folder for step in candidate.steps):
+            size += COPIES * weights + (self.cache_gb(config) if self.is_cached(config) else 0.0)
+        return size
+
+
+def padded(dataset: TokenizedDataset, epochs: int) -> tuple[np.ndarray, int]:
+    """(padded length of each row, number of lengths) as the training stages pad them."""
+    loader = splits.make_loader(dataset, TrainConfig(), BATCH, True, max(epochs, 1))
+    buckets = np.asarray(loader.buckets)
+    return buckets[np.searchsorted(buckets, dataset.lengths)], len(buckets)
+
+
+def flops(config: BertConfig, lengths: np.ndarray) -> float:
+    """FLOPs of one forward pass over rows of padded lengths."""
+    values, counts = np.unique(lengths, return_counts=True)
+    return float(sum(count * forward_flops(config, int(n)) for n, count in zip(values, counts, strict=True)))

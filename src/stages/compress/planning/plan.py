@@ -1,0 +1,133 @@
+"""The plan: what each candidate costs on this machine, what fits the budget, and what is left out."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+
+from ....errors import UserError
+from ...markdown import aligned
+from ..report_data import LeftOut
+from ..steps.progress import clock
+from .costs import Costs
+from .ladder import BASELINE, BATCH, Candidate
+
+PHASE_STEPS = 500  # of each phase of a distillation
+MIN_EPOCHS, MAX_EPOCHS = (1, 2), 10
+# Of the epochs, tried in this order until the plan fits the budget.
+LEVELS = (2.0, 1.0, 0.5)
+DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?:in)?)?(?:(\d+)s)?")
+
+Epochs = tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Candidates to try in order, those with `breaks` only where it applies, and what is left out."""
+
+    candidates: tuple[Candidate, ...]
+    left_out: tuple[LeftOut, ...]
+    budget_seconds: float
+    setup_seconds: float
+    epochs: Epochs
+    memory_gb: float
+    disk_gb: dict[str, float]
+
+    @property
+    def steps(self) -> dict[str, float]:
+        """{step: estimated seconds} of all candidates that are surely tried, each step once."""
+        sure = (entry for entry in self.candidates if not entry.breaks)
+        return {step.name: step.seconds for entry in sure for step in entry.steps}
+
+    @property
+    def seconds(self) -> float:
+        """Estimated seconds of the whole plan."""
+        return self.setup_seconds + sum(self.steps.values()) - self.steps.get(f"export-{BASELINE}", 0.0)
+
+    def table(self) -> str:
+        """The plan as text."""
+        lines = [["candidate", "how", "minutes", "disk GB"]]
+        seen: set[str] = set()
+        for entry in self.candidates:
+            new = [step for step in entry.steps if step.name not in seen]
+            seen |= {step.name for step in new} if not entry.breaks else set()
+            how = f"only if {entry.breaks} breaks the limit" if entry.breaks else entry.how
+            minutes = sum(step.seconds for step in new) / 60
+            lines.append([entry.name, how, f"{minutes:.1f}", f"{self.disk_gb[entry.name]:.2f}"])
+        text = [
+            f"plan: about {clock(self.seconds)}, {clock(self.setup_seconds)} of them done, of "
+            f"{clock(self.budget_seconds)} (--time_budget); memory about {self.memory_gb:.1f} GB",
+            aligned(lines, text_columns=2),
+            *(f"left out: {left.name}: {left.why}" for left in self.left_out),
+        ]
+        return "\n".join(text)
+
+
+def seconds_of(text: str) -> float:
+    """`2h`, `40m`, `1h30m`, `90s` as seconds. Raises UserError for anything else."""
+    match = DURATION.fullmatch(text.strip().lower())
+    hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0.0, 0.0, 0.0)
+    total = 3600 * hours + 60 * minutes + seconds
+    if not total:
+        raise UserError(f'--time_budget "{text}" is not a time; write 40m, 2h or 1h30m')
+    return total
+
+
+def make_plan(
+    ladder_of: Callable[[Epochs], Sequence[Candidate]],
+    costs_of: Callable[[Epochs], Costs],
+    train_rows: int,
+    budget: float,
+) -> Plan:
+    """The Plan for a budget in seconds: as many epochs as fit it, or the candidates that fit the fewest."""
+    for level in LEVELS:
+        epochs = epochs_of(train_rows, level)
+        costs = costs_of(epochs)
+        ladder = [costs.timed(candidate) for candidate in ladder_of(epochs)]
+        kept, left_out = that_fit(ladder, budget - costs.measured.setup_seconds, costs)
+        if not left_out:
+            break
+    disk = {entry.name: costs.disk_gb(entry) for entry in kept}
+    measured = costs.measured
+    return Plan(
+        tuple(kept), tuple(left_out), budget, measured.setup_seconds, epochs, measured.memory_gb, disk
+    )
+
+
+def epochs_of(rows: int, level: float = 1.0) -> Epochs:
+    """Epochs of phase 1 and phase 2: about PHASE_STEPS steps each, times `level`."""
+    wanted = round(PHASE_STEPS * BATCH * level / rows)
+    first, second = (min(max(wanted, least), MAX_EPOCHS) for least in MIN_EPOCHS)
+    return first, second
+
+
+def that_fit(
+    ladder: Sequence[Candidate], seconds: float, costs: Costs
+) -> tuple[list[Candidate], list[LeftOut]]:
+    """(candidates that fit the time and the disk, the others with the reason).
+
+    The given model and its integers are always kept. What is tried only under a condition takes no time from
+    the others, and is kept where its base is.
+    """
+    kept: list[Candidate] = []
+    left_out: list[LeftOut] = []
+    done, room = {f"export-{BASELINE}"}, costs.measured.free_gb
+    for entry in ladder:
+        if entry.breaks:
+            if entry.breaks in [other.name for other in kept]:
+                kept.append(entry)
+            continue
+        new = {step.name: step.seconds for step in entry.steps if step.name not in done}
+        needed, disk = sum(new.values()), costs.disk_gb(entry)
+        if entry.base.steps and needed > seconds:
+            why = f"it needs {clock(needed)}, and {clock(max(seconds, 0.0))} of --time_budget are left"
+        elif entry.base.steps and disk > room:
+            why = f"it needs {disk:.1f} GB of disk, and {room:.1f} GB are free"
+        else:
+            kept.append(entry)
+            seconds -= needed
+            done |= set(new)
+            continue
+        left_out.append(LeftOut(entry.name, why))
+    return kept, left_out

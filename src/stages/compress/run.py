@@ -1,0 +1,254 @@
+"""The command compress: setup, plan, candidates one after the other, report and recommendation."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...config.cli import Resolved
+from ...config.data_config import ModelConfig
+from ...config.fields import to_dict
+from ...data.dataset import TokenizedDataset
+from ...data.tokenization.tokenizer import model_tokenizer
+from ...errors import EXIT_INTERRUPTED, Interrupted, UserError
+from ...metrics import predicted_labels
+from ...output_dir import (
+    atomic_output_dir,
+    check_output_dir,
+    delete_owned,
+    fresh_output_dir,
+    remove_leftovers_in,
+)
+from ...signals import interruptible
+from ...tasks import TaskSpec
+from ..model.inference import export_info, load_for_inference, task_of
+from ..model.load import ModelFiles, read_model
+from ..model.quantization import refuse_quantized
+from ..training.run import resume_command
+from .planning.costs import Costs
+from .planning.ladder import BASELINE, Candidate, Ladder
+from .planning.measure import TRIAL, measure
+from .planning.plan import Plan, make_plan, seconds_of
+from .report import SUMMARY_FILE, summary, write_report
+from .report_data import CandidateResult, ReportData
+from .selection.limits import closest, recommend
+from .selection.outputs import logits_of
+from .selection.results import Results, limits_of, machine_facts
+from .selection.verdict import few_rows, in_short, verdict
+from .steps.journal import Journal
+from .steps.rows import input_hashes, prepare_step, read_rows
+from .steps.runner import Commands, Runner, Step
+from .steps.workspace import EXPORTED, WRITTEN, Workspace
+from .trials import Trials
+
+if TYPE_CHECKING:
+    from ...tools.compress import CompressConfig
+
+EXIT_NO_CANDIDATE = 3
+# Flags that may differ between an interrupted run and the one that resumes it.
+FREE_ON_RESUME = (
+    "max_latency_ms",
+    "max_size_mb",
+    "min_agreement",
+    "strict",
+    "prefer",
+    "time_budget",
+    "plan",
+    "resume",
+    "overwrite_output_dir",
+)
+SETUP = {"prepare": 5.0, f"export-{BASELINE}": 20.0, TRIAL: 25.0}  # seconds, before anything is measured
+
+
+def compress(resolved: Resolved[CompressConfig], commands: Commands) -> int:
+    """Run the command; returns 0, or EXIT_NO_CANDIDATE where no candidate is within the limits.
+
+    `commands` {name: main function} are those of the steps. Raises UserError for wrong input, with nothing
+    left behind, and Interrupted after the report of what was done until then.
+    """
+    with interruptible():
+        run = Compression(resolved, commands)
+        try:
+            plan = run.set_up()
+            print(plan.table(), flush=True)
+            if resolved.config.plan:
+                return 0
+            run.try_all(plan)
+        except (KeyboardInterrupt, Interrupted) as error:
+            code = getattr(error, "exit_code", EXIT_INTERRUPTED)
+            raise Interrupted(run.interrupted(), code) from None
+        except UserError:
+            run.discard()
+            raise
+        finally:
+            run.runner.progress.close()
+        return run.finish()
+
+
+class Compression:
+    """One run. The constructor checks flags and files and writes nothing."""
+
+    def __init__(self, resolved: Resolved[CompressConfig], commands: Commands) -> None:
+        self.resolved, self.config = resolved, resolved.config
+        config = self.config
+        self.budget = seconds_of(config.time_budget)
+        self.workspace = Workspace(Path(config.output_dir))
+        self.files = _read(config)
+        self.prepare = prepare_step(resolved, self.files.config, self.workspace)
+        self.hashes = input_hashes(config)
+        self.journal = Journal(self.workspace.journal, to_dict(config), self.hashes)
+        if config.resume:
+            self.journal.resume(FREE_ON_RESUME)
+            remove_leftovers_in(self.workspace.folder, WRITTEN)
+        else:
+            check_output_dir(self.workspace.folder, config.overwrite_output_dir, list(self.hashes))
+        self.runner = Runner(self.workspace, self.journal, commands)
+        self.trials: Trials | None = None
+        self.created = False
+
+    def set_up(self) -> Plan:
+        """Records, the model in float32, its predictions, the measurement of this machine, the plan."""
+        config, workspace, runner = self.config, self.workspace, self.runner
+        if not config.resume:
+            fresh_output_dir(workspace.folder, config.overwrite_output_dir, list(self.hashes), WRITTEN)
+            self.created = True
+            self.journal.write()
+        runner.progress.plan(SETUP)
+        if self.prepare:
+            self._require(self.prepare)
+        runner.progress.drop("prepare")
+        # It names no evaluation rows: the labels of their halves may be its predictions.
+        flags = {"model_dir": config.model_dir, "output_dir": workspace.candidate(BASELINE)}
+        export = Step(f"export-{BASELINE}", "export", flags, workspace.candidate(BASELINE))
+        self._require(export)
+        rows = read_rows(config, workspace, self._predicted)
+        runner.warnings += rows.warnings
+        ladder = Ladder(self.files.config, rows, workspace, config)
+        limits = limits_of(config, self.budget, rows.labelled)
+        self.trials = Trials(self.resolved, workspace, runner, Results(config, rows, limits, self.journal))
+        baseline = Candidate(BASELINE, "the given model", "float32", ladder.model, (export,))
+        self.trials.start(baseline)
+        self._say_rows()
+        students = ladder.students((1, 0))
+        measured = measure(runner, workspace, rows, students[0] if students else None, export)
+        has_text = self.prepare is not None and rows.task.output_mode != "token_classification"
+        return make_plan(
+            lambda epochs: [baseline, *ladder.candidates(epochs, has_text)],
+            lambda epochs: Costs(measured, self.files.config, rows, epochs),
+            rows.datasets["train"].rows,
+            self.budget,
+        )
+
+    def _require(self, step: Step) -> None:
+        if failed := self.runner.run(step):
+            raise UserError(failed)
+
+    def _predicted(self, task: TaskSpec, dataset: TokenizedDataset) -> np.ndarray:
+        """The predictions of the given model as labels."""
+        model = load_for_inference(self.workspace.candidate(BASELINE), ModelConfig(), task=task)
+        labels = predicted_labels(task, logits_of(model, dataset))
+        return labels.astype(np.int32 if task.output_mode == "classification" else np.float32)
+
+    def _say_rows(self) -> None:
+        assert self.trials
+        facts, progress = self.trials.results.task_facts(), self.runner.progress
+        progress.say(
+            f"{facts.name}: {facts.rows.train:,} training rows ({facts.rows.unlabelled:,} without a label), "
+            f"{facts.rows.choose:,} evaluation rows to choose by, {facts.rows.report:,} to report"
+        )
+        progress.say(in_short(facts, self.trials.all_results()[0]))
+        if text := few_rows(facts, self.trials.results.limits):
+            self.runner.warnings.append(text)
+            progress.say(f"warning: {text}")
+
+    def try_all(self, plan: Plan) -> None:
+        """Make and measure the candidates, and write the report after each, should this process be killed."""
+        assert self.trials
+        self.runner.progress.plan(plan.steps)
+        self.trials.left_out += plan.left_out
+        for entry in plan.candidates[1:]:
+            self.trials.run(entry, self.budget)
+            self.report(interrupted=True)
+
+    def discard(self) -> None:
+        """Delete the output folder of a new run whose input turned out to be wrong."""
+        if self.created and self.trials is None:
+            delete_owned(self.workspace.folder)
+
+    def interrupted(self) -> str:
+        """Write the report of what is done, and say how to continue."""
+        done = ""
+        if self.trials:
+            self.report(interrupted=True)
+            done = f"; {self.workspace.folder / SUMMARY_FILE} has what is done"
+        return f"interrupted{done}; continue with:\n  {resume_command()}"
+
+    def finish(self) -> int:
+        """Measure all latencies anew, write the report and the recommended model; returns the exit code."""
+        assert self.trials
+        self.trials.measure_latencies()
+        data = self.report()
+        print(f"\n{summary(data)}")
+        print(f"report: {self.workspace.folder / 'report.html'}")
+        if data.status != "ok":
+            return EXIT_NO_CANDIDATE
+        print(f"recommended model: {self.workspace.recommended}")
+        return 0
+
+    def report(self, interrupted: bool = False) -> ReportData:
+        """Write the report, and the recommended model."""
+        trials = self.trials
+        assert trials, "the rows are read"
+        results, data_of = trials.all_results(), trials.results
+        recommended = recommend(results, self.config.prefer)
+        chosen = recommended or closest(results)
+        if recommended:
+            recommended.recommended = True
+        status = "interrupted" if interrupted else "ok" if recommended else "no_candidate"
+        tried = next((each for each in trials.tried if chosen and each.candidate.name == chosen.name), None)
+        task = data_of.task_facts()
+        data = ReportData(
+            verdict(task, data_of.limits, results[0], chosen, bool(recommended)),
+            status,
+            data_of.model_facts(self.files.source, self.files.config, results[0]),
+            data_of.limits,
+            task,
+            machine_facts(self.config.threads),
+            results,
+            chosen.name if chosen else None,
+            data_of.changed(tried) if tried else [],
+            trials.left_out,
+            self.runner.warnings,
+            self.runner.done,
+            self.hashes,
+            round(self.journal.seconds, 1),
+        )
+        write_report(data, self.workspace.folder)
+        self._recommend(recommended)
+        return data
+
+    def _recommend(self, chosen: CandidateResult | None) -> None:
+        """Copy the chosen candidate to recommended/, or delete what is there of an earlier choice."""
+        folder = self.workspace.recommended
+        if chosen is None:
+            if folder.is_dir():
+                delete_owned(folder)
+            return
+        with atomic_output_dir(folder, folder.is_dir(), (), EXPORTED) as temporary:
+            for file in Path(chosen.folder).iterdir():
+                if file.name in EXPORTED[1:]:
+                    shutil.copyfile(file, temporary / file.name)
+
+
+def _read(config: CompressConfig) -> ModelFiles:
+    """The files of the given model. Raises UserError where it is no fine-tuned float model."""
+    if export_info(Path(config.model_dir)):
+        raise UserError(f"{config.model_dir} is already an export; give the model folder it was made from")
+    files = read_model(config.model_dir, lambda text: None)
+    refuse_quantized(files)
+    task_of(files)
+    model_tokenizer(files)
+    return files

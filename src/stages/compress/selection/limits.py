@@ -1,0 +1,66 @@
+"""Which limits a candidate holds, and which candidate is recommended."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from ..report_data import CandidateResult, Limits, Within
+
+POINT = 100.0  # points of a metric in its whole range
+SLACK = 1e-9
+SAME_SPEED = 1.05  # ratio of latencies that is noise
+
+
+def within(result: CandidateResult, choose_drop: float | None, limits: Limits) -> Within:
+    """Whether a candidate holds each limit.
+
+    A limit on quality holds where the lower end of the 95 % interval over the reporting rows does (not
+    strict: the measured value), and the measured value over the choosing rows, whose metric fell by
+    `choose_drop` points.
+    """
+    drop = True
+    if limits.max_drop is not None and result.difference is not None:
+        interval = result.difference_interval or [result.difference]
+        worst = interval[0] if limits.strict else result.difference
+        drop = POINT * worst >= -limits.max_drop - SLACK
+        drop = drop and (choose_drop is None or choose_drop <= limits.max_drop + SLACK)
+    if limits.min_agreement is not None and result.agreement is not None:
+        interval = result.agreement_interval or [result.agreement]
+        lowest = interval[0] if limits.strict else result.agreement
+        drop = drop and lowest >= limits.min_agreement - SLACK
+    return Within(
+        drop,
+        limits.max_latency_ms is None or (result.latency_ms or 0.0) <= limits.max_latency_ms,
+        limits.max_size_mb is None or (result.size_mb or 0.0) <= limits.max_size_mb,
+    )
+
+
+def holds(result: CandidateResult) -> bool:
+    """Whether a candidate holds all limits."""
+    return result.within is not None and all(dataclasses.astuple(result.within))
+
+
+def recommend(results: Sequence[CandidateResult], prefer: str) -> CandidateResult | None:
+    """The fastest (`prefer` size: the smallest) of the candidates within all limits, None without any.
+
+    Of those that are as fast, up to SAME_SPEED, it is the smallest. The first result is the given model,
+    which is no candidate of its own.
+    """
+    held = [result for result in results[1:] if not result.failed and holds(result)]
+    if held and prefer == "speed":
+        fastest = min(result.latency_ms or 0.0 for result in held)
+        held = [result for result in held if (result.latency_ms or 0.0) <= SAME_SPEED * fastest]
+    return min(held, key=lambda result: (result.size_mb or 0.0, result.latency_ms or 0.0), default=None)
+
+
+def closest(results: Sequence[CandidateResult]) -> CandidateResult | None:
+    """The candidate that breaks the fewest limits, and of these the one whose metric is the best."""
+    tried = [result for result in results[1:] if not result.failed and result.within is not None]
+
+    def rank(result: CandidateResult) -> tuple[int, float]:
+        assert result.within is not None
+        quality = result.agreement if result.metric is None else result.metric
+        return sum(not held for held in dataclasses.astuple(result.within)), -(quality or 0.0)
+
+    return min(tried, key=rank, default=None)

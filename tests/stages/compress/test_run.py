@@ -1,0 +1,148 @@
+"""The command compress from a csv file to recommended/, checked against onnxruntime and scikit-learn."""
+
+import json
+
+import numpy as np
+import onnxruntime
+import pytest
+from sklearn.metrics import accuracy_score
+
+from src.data.records.io import read_records
+from src.digests import sha256
+from src.stages.compress import run as compress_run
+from src.stages.compress.planning import plan
+from src.stages.compress.planning.measure import Measurement
+from src.tools.compress import main
+from tests import tiny
+from tests.test_bad_input import here, refused  # noqa: F401  (here is a fixture)
+
+pytestmark = pytest.mark.usefixtures("graph_mode")
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory, vocabulary):
+    """A model of random weights, and rows with and without labels."""
+    folder = tmp_path_factory.mktemp("inputs")
+    (folder / "rows.csv").write_text(tiny.single_rows(100, 1).replace("\t", ","))
+    rng = np.random.default_rng(5)
+    texts = [tiny.sentence(rng, tiny.MARKS[str(n % 2)], 12) for n in range(60)]
+    (folder / "logs.txt").write_text("\n".join(texts))
+    tiny.write_model(folder / "model", vocabulary)
+    return folder
+
+
+def arguments(inputs, out, **more):
+    flags = {"model_dir": inputs / "model", "output_dir": out, "max_seq_length": 16, "time_budget": "10m"}
+    rows = (
+        {} if "unlabelled_file" in more else {"train_file": inputs / "rows.csv", "text_columns": "sentence"}
+    )
+    return tiny.flags(**{**flags, **rows, **more})
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """A machine that is known, and one epoch of each phase."""
+    known = Measurement(1e9, 2.0, 1.0, 3.0, 10.0, 0.5, 10.0)
+    monkeypatch.setattr(compress_run, "measure", lambda *inputs: known)
+    monkeypatch.setattr(plan, "MAX_EPOCHS", 1)
+
+
+def predictions(folder, dataset):
+    """The classes that onnxruntime gets from a model file, row by row."""
+    session = onnxruntime.InferenceSession(folder / "model.onnx")
+    found = []
+    for ids, segments in zip(dataset.by_row(dataset.tokens), dataset.by_row(dataset.segments), strict=True):
+        columns = (ids, segments, np.ones_like(ids))
+        feed = zip(("input_ids", "token_type_ids", "attention_mask"), columns, strict=True)
+        (logits,) = session.run(None, {name: values[None].astype(np.int64) for name, values in feed})
+        found.append(int(logits[0].argmax()))
+    return found
+
+
+def test_from_rows_to_a_recommended_model(inputs, tmp_path, quick, capsys):
+    out = tmp_path / "out"
+    main(arguments(inputs, out, strict="false", max_drop=100))
+    report = json.loads((out / "report.json").read_text())
+    results = {each["name"]: each for each in report["candidates"]}
+    assert list(results) == ["model-fp32", "model-int8", "half-int8"]
+    dataset = read_records(out / "records_halves" / "report.tfrecord")
+    given = predictions(out / "candidates" / "model-fp32", dataset)
+    for name, each in results.items():
+        answers = predictions(out / "candidates" / name, dataset)
+        assert each["metric"] == pytest.approx(accuracy_score(dataset.labels, answers))
+        assert each["agreement"] == pytest.approx(np.mean(np.equal(answers, given)))
+        assert each["size_mb"] == (out / "candidates" / name / "model.onnx").stat().st_size / 1e6
+        assert each["failed"] is None and each["within"]["drop"]
+    assert report["status"] == "ok" and results["half-int8"]["layers"] == 1
+    assert set(results["half-int8"]["losses"]) == {
+        "phase 1 (intermediate layers)",
+        "phase 2 (prediction layer)",
+    }
+    chosen = out / "candidates" / report["chosen"] / "model.onnx"
+    assert sha256(out / "recommended" / "model.onnx") == sha256(chosen)
+    assert not (out / "models" / "half" / "checkpoints").exists()
+    tiny.assert_overwritable(out)
+    printed = capsys.readouterr().out
+    assert "half-int8: accuracy " in printed and "is recommended: " in printed
+    steps = [each["step"] for each in report["commands"]]
+    assert steps == ["prepare", "export-model-fp32", "export-model-int8", "distill-half", "export-half-int8"]
+    assert report["candidates"][2]["minutes_taken"] > 0 and report["candidates"][2]["minutes_planned"] > 0
+
+    main(arguments(inputs, out, strict="false", max_drop=100, resume="true"))  # nothing is left to do
+    again = json.loads((out / "report.json").read_text())
+    assert without_times(again) == without_times(report)
+
+
+def without_times(report):
+    """A report without what differs from one run to the next: times, and the choice that depends on them."""
+    kept = dict(report)
+    for name in ("seconds", "machine", "chosen", "verdict", "changed"):
+        kept.pop(name)
+    kept["commands"] = [(each["step"], each["command"]) for each in report["commands"]]
+    kept["model"] = {**report["model"], "latency_ms": 0}
+    times = ("latency_ms", "latency_ratio", "minutes_taken", "minutes_planned", "recommended", "within")
+    kept["candidates"] = [
+        {name: value for name, value in each.items() if name not in times} for each in report["candidates"]
+    ]
+    return kept
+
+
+def test_without_labels_the_measure_is_agreement(inputs, tmp_path, quick, capsys):
+    """No candidate agrees in 14 rows so that the lower end of the interval is above 0.97: exit code 3."""
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments(inputs, out, unlabelled_file=inputs / "logs.txt", time_budget="15s"))
+    assert stopped.value.code == 3
+    report = json.loads((out / "report.json").read_text())
+    assert report["task"]["metric"] == "agreement" and report["task"]["rows"]["unlabelled"] == 48
+    assert report["limits"]["max_drop"] is None and report["limits"]["min_agreement"] == 0.97
+    model, int8 = report["candidates"]
+    dataset = read_records(out / "records_halves" / "report.tfrecord")
+    answers = [predictions(out / "candidates" / each["name"], dataset) for each in (model, int8)]
+    assert model["metric"] == 1.0 and list(dataset.labels) == answers[0]
+    assert int8["metric"] == pytest.approx(np.mean(np.equal(*answers)))
+    assert int8["difference"] is None and not int8["within"]["drop"]
+    assert report["status"] == "no_candidate" and report["chosen"] == "model-int8"
+    assert not (out / "recommended").exists()
+    assert [each["name"] for each in report["left_out"]] == ["half-int8"]
+    assert "No candidate is within all limits; the closest is model-int8" in capsys.readouterr().out
+
+
+def test_wrong_input_is_one_sentence_and_leaves_nothing(inputs, here, capsys):  # noqa: F811
+    rows = inputs / "rows.csv"
+    for wrong, sentence in (
+        (
+            {"text_columns": "text"},
+            "the header lacks text; expected the columns text, label, found sentence, label",
+        ),
+        ({"train_file": inputs / "absent.csv"}, "absent.csv does not exist"),
+        ({"model_dir": inputs / "nowhere"}, "nowhere"),
+        ({"time_budget": "soon"}, '--time_budget "soon" is not a time; write 40m, 2h or 1h30m'),
+        ({"train_data_dir": inputs}, "--train_data_dir and --train_file are mutually exclusive"),
+        ({"resume": "true"}, "--resume: out holds no run to resume"),
+        ({"max_drop": -1}, "--max_drop -1.0 (command line) must be 0 or more"),
+        ({"eval_data_dir": rows}, "--eval_data_dir requires --train_data_dir"),
+    ):
+        error = refused(main, arguments(inputs, "out", **wrong), capsys)
+        assert sentence in error, error
+        assert not (here / "out").exists()
