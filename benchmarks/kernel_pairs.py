@@ -76,10 +76,10 @@ class Attend(nn.Cell):
         super().__init__()
         self.attention = SelfAttention(config, layers)
         self.mask_bias = Tensor(np.zeros((rows, 1, 1, length), np.float32))
-        self.shape = (rows, length)
+        self.rows = rows
 
     def construct(self, hidden: Tensor) -> Tensor:
-        return self.attention(hidden, self.mask_bias, self.shape)
+        return self.attention(hidden, hidden, self.mask_bias, self.rows)
 
 
 class FakeQuantized(nn.Cell):

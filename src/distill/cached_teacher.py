@@ -16,7 +16,7 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from ..errors import UserError
-from .network import TeacherOutputs
+from .network import LOGITS_FEATURES, TeacherOutputs
 from .teacher_cache import CacheReader, CacheWriter, TeacherCache, megabytes
 
 if TYPE_CHECKING:
@@ -36,12 +36,16 @@ class TeacherForward(nn.Cell):
     def __init__(self, teacher: nn.Cell, features: Sequence[str], layer_map: Sequence[int]) -> None:
         super().__init__(auto_prefix=False)
         self.teacher, self.layer_map, self.relates = teacher, tuple(layer_map), "relation" in features
+        self.logits_only = LOGITS_FEATURES.issuperset(features)
         self.outputs = TeacherOutputs(features, layer_map, ms.float16)
 
     def construct(
         self, input_ids: Tensor, token_type_ids: Tensor, attention_mask: Tensor
     ) -> tuple[Tensor, ...]:
-        outputs = self.teacher(input_ids, token_type_ids, attention_mask)
+        columns: tuple = (input_ids, token_type_ids, attention_mask)
+        if self.logits_only:
+            columns = columns + (True,)
+        outputs = self.teacher(*columns)
         if self.relates:
             outputs = outputs + (self.teacher.bert.relation_states(outputs[1], self.layer_map[0]),)
         return self.outputs(*outputs)

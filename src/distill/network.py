@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .objective import LossTerm
 
 TEACHER_FEATURES = ("embedding", "hidden", "relation", "attention", "logits")
+LOGITS_FEATURES = frozenset({"logits", "labels"})  # those that read nothing but a network's logits
 
 
 class TeacherOutputs(nn.Cell):
@@ -68,7 +69,8 @@ class DistillNetwork(nn.Cell):
     token), weights [B] float32 (0 for filler rows of the last batch; they average to 1 over the ranks) ->
     loss (scalar), parts [P] (unweighted). Losses on logits of tokens get the mask of the labeled tokens.
     Where a term needs a teacher and the network has none, the teacher's outputs are further columns of the
-    batch, as TeacherOutputs returns them.
+    batch, as TeacherOutputs returns them. Where every term reads logits, student and teacher are called with
+    `logits_only`, so that a classifier computes its last layer for [CLS] alone.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class DistillNetwork(nn.Cell):
         super().__init__()
         self.student = student
         self.features = tuple(term.feature for term in terms)
+        self.logits_only = LOGITS_FEATURES.issuperset(self.features)
         self.losses = tuple(term.loss for term in terms)
         self.term_weights = tuple(float(term.weight) for term in terms)
         self.layer_map, self.relates = tuple(layer_map), "relation" in self.features
@@ -110,9 +113,12 @@ class DistillNetwork(nn.Cell):
         weights: Tensor,
         *teacher_outputs: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        student = self.student(input_ids, token_type_ids, attention_mask)
+        columns: tuple = (input_ids, token_type_ids, attention_mask)
+        if self.logits_only:
+            columns = columns + (True,)
+        student = self.student(*columns)
         if self.has_teacher:
-            outputs = self.teacher(input_ids, token_type_ids, attention_mask)
+            outputs = self.teacher(*columns)
             if self.relates:
                 relation_states = self.teacher.bert.relation_states(outputs[1], self.layer_map[0])
                 outputs = outputs + (relation_states,)

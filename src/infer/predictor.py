@@ -15,7 +15,11 @@ Predict = Callable[..., np.ndarray]
 
 
 class LogitsCell(nn.Cell):
-    """Returns only the logits of a classifier, so that its graph keeps neither hidden states nor scores."""
+    """Returns only the logits of a classifier, so that its graph keeps neither hidden states nor scores.
+
+    Construct: input_ids, token_type_ids, attention_mask [B, S] int32 -> logits. The network is called with
+    `logits_only`, as model.bert.BertClassifier.
+    """
 
     def __init__(self, network: nn.Cell) -> None:
         super().__init__(auto_prefix=False)
@@ -23,7 +27,7 @@ class LogitsCell(nn.Cell):
 
     def construct(self, input_ids: Tensor, token_type_ids: Tensor, attention_mask: Tensor) -> Tensor:
         # Unpacking the tuple into unused names makes the compiler warn about eliminated nodes.
-        return self.network(input_ids, token_type_ids, attention_mask)[0]
+        return self.network(input_ids, token_type_ids, attention_mask, True)[0]
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """The kernels as cells without parameters: the operators of a BERT's layers.
 
-Shape letters: B batch, S length, H hidden, N heads, R rows (B * S).
+Shape letters: B batch, S length, Q queries of a sequence, H hidden, N heads, R rows (B * S).
 """
 
 import math
@@ -131,8 +131,8 @@ class AddBiasDropoutNorm(DropoutCell):
 class Attention(DropoutCell):
     """Self-attention without its dense layers.
 
-    Construct: query, key, value [R, H], their biases (three of [H]), mask_bias [B, 1, 1, S]
-    -> context [R, H], attention_scores [B, N, S, S] (scaled, before mask and softmax).
+    Construct: query [B*Q, H], key, value [R, H], their biases (three of [H]), mask_bias [B, 1, 1, S]
+    -> context [B*Q, H], attention_scores [B, N, Q, S] (scaled, before mask and softmax).
     """
 
     def __init__(self, library: str, config: BertConfig) -> None:

@@ -1,6 +1,6 @@
 """The kernels as MindSpore operators with their gradients, for float32 and static shapes.
 
-Shape letters: B batch, S length, H hidden, N heads, R rows (B * S).
+Shape letters: B batch, S length, Q queries of a sequence, H hidden, N heads, R rows (B * S).
 """
 
 from collections.abc import Callable
@@ -109,8 +109,8 @@ def dropout_norm(library: str) -> ops.Custom:
 
 
 def attention(library: str, heads: int) -> ops.Custom:
-    """query, bias, key, bias, value, bias ([R, H] and [H]), mask [B, 1, 1, S], scale [1]
-    -> context [R, H], scores [B, N, S, S] scaled, before mask and softmax."""
+    """query [B*Q, H], bias [H], key [R, H], bias, value [R, H], bias, mask [B, 1, 1, S], scale [1]
+    -> context [B*Q, H], scores [B, N, Q, S] scaled, before mask and softmax."""
     gradient = custom(library, "attention_gradient", _attention_gradient_shapes, 6)
 
     def bprop(
@@ -161,13 +161,13 @@ def dropout_attention(library: str, heads: int) -> ops.Custom:
 def _attention_shapes(heads: int) -> Callable:
     def shapes(*inputs: Shape) -> tuple[Shape, ...]:
         query, mask = inputs[0], inputs[6]
-        return query, (mask[0], heads, mask[3], mask[3])
+        return query, (mask[0], heads, query[0] // mask[0], mask[3])
 
     return shapes
 
 
-def _attention_gradient_shapes(query: Shape, bias: Shape, *_: Shape) -> tuple[Shape, ...]:
-    return query, query, query, bias, bias, bias
+def _attention_gradient_shapes(query: Shape, bias: Shape, key: Shape, *_: Shape) -> tuple[Shape, ...]:
+    return query, key, key, bias, bias, bias
 
 
 def _interleave(gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

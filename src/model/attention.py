@@ -1,6 +1,7 @@
 """Multi-head self-attention that also returns its scores before the softmax, as TinyBERT distills them.
 
-Shape letters: B batch, S length, H hidden, N heads, D head width; N*D is H unless heads are pruned.
+Shape letters: B batch, S length, Q queries of a sequence, H hidden, N heads, D head width; N*D is H unless
+heads are pruned.
 """
 
 import math
@@ -13,10 +14,11 @@ from .layers import DTYPES, Embedding, Layers
 
 
 class SelfAttention(nn.Cell):
-    """Attention of every token to every token (Vaswani et al. 2017).
+    """Attention of the first Q tokens of a sequence (usually all) to every token (Vaswani et al. 2017).
 
-    Construct: hidden [B*S, H], mask_bias [B, 1, 1, S] (0 real, large negative padded), shape (B, S)
-    -> context [B*S, N*D], attention_scores [B, N, S, S] (scaled by 1/sqrt(D), before mask and softmax).
+    Construct: queries [B*Q, H] (the hidden states of these tokens), hidden [B*S, H], mask_bias [B, 1, 1, S]
+    (0 real, large negative padded), batch B
+    -> context [B*Q, N*D], attention_scores [B, N, Q, S] (scaled by 1/sqrt(D), before mask and softmax).
 
     `layers.attention(config)` constructs a fused cell with the same outputs, for query, key and value without
     their biases, a tuple of the three biases, and mask_bias; it does not support relative positions.
@@ -43,30 +45,32 @@ class SelfAttention(nn.Cell):
             self.relative_keys = RelativePositions(config)
             self.relative_values = RelativePositions(config)
 
-    def construct(self, hidden: Tensor, mask_bias: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def construct(
+        self, queries: Tensor, hidden: Tensor, mask_bias: Tensor, batch: int
+    ) -> tuple[Tensor, Tensor]:
         if self.fused:
-            query, key = self.query.matmul(hidden), self.key.matmul(hidden)
+            query, key = self.query.matmul(queries), self.key.matmul(hidden)
             biases = (self.query.bias, self.key.bias, self.value.bias)
             return self.operator(query, key, self.value.matmul(hidden), biases, mask_bias)
-        query = self._split(self.query(hidden), shape)
-        key = self._split(self.key(hidden), shape)
-        value = self._split(self.value(hidden), shape)
+        query = self._split(self.query(queries), batch)
+        key = self._split(self.key(hidden), batch)
+        value = self._split(self.value(hidden), batch)
         scores = self._matmul(self.score_matmul, query, key)
         if self.relative:
-            scores = scores + self.relative_keys.scores(query.astype(ms.float32))
+            scores = scores + self.relative_keys.scores(query.astype(ms.float32), key.shape[2])
         # Scores and softmax are always float32.
         scores = scores.astype(ms.float32) * self.scale
         probs = self.dropout(self.softmax(scores + mask_bias))
         context = self._matmul(self.context_matmul, probs, value)
         if self.relative:
             context = context + self.relative_values.mix(probs)
-        # [B, N, S, D] -> [B*S, N*D]
+        # [B, N, Q, D] -> [B*Q, N*D]
         merged = ops.transpose(context, (0, 2, 1, 3)).reshape(-1, self.heads * self.head_size)
         return merged.astype(self.dtype), scores
 
-    def _split(self, x: Tensor, shape: tuple[int, int]) -> Tensor:
+    def _split(self, x: Tensor, batch: int) -> Tensor:
         # [B*S, N*D] -> [B, N, S, D]
-        return ops.transpose(x.reshape(shape[0], shape[1], self.heads, self.head_size), (0, 2, 1, 3))
+        return ops.transpose(x.reshape(batch, -1, self.heads, self.head_size), (0, 2, 1, 3))
 
     def _matmul(self, operator: nn.Cell, left: Tensor, right: Tensor) -> Tensor:
         return operator(left.astype(self.compute_type), right.astype(self.compute_type))
@@ -82,25 +86,26 @@ class RelativePositions(nn.Cell):
         self.matmul = ops.BatchMatMul()
         self.matmul_transposed = ops.BatchMatMul(transpose_b=True)
 
-    def scores(self, query: Tensor) -> Tensor:
-        """query [B, N, S, D] -> [B, N, S, S]: each query times the key vector of its distance."""
-        batch, heads, length, width = query.shape
-        by_position = ops.transpose(query, (2, 0, 1, 3)).reshape(length, batch * heads, width)
-        products = self.matmul_transposed(by_position, self._vectors(length))
-        return ops.transpose(products.reshape(length, batch, heads, length), (1, 2, 0, 3))
+    def scores(self, query: Tensor, length: int) -> Tensor:
+        """query [B, N, Q, D] -> [B, N, Q, S]: each query times the key vector of its distance."""
+        batch, heads, queries, width = query.shape
+        by_position = ops.transpose(query, (2, 0, 1, 3)).reshape(queries, batch * heads, width)
+        products = self.matmul_transposed(by_position, self._vectors(queries, length))
+        return ops.transpose(products.reshape(queries, batch, heads, length), (1, 2, 0, 3))
 
     def mix(self, probs: Tensor) -> Tensor:
-        """probs [B, N, S, S] -> [B, N, S, D]: the value vectors of the distances, weighted by attention."""
-        batch, heads, length, _ = probs.shape
-        by_position = ops.transpose(probs, (2, 0, 1, 3)).reshape(length, batch * heads, length)
-        mixed = self.matmul(by_position, self._vectors(length))
-        return ops.transpose(mixed.reshape(length, batch, heads, -1), (1, 2, 0, 3))
+        """probs [B, N, Q, S] -> [B, N, Q, D]: the value vectors of the distances, weighted by attention."""
+        batch, heads, queries, length = probs.shape
+        by_position = ops.transpose(probs, (2, 0, 1, 3)).reshape(queries, batch * heads, length)
+        mixed = self.matmul(by_position, self._vectors(queries, length))
+        return ops.transpose(mixed.reshape(queries, batch, heads, -1), (1, 2, 0, 3))
 
-    def _vectors(self, length: int) -> Tensor:
-        # [S, S, D]: the vector of the distance from i to j
-        positions = ops.arange(0, length, 1)
+    def _vectors(self, queries: int, length: int) -> Tensor:
+        # [Q, S, D]: the vector of the distance from i to j
         distance = ops.clamp(
-            positions.reshape(1, -1) - positions.reshape(-1, 1), -RELATIVE_DISTANCE, RELATIVE_DISTANCE
+            ops.arange(0, length, 1).reshape(1, -1) - ops.arange(0, queries, 1).reshape(-1, 1),
+            -RELATIVE_DISTANCE,
+            RELATIVE_DISTANCE,
         )
         index = (distance + RELATIVE_DISTANCE).astype(ms.int32).reshape(-1)
-        return self.table(index).reshape(length, length, -1)
+        return self.table(index).reshape(queries, length, -1)

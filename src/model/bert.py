@@ -53,6 +53,7 @@ class BertLayer(nn.Cell):
 
     Construct: hidden [B*S, H], mask_bias [B, 1, 1, S], shape (B, S) -> hidden [B*S, H], scores [B, N, S, S].
     With `positions` [P] int32 the operators after the attention run for these rows alone: hidden [P, H].
+    `cls_only` computes everything but keys and values for [CLS] alone: hidden [B, H], scores [B, N, 1, S].
     """
 
     def __init__(self, config: BertConfig, layers: Layers) -> None:
@@ -67,10 +68,17 @@ class BertLayer(nn.Cell):
         self.output_norm = layers.residual_norm(size, config)
 
     def construct(
-        self, hidden: Tensor, mask_bias: Tensor, shape: tuple[int, int], positions: Tensor | None = None
+        self,
+        hidden: Tensor,
+        mask_bias: Tensor,
+        shape: tuple[int, int],
+        positions: Tensor | None = None,
+        cls_only: bool = False,
     ) -> tuple[Tensor, Tensor]:
+        queries = hidden.reshape(*shape, -1)[:, 0] if cls_only else hidden
         # Each bias is added by the operator after its product.
-        context, scores = self.attention(hidden, mask_bias, shape)
+        context, scores = self.attention(queries, hidden, mask_bias, shape[0])
+        hidden = queries
         if positions is not None:
             context, hidden = ops.gather(context, positions, 0), ops.gather(hidden, positions, 0)
         product = self.attention_output.matmul(context)
@@ -87,7 +95,9 @@ class BertModel(nn.Cell):
        hidden_states, L+1 tensors [B*S, H], the embedding output first;
        attention_scores, L tensors [B, N, S, S] before mask and softmax.
     With `positions` [P] int32, each b * S + s, the last layer's output is computed for these tokens alone:
-    the first output and the last hidden state are [P, H].
+    the first output and the last hidden state are [P, H]. With `pooled_only` the last layer is computed for
+    [CLS] alone, where there is a pooler, which reads no other token: the last hidden state is [B, H], the
+    last scores are [B, N, 1, S].
     """
 
     def __init__(self, config: BertConfig, layers: Layers = FLOAT_LAYERS) -> None:
@@ -109,6 +119,7 @@ class BertModel(nn.Cell):
         token_type_ids: Tensor,
         attention_mask: Tensor,
         positions: Tensor | None = None,
+        pooled_only: bool = False,
     ) -> BertOutputs:
         batch, length = input_ids.shape
         mask_bias = (1.0 - attention_mask.astype(ms.float32)).reshape(
@@ -119,13 +130,17 @@ class BertModel(nn.Cell):
             hidden = self.embeddings_project(hidden)
         hidden_states: tuple[Tensor, ...] = (hidden,)
         attention_scores: tuple[Tensor, ...] = ()
+        cls_only = pooled_only and self.has_pooler
         for i in range(self.num_layers):
-            selected = positions if i == self.num_layers - 1 else None
-            hidden, scores = self.encoder[i](hidden, mask_bias, (batch, length), selected)
+            last = i == self.num_layers - 1
+            hidden, scores = self.encoder[i](
+                hidden, mask_bias, (batch, length), positions if last else None, cls_only and last
+            )
             hidden_states = hidden_states + (hidden,)
             attention_scores = attention_scores + (scores,)
         if self.has_pooler and positions is None:
-            hidden = self.pooler_activation(self.pooler(hidden.reshape(batch, length, -1)[:, 0]))
+            first = hidden if cls_only else hidden.reshape(batch, length, -1)[:, 0]
+            hidden = self.pooler_activation(self.pooler(first))
         return hidden, hidden_states, attention_scores
 
     def relation_states(self, hidden_states: tuple[Tensor, ...], layer: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -149,7 +164,7 @@ class BertClassifier(nn.Cell):
     """BERT with a classification or regression head.
 
     Construct: as BertModel -> logits [B, C] (C = 1 for regression), or [B, S, C] of each token;
-    hidden_states, attention_scores.
+    hidden_states, attention_scores. `logits_only` is BertModel's `pooled_only`.
     `config.head_activation: relu` puts the original TinyBERT's ReLU before the classifier.
     """
 
@@ -162,8 +177,12 @@ class BertClassifier(nn.Cell):
         self.relu_head = config.head_activation == "relu"
         self.by_token = config.by_token
 
-    def construct(self, input_ids: Tensor, token_type_ids: Tensor, attention_mask: Tensor) -> BertOutputs:
-        top, hidden_states, attention_scores = self.bert(input_ids, token_type_ids, attention_mask)
+    def construct(
+        self, input_ids: Tensor, token_type_ids: Tensor, attention_mask: Tensor, logits_only: bool = False
+    ) -> BertOutputs:
+        top, hidden_states, attention_scores = self.bert(
+            input_ids, token_type_ids, attention_mask, pooled_only=logits_only
+        )
         if self.relu_head:
             top = ops.relu(top)
         logits = self.classifier(self.dropout(top)).astype(ms.float32)

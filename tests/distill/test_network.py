@@ -37,7 +37,7 @@ class Given(nn.Cell):
         self.states = ms.ParameterTuple(states)
         self.scores = ms.ParameterTuple([parameter(f"score{m}", B, N, S, S) for m in range(layers)])
 
-    def construct(self, input_ids, token_type_ids, attention_mask):
+    def construct(self, input_ids, token_type_ids, attention_mask, logits_only=False):
         # A product of one: the graph needs an operation, not the parameter itself.
         return (
             self.logits * 1.0,

@@ -27,7 +27,7 @@ class CountingClassifier(nn.Cell):
         super().__init__()
         self.dropout = nn.Dropout(p=0.5)
 
-    def construct(self, input_ids, token_type_ids, attention_mask):
+    def construct(self, input_ids, token_type_ids, attention_mask, logits_only=False):
         real = attention_mask.astype(ms.float32)
         columns = (real.sum(-1), (input_ids.astype(ms.float32) * real).sum(-1))
         return self.dropout(ms.ops.stack(columns, 1)), (), ()

@@ -90,15 +90,16 @@ def test_residual_norm(library, rows, width):
     compare(*(outputs_and_gradients(cell, inputs, [normal(rows, width, seed=5)]) for cell in cells), 3e-5)
 
 
-def test_attention(library):
+@pytest.mark.parametrize("queries", [1, 17])
+def test_attention(library, queries):
     lengths, length, width = (17, 5, 16), 17, 39
     config = BertConfig(hidden_size=width, num_attention_heads=3, attention_probs_dropout_prob=RATE)
     dropout = partial(kernels.Dropout, library)
     kinds = kernel_parts(library)["layers"], dataclasses.replace(plain.FLOAT_LAYERS, dropout=dropout)
-    upstream = (normal(51, width, seed=1), normal(3, 3, length, length, seed=2))
+    upstream = (normal(3 * queries, width, seed=1), normal(3, 3, queries, length, seed=2))
     found = []
     for kind in kinds:
-        cell = bound(Attend(config, kind, lengths, length))
+        cell = bound(Attend(config, kind, lengths, length, queries))
         for place, parameter in enumerate(cell.trainable_params()):
             parameter.set_data(ms.Tensor(normal(*parameter.shape, seed=place, spread=0.5)))
         found.append(outputs_and_gradients(cell, (normal(51, width, spread=width**-0.5),), upstream))

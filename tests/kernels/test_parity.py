@@ -106,32 +106,38 @@ def test_residual_norm(library, rows, width):
 
 
 class Attend(nn.Cell):
-    """SelfAttention with the lengths bound, and its dense layers replaced by what is given."""
+    """SelfAttention of the first `queries` tokens, with the lengths bound."""
 
-    def __init__(self, config, layers, lengths, length):
+    def __init__(self, config, layers, lengths, length, queries):
         super().__init__()
         mask = (np.arange(length) < np.array(lengths)[:, None]).astype(np.float32)
         self.mask_bias = ms.Tensor(((1 - mask) * ATTENTION_MASK_VALUE).reshape(len(lengths), 1, 1, length))
         self.attention = SelfAttention(config, layers)
-        self.shape = (len(lengths), length)
+        self.batch, self.queries = len(lengths), queries
 
-    def construct(self, hidden, *weights):
-        return self.attention(hidden, self.mask_bias, self.shape)
+    def construct(self, hidden):
+        width = hidden.shape[1]
+        asking = hidden.reshape(self.batch, -1, width)[:, : self.queries].reshape(-1, width)
+        return self.attention(asking, hidden, self.mask_bias, self.batch)
 
 
+@pytest.mark.parametrize("cls_only", [False, True], ids=["all", "cls"])
 @pytest.mark.parametrize(
     "width, heads, lengths, length",
     [(8, 2, (3, 1), 3), (39, 3, (17, 5, 16), 17), (384, 12, tuple(range(1, 33)), 32), (64, 1, (40, 41), 41)],
 )
-def test_attention(library, width, heads, lengths, length):
+def test_attention(library, width, heads, lengths, length, cls_only):
     """Context, scores, gradients of the input and of all six parameters; heads and lengths of odd sizes."""
     config = BertConfig(
         hidden_size=width, num_attention_heads=heads, initializer_range=0.5, attention_probs_dropout_prob=0.0
     )
     kinds = (kernel_parts(library)["layers"], plain.FLOAT_LAYERS)
-    cells = [Attend(config, kind, lengths, length) for kind in kinds]
-    rows = len(lengths) * length
-    upstream = (normal(rows, width, seed=1), normal(len(lengths), heads, length, length, seed=2))
+    rows, queries = len(lengths) * length, 1 if cls_only else length
+    cells = [Attend(config, kind, lengths, length, queries) for kind in kinds]
+    upstream = (
+        normal(len(lengths) * queries, width, seed=1),
+        normal(len(lengths), heads, queries, length, seed=2),
+    )
     for cell in cells:
         for place, parameter in enumerate(cell.get_parameters()):
             parameter.set_data(ms.Tensor(normal(*parameter.shape, seed=place, spread=0.5)))

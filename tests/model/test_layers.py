@@ -95,8 +95,9 @@ def softmax(x):
     return x / x.sum(-1, keepdims=True)
 
 
+@pytest.mark.parametrize("queries", [21, 1])
 @pytest.mark.parametrize("relative", [False, True])
-def test_attention(relative):
+def test_attention(relative, queries):
     """Scores before mask and softmax, and the context; with relative positions by Shaw's sums over j."""
     batch, length = 2, 21  # beyond the clipping distance of 16
     cell = SelfAttention(CONFIG.replace(use_relative_positions=relative), FLOAT_LAYERS)
@@ -104,7 +105,8 @@ def test_attention(relative):
     x = normal(batch * length, 8)
     bias = np.zeros((batch, 1, 1, length), np.float32)
     bias[1, ..., 15:] = -10000.0
-    context, scores = cell(ms.Tensor(x), ms.Tensor(bias), (batch, length))
+    asking = x.reshape(batch, length, 8)[:, :queries].reshape(-1, 8)
+    context, scores = cell(ms.Tensor(asking), ms.Tensor(x), ms.Tensor(bias), batch)
 
     def project(dense):
         y = x @ dense.weight.asnumpy().T + dense.bias.asnumpy()
@@ -118,14 +120,14 @@ def test_attention(relative):
             for j in range(length):
                 expected[:, :, i, j] += q[:, :, i] @ keys[np.clip(j - i, -16, 16) + 16]
     expected /= 2.0
-    np.testing.assert_allclose(scores.asnumpy(), expected, atol=1e-4)
+    np.testing.assert_allclose(scores.asnumpy(), expected[:, :, :queries], atol=1e-4)
     probs = softmax(expected + bias)
     mixed = probs @ v
     if relative:
         for i in range(length):
             for j in range(length):
                 mixed[:, :, i] += probs[:, :, i, j, None] * values[np.clip(j - i, -16, 16) + 16]
-    merged = mixed.transpose(0, 2, 1, 3).reshape(batch * length, 8)
+    merged = mixed[:, :, :queries].transpose(0, 2, 1, 3).reshape(batch * queries, 8)
     np.testing.assert_allclose(context.asnumpy(), merged, atol=1e-4)
 
 
@@ -134,7 +136,7 @@ def test_relative_vectors_of_each_distance():
     table = cell.table.weight.asnumpy()
     query = np.zeros((1, 1, 20, 4), np.float32)
     query[..., 0] = 1
-    scores = cell.scores(ms.Tensor(query)).asnumpy()[0, 0]
+    scores = cell.scores(ms.Tensor(query), 20).asnumpy()[0, 0]
     assert table.shape == (33, 4)
     np.testing.assert_allclose(scores[0, :3], table[16:19, 0], rtol=1e-6)  # distances 0, 1, 2
     np.testing.assert_allclose(scores[19, 0:4], table[0, 0], rtol=1e-6)  # -19 .. -16 share a vector

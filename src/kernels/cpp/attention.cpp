@@ -1,8 +1,9 @@
 // Multi-head attention without its dense layers (Vaswani et al. 2017): bias, head split, scores, mask,
 // softmax, context and merge in one pass, and its gradient. It also outputs the scores, for TinyBERT.
 //
-// Letters: B batch, S length, H hidden, N heads, D head width. A task is one head of one sample; its matrices
-// fit in the cache. The gradient recomputes the probabilities from the scores.
+// Letters: B batch, S length, Q queries (S, or 1 where only the first token's context is needed), H hidden,
+// N heads, D head width. A task is one head of one sample; its matrices fit in the cache. The gradient
+// recomputes the probabilities from the scores.
 #include "dropout.h"
 #include "functions.h"
 #include "kernel.h"
@@ -11,15 +12,17 @@
 namespace {
 
 struct Shape {
-  int64_t batch, heads, length, hidden, width;
+  int64_t batch, heads, queries, length, hidden, width;
   int64_t wide, longer;  // width and length, padded
 
-  Shape(int64_t batch, int64_t heads, int64_t length, int64_t hidden)
-      : batch(batch), heads(heads), length(length), hidden(hidden), width(hidden / heads),
+  Shape(int64_t batch, int64_t heads, int64_t queries, int64_t length, int64_t hidden)
+      : batch(batch), heads(heads), queries(queries), length(length), hidden(hidden), width(hidden / heads),
         wide(padded(hidden / heads)), longer(padded(length)) {}
 
-  // Offset of a task's first element in a [B*S, H] tensor.
-  int64_t start(int64_t task) const { return task / heads * length * hidden + task % heads * width; }
+  // Offset of a task's first element in a tensor of `rows` rows a sample: [B*Q, H] or [B*S, H].
+  int64_t start(int64_t task, int64_t rows) const {
+    return task / heads * rows * hidden + task % heads * width;
+  }
 };
 
 // A dense layer's product, and the bias to add to it.
@@ -27,10 +30,10 @@ struct Dense {
   const float *product, *bias;
 };
 
-// [S, wide]: (product + bias) * scale of one task, zeros in the padding
-void pack(const Dense &dense, const Shape &s, int64_t task, float scale, float *out) {
-  const float *bias = dense.bias + task % s.heads * s.width, *from = dense.product + s.start(task);
-  for (int64_t i = 0; i < s.length; ++i, from += s.hidden, out += s.wide) {
+// [rows, wide]: (product + bias) * scale of one task, zeros in the padding
+void pack(const Dense &dense, const Shape &s, int64_t task, int64_t rows, float scale, float *out) {
+  const float *bias = dense.bias + task % s.heads * s.width, *from = dense.product + s.start(task, rows);
+  for (int64_t i = 0; i < rows; ++i, from += s.hidden, out += s.wide) {
     for (int64_t d = 0; d < s.width; ++d) out[d] = (from[d] + bias[d]) * scale;
     for (int64_t d = s.width; d < s.wide; ++d) out[d] = 0.0f;
   }
@@ -89,54 +92,60 @@ struct Inputs {
         value{args.floats(4), args.floats(5)}, mask(args.floats(6)), scale(args.floats(7)[0]) {}
 };
 
-// to = dropout(from); both [S, longer] of one task, padding unchanged
-void drop_square(const float *from, const Dropout &drop, const Shape &s, int64_t task, float *to) {
-  const int64_t place = task * s.length * s.length;
-  for (int64_t i = 0; i < s.length; ++i)
+// to = dropout(from); both [Q, longer] of one task, padding unchanged
+void drop_probs(const float *from, const Dropout &drop, const Shape &s, int64_t task, float *to) {
+  const int64_t place = task * s.queries * s.length;
+  for (int64_t i = 0; i < s.queries; ++i)
     drop.apply(from + i * s.longer, place + i * s.length, s.length, to + i * s.longer);
 }
 
 template <bool DROPPED>
 void forward(const Inputs &in, const Shape &s, const Dropout &drop, float *context, float *scores) {
-  over_rows(s.batch * s.heads, s.length * s.length, [&](int64_t first, int64_t last, int) {
-    const int64_t tall = s.length * s.wide;
-    Scratch scratch(4 * tall + s.width * s.longer + s.length * s.longer);
-    float *q = scratch.take(tall), *k = scratch.take(tall), *v = scratch.take(tall);
-    float *mixed = scratch.take(tall), *k_transposed = scratch.take(s.width * s.longer);
-    float *square = scratch.take(s.length * s.longer);
+  over_rows(s.batch * s.heads, s.queries * s.length, [&](int64_t first, int64_t last, int) {
+    const int64_t asked = s.queries * s.wide, tall = s.length * s.wide;
+    Scratch scratch(2 * asked + 2 * tall + s.width * s.longer + s.queries * s.longer);
+    float *q = scratch.take(asked), *k = scratch.take(tall), *v = scratch.take(tall);
+    float *mixed = scratch.take(asked), *k_transposed = scratch.take(s.width * s.longer);
+    float *probs = scratch.take(s.queries * s.longer);
     for (int64_t task = first; task < last; ++task) {
-      pack(in.query, s, task, in.scale, q);
-      pack(in.key, s, task, 1.0f, k);
-      pack(in.value, s, task, 1.0f, v);
+      pack(in.query, s, task, s.queries, in.scale, q);
+      pack(in.key, s, task, s.length, 1.0f, k);
+      pack(in.value, s, task, s.length, 1.0f, v);
       transpose(k, s, k_transposed);
-      product({q, s.wide, 1}, k_transposed, square, s.length, s.longer, s.width);
-      for (int64_t i = 0; i < s.length; ++i) {
-        float *row = scores + (task * s.length + i) * s.length, *probs = square + i * s.longer;
-        std::memcpy(row, probs, s.length * sizeof(float));
-        softmax(row, in.mask + task / s.heads * s.length, s.length, s.longer, probs);
+      product({q, s.wide, 1}, k_transposed, probs, s.queries, s.longer, s.width);
+      for (int64_t i = 0; i < s.queries; ++i) {
+        float *row = scores + (task * s.queries + i) * s.length;
+        std::memcpy(row, probs + i * s.longer, s.length * sizeof(float));
+        softmax(row, in.mask + task / s.heads * s.length, s.length, s.longer, probs + i * s.longer);
       }
-      if (DROPPED) drop_square(square, drop, s, task, square);
-      product({square, s.longer, 1}, v, mixed, s.length, s.wide, s.length);
-      float *to = context + s.start(task);
-      for (int64_t i = 0; i < s.length; ++i)
+      if (DROPPED) drop_probs(probs, drop, s, task, probs);
+      product({probs, s.longer, 1}, v, mixed, s.queries, s.wide, s.length);
+      float *to = context + s.start(task, s.queries);
+      for (int64_t i = 0; i < s.queries; ++i)
         std::memcpy(to + i * s.hidden, mixed + i * s.wide, s.width * sizeof(float));
     }
   });
 }
 
-// Writes one task's packed gradient [S, wide] into a [B*S, H] tensor and adds it to the bias's gradient.
-void unpack(const float *packed, const Shape &s, int64_t task, float scale, float *out, float *bias_sum) {
-  float *to = out + s.start(task), *sum = bias_sum + task % s.heads * s.width;
-  for (int64_t i = 0; i < s.length; ++i, to += s.hidden, packed += s.wide)
+// A gradient's tensor [B*rows, H], and the sum over its rows, that of the bias.
+struct DenseGradient {
+  float *product, *bias;
+};
+
+// Writes one task's packed gradient [rows, wide], times scale, and adds it to the bias's gradient.
+void unpack(const float *packed, const Shape &s, int64_t task, int64_t rows, float scale,
+            const DenseGradient &out) {
+  float *to = out.product + s.start(task, rows), *sum = out.bias + task % s.heads * s.width;
+  for (int64_t i = 0; i < rows; ++i, to += s.hidden, packed += s.wide)
     for (int64_t d = 0; d < s.width; ++d) {
       to[d] = packed[d] * scale;
       sum[d] += to[d];
     }
 }
 
-// probs and d_probs [S, longer], output gradient of the scores [S, S]; d_probs becomes their gradient
+// probs and d_probs [Q, longer], output gradient of the scores [Q, S]; d_probs becomes their gradient
 void softmax_gradient(const float *probs, float *d_probs, const float *upstream, const Shape &s) {
-  for (int64_t i = 0; i < s.length; ++i, probs += s.longer, d_probs += s.longer, upstream += s.length) {
+  for (int64_t i = 0; i < s.queries; ++i, probs += s.longer, d_probs += s.longer, upstream += s.length) {
     float along = 0.0f;
 #pragma omp simd reduction(+ : along)
     for (int64_t j = 0; j < s.length; ++j) along += probs[j] * d_probs[j];
@@ -145,12 +154,12 @@ void softmax_gradient(const float *probs, float *d_probs, const float *upstream,
   }
 }
 
-// The scores, and the output gradients of context [B*S, H] and of scores [B, N, S, S].
+// The scores, and the output gradients of context [B*Q, H] and of scores [B, N, Q, S].
 struct Upstream {
   const float *scores, *of_context, *of_scores;
 };
 
-// Gradient buffers: of query, key, value [B*S, H] and, summed over rows, of their biases [H].
+// Gradient buffers: of query [B*Q, H], key, value [B*S, H] and, summed over rows, of their biases [H].
 struct Gradients {
   float *query, *key, *value, *query_bias, *key_bias, *value_bias;
 };
@@ -161,36 +170,36 @@ void backward(const Inputs &in, const Shape &s, const Dropout &drop, const Upstr
   const std::vector<float> no_bias(s.hidden, 0.0f);
   const Dense upstream{up_of.of_context, no_bias.data()};
   ColumnSums query_sums(s.hidden), key_sums(s.hidden), value_sums(s.hidden);
-  over_rows(s.batch * s.heads, s.length * s.length, [&](int64_t first, int64_t last, int thread) {
-    const int64_t tall = s.length * s.wide, square = s.length * s.longer;
-    Scratch scratch(5 * tall + s.width * s.longer + 3 * square);
-    float *q = scratch.take(tall), *k = scratch.take(tall), *v = scratch.take(tall);
-    float *up = scratch.take(tall), *mixed = scratch.take(tall);
+  over_rows(s.batch * s.heads, s.queries * s.length, [&](int64_t first, int64_t last, int thread) {
+    const int64_t asked = s.queries * s.wide, tall = s.length * s.wide, square = s.queries * s.longer;
+    Scratch scratch(2 * asked + 3 * tall + s.width * s.longer + 3 * square);
+    float *q = scratch.take(asked), *k = scratch.take(tall), *v = scratch.take(tall);
+    float *up = scratch.take(asked), *mixed = scratch.take(tall);
     float *v_transposed = scratch.take(s.width * s.longer);
     float *probs = scratch.take(square), *d_probs = scratch.take(square);
     float *used = DROPPED ? scratch.take(square) : probs;
     for (int64_t task = first; task < last; ++task) {
-      const int64_t place = task * s.length * s.length;
-      pack(in.query, s, task, in.scale, q);
-      pack(in.key, s, task, 1.0f, k);
-      pack(in.value, s, task, 1.0f, v);
-      pack(upstream, s, task, 1.0f, up);
-      for (int64_t i = 0; i < s.length; ++i)
+      const int64_t place = task * s.queries * s.length;
+      pack(in.query, s, task, s.queries, in.scale, q);
+      pack(in.key, s, task, s.length, 1.0f, k);
+      pack(in.value, s, task, s.length, 1.0f, v);
+      pack(upstream, s, task, s.queries, 1.0f, up);
+      for (int64_t i = 0; i < s.queries; ++i)
         softmax(up_of.scores + place + i * s.length, in.mask + task / s.heads * s.length, s.length, s.longer,
                 probs + i * s.longer);
-      if (DROPPED) drop_square(probs, drop, s, task, used);
+      if (DROPPED) drop_probs(probs, drop, s, task, used);
       // value: probs^T d_context
-      product({used, 1, s.longer}, up, mixed, s.length, s.wide, s.length);
-      unpack(mixed, s, task, 1.0f, out.value, value_sums.of(thread));
+      product({used, 1, s.longer}, up, mixed, s.length, s.wide, s.queries);
+      unpack(mixed, s, task, s.length, 1.0f, {out.value, value_sums.of(thread)});
       // scores: through dropout and softmax from d_context value^T
       transpose(v, s, v_transposed);
-      product({up, s.wide, 1}, v_transposed, d_probs, s.length, s.longer, s.width);
-      if (DROPPED) drop_square(d_probs, drop, s, task, d_probs);
+      product({up, s.wide, 1}, v_transposed, d_probs, s.queries, s.longer, s.width);
+      if (DROPPED) drop_probs(d_probs, drop, s, task, d_probs);
       softmax_gradient(probs, d_probs, up_of.of_scores + place, s);
-      product({d_probs, s.longer, 1}, k, mixed, s.length, s.wide, s.length);
-      unpack(mixed, s, task, in.scale, out.query, query_sums.of(thread));
-      product({d_probs, 1, s.longer}, q, mixed, s.length, s.wide, s.length);
-      unpack(mixed, s, task, 1.0f, out.key, key_sums.of(thread));
+      product({d_probs, s.longer, 1}, k, mixed, s.queries, s.wide, s.length);
+      unpack(mixed, s, task, s.queries, in.scale, {out.query, query_sums.of(thread)});
+      product({d_probs, 1, s.longer}, q, mixed, s.length, s.wide, s.queries);
+      unpack(mixed, s, task, s.length, 1.0f, {out.key, key_sums.of(thread)});
     }
   });
   query_sums.write(out.query_bias);
@@ -199,7 +208,8 @@ void backward(const Inputs &in, const Shape &s, const Dropout &drop, const Upstr
 }
 
 Shape shape_of(const Arguments &args, int scores) {
-  return Shape(args.size(scores, 0), args.size(scores, 1), args.size(scores, 2), args.last(1));
+  return Shape(args.size(scores, 0), args.size(scores, 1), args.size(scores, 2), args.last(scores),
+               args.last(1));
 }
 
 Gradients gradients_at(const Arguments &args, int first) {
@@ -209,8 +219,8 @@ Gradients gradients_at(const Arguments &args, int first) {
 
 }  // namespace
 
-// query, its bias, key, bias, value, bias ([B*S, H] and [H]), mask [B, 1, 1, S], scale [1]
-// -> context [B*S, H], scores [B, N, S, S] (scaled, before mask and softmax)
+// query [B*Q, H], its bias [H], key [B*S, H], bias, value [B*S, H], bias, mask [B, 1, 1, S], scale [1]
+// -> context [B*Q, H], scores [B, N, Q, S] (scaled, before mask and softmax)
 KERNEL(attention) {
   const Arguments args{data, ranks, shapes};
   forward<false>(Inputs(args), shape_of(args, 9), {}, args.floats(8), args.floats(9));
@@ -218,7 +228,7 @@ KERNEL(attention) {
 }
 
 // the eight inputs of `attention`, scores, output gradients of context and of scores
-// -> gradients of query, key, value [B*S, H] and of their biases [H]
+// -> gradients of query [B*Q, H], key, value [B*S, H] and of their biases [H]
 KERNEL(attention_gradient) {
   const Arguments args{data, ranks, shapes};
   backward<false>(Inputs(args), shape_of(args, 8), {}, {args.floats(8), args.floats(9), args.floats(10)},

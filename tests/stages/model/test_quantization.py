@@ -188,7 +188,7 @@ def test_kernels_give_the_same(ready, library):
 
 
 def test_calibration_finds_the_largest_inputs(ready):
-    """The query's input is the embeddings' output: its range is their absolute maximum over all rows."""
+    """The key's input is the embeddings' output: its range is their absolute maximum over all rows."""
     network, folder = ready
     files = load.read_model(folder, quiet)
     body = load.load_classifier(files, TASK, plain(), quiet)[0].bert
@@ -196,7 +196,7 @@ def test_calibration_finds_the_largest_inputs(ready):
     for batch in rows().epoch(0):
         columns = (batch.input_ids, batch.token_type_ids, batch.attention_mask)
         abs_max = max(abs_max, np.abs(body(*map(ms.Tensor, columns))[1][0].asnumpy()).max())
-    found = files.arrays["bert.encoder.layer.0.attention.self.query.input_threshold"]
+    found = files.arrays["bert.encoder.layer.0.attention.self.key.input_threshold"]
     np.testing.assert_allclose(found, [abs_max], rtol=1e-6)
 
 
