@@ -18,7 +18,7 @@ from .report_data import REPORT_FILE, CandidateResult, ReportData
 from .report_html import render
 
 PAGE_FILE, SUMMARY_FILE = "report.html", "summary.md"
-COLUMNS = ("", "candidate", "{metric}", "points", "95 %", "same", "ms", "faster", "MB", "smaller", "limits")
+COLUMNS = ("candidate", "{metric}", "points", "95 %", "same", "ms", "as fast", "MB", "smaller", "limits")
 
 
 def write_report(data: ReportData, folder: str | Path) -> None:
@@ -56,7 +56,7 @@ def summary(data: ReportData) -> str:
     """The verdict, the table of candidates and the warnings as GitHub-flavored Markdown."""
     lines = [[column.format(metric=data.task.metric.replace("_", " ")) for column in COLUMNS]]
     lines += [_row(candidate) for candidate in data.candidates]
-    parts = [escape(data.verdict), aligned(lines, text_columns=2)]
+    parts = [escape(data.verdict), aligned(lines, text_columns=1)]
     failed = [f"{escape(c.name)}: {escape(c.failed)}" for c in data.candidates if c.failed]
     for title, items in {
         "Warnings": [escape(text) for text in data.warnings],
@@ -69,10 +69,9 @@ def summary(data: ReportData) -> str:
 
 
 def _row(candidate: CandidateResult) -> list[str]:
-    mark = "**→**" if candidate.recommended else ""
+    name = escape(candidate.name)
     return [
-        mark,
-        escape(candidate.name),
+        f"**{name}**" if candidate.recommended else name,
         fmt.metric(candidate.metric),
         fmt.points(candidate.difference),
         fmt.points_interval(candidate.difference_interval),

@@ -12,7 +12,12 @@ REORDERING = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 
 def metric(value: float | None) -> str:
     """0.917."""
-    return NONE if value is None else _minus(f"{value:.3f}")
+    return NONE if value is None else fixed(value, 3)
+
+
+def fixed(value: float, decimals: int) -> str:
+    """−0.40."""
+    return _minus(f"{value:.{decimals}f}")
 
 
 def interval(values: Sequence[float] | None) -> str:

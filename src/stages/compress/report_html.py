@@ -85,7 +85,7 @@ def _top(data: ReportData, title: str) -> list[Node]:
 def limit_texts(limits: Limits) -> list[str]:
     """The limits that were given, in words."""
     texts = {
-        "at most {} points worse": limits.max_drop,
+        "points lost: at most {}": limits.max_drop,
         "agreement at least {}": limits.min_agreement,
         "at most {} ms for one text": limits.max_latency_ms,
         "at most {} MB": limits.max_size_mb,

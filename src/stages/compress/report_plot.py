@@ -140,7 +140,7 @@ def _grid(x: Axis, y: Axis, x_title: str, y_title: str) -> list[ET.Element]:
     decimals = 3 if y.high - y.low < 0.05 else 2
     for tick in y.ticks():
         made.append(_line(x.start, y.at(tick), x.end, y.at(tick), "grid"))
-        made.append(_text(x.start - 8, y.at(tick) + 4, f"{tick:.{decimals}f}", "tick end"))
+        made.append(_text(x.start - 8, y.at(tick) + 4, fmt.fixed(tick, decimals), "tick end"))
     for tick in x.ticks():
         made.append(_line(x.at(tick), y.start, x.at(tick), y.end, "grid"))
         made.append(_text(x.at(tick), y.start + 18, f"{tick:g}", "tick middle"))
