@@ -106,7 +106,8 @@ class Q8BertConfig(RecipeConfig, TeacherCacheConfig, TrainConfig):
         """The Quantization specified by the flags; None with do_quant false."""
         if not self.do_quant:
             return None
-        names = [field.name for field in dataclasses.fields(Quantization) if field.name != "dynamic"]
+        own = ("dynamic", "static")  # of exported files
+        names = [field.name for field in dataclasses.fields(Quantization) if field.name not in own]
         return Quantization(**{name: getattr(self, name) for name in names})
 
 

@@ -10,6 +10,13 @@ from .fields import Check
 BITS: Check = ("0, or from 2 to 8", lambda bits: bits == 0 or 2 <= bits <= 8)
 # Last part of the name of a layer's activation range: moving average of max|x| of its input, float32 [1].
 RANGE = "input_threshold"
+# What static quantization (infer/onnx/calibration.py) has for a layer of shape [O, H]: scale and zero point
+# of its input, its divisor per channel [H], its channels that stay in float32 [k], its weight in integers
+# [O, H], and what is subtracted from its bias [O].
+SCALE, ZERO_POINT = "input_scale", "input_zero_point"
+SMOOTHING, FLOAT_CHANNELS = "input_smoothing", "float_channels"
+INTEGERS, CORRECTION = "weight_integers", "bias_correction"
+PARAMETERS = (RANGE, SCALE, ZERO_POINT, SMOOTHING, FLOAT_CHANNELS, INTEGERS, CORRECTION)
 
 
 def qmax(bits: int) -> int:
@@ -18,8 +25,8 @@ def qmax(bits: int) -> int:
 
 
 def is_range(name: str) -> bool:
-    """Whether the weight `name` is a layer's activation range."""
-    return name.endswith(f".{RANGE}")
+    """Whether the array `name` is a layer's activation range, or belongs to its static quantization."""
+    return name.rpartition(".")[2] in PARAMETERS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +36,10 @@ class Quantization:
     `per_channel` gives each output channel of a dense layer its own weight range, `quantize_classifier`
     includes the classifier in the dense layers, `quantizer` names the weight quantizer in
     src/quant/quantizers.py. `float_layers` are dense layers and embedding tables that stay in float32, by
-    the Hugging Face names of their weights without `.weight`. `dynamic` computes the ranges of inputs from
-    each batch at run time, in exported files only.
+    the Hugging Face names of their weights without `.weight`.
+
+    Two schemes of exported files give inputs a zero point and embeddings a scale per column: `dynamic` with
+    ranges of inputs that are computed from each batch at run time, `static` with calibrated ones.
     """
 
     weight_bits: int = 8
@@ -41,6 +50,7 @@ class Quantization:
     quantizer: str = "symmetric"
     float_layers: tuple[str, ...] = ()
     dynamic: bool = False
+    static: bool = False
 
     def __post_init__(self) -> None:
         groups = ("weight_bits", "embedding_bits", "activation_bits")
@@ -48,7 +58,7 @@ class Quantization:
             bits = getattr(self, name)
             if type(bits) is not int or not BITS[1](bits):
                 raise UserError(f"{name} {bits!r} must be {BITS[0]}")
-        for name in ("per_channel", "quantize_classifier", "dynamic"):
+        for name in ("per_channel", "quantize_classifier", "dynamic", "static"):
             if type(getattr(self, name)) is not bool:
                 raise UserError(f"{name} {getattr(self, name)!r} must be true or false")
         layers = self.float_layers
@@ -56,6 +66,11 @@ class Quantization:
             raise UserError(f"float_layers {layers!r} must be a list of names of layers")
         if not any(getattr(self, name) for name in groups):
             raise UserError(f"{', '.join(groups)} are all 0: nothing to quantize")
+
+    @property
+    def post_training(self) -> bool:
+        """Whether it is a scheme of exported files, which training does not simulate."""
+        return self.dynamic or self.static
 
     def quantizes(self, layer: str) -> bool:
         """Whether the dense layer or embedding table `layer` is quantized, if its tensor group is."""
@@ -65,7 +80,7 @@ class Quantization:
         """The entry of config.json, which `from_json` reads."""
         values = dataclasses.asdict(self)
         # Models without them have the keys of earlier versions.
-        unset = [name for name in ("float_layers", "dynamic") if not values[name]]
+        unset = [name for name in ("float_layers", "dynamic", "static") if not values[name]]
         return {name: value for name, value in values.items() if name not in unset}
 
     @classmethod

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from ..commands import command_line
 from ..config.cli import parse
 from ..config.data_config import FormatConfig
-from ..config.fields import POSITIVE, Check, flag, required_flag
+from ..config.fields import NOT_NEGATIVE, POSITIVE, SHARE, Check, flag, required_flag
 from ..config.migration.zoo_config import ZooTaskConfig
 from ..errors import run_main
 
+PERCENT: Check = ("above 50 and up to 100", lambda value: 50 < value <= 100)
 DROP: Check = ("0 or more, or -1", lambda value: value >= 0 or value == -1)
 
 
@@ -58,7 +59,36 @@ class ExportConfig(ZooTaskConfig, FormatConfig):
         check=POSITIVE,
         group="quantization",
     )
-    per_channel: bool = flag(False, "per-channel weight ranges, with calibration_data", group="quantization")
+    calibration_method: str = flag(
+        "max",
+        "range of a layer's inputs. max: all values; percentile: those within calibration_percentile; mse: "
+        "with the least squared error",
+        ("max", "percentile", "mse"),
+        group="quantization",
+    )
+    calibration_percentile: float = flag(
+        99.999, "values within a range by percentile", check=PERCENT, group="quantization"
+    )
+    smooth: float = flag(
+        0.5,
+        "SmoothQuant's alpha: how much of the differences between input channels goes into the weights (0: "
+        "none)",
+        check=SHARE,
+        group="quantization",
+    )
+    outlier_channels: int = flag(
+        4,
+        "most input channels of a layer that stay in float32 where they are outliers",
+        check=NOT_NEGATIVE,
+        group="quantization",
+    )
+    weight_rounding: str = flag(
+        "gptq",
+        "rounding of the weights. gptq: least error of a layer's outputs; nearest: of each weight",
+        ("gptq", "nearest"),
+        group="quantization",
+    )
+    per_channel: bool = flag(True, "per-channel weight ranges, with calibration_data", group="quantization")
     eval_data_dir: str = flag(
         "",
         "records for verifying the file against the model (the dev split of a folder; default: random rows)",

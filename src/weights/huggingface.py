@@ -330,7 +330,7 @@ def _layer_shapes(prefix: str, config: BertConfig) -> dict[str, Shape]:
 
 def _ranges(shapes: Mapping[str, Shape], quantization: Quantization | None) -> dict[str, Shape]:
     """One range for each dense layer in `shapes` with a quantized input."""
-    if quantization is None or not quantization.activation_bits or quantization.dynamic:
+    if quantization is None or not quantization.activation_bits or quantization.post_training:
         return {}
     biases = [name for name in shapes if name.endswith(".bias") and "LayerNorm" not in name]
     dense = sorted({name.removesuffix(".bias") for name in biases})

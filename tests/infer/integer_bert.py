@@ -45,8 +45,10 @@ class IntegerBert:
         table = self.arrays[f"bert.embeddings.{name}_embeddings.weight"]
         if f"bert.embeddings.{name}_embeddings" in self.quantization.float_layers:
             return table
-        integers, scale = quantize(table, np.abs(table).max(), self.quantization.embedding_bits)
-        return integers * float(scale)
+        by_column = self.quantization.static or self.quantization.dynamic
+        abs_max = np.abs(table).max(axis=0) if by_column else np.abs(table).max()
+        integers, scale = quantize(table, abs_max, self.quantization.embedding_bits)
+        return integers * scale.astype(float)
 
     def norm(self, x: np.ndarray, name: str) -> np.ndarray:
         centered = x - x.mean(-1, keepdims=True)
@@ -94,3 +96,25 @@ class DynamicBert(IntegerBert):
         zero = np.clip(np.round(-low / scale), 0, 255)
         integers = np.clip(np.round(x / scale) + zero, 0, 255).astype(np.int32) - int(zero)
         return (integers @ weight.T) * (float(scale) * weight_scale.astype(float).reshape(-1)) + bias
+
+
+class StaticBert(IntegerBert):
+    """The same with calibrated scales and zero points: divided inputs in bytes, some channels in float."""
+
+    def dense(self, x: np.ndarray, name: str) -> np.ndarray:
+        weight, bias = self.arrays[f"{name}.weight"], self.arrays[f"{name}.bias"]
+        if not self.quantization.quantizes(name):
+            return x @ weight.T.astype(float) + bias
+        channels = self.arrays.get(f"{name}.float_channels", np.zeros(0, int))
+        in_float = x[..., channels] @ weight[:, channels].T.astype(float)
+        smoothing = self.arrays.get(f"{name}.input_smoothing", np.ones(x.shape[-1], np.float32))
+        rest = weight * smoothing
+        rest[:, channels] = 0
+        axis = 1 if self.quantization.per_channel else None
+        _, weight_scale = quantize(rest, np.abs(rest).max(axis=axis, keepdims=True), 8)
+        scale = self.arrays[f"{name}.input_scale"].item()
+        zero = int(self.arrays[f"{name}.input_zero_point"])
+        integers = np.clip(np.round(x / smoothing / scale) + zero, 0, 255).astype(np.int32) - zero
+        product = integers @ self.arrays[f"{name}.weight_integers"].T.astype(np.int32)
+        rescaled = product * (scale * weight_scale.astype(float).reshape(-1))
+        return rescaled + in_float + bias - self.arrays[f"{name}.bias_correction"]

@@ -96,8 +96,12 @@ class FloatLayers:
         table = self.graph.constant(f"{name}.weight", self.arrays[f"{name}.weight"])
         return self.graph.add(op, table, *inputs, name=name)
 
+    def bias(self, name: str) -> np.ndarray:
+        """[O]"""
+        return self.arrays[f"{name}.bias"]
+
     def _add_bias(self, product: str, name: str) -> str:
-        bias = self.graph.constant(f"{name}.bias", self.arrays[f"{name}.bias"])
+        bias = self.graph.constant(f"{name}.bias", self.bias(name))
         return self.graph.add("Add", product, bias, name=name)
 
 

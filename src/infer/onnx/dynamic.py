@@ -11,12 +11,11 @@ fuse; that function leaves the position table in float and cannot leave out sing
 
 from functools import partial
 
-import numpy as np
 from onnx import helper
 
 from ...config.quantization import Quantization
 from .bert import Arrays, FloatLayers, Graph, LayerFactory
-from .int8 import Int8Layers, quantize, scale_of
+from .int8 import Int8Layers
 
 
 class DynamicLayers(Int8Layers):
@@ -28,30 +27,21 @@ class DynamicLayers(Int8Layers):
     def __init__(
         self, graph: Graph, arrays: Arrays, quantization: Quantization, simulated: bool = False
     ) -> None:
-        super().__init__(graph, arrays, quantization)
-        self.simulated = simulated
+        super().__init__(graph, arrays, quantization, simulated)
         self.ranged: dict[str, tuple[str, str, str]] = {}
 
     def matmul(self, x: str, name: str) -> str:
         if not self.quantization.quantizes(name):
             return FloatLayers.matmul(self, x, name)
         graph, (integers, scale, zero) = self.graph, self._ranged(x)
-        array, bits = self.arrays[f"{name}.weight"], self.quantization.weight_bits
-        weight_scale = scale_of(np.abs(array).max(axis=1), bits)  # [O]
-        weight = quantize(array.T, weight_scale, bits)
         if self.simulated:
             floats = graph.add("DequantizeLinear", integers, scale, zero, name=f"{name}.input.float")
-            return graph.add(
-                "MatMul",
-                floats,
-                graph.constant(f"{name}.weight", weight * weight_scale),
-                name=f"{name}.product",
-            )
-        product = graph.add(
-            "MatMulInteger", integers, graph.constant(f"{name}.weight", weight), zero, name=f"{name}.integers"
-        )
+            return graph.add("MatMul", floats, self._weight(name), name=f"{name}.product")
+        weight, weight_scale = self.weight_integers(name)
+        constant = graph.constant(f"{name}.weight", weight.T)
+        product = graph.add("MatMulInteger", integers, constant, zero, name=f"{name}.integers")
         product = graph.add("Cast", product, name=f"{name}.cast", to=1)
-        step = graph.constant(f"{name}.weight.step", weight_scale)
+        step = graph.constant(f"{name}.weight.step", weight_scale[:, 0])
         step = graph.add("Mul", scale, step, name=f"{name}.step")
         return graph.add("Mul", product, step, name=f"{name}.product")
 

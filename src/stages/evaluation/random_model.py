@@ -8,7 +8,7 @@ from ...config.bert_config import PRESETS, BertConfig, preset
 from ...config.quantization import Quantization
 from ...errors import UserError, did_you_mean
 from ...infer.onnx.bert import bert_model
-from ...infer.onnx.calibration import measure_ranges
+from ...infer.onnx.calibration import calibrate_static
 from ...infer.onnx.int8 import layers_of
 from ...infer.onnx.session import OnnxModel
 from ...weights.huggingface import expected_shapes
@@ -16,7 +16,7 @@ from ..model.inference import FILES, InferenceModel
 
 RANDOM = "random:"
 BASE = "bert-base"
-PRECISIONS = {"fp32": None, "int8": Quantization()}
+PRECISIONS = {"fp32": None, "int8": Quantization(per_channel=True, static=True)}
 LABELS = ("0", "1")
 
 
@@ -48,7 +48,8 @@ def random_model(spec: str, folder: Path, threads: int) -> InferenceModel:
     quantization = PRECISIONS[precision or "fp32"]
     if quantization:
         ids = np.random.default_rng(0).integers(0, config.vocab_size, (1, 32))
-        arrays.update(measure_ranges(config, arrays, [(ids, np.zeros_like(ids), np.ones_like(ids))]))
+        batch = (ids, np.zeros_like(ids), np.ones_like(ids))
+        arrays = calibrate_static(config, arrays, [batch], quantization)
     file = folder / FILES["onnx"]
     file.write_bytes(bert_model(config, arrays, layers_of(quantization)).SerializeToString())
     return InferenceModel(OnnxModel(file, threads), config, file, precision or "fp32", any_shape=True)

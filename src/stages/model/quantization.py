@@ -29,8 +29,10 @@ def layers_for(config: BertConfig, device: DeviceSetup) -> Layers:
     changes: dict[str, Any] = {}
     if quantization is None:
         return device.layers
-    if quantization.dynamic:
-        raise UserError("quantization: dynamic is of exported ONNX files; remove it from config.json")
+    if quantization.post_training:
+        raise UserError(
+            "quantization: dynamic and static are of exported ONNX files; remove them from config.json"
+        )
 
     def matmul(config: BertConfig) -> QuantMatMul:
         return QuantMatMul(quantization, MatMul(config), device.quantizers)

@@ -1,4 +1,4 @@
-"""Post-training quantization: a float model gets the 8-bit ranges that an int8 file requires."""
+"""Static post-training quantization: a float model gets what an int8 file requires."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from ...commands import command_line
-from ...config.quantization import Quantization
+from ...config.quantization import FLOAT_CHANNELS, SCALE, Quantization
 from ...data import splits
 from ...data.dataloader import SortedDataLoader
 from ...errors import UserError
-from ...infer.onnx.calibration import measure_ranges
+from ...infer.onnx.calibration import CalibrationOptions, calibrate_static
 from ..model.load import ModelFiles
 
 if TYPE_CHECKING:
     from ...tools.export import ExportConfig
 
 CALIBRATION_BATCH = 32
+FLAGS = (
+    *("calibration_data", "calibration_rows", "calibration_method", "calibration_percentile"),
+    *("smooth", "outlier_channels", "weight_rounding", "per_channel"),
+)
 
 
 def calibrate(files: ModelFiles, config: ExportConfig) -> ModelFiles:
-    """Quantize a float model to 8 bits; a range is the largest |input| of a dense layer over some rows."""
+    """Quantize a float model to 8 bits by its inputs over some rows."""
     if not config.calibration_data:
         raise UserError(
             f"{files.source} has no input ranges, which int8 requires; train it with "
@@ -29,11 +33,38 @@ def calibrate(files: ModelFiles, config: ExportConfig) -> ModelFiles:
     dataset = splits.read_split(config, config.calibration_data, "train")
     splits.check_models(dataset, [(files.config, files.tokenizer_dir)], None, config.calibration_data)
     dataset = splits.sample_rows(dataset, config.calibration_rows, lambda text: None)
-    batches = SortedDataLoader(dataset, CALIBRATION_BATCH, equal=True).epoch()
-    ranges = measure_ranges(files.config, files.arrays, (batch[:3] for batch in batches))
+    batches = [batch[:3] for batch in SortedDataLoader(dataset, CALIBRATION_BATCH, equal=True).epoch()]
+    quantization = Quantization(per_channel=config.per_channel, static=True)
+    arrays = calibrate_static(files.config, files.arrays, batches, quantization, options_of(config))
+    layers = [name for name in arrays if name.endswith(f".{SCALE}")]
+    in_float = sum(array.size for name, array in arrays.items() if name.endswith(f".{FLOAT_CHANNELS}"))
     print(
-        f"ranges: the largest inputs of {len(ranges)} layers over {dataset.rows} rows of "
-        f"{config.calibration_data}"
+        f"calibration: inputs of {len(layers)} layers over {dataset.rows} rows of {config.calibration_data}; "
+        f"{described(config)}; {in_float} input channels stay in float32"
     )
-    quantized = files.config.replace(quantization=Quantization(per_channel=config.per_channel))
-    return dataclasses.replace(files, arrays={**files.arrays, **ranges}, config=quantized)
+    return dataclasses.replace(files, arrays=arrays, config=files.config.replace(quantization=quantization))
+
+
+def options_of(config: ExportConfig) -> CalibrationOptions:
+    """The CalibrationOptions of the flags."""
+    return CalibrationOptions(
+        config.calibration_method,
+        config.calibration_percentile,
+        config.smooth,
+        config.outlier_channels,
+        config.weight_rounding,
+    )
+
+
+def described(config: ExportConfig) -> str:
+    """The flags of calibration in words."""
+    method = config.calibration_method
+    if method == "percentile":
+        method = f"percentile {config.calibration_percentile:g}"
+    return f"ranges by {method}, smoothing {config.smooth:g}, weights by {config.weight_rounding}"
+
+
+def calibration_flags(config: ExportConfig) -> str:
+    """The flags of calibration that an ExportConfig has other than by default, separated by commas."""
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    return ", ".join(f"--{name}" for name in FLAGS if getattr(config, name) != defaults[name])

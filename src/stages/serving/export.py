@@ -32,7 +32,7 @@ from ..model.inference import (
     task_of,
 )
 from ..model.load import ModelFiles, read_model
-from .calibrate import calibrate
+from .calibrate import calibrate, calibration_flags
 from .model_card import labels_of, model_card
 from .onnx_file import onnx_bytes, without_quantization
 from .quality import LabelledRows, Quality
@@ -189,8 +189,8 @@ def _facts(
 
 def as_float(files: ModelFiles, config: ExportConfig) -> ModelFiles:
     """The files of a model in float; the bits and ranges of a quantized one are dropped, which is printed."""
-    if config.calibration_data or config.per_channel:
-        raise UserError("--calibration_data and --per_channel require --precision int8")
+    if given := calibration_flags(config):
+        raise UserError(f"{given} requires --precision int8")
     if files.config.quantization:
         print("note: fp32 drops the quantization: the weights are those before rounding")
     return without_quantization(files)
@@ -204,10 +204,8 @@ def as_int8(files: ModelFiles, config: ExportConfig) -> ModelFiles:
     files = dataclasses.replace(files, arrays=drop_projection(files.arrays))
     if quantization is None:
         return calibrate(files, config)
-    if config.calibration_data or config.per_channel:
-        raise UserError(
-            f"{files.source} is quantized and has ranges; omit --calibration_data and --per_channel"
-        )
+    if given := calibration_flags(config):
+        raise UserError(f"{files.source} is quantized and has ranges; omit {given}")
     if quantization.quantizer != "symmetric":
         raise UserError(
             f"{files.source}: the quantizer {quantization.quantizer} has no integer representation; "
@@ -220,10 +218,9 @@ def as_dynamic(files: ModelFiles, config: ExportConfig) -> ModelFiles:
     """The files of a float model with integer weights, its input ranges left to the runtime."""
     if config.format != "onnx":
         raise UserError(f"--precision int8-dynamic requires --format onnx; {config.format} is float only")
-    if config.calibration_data or config.per_channel:
+    if given := calibration_flags(config):
         raise UserError(
-            "--calibration_data and --per_channel require --precision int8; int8-dynamic has no ranges, and "
-            "its weights are per channel"
+            f"{given} requires --precision int8; int8-dynamic has no calibration, its weights are per channel"
         )
     if files.config.quantization:
         raise UserError(f"{files.source} is quantized and has ranges; export it with --precision int8")

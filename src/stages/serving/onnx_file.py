@@ -12,18 +12,15 @@ from ...weights.huggingface import drop_projection, without_ranges
 from ..model.load import ModelFiles
 
 
-def onnx_bytes(files: ModelFiles) -> bytes:
-    """The file of a model, in float32 or as its quantization says."""
+def onnx_bytes(files: ModelFiles, simulated: bool = False) -> bytes:
+    """The file of a model, in float32 or as its quantization says.
+
+    With `simulated` its integers are multiplied as floats of the same values, as a reference.
+    """
     quantization = files.config.quantization
     if quantization is not None and quantization.dynamic:
-        return _bytes(files, dynamic_layers(quantization))
-    return _bytes(files, layers_of(quantization))
-
-
-def simulation_bytes(files: ModelFiles) -> bytes:
-    """The file of a dynamically quantized model with products of floats in place of integers."""
-    assert files.config.quantization is not None, "a quantized model"
-    return _bytes(files, dynamic_layers(files.config.quantization, simulated=True))
+        return _bytes(files, dynamic_layers(quantization, simulated))
+    return _bytes(files, layers_of(quantization, simulated))
 
 
 def _bytes(files: ModelFiles, layers: LayerFactory) -> bytes:

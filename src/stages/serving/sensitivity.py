@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ...commands import command_line
-from ...config.quantization import RANGE
+from ...config.quantization import is_range
 from ...data import splits
 from ...errors import UserError
 from ...infer.latency import interleaved_latencies_ms
@@ -90,7 +90,9 @@ def in_float32(files: ModelFiles, names: Sequence[str]) -> ModelFiles:
     assert quantization is not None, "a quantized model"
     layers = (*quantization.float_layers, *names)
     changed = dataclasses.replace(quantization, float_layers=layers)
-    arrays = {n: array for n, array in files.arrays.items() if n.removesuffix(f".{RANGE}") not in layers}
+    arrays = {
+        n: array for n, array in files.arrays.items() if not (is_range(n) and n.rpartition(".")[0] in layers)
+    }
     return dataclasses.replace(files, arrays=arrays, config=files.config.replace(quantization=changed))
 
 

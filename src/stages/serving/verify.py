@@ -17,7 +17,7 @@ from ...infer.predictor import predictor
 from ..model.device import setup_device
 from ..model.inference import EXPORT_LOADERS, task_of
 from ..model.load import ModelFiles, load_classifier
-from .onnx_file import onnx_bytes, simulation_bytes, without_quantization
+from .onnx_file import onnx_bytes, without_quantization
 
 if TYPE_CHECKING:
     from ...tools.export import ExportConfig
@@ -99,22 +99,22 @@ def _choices(logits: np.ndarray, output_mode: str) -> np.ndarray:
 def verify(file: Path, files: ModelFiles, config: ExportConfig) -> Comparison:
     """Reload an exported file and compare it with the network of `files`.
 
-    A dynamically quantized file is compared with its graph in floats of the same values, and this graph
-    without rounding with the network. Prints and returns the Comparison. Raises UserError when they differ by
-    more than rounding error.
+    Training does not simulate the schemes of post-training quantization: their file is compared with its
+    graph in floats of the same values, and this graph without rounding with the network. Prints and returns
+    the Comparison. Raises UserError when they differ by more than rounding error.
     """
     quantization, floats = files.config.quantization, files
-    dynamic = quantization is not None and quantization.dynamic
-    if dynamic:
+    post_training = quantization is not None and quantization.post_training
+    if post_training:
         floats = without_quantization(files)
     loader = splits.make_loader(comparison_rows(files, config), config, BATCH, shuffle=False)
     device = setup_device(config, lambda text: None)
     network, _ = load_classifier(floats, task_of(files), device, lambda text: None)
     expected = collect_logits(predictor(network), loader)
-    if dynamic:
+    if post_training:
         graph = collect_logits(onnx_predictor(onnx_bytes(floats)), loader)
         _require(Comparison.of(graph, expected), "fp32")
-        expected = collect_logits(onnx_predictor(simulation_bytes(files)), loader)
+        expected = collect_logits(onnx_predictor(onnx_bytes(files, simulated=True)), loader)
     exported = EXPORT_LOADERS[config.format](file, files.config, config, 0)
     logits = collect_logits(exported.predict, loader)
     comparison = Comparison.of(logits, expected, files.config.output_mode)

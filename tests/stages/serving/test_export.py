@@ -73,10 +73,10 @@ def test_mindir(tmp_path, model, capsys):
 
 def test_a_float_model_in_integers(tmp_path, model, sst2, capsys):
     flags = ["--precision=int8", f"--calibration_data={sst2}", f"--eval_data_dir={sst2}"]
-    values = run(model, tmp_path / "out", *flags, "--calibration_rows=20", "--per_channel")
-    assert values["quantization"]["weight_bits"] == 8 and values["quantization"]["per_channel"]
+    values = run(model, tmp_path / "out", *flags, "--calibration_rows=20")
+    assert values["quantization"]["static"] and values["quantization"]["per_channel"]
     lines = capsys.readouterr().out
-    assert "the largest inputs of 14 layers over 20 rows" in lines
+    assert "calibration: inputs of 14 layers over 20 rows" in lines
     assert "matrix products in ONNX Runtime: 14 of integers, 4 of floats" in lines
 
 
@@ -94,7 +94,7 @@ def test_a_float_model_in_integers_without_calibration(tmp_path, model, sst2, ca
 def test_dynamic_ranges_are_of_exported_files(tmp_path, vocabulary):
     config = tiny.TINY.replace(quantization=Quantization(dynamic=True))
     folder = tiny.write_model(tmp_path / "model", vocabulary, config)
-    with pytest.raises(UserError, match="dynamic is of exported ONNX files"):
+    with pytest.raises(UserError, match="dynamic and static are of exported ONNX files"):
         load_for_inference(folder, ModelConfig(kernels="off"))
 
 
@@ -188,9 +188,9 @@ REFUSED = {
     "dynamic as mindir": (["--precision=int8-dynamic", "--format=mindir"], "requires --format onnx"),
     "dynamic calibrated": (
         ["--precision=int8-dynamic", "--calibration_data=x"],
-        "int8-dynamic has no ranges",
+        "int8-dynamic has no calibration",
     ),
-    "calibration in float": (["--calibration_data=x"], "require --precision int8"),
+    "calibration in float": (["--calibration_data=x"], "--calibration_data requires --precision int8"),
     "calibration records absent": (["--precision=int8", "--calibration_data=none"], "none does not exist"),
     "evaluation records absent": (["--eval_data_dir=none"], "none does not exist"),
     "half precision": (["--compute_type=float16"], "--compute_type float16 is not supported for export"),

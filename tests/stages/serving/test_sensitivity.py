@@ -22,7 +22,8 @@ OUTPUT = "bert.encoder.layer.0.output.dense"
 
 
 def outliers(*layers):
-    """Weights of TINY in which those of `layers` round to zero: one more is 100, times an input that is 0."""
+    """Weights of TINY in which those of `layers` round to zero: one more per row is 100, times an input that
+    is 0."""
     arrays = tiny.random_arrays(tiny.TINY, seed=7)
     for layer, before in (
         ("classifier", "bert.pooler.dense"),
@@ -30,7 +31,7 @@ def outliers(*layers):
     ):
         if layer in layers:
             arrays[f"{before}.weight"][5] = arrays[f"{before}.bias"][5] = 0.0
-            arrays[f"{layer}.weight"][0, 5] = 100.0
+            arrays[f"{layer}.weight"][:, 5] = 100.0
     return arrays
 
 
