@@ -17,6 +17,17 @@ def _scalar(value: float) -> Tensor:
     return Tensor(np.array([value], np.float32))
 
 
+class Bf16MatMul(nn.Cell):
+    """x W^T of factors rounded to bfloat16. Construct: x [R, H], weight [O, H] -> [R, O]."""
+
+    def __init__(self, library: str, config: BertConfig) -> None:
+        super().__init__()  # `config` is that of model.layers.MatMul; its types are float32 where kernels run
+        self.operator = operators.bf16_matmul(library)
+
+    def construct(self, x: Tensor, weight: Tensor) -> Tensor:
+        return self.operator(x, weight)
+
+
 class BiasGelu(nn.Cell):
     """gelu(product + bias). Construct: product [R, H], bias [H] -> [R, H]."""
 

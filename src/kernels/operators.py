@@ -3,6 +3,7 @@
 Shape letters: B batch, S length, Q queries of a sequence, H hidden, N heads, R rows (B * S).
 """
 
+import ctypes
 from collections.abc import Callable
 
 import mindspore as ms
@@ -21,6 +22,22 @@ def custom(
     """
     types = (ms.float32,) * outputs if outputs > 1 else ms.float32
     return ops.Custom(f"{library}:{name}", shapes, lambda *_: types, "aot", bprop=bprop)
+
+
+def has_bf16_products(library: str) -> bool:
+    """Whether bf16_matmul runs here: MindSpore's oneDNN has the product, the processor the instructions."""
+    return bool(ctypes.CDLL(library).has_bf16_products())
+
+
+def bf16_matmul(library: str) -> ops.Custom:
+    """x [R, H], weight [O, H] -> x weight^T [R, O]; here and in the gradient of factors in bfloat16."""
+    of_x = custom(library, "bf16_matmul_gradient_x", lambda dout, weight: (dout[0], weight[1]))
+    of_weight = custom(library, "bf16_matmul_gradient_weight", lambda dout, x: (dout[1], x[1]))
+
+    def bprop(x: Tensor, weight: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, ...]:
+        return of_x(dout, weight), of_weight(dout, x)
+
+    return custom(library, "bf16_matmul", lambda x, weight: (x[0], weight[0]), bprop=bprop)
 
 
 def bias_gelu(library: str) -> ops.Custom:

@@ -208,10 +208,12 @@ def plain_dropout(rate: float) -> nn.Cell:
 class Layers:
     """Layer constructors of a BERT; quantized or fused layers replace some of them.
 
-    `classifier` is the head's dense layer; `activations` maps names to constructors as BiasActivation;
+    `matmul` constructs from a config the product of the dense layers, as MatMul; `classifier` is the head's
+    dense layer; `activations` maps names to constructors as BiasActivation;
     `attention` constructs from a config the fused cell of SelfAttention (see there), None: plain operators.
     """
 
+    matmul: Callable = MatMul
     dense: Callable = Dense
     classifier: Callable = Dense
     embedding: Callable = Embedding

@@ -3,13 +3,12 @@
 Shape letters: B batch, S length, H hidden, P positions to predict, V vocabulary.
 """
 
-import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import Zero, initializer
 
 from ..config.bert_config import BertConfig
 from .bert import BertModel
-from .layers import DTYPES, FLOAT_LAYERS, Layers
+from .layers import FLOAT_LAYERS, Layers
 
 
 class BertLMPredictionHead(nn.Cell):
@@ -26,14 +25,12 @@ class BertLMPredictionHead(nn.Cell):
         self.activation = layers.activations[config.hidden_act]()
         self.norm = layers.norm(size, config)
         self.bias = Parameter(initializer(Zero(), (config.vocab_size,)))
-        self.matmul = ops.MatMul(transpose_b=True)
+        self.matmul = layers.matmul(config.replace(dtype="float32"))
         self.bias_add = ops.BiasAdd()
-        self.compute_type = DTYPES[config.compute_type]
 
     def construct(self, hidden: Tensor, word_embeddings: Tensor) -> Tensor:
         inner = self.norm(self.activation(self.transform.matmul(hidden), self.transform.bias))
-        product = self.matmul(inner.astype(self.compute_type), word_embeddings.astype(self.compute_type))
-        return self.bias_add(product.astype(ms.float32), self.bias)
+        return self.bias_add(self.matmul(inner, word_embeddings), self.bias)
 
 
 class BertMaskedLM(nn.Cell):

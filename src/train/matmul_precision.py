@@ -1,6 +1,7 @@
 """--matmul_precision: oneDNN's switch between float32 and bfloat16 matrix products, and their speed.
 
-oneDNN reads the environment variable once, at the first product of the process.
+oneDNN reads the environment variable once, at the first product of the process. The switch rounds in AMX
+instructions alone; on processors with avx512_bf16 only, products in bfloat16 are those of the C++ kernels.
 """
 
 import functools
@@ -8,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import mindspore as ms
@@ -27,25 +29,28 @@ RATE_SIZE, RATE_PRODUCTS, RATE_SECONDS = 1024, 4, 0.5
 ROOT = Path(__file__).resolve().parents[len(__name__.split(".")) - 1]  # the folder to import the package from
 
 
-def set_matmul_precision(config: DeviceConfig, target: str) -> None:
+def set_matmul_precision(config: DeviceConfig, target: str, has_kernel: bool = False) -> bool:
     """Set the precision of this process's products on the device `target` to `config.matmul_precision`.
 
-    Raises UserError for bf16 if the device is not a CPU or oneDNN does not round on this processor, and if
-    the process has already computed in the other precision.
+    Returns whether bf16 needs the kernels' products, which there are with `has_kernel`, since oneDNN does not
+    round MindSpore's here. Raises UserError for bf16 if the device is not a CPU or nothing rounds on this
+    processor, and if the process has already computed in the other precision.
     """
     if config.matmul_precision == "bf16" and target != "CPU":
         raise UserError(f"--matmul_precision bf16 is for a CPU, not for {target}; leave it out")
-    mode, before = MODES[config.matmul_precision], os.environ.get(VARIABLE)
+    mode, before = MODES.get(config.matmul_precision, "STRICT"), os.environ.get(VARIABLE)
     if target != "CPU" or (mode == "STRICT" and before in (None, "STRICT")):
-        return
+        return False
     os.environ[VARIABLE] = mode
     if products_round_to_bf16() == (mode == "BF16"):
-        return
+        return False
     os.environ[VARIABLE] = MODES["fp32" if mode == "BF16" else "bf16"]
+    if mode == "BF16" and has_kernel:
+        return True
     if mode == "BF16" and not bf16_supported():
         raise UserError(
-            "--matmul_precision bf16: oneDNN does not round float32 products to bfloat16 on this processor "
-            f"({command_line('doctor')} shows it); leave the flag out"
+            "--matmul_precision bf16: oneDNN does not round float32 products to bfloat16 on this processor, "
+            f"and no C++ kernels do ({command_line('doctor')} shows it); leave the flag out"
         )
     raise UserError(
         f"--matmul_precision {config.matmul_precision}: this process has computed products in the other "
@@ -77,14 +82,14 @@ def products_round_to_bf16() -> bool:
     return bool(np.abs(product - exact).max() > BF16_ERROR * np.abs(exact).max())
 
 
-def matmul_rate(dtype: str = "float32") -> float:
-    """Floating-point operations per second of MindSpore's matrix products, in this process's precision.
+def matmul_rate(dtype: str = "float32", product: Callable | None = None) -> float:
+    """Floating-point operations per second of `product`, by default MindSpore's in this process's precision.
 
     The best of a few rounds of square products, with the process's number of threads.
     """
     draw = np.random.default_rng(0)
     numbers = draw.standard_normal((2, RATE_SIZE, RATE_SIZE)).astype(dtype)
-    left, right, product = ms.Tensor(numbers[0]), ms.Tensor(numbers[1]), ops.MatMul(transpose_b=True)
+    left, right, product = *map(ms.Tensor, numbers), product or ops.MatMul(transpose_b=True)
     product(left, right)[:1].asnumpy()
     best, end = float("inf"), time.perf_counter() + RATE_SECONDS
     while (began := time.perf_counter()) < end:

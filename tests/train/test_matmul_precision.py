@@ -11,8 +11,10 @@ import pytest
 from run_finetune import main as finetune
 from src.config.data_config import DeviceConfig
 from src.errors import UserError, run_main
+from src.kernels import operators
 from src.train import matmul_precision
 
+BF16 = DeviceConfig(matmul_precision="bf16")
 ROOT = Path(__file__).resolve().parents[2]
 # Wide enough for the products to leave float32; saved are the states of both layers and a gradient to which
 # every product of the second layer contributes.
@@ -57,16 +59,11 @@ def environment(monkeypatch):
     monkeypatch.delenv(matmul_precision.VARIABLE, raising=False)
 
 
-@pytest.fixture
-def rounding_processor(environment):
-    if not matmul_precision.bf16_supported():
-        pytest.skip("oneDNN does not round products to bfloat16 on this processor")
-
-
 @pytest.mark.parametrize("kernels", ["off", "auto"])
-def test_results_differ_by_rounding_to_8_bits_only(kernels, tmp_path, rounding_processor, request):
-    if kernels == "auto":
-        request.getfixturevalue("library")
+def test_results_differ_by_rounding_to_8_bits_only(kernels, tmp_path, environment, request):
+    has_kernel = kernels == "auto" and operators.has_bf16_products(request.getfixturevalue("library"))
+    if not (has_kernel or matmul_precision.bf16_supported()):
+        pytest.skip("no products in bfloat16 on this processor")
     (tmp_path / "states.py").write_text(SCRIPT)
     found = {}
     for precision in ("fp32", "bf16"):
@@ -90,13 +87,15 @@ def exact_processor(monkeypatch, environment):
     """A processor with bf16 instructions that oneDNN does not use: products stay float32."""
     monkeypatch.setattr(matmul_precision, "products_round_to_bf16", lambda: False)
     monkeypatch.setattr(matmul_precision, "bf16_supported", lambda: False)
+    monkeypatch.setattr(operators, "has_bf16_products", lambda library: False)
 
 
 def test_an_unsupported_processor(exact_processor):
     with pytest.raises(UserError, match="does not round float32 products .* on this processor"):
-        matmul_precision.set_matmul_precision(DeviceConfig(matmul_precision="bf16"), "CPU")
+        matmul_precision.set_matmul_precision(BF16, "CPU")
     assert os.environ[matmul_precision.VARIABLE] == "STRICT"
-    matmul_precision.set_matmul_precision(DeviceConfig(), "CPU")
+    assert matmul_precision.set_matmul_precision(BF16, "CPU", has_kernel=True)
+    assert not matmul_precision.set_matmul_precision(DeviceConfig(), "CPU", has_kernel=True)
 
 
 def test_the_command_line_says_so(exact_processor, capsys):

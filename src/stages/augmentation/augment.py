@@ -4,7 +4,6 @@ import dataclasses
 import os
 import time
 from collections import Counter
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,7 +16,6 @@ from ...data.augmentation.word_replacement import ReplacementParams, augment_row
 from ...digests import sha256
 from ...errors import Interrupted, UserError
 from ...signals import interruptible
-from ...train.matmul_precision import matmul_rate
 from ...train.throughput import ThroughputMeter
 from ..model.device import setup_device
 from .candidates import Candidates, WordStats
@@ -47,7 +45,7 @@ def augment(config: "AugmentConfig") -> dict[str, int]:
     parts = Parts(output.with_name(f"{output.name}.parts"), job, config.overwrite_output_file)
     device = setup_device(config, print) if resources.predicts or config.filter_with_teacher else None
     meter = resources.meter
-    meter.rate = partial(matmul_rate, device.compute_type) if device else None
+    meter.rate = device.matmul_rate if device else None
     candidates = resources.candidates(stats, device, output.parent)
     params = ReplacementParams(config.copies, config.probability, config.seed)
     augmenter = Augmenter(text, params, candidates, resources.filter(device), seen)

@@ -45,10 +45,19 @@ def device(target: str) -> str:
 
 
 def bf16_products() -> str:
-    """Whether --matmul_precision bf16 works on this processor."""
+    """Whether --matmul_precision bf16 works on this processor, and in which library."""
+    from ...kernels.build import KernelsUnavailable, library_path
+    from ...kernels.operators import has_bf16_products
     from ...train.matmul_precision import bf16_supported
 
-    return "yes" if bf16_supported() else "no: oneDNN computes them in float32 on this processor"
+    if bf16_supported():
+        return "yes, by oneDNN"
+    try:
+        if has_bf16_products(str(library_path())):
+            return "yes, by the C++ kernels"
+    except KernelsUnavailable as reason:
+        return f"no: oneDNN computes them in float32 on this processor, and {reason}"
+    return "no: they are computed in float32 on this processor"
 
 
 def trial_step(config: "DoctorConfig") -> str:

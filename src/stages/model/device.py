@@ -11,10 +11,10 @@ from ...config.data_config import DeviceConfig
 from ...kernels import layers as kernels
 from ...kernels import operators
 from ...kernels.build import KernelsUnavailable, check_loads, library_path
-from ...model.layers import FLOAT_LAYERS, LayerNorm, Layers, ResidualNorm
+from ...model.layers import FLOAT_LAYERS, Dense, LayerNorm, Layers, ResidualNorm
 from ...quant.quantizers import PLAIN, Operators
 from ...train.device import Device, select_device
-from ...train.matmul_precision import set_matmul_precision
+from ...train.matmul_precision import matmul_rate, set_matmul_precision
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +23,7 @@ class DeviceSetup(Device):
 
     Empty or None means plain operators: `losses` has the names of intermediate_terms, `optimizer` is the
     `fused` of adam_weight_decay, `squared_norm` that of TrainStep, `quantizers` the operators of quantized
-    layers.
+    layers. `product` is that of the dense layers where it is not MindSpore's.
     """
 
     layers: Layers = FLOAT_LAYERS
@@ -31,14 +31,29 @@ class DeviceSetup(Device):
     optimizer: Callable | None = None
     squared_norm: Callable | None = None
     quantizers: Operators = PLAIN
+    product: Callable | None = None
+
+    def matmul_rate(self) -> float:
+        """Floating-point operations per second of the products of dense layers."""
+        return matmul_rate(self.compute_type, self.product)
 
 
 def setup_device(config: DeviceConfig, log: Callable[[str], object]) -> DeviceSetup:
     """Set up the device of a DeviceConfig; logs why requested kernels are unavailable."""
     device = select_device(config)
-    set_matmul_precision(config, device.target)
     library = choose_library(config, device, log)
-    return DeviceSetup(**vars(device), **(kernel_parts(library) if library else {}))
+    setup = DeviceSetup(**vars(device), **(kernel_parts(library) if library else {}))
+    has_kernel = bool(library) and operators.has_bf16_products(str(library))
+    if set_matmul_precision(config, device.target, has_kernel):
+        setup = with_bf16_products(setup, str(library))
+    return setup
+
+
+def with_bf16_products(setup: DeviceSetup, library: str) -> DeviceSetup:
+    """`setup` with the products of dense layers in bfloat16, by the kernels of `library`."""
+    matmul = partial(kernels.Bf16MatMul, library)
+    layers = dataclasses.replace(setup.layers, matmul=matmul, dense=partial(Dense, operator=matmul))
+    return dataclasses.replace(setup, layers=layers, product=operators.bf16_matmul(library))
 
 
 def choose_library(

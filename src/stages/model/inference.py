@@ -204,7 +204,8 @@ def _load_mindir(file: Path, config: BertConfig, settings: DeviceConfig, threads
     from ...infer.mindir import MindirModel
     from .device import setup_device
 
-    setup_device(settings, lambda text: None)
+    # A MINDIR graph has MindSpore's products.
+    setup_device(dataclasses.replace(settings, kernels="off"), lambda text: None)
     return InferenceModel(MindirModel(file), config, file, settings.matmul_precision, any_shape=True)
 
 
@@ -232,7 +233,6 @@ def _load_weights(
     meter: ThroughputMeter | None,
 ) -> InferenceModel:
     from ...infer.predictor import predictor
-    from ...train.matmul_precision import matmul_rate
     from .device import setup_device
     from .load import load_classifier, read_model
 
@@ -247,7 +247,7 @@ def _load_weights(
         predict = predictor(network)
     else:
         predict = predictor(network, partial(meter.compiled, name="evaluation"))
-        meter.rate = partial(matmul_rate, device.compute_type)
+        meter.rate = device.matmul_rate
     return InferenceModel(predict, config, files.source, precision, any_shape=False)
 
 

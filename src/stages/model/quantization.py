@@ -12,7 +12,7 @@ from ...commands import command_line
 from ...config.bert_config import BertConfig
 from ...config.quantization import is_range
 from ...errors import UserError
-from ...model.layers import Dense, Embedding, EmbeddingLookup, Layers, MatMul
+from ...model.layers import Dense, Embedding, EmbeddingLookup, Layers
 from ...model.state_dict import named_parameters, to_hf_name
 from ...quant.layers import QuantLookup, QuantMatMul
 from .device import DeviceSetup
@@ -35,7 +35,7 @@ def layers_for(config: BertConfig, device: DeviceSetup) -> Layers:
         )
 
     def matmul(config: BertConfig) -> QuantMatMul:
-        return QuantMatMul(quantization, MatMul(config), device.quantizers)
+        return QuantMatMul(quantization, device.layers.matmul(config), device.quantizers)
 
     def lookup() -> QuantLookup:
         return QuantLookup(quantization, EmbeddingLookup(), device.quantizers)
@@ -57,7 +57,7 @@ def build_network(cell: Callable[..., Network], config: BertConfig, device: Devi
         if quantization.quantizes(to_hf_name(f"{place}.weight").removesuffix(".weight")):
             continue
         if isinstance(layer, Dense):
-            layer.product = MatMul(config)
+            layer.product = device.layers.matmul(config)
         elif isinstance(layer, Embedding):
             layer.lookup = EmbeddingLookup()
     return network

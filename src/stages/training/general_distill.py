@@ -37,7 +37,7 @@ def general_distill(resolved: Resolved) -> Run:
     teacher, teacher_config = load.load_encoder(files, run.device, log)
     del files  # the network has copies of the weights, 0.4 GB for a BERT-base
     network = BertEncoder(student_config, run.device.layers)
-    match = LayerMatch(config, student_config, teacher_config)
+    match = LayerMatch(config, student_config, teacher_config, dense=run.device.layers.dense)
     sizes = parameter_count(teacher), parameter_count(network)
     log(f"teacher {sizes[0]:,} parameters, student {sizes[1]:,}, initialized randomly")
     run.open()

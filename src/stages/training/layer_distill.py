@@ -39,8 +39,8 @@ class LayerMatch:
     `projection` is the dense layer from the student's to the teacher's width, or an nn.CellList of one for
     each of the student's hidden states; None where the widths agree, unless the general student was trained
     with one per layer. `carried` are the files of that general student, whose projection is trained on where
-    it has one. With relations, `layer_map` has the teacher layer of the student's last layer alone. Raises
-    UserError where the layer map does not fit, all losses are off, or heads differ.
+    it has one; `dense` constructs it. With relations, `layer_map` has the teacher layer of the student's last
+    layer alone. Raises UserError where the layer map does not fit, all losses are off, or heads differ.
     """
 
     def __init__(
@@ -50,8 +50,9 @@ class LayerMatch:
         teacher_config: BertConfig,
         carried: ModelFiles | None = None,
         log: Callable[[str], None] = print,
+        dense: Callable = Dense,
     ) -> None:
-        self.config = config
+        self.config, self.dense = config, dense
         self.layers = student_config.num_hidden_layers, teacher_config.num_hidden_layers
         self.projection: nn.Cell | None = None
         _check_flags(config)
@@ -89,9 +90,9 @@ class LayerMatch:
         found = _projection_arrays(carried) if carried else {}
         by_layer = config.hidden_projection == "per_layer"
         if widths[0] != widths[1] or (by_layer and "0.weight" in found):
-            self.projection = Dense(*widths, student_config)
+            self.projection = self.dense(*widths, student_config)
             if by_layer:
-                more = (Dense(*widths, student_config) for _ in range(student_config.num_hidden_layers))
+                more = (self.dense(*widths, student_config) for _ in range(student_config.num_hidden_layers))
                 self.projection = nn.CellList([self.projection, *more])
         if carried and found:
             self._load_projection(carried, found, log)

@@ -4,7 +4,6 @@ import logging
 import os
 import shlex
 from collections.abc import Sequence
-from functools import partial
 from numbers import Real
 from pathlib import Path
 from typing import Any, cast
@@ -31,7 +30,6 @@ from ...train.checkpoint import Checkpoints
 from ...train.curves.loss_plot import LOG_FILE, plot_losses, read_log
 from ...train.distributed import all_reduce_sum, any_rank, join_ranks
 from ...train.logger import RunLogger
-from ...train.matmul_precision import matmul_rate
 from ...train.throughput import ThroughputMeter
 from ...train.trainer import Trainer
 from ...weights.families import own_arrays
@@ -70,7 +68,7 @@ class Run:
         # (position, path) of the checkpoint from which a resumed run continues
         self.checkpoint = self.checkpoints.last() if self.resumed else None
         self.trainer = Trainer(resume_command(), any_rank(self.ranks))
-        self.meter = ThroughputMeter(self.logger.info, partial(matmul_rate, self.device.compute_type))
+        self.meter = ThroughputMeter(self.logger.info, self.device.matmul_rate)
         self.best_value: float | None = self._read_best()
         # Of the best metric, at 95 %; checkpoints of earlier versions lack it.
         position = self.checkpoint[0] if self.checkpoint else {}

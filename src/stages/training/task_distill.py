@@ -83,7 +83,8 @@ class Distillation:
         self.match = None
         if config.td_phase1_epoch_size > 0 and not config.load_td1_ckpt_path:
             carried = student_files if config.carry_projection else None
-            self.match = LayerMatch(config, self.student_config, teacher_config, carried, log)
+            dense = run.device.layers.dense
+            self.match = LayerMatch(config, self.student_config, teacher_config, carried, log, dense)
         self.tokenizer_dir = next((folder for _, folder in models if folder), None)
         self.teacher = Teacher(
             freeze(teacher), teacher_config, teacher_files.source, self._features_of_both_phases()

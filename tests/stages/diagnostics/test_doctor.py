@@ -9,7 +9,7 @@ from src.tools.doctor import DoctorConfig
 def test_the_report_ends_with_a_training_step(capsys):
     facts = doctor(DoctorConfig(device_target="CPU"))
     assert "ms on CPU" in facts["training step"]
-    assert facts["bf16 products"].partition(":")[0] in ("yes", "no")
+    assert facts["bf16 products"].replace(",", ":").partition(":")[0] in ("yes", "no")
     assert capsys.readouterr().out.splitlines()[-1].startswith("training step")
 
 
