@@ -100,7 +100,7 @@ step() {  # TITLE COMMAND...
     printf '\n== %s\n$' "$title"
     printf ' %q' "${@/#$python/python}"
     echo
-    "$@"
+    "$@" || return
     printf -- '-- %s: %d s\n' "$title" $((SECONDS - begun))
 }
 
