@@ -15,9 +15,10 @@ from ...files import write_json, write_text
 from ..markdown import aligned
 from . import report_format as fmt
 from .report_data import REPORT_FILE, CandidateResult, ReportData
-from .report_html import render
+from .report_html import render, time_taken
 
 PAGE_FILE, SUMMARY_FILE = "report.html", "summary.md"
+NAMES = {"drop": "quality"}  # of limits
 COLUMNS = ("candidate", "{metric}", "points", "95 %", "same", "ms", "as fast", "MB", "smaller", "limits")
 
 
@@ -56,7 +57,7 @@ def summary(data: ReportData) -> str:
     """The verdict, the table of candidates and the warnings as GitHub-flavored Markdown."""
     lines = [[column.format(metric=data.task.metric.replace("_", " ")) for column in COLUMNS]]
     lines += [_row(candidate) for candidate in data.candidates]
-    parts = [escape(data.verdict), aligned(lines, text_columns=1)]
+    parts = [escape(data.verdict), aligned(lines, text_columns=1), f"Commands: {time_taken(data)}"]
     failed = [f"{escape(c.name)}: {escape(c.failed)}" for c in data.candidates if c.failed]
     for title, items in {
         "Warnings": [escape(text) for text in data.warnings],
@@ -90,11 +91,12 @@ def limits_held(candidate: CandidateResult) -> str:
         return "failed"
     if candidate.within is None:
         return fmt.NONE
-    broken = [name for name, held in vars(candidate.within).items() if not held]
+    broken = [NAMES.get(name, name) for name, held in vars(candidate.within).items() if not held]
     return f"not {', '.join(broken)}" if broken else "held"
 
 
 def escape(text: str) -> str:
     """A text of unknown origin on one line of Markdown, without markup of its own."""
     one_line = " ".join(fmt.visible(text).split())
-    return re.sub(r"([\\`*_{}\[\]|~#])", r"\\\1", html.escape(one_line, quote=False))
+    # An underscore inside a word is no markup.
+    return re.sub(r"([\\`*{}\[\]|~#]|\b_|_\b)", r"\\\1", html.escape(one_line, quote=False))

@@ -168,7 +168,10 @@ class CommandRun:
 
 @dataclasses.dataclass
 class ReportData:
-    """The whole report; `machine` {property: text}, `hashes` {file: SHA-256}; `seconds` is the total.
+    """The whole report; `machine` {property: text}, `hashes` {file: SHA-256}.
+
+    `seconds` is the total of all commands, `seconds_planned` what the plan had for them; those before the
+    plan are in both as they were.
 
     `chosen` is the name of the recommended candidate, or of the closest where none is within the limits; None
     where none was measured. `changed` are its rows.
@@ -188,6 +191,7 @@ class ReportData:
     commands: list[CommandRun]
     hashes: dict[str, str]
     seconds: float
+    seconds_planned: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain JSON types."""

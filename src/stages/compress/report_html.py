@@ -65,6 +65,12 @@ def render(data: ReportData) -> str:
     return serialize(element("html", head, element("body", element("main", *sections)), lang="en"))
 
 
+def time_taken(data: ReportData) -> str:
+    """The time of all commands, and what was planned for them."""
+    planned = f", planned {fmt.duration(data.seconds_planned)}" if data.seconds_planned else ""
+    return f"{fmt.duration(data.seconds)} in all{planned}"
+
+
 def chosen_of(data: ReportData) -> CandidateResult | None:
     """The candidate that the report is about: recommended, or the closest."""
     return next((candidate for candidate in data.candidates if candidate.name == data.chosen), None)
@@ -222,7 +228,7 @@ def _details_of(data: ReportData) -> list[Node]:
         element("h2", "Details"),
         _details("How it was measured", *(element("p", text) for text in METHOD)),
         _details("Model and data", _facts({**shape, "task": data.task.name, **labels, **counts})),
-        _details(f"Commands, {fmt.duration(data.seconds)} in all", _commands(data)),
+        _details(f"Commands, {time_taken(data)}", _commands(data)),
         _details("Machine and versions", _facts(data.machine)),
         _details("SHA-256 of data and weights", _facts(data.hashes, code=True)),
     ]

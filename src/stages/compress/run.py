@@ -116,13 +116,14 @@ class Compression:
             fresh_output_dir(workspace.folder, config.overwrite_output_dir, list(self.hashes), WRITTEN)
             self.created = True
             self.journal.write()
-        runner.progress.plan(SETUP)
+        runner.progress.plan(SETUP, guessed=True)
         if self.prepare:
             self._require(self.prepare)
         runner.progress.drop("prepare")
         # It names no evaluation rows: the labels of their halves may be its predictions.
         flags = {"model_dir": config.model_dir, "output_dir": workspace.candidate(BASELINE)}
-        export = Step(f"export-{BASELINE}", "export", flags, workspace.candidate(BASELINE))
+        name, output = f"export-{BASELINE}", workspace.candidate(BASELINE)
+        export = Step(name, "export", flags, output, SETUP[name])
         self._require(export)
         rows = read_rows(config, workspace, self._predicted)
         runner.warnings += rows.warnings
@@ -225,10 +226,18 @@ class Compression:
             self.runner.done,
             self.hashes,
             round(self.journal.seconds, 1),
+            round(self._planned_seconds(), 1),
         )
         write_report(data, self.workspace.folder)
         self._recommend(recommended)
         return data
+
+    def _planned_seconds(self) -> float:
+        """Seconds that were planned for the commands that ran; those before the plan as they were."""
+        runner, journal = self.runner, self.journal
+        return sum(
+            journal.seconds_of(name) if name in SETUP else planned for name, planned in runner.planned.items()
+        )
 
     def _recommend(self, chosen: CandidateResult | None) -> None:
         """Copy the chosen candidate to recommended/, or delete what is there of an earlier choice."""

@@ -191,7 +191,7 @@ def test_summary_is_one_table_with_the_verdict_first(tmp_path):
     table = [line for line in lines if line.startswith("|")]
     assert len(table) == 2 + 5 and len({len(line) for line in table}) == 1
     assert [line.split(" | ")[0] for line in table if "**" in line] == ["| **half-layers-int8**"]
-    assert "not drop" in table[5] and "failed" in table[6]
+    assert "not quality" in table[5] and "failed" in table[6]
     assert "- narrow: the disk is full; free 310 MB" in lines
     assert "- pruned-vocabulary-int8: 17 minutes more than the time budget leaves" in lines
 

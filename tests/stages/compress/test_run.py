@@ -96,7 +96,7 @@ def test_from_rows_to_a_recommended_model(inputs, tmp_path, quick, capsys):
 def without_times(report):
     """A report without what differs from one run to the next: times, and the choice that depends on them."""
     kept = dict(report)
-    for name in ("seconds", "machine", "chosen", "verdict", "changed"):
+    for name in ("seconds", "seconds_planned", "machine", "chosen", "verdict", "changed"):
         kept.pop(name)
     kept["commands"] = [(each["step"], each["command"]) for each in report["commands"]]
     kept["model"] = {**report["model"], "latency_ms": 0}

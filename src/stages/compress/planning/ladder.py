@@ -112,7 +112,8 @@ class Ladder:
         listed = ",".join(map(str, layer_map))
         neurons = round(width * teacher.intermediate_size)
         config = teacher.replace(num_hidden_layers=count, intermediate_size=neurons)
-        how = f"{count} of {teacher.num_hidden_layers} layers ({listed.replace(',', ', ')})"
+        of = f"{listed.replace(',', ', ')} of {teacher.num_hidden_layers}"
+        how = f"layer{'s' * (count > 1)} {of}"
         start: dict[str, object] = {"student_init": "teacher_layers", "num_hidden_layers": count}
         if teacher.use_relative_positions:
             start["use_relative_positions"] = True
@@ -120,7 +121,7 @@ class Ladder:
         if width < 1:
             pruned = self.workspace.model(f"{name}-pruned")
             steps.append(self._prune_neurons(f"prune-{name}", pruned, layer_map, width))
-            start, how = {"student_init": pruned}, f"{how} with {width:.0%} of their neurons"
+            start, how = {"student_init": pruned}, f"{how} with {100 * width:.0f} % of their neurons"
         flags: dict[str, object] = {
             **self.rows.task_flags,
             "load_teacher_ckpt_path": self.config.model_dir,
@@ -155,13 +156,13 @@ class Ladder:
         """Integers by calibration, without training."""
         name = f"{base.name}-int8"
         export = self._export(name, base.folder, "int8", **self._calibration())
-        return Candidate(name, base.how, "int8", base, (*base.steps, export))
+        return Candidate(name, f"{base.how}; calibrated", "int8", base, (*base.steps, export))
 
     def mixed(self, base: Base, after: str) -> Candidate:
         """Integers, the most sensitive layers in float32, so that the metric holds a limit."""
         name, limit = f"{base.name}-int8-mixed", self.config.max_drop
         export = self._export(name, base.folder, "int8", **self._calibration(), max_drop=limit)
-        how = f"{base.how}; its most sensitive layers stay in float32"
+        how = f"{base.how}; calibrated, its most sensitive layers in float32"
         return Candidate(name, how, "int8", base, (*base.steps, export), breaks=after)
 
     def small_vocabulary(self, base: Base) -> Candidate:
@@ -178,7 +179,7 @@ class Ladder:
         halves = self.workspace.halves(True) / f"choose.{self.config.dataset_type}"
         where = {**self._calibration(), "calibration_data": rows, "eval_data_dir": halves}
         export = self._export(name, folder, "int8", **where)
-        how = f"{base.how}; tokens of the training rows only"
+        how = f"{base.how}; calibrated, with the tokens of the training rows alone"
         return Candidate(name, how, "int8", base, (*base.steps, prune, export), vocabulary=True)
 
     def q8bert(self, base: Base) -> Candidate:
@@ -200,7 +201,7 @@ class Ladder:
         }
         train = Step(f"quantize-{base.name}", "q8bert_train", flags, folder / "best", run_folder=folder)
         export = self._export(name, folder / "best", "int8")
-        how = f"{base.how}, trained with rounding to 8 bits"
+        how = f"{base.how}; trained with rounding to 8 bits"
         return Candidate(name, how, "int8", base, (*base.steps, train, export), breaks=f"{base.name}-int8")
 
     def _calibration(self) -> dict[str, object]:

@@ -46,14 +46,14 @@ class Measurement:
 def measure(
     runner: Runner, workspace: Workspace, rows: Rows, student: Base | None, export_step: Step
 ) -> Measurement:
-    """Run the trial, or take it from the journal. Raises UserError where it fails.
+    """Run the trial; what was measured before is taken from the journal. Raises UserError where it fails.
 
     Without a `student` (of a model of one layer) nothing will be trained, and nothing is tried.
     """
+    training = _trial(runner, workspace, rows, student) if student else (GUESSED_RATE, 0.0, 0.0)
     known = runner.journal.get(MEASUREMENT)
     if known:
         return Measurement(**known)
-    training = _trial(runner, workspace, rows, student) if student else (GUESSED_RATE, 0.0, 0.0)
     found = Measurement(
         *training,
         runner.journal.seconds_of(export_step.name),
@@ -81,7 +81,7 @@ def _trial(runner: Runner, workspace: Workspace, rows: Rows, student: Base) -> t
         "do_eval": False,
         "output_dir": folder,
     }
-    step = Step(TRIAL, "task_distill", flags, folder / "last", 25.0, folder)
+    step = Step(TRIAL, "task_distill", flags, folder / "last", 25.0, folder, warns=False)
     if failed := runner.run(step):
         raise UserError(f"a few trial steps of a student failed: {failed}")
     log = workspace.log(TRIAL).read_text("utf-8", "replace")

@@ -24,7 +24,8 @@ Epochs = tuple[int, int]
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Candidates to try in order, those with `breaks` only where it applies, and what is left out."""
+    """Candidates in order, first the model's float32 file, which is there, those with `breaks` to be tried
+    only where it applies; and what is left out."""
 
     candidates: tuple[Candidate, ...]
     left_out: tuple[LeftOut, ...]
@@ -36,14 +37,14 @@ class Plan:
 
     @property
     def steps(self) -> dict[str, float]:
-        """{step: estimated seconds} of all candidates that are surely tried, each step once."""
-        sure = (entry for entry in self.candidates if not entry.breaks)
+        """{step: estimated seconds} of all candidates that are surely still to be made, each step once."""
+        sure = (entry for entry in self.candidates[1:] if not entry.breaks)
         return {step.name: step.seconds for entry in sure for step in entry.steps}
 
     @property
     def seconds(self) -> float:
         """Estimated seconds of the whole plan."""
-        return self.setup_seconds + sum(self.steps.values()) - self.steps.get(f"export-{BASELINE}", 0.0)
+        return self.setup_seconds + sum(self.steps.values())
 
     def table(self) -> str:
         """The plan as text."""

@@ -57,8 +57,10 @@ def _advice(limits: Limits, chosen: CandidateResult) -> str:
     """What to do where only the width of the interval breaks the limit on quality."""
     if not limits.strict or chosen.within is None or chosen.within.drop:
         return ""
-    dropped = None if chosen.difference is None else -100 * chosen.difference
-    if limits.max_drop is not None and dropped is not None and dropped <= limits.max_drop:
+    limit, interval = limits.max_drop, chosen.difference_interval
+    if limit is None or chosen.difference is None or interval is None:
+        return ""
+    if 100 * interval[0] < -limit <= 100 * chosen.difference:
         return f": the measured value is within it, the lower end of the interval is not; {NEXT_STEPS}"
     return ""
 

@@ -27,7 +27,7 @@ class Progress:
         self.output = sys.stdout  # that of steps is redirected
         self.left: dict[str, float] = {}
         self.planned = self.taken = self._since = 0.0
-        self.current = ""
+        self.current, self.guessed = "", False
         self.bar = tqdm(
             total=1,
             disable=None,
@@ -46,9 +46,9 @@ class Progress:
         now = min(time.monotonic() - self._since, self.pace * self.left.get(self.current, 0.0))
         return max(self.pace * sum(self.left.values()) - (now if self.current else 0.0), 0.0)
 
-    def plan(self, steps: Mapping[str, float]) -> None:
-        """Set the estimates {step: seconds} of the steps to come."""
-        self.left = dict(steps)
+    def plan(self, steps: Mapping[str, float], guessed: bool = False) -> None:
+        """Set the estimates {step: seconds} of the steps to come; `guessed` before anything is measured."""
+        self.left, self.guessed = dict(steps), guessed
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -91,9 +91,9 @@ class Progress:
     def end(self, step: str, seconds: float) -> None:
         """A step took `seconds`."""
         planned = self.left.pop(step, 0.0)
-        if planned:
+        if planned and not self.guessed:
             self.planned, self.taken = self.planned + planned, self.taken + seconds
-        about = f" (planned {clock(planned)})" if planned else ""
+        about = f" (planned {clock(planned)})" if planned and not self.guessed else ""
         self.say(f"{step}: {clock(seconds)}{about}")
 
     def drop(self, step: str) -> None:

@@ -32,7 +32,8 @@ Commands = Mapping[str, Callable[[Sequence[str]], object]]  # {name: main functi
 class Step:
     """A command: its `name`, the `command` of this project and its flags, and the folder or file it writes.
 
-    `seconds` is the estimate; `run_folder` that of a training stage, which resumes by itself.
+    `seconds` is the estimate; `run_folder` that of a training stage, which resumes by itself; `warns` says
+    whether its warnings are of interest.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Step:
     output: Path
     seconds: float = 0.0
     run_folder: Path | None = None
+    warns: bool = True
 
     @property
     def arguments(self) -> list[str]:
@@ -66,6 +68,7 @@ class Runner:
         self.workspace, self.journal, self.commands = workspace, journal, commands
         self.progress = Progress()
         self.done: list[CommandRun] = []
+        self.planned: dict[str, float] = {}
         self.warnings: list[str] = []
         # The handler of a step's own logger would stay with the log of the first step.
         handler = _CurrentError()
@@ -125,12 +128,14 @@ class Runner:
 
     def _finish(self, step: Step) -> None:
         """Note the command and its warnings, and delete what only an interrupted run needs."""
+        self.planned[step.name] = step.seconds
         self.done.append(CommandRun(step.name, step.shown, self.journal.seconds_of(step.name)))
         log = self.workspace.log(step.name)
-        for line in log.read_text("utf-8", "replace").splitlines() if log.is_file() else ():
+        for line in log.read_text("utf-8", "replace").splitlines() if step.warns and log.is_file() else ():
             text = line.removeprefix(WARNING)
             # Several steps say the same of the rows and the given model.
-            if line.startswith(WARNING) and not any(known.endswith(text) for known in self.warnings):
+            told = text.startswith("dev ") and step.command != "prepare"  # a half of dev has half of its rows
+            if line.startswith(WARNING) and not told and not any(w.endswith(text) for w in self.warnings):
                 self.warnings.append(f"{step.name}: {text}")
         if step.run_folder:
             for name in SPENT:

@@ -1,0 +1,198 @@
+"""Plans against numbers worked out by hand."""
+
+import types
+
+import numpy as np
+import pytest
+
+from src.config.bert_config import BertConfig
+from src.data.dataset import TokenizedDataset
+from src.errors import UserError
+from src.stages.compress.planning.costs import Costs
+from src.stages.compress.planning.ladder import Base, Candidate, Ladder
+from src.stages.compress.planning.measure import Measurement, parse_log
+from src.stages.compress.planning.plan import epochs_of, make_plan, seconds_of, that_fit
+from src.stages.compress.report_data import LeftOut
+from src.stages.compress.steps.progress import clock
+from src.stages.compress.steps.runner import Step
+from src.stages.compress.steps.workspace import Workspace
+from src.train.throughput import forward_flops
+from tests.tiny import TINY
+
+BASE = BertConfig(labels=("0", "1"))  # BERT-base
+MEASURED = Measurement(
+    flops_per_second=1e9,
+    compile_seconds=2.0,
+    startup_seconds=1.0,
+    export_seconds=10.0,
+    setup_seconds=40.0,
+    memory_gb=1.0,
+    free_gb=50.0,
+)
+
+
+def rows_of(lengths, labelled=True):
+    """Rows of tokens 5 of these lengths, for training and for both halves."""
+    dataset = TokenizedDataset.from_flat(
+        np.full(sum(lengths), 5), np.zeros(sum(lengths)), lengths, np.zeros(len(lengths), np.int32), 16
+    )
+    paths = dict.fromkeys(("train", "choose", "report"), "records")
+    datasets = dict.fromkeys(paths, dataset)
+    return types.SimpleNamespace(labelled=labelled, paths=paths, datasets=datasets, task_flags={})
+
+
+def ladder_of(teacher, tmp_path, **more):
+    config = types.SimpleNamespace(model_dir="model", dataset_type="tfrecord", seed=1, max_drop=1.0)
+    return Ladder(teacher, rows_of([8] * 40, **more), Workspace(tmp_path), config)
+
+
+@pytest.mark.parametrize(
+    "text, seconds",
+    [("2h", 7200), ("40m", 2400), ("1h30m", 5400), ("90s", 90), ("1.5h", 5400), ("5min", 300)],
+)
+def test_time_budgets(text, seconds):
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0m", "soon", "40", "2 hours", "-1h"])
+def test_no_time_budget(text):
+    with pytest.raises(UserError, match="is not a time; write 40m, 2h or 1h30m"):
+        seconds_of(text)
+
+
+@pytest.mark.parametrize(
+    "rows, level, epochs", [(4000, 1, (4, 4)), (4000, 2, (8, 8)), (67349, 1, (1, 2)), (40, 1, (10, 10))]
+)
+def test_epochs_make_about_500_steps_a_phase(rows, level, epochs):
+    assert epochs_of(rows, level) == epochs
+
+
+@pytest.mark.parametrize(
+    "seconds, text",
+    [(45, "45 s"), (89, "89 s"), (720, "12 min"), (3900, "1 h 05 min"), (3599, "1 h 00 min"), (100, "2 min")],
+)
+def test_clock(seconds, text):
+    assert clock(seconds) == text
+
+
+def test_students_are_fewer_layers_of_the_model(tmp_path):
+    found = {base.name: base for base in ladder_of(BASE, tmp_path).students((1, 1))}
+    assert {name: base.config.num_hidden_layers for name, base in found.items()} == {
+        "half": 6,
+        "third": 4,
+        "half-narrow": 6,
+    }
+    assert found["half"].steps[0].flags["layer_map"] == "2,4,6,8,10,12"
+    assert found["third"].how == "layers 3, 6, 9, 12 of 12, distilled from the model"
+    prune, distill = found["half-narrow"].steps
+    assert prune.flags["layers"] == "1,3,5,7,9,11" and found["half-narrow"].config.intermediate_size == 1536
+    assert distill.flags["student_init"] == prune.output
+    # Half and a third of two layers are the same layer; of one layer there are none.
+    assert [base.name for base in ladder_of(TINY, tmp_path).students((1, 1))] == ["half"]
+    assert not ladder_of(TINY.replace(num_hidden_layers=1), tmp_path).students((1, 1))
+
+
+def test_the_surest_candidates_are_tried_first(tmp_path):
+    names = [entry.name for entry in ladder_of(BASE, tmp_path).candidates((1, 1), has_text=True)]
+    assert names[:3] == ["model-int8", "model-int8-mixed", "half-int8"]
+    # Of BERT-base 21 % are embeddings, of six layers 35 %.
+    assert "model-int8-vocabulary" not in names and "half-int8-vocabulary" in names
+    assert [name for name in names if name.endswith("q8bert")] == names[-4:]
+    names = [entry.name for entry in ladder_of(BASE, tmp_path, labelled=False).candidates((1, 1), False)]
+    assert not [name for name in names if "vocabulary" in name or "narrow" in name]
+
+
+def test_the_cost_of_a_distillation_by_hand(tmp_path):
+    """40 rows of 8 tokens in one length: 2 + 3 epochs of the student at three passes, one of the teacher, and
+    in each epoch of phase 2 an evaluation; 2 + 0.4 graphs of training and 2 of evaluation."""
+    ladder = ladder_of(TINY, tmp_path)
+    costs = Costs(MEASURED, TINY, ladder.rows, (2, 3))
+    (entry,) = [each for each in ladder.candidates((2, 3), False) if each.name == "half-int8"]
+    timed = costs.timed(entry)
+    student, teacher = (40 * forward_flops(TINY.replace(num_hidden_layers=layers), 8) for layers in (1, 2))
+    flops = 3 * 5 * student + teacher + 3 * student + teacher
+    assert timed.steps[0].seconds == pytest.approx(1.0 + (2.4 + 0.8) * 2.0 + flops / 1e9)
+    assert timed.steps[1].seconds > 0.4 * 10
+
+
+def candidate(name, *steps, base_steps=(), breaks=""):
+    """A candidate with steps {name: seconds}; a student where it has `base_steps`."""
+    made = tuple(Step(each, "export", {}, None, seconds) for each, seconds in steps)
+    base = Base(name, "", TINY, "model", made[: len(base_steps)])
+    return Candidate(name, "", "int8", base, made, breaks)
+
+
+LADDER = [
+    candidate("model-fp32", ("export-model-fp32", 10)),
+    candidate("model-int8", ("export-model-int8", 10)),
+    candidate("model-mixed", ("export-mixed", 500), breaks="model-int8"),
+    candidate("half", ("distill", 100), ("export-half", 10), base_steps=(1,)),
+    candidate("half-small", ("distill", 100), ("export-small", 15), base_steps=(1,)),
+    candidate("third", ("distill-third", 60), ("export-third", 10), base_steps=(1,)),
+    candidate("third-trained", ("distill-third", 60), ("train", 60), base_steps=(1,), breaks="third"),
+]
+
+
+class FixedCosts:
+    """Costs that are those in the steps."""
+
+    measured = MEASURED
+
+    def timed(self, entry):
+        return entry
+
+    def disk_gb(self, entry):
+        return 1.0 if entry.name != "third" else 60.0
+
+
+@pytest.mark.parametrize(
+    "seconds, names",
+    [
+        (0, ["model-fp32", "model-int8", "model-mixed"]),
+        (119, ["model-fp32", "model-int8", "model-mixed", "third", "third-trained"]),
+        (120, ["model-fp32", "model-int8", "model-mixed", "half"]),
+        (135, ["model-fp32", "model-int8", "model-mixed", "half", "half-small"]),
+        (205, [entry.name for entry in LADDER]),
+    ],
+)
+def test_what_fits_the_time(seconds, names, monkeypatch):
+    """The model and its integers always; a step counts once; what may not be needed takes no time."""
+    monkeypatch.setattr(FixedCosts, "disk_gb", lambda self, entry: 1.0)
+    kept, left_out = that_fit(LADDER, seconds, FixedCosts())
+    assert [entry.name for entry in kept] == names
+    if seconds == 120:
+        assert left_out[0] == LeftOut("half-small", "it needs 15 s, and 0 s of --time_budget are left")
+
+
+def test_what_fits_the_disk():
+    _, left_out = that_fit(LADDER, 1000, FixedCosts())
+    assert left_out == [LeftOut("third", "it needs 60.0 GB of disk, and 50.0 GB are free")]
+
+
+def test_as_many_epochs_as_fit(monkeypatch):
+    monkeypatch.setattr(FixedCosts, "disk_gb", lambda self, entry: 1.0)
+
+    def ladder(epochs):
+        seconds = 10.0 * sum(epochs)
+        return [
+            LADDER[0],
+            candidate("half", ("distill", seconds), ("export-half", 10), base_steps=(1,)),
+        ]
+
+    for budget, epochs, left_out in ((220, (8, 8), 0), (140, (4, 4), 0), (90, (2, 2), 0), (89, (2, 2), 1)):
+        found = make_plan(ladder, lambda epochs: FixedCosts(), 4000, budget)
+        assert (found.epochs, len(found.left_out)) == (epochs, left_out), budget
+    assert found.seconds == 40  # the setup; the export of the model is part of it
+    found = make_plan(ladder, lambda epochs: FixedCosts(), 4000, 90)
+    assert found.seconds == 40 + 40 + 10
+    assert "plan: about 2 min, 40 s of them done, of 2 min (--time_budget)" in found.table()
+
+
+def test_the_log_of_the_trial_steps():
+    log = (
+        "compiled the graph of length 64 in 3.0 s (train step)\n"
+        "throughput: 160.0 examples/s, 3000 real tokens/s, 80.5 GFLOP/s (matmul rate not measured)\n"
+    )
+    assert parse_log(log, 320, 9.0) == (80.5e9, 3.0, 4.0)
+    with pytest.raises(UserError, match="printed no throughput"):
+        parse_log("compiled", 1, 1.0)
