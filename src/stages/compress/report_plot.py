@@ -183,13 +183,14 @@ def _text(x: float, y: float, text: str, kind: str) -> ET.Element:
 
 
 def loss_curves(candidates: Sequence[CandidateResult]) -> list[ET.Element]:
-    """A small curve for each phase of each trained candidate, with its first and last loss."""
-    return [
-        _curve(f"{letter_of(place)} {candidate.name}, {phase}", losses)
-        for place, candidate in enumerate(candidates)
-        for phase, losses in candidate.losses.items()
-        if losses
-    ]
+    """A small curve for each phase of training, with its first and last loss; candidates share those of
+    the model that they were made from."""
+    trained: dict[tuple[str, tuple[float | None, ...]], list[str]] = {}
+    for place, candidate in enumerate(candidates):
+        for phase, losses in candidate.losses.items():
+            if losses:
+                trained.setdefault((phase, tuple(losses)), []).append(f"{letter_of(place)} {candidate.name}")
+    return [_curve(f"{', '.join(names)}: {phase}", losses) for (phase, losses), names in trained.items()]
 
 
 def _curve(title: str, losses: Sequence[float | None]) -> ET.Element:

@@ -133,6 +133,17 @@ def test_the_page_says_what_the_json_says(tmp_path):
     assert shown.count("✗ ") == 3 and "✗ drop" in page.texts  # two wrong answers, one broken limit
 
 
+def test_candidates_share_the_curves_of_their_student(tmp_path):
+    data = report()
+    data.candidates[3].losses = dict(data.candidates[2].losses, quantization=[0.5, 0.25])
+    shown = written(data, tmp_path)[0].texts
+    assert [text for text in shown if ": phase" in text or ": quantization" in text] == [
+        "C half-layers-int8, D third-layers-int8: phase 1",
+        "C half-layers-int8, D third-layers-int8: phase 2",
+        "D third-layers-int8: quantization",
+    ]
+
+
 def test_labels_and_confusion(tmp_path):
     page, values, _ = written(report(), tmp_path)
     for row in values["candidates"][2]["per_label"]:
