@@ -151,17 +151,23 @@ def throughput_line(
     return f"{line} ({share:.0%} of this machine's matmul rate, measured {rate / GIGA:.1f} GFLOP/s)"
 
 
-def forward_flops(config: BertConfig, length: int, layers: int | None = None) -> int:
+def forward_flops(
+    config: BertConfig, length: int, layers: int | None = None, logits_only: bool = False
+) -> int:
     """FLOPs of the matrix products of one row of `length` tokens, padding included.
 
     A multiply and an add are two. In each of the first `layers` layers (None: all of them, and the head):
     projections and feed-forward 2 S (4 H A + 2 H I), scores and context 4 S S A, A the width of all heads.
+    With `logits_only` the last layer of a classifier has keys and values of all tokens, the rest for one.
     """
     hidden, inner, heads = config.hidden_size, config.intermediate_size, config.attention_size
     per_layer = 2 * length * (4 * hidden * heads + 2 * hidden * inner) + 4 * length * length * heads
     if layers is not None:
         return layers * per_layer
-    return config.num_hidden_layers * per_layer + 2 * hidden * (hidden + config.num_labels)
+    flops = config.num_hidden_layers * per_layer + 2 * hidden * (hidden + config.num_labels)
+    if logits_only and not config.by_token:
+        flops -= (length - 1) * (2 * (2 * hidden * heads + 2 * hidden * inner) + 4 * length * heads)
+    return flops
 
 
 def masked_lm_flops(config: BertConfig, length: int) -> int:
@@ -188,11 +194,11 @@ def step_flops(network: DistillNetwork) -> Callable[[int], int]:
     width = next((p.size for p in network.hidden_projection.get_parameters() if p.ndim == 2), 0)
     last = student.num_hidden_layers if "relation" in features else len(layer_map)
     student_layers = computed_layers(features, range(1, last + 1))
-    teacher_layers = computed_layers(features, layer_map)
+    teacher_layers, logits_only = computed_layers(features, layer_map), network.logits_only
 
     def flops(length: int) -> int:
-        forward = forward_flops(student, length, student_layers) + fitted * 2 * length * width
-        return 3 * forward + (forward_flops(teacher, length, teacher_layers) if teacher else 0)
+        forward = forward_flops(student, length, student_layers, logits_only) + fitted * 2 * length * width
+        return 3 * forward + (forward_flops(teacher, length, teacher_layers, logits_only) if teacher else 0)
 
     return flops
 

@@ -44,6 +44,12 @@ def by_hand(config, length):
 @pytest.mark.parametrize("length", [1, 16, 128])
 def test_operations_of_a_row(length):
     assert forward_flops(TINY, length) == by_hand(TINY, length)
+    layer = [(1, 32, 32)] * 2 + [(length, 32, 32)] * 2 + [(1, 32, 48), (1, 48, 32)]  # the last, for [CLS]
+    layer += [(1, 8, length), (1, length, 8)] * 4
+    cls_only = forward_flops(TINY, length, 1) + sum(2 * m * k * n for m, k, n in layer) + 2 * 32 * (32 + 2)
+    assert forward_flops(TINY, length, logits_only=True) == cls_only
+    by_token = TINY.replace(output_mode="token_classification")
+    assert forward_flops(by_token, length, logits_only=True) == by_hand(TINY, length)
     half = forward_flops(TINY, length, 1)
     assert 2 * half == by_hand(TINY, length) - 2 * 32 * (32 + 2)
     inner = TINY.intermediate_size
@@ -56,10 +62,10 @@ def test_operations_of_a_row(length):
 
 def test_operations_of_a_step():
     student, teacher = BertClassifier(TINY), BertClassifier(TINY.replace(num_hidden_layers=6))
-    whole = forward_flops(TINY, 8)
+    logits = forward_flops(TINY, 8, logits_only=True)
     a_layer = forward_flops(TINY, 8, 1)
     alone = DistillNetwork(student, prediction_terms("classification"))
-    assert step_flops(alone)(8) == 3 * whole
+    assert step_flops(alone)(8) == 3 * logits
     # A map that ends at layer 4 leaves two layers and the head of the teacher out; five states are fitted.
     has_teacher = DistillNetwork(student, intermediate_terms(1, 1, 1), teacher, (2, 4), Dense(32, 32, TINY))
     assert step_flops(has_teacher)(8) == 3 * (2 * a_layer + 3 * 2 * 8 * 32 * 32) + 4 * a_layer

@@ -39,7 +39,7 @@ class TeacherFilter:
         network, config = load.load_classifier(files, task, device, print)
         self.cell, self.task, self.minimum = LogitsCell(network), task, minimum
         self.meter = meter
-        self.graph = meter.compiled(self.cell, "filter", partial(forward_flops, config))
+        self.graph = meter.compiled(self.cell, "filter", partial(forward_flops, config, logits_only=True))
         self.longest = min(task.max_seq_length, config.max_position_embeddings)
         self.batch_size = batch_size
 

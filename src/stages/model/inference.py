@@ -161,7 +161,7 @@ def metrics_of(folder: Path) -> dict[str, float]:
 def _count_flops(model: InferenceModel, meter: ThroughputMeter | None) -> InferenceModel:
     if meter is None:
         return model
-    flops = partial(forward_flops, model.config)
+    flops = partial(forward_flops, model.config, logits_only=True)
     return dataclasses.replace(model, predict=meter.counted(model.predict, flops))
 
 

@@ -89,7 +89,8 @@ def attach_teacher(
     logits_cache = cache_for(features=later_features) if later_features else None
     features += later_features
     forward = TeacherForward(teacher.network, features, layer_map).set_train(False)
-    flops = partial(forward_flops, teacher.config, layers=computed_layers(features, layer_map))
+    layers = computed_layers(features, layer_map)
+    flops = partial(forward_flops, teacher.config, layers=layers, logits_only=forward.logits_only)
     compiled = run.meter.compiled(forward, "teacher", flops)
     broadcast, is_main = _broadcast(run), run.ranks.is_main
     return None, CachedTeacher(compiled, cache, broadcast, is_main, run.logger.info, logits_cache)
