@@ -113,7 +113,6 @@ def cache_of(
     dataset: TokenizedDataset,
     features: Sequence[str],
     layer_map: Sequence[int],
-    matmul_precision: str,
     run: Path | str = "",
 ) -> TeacherCache:
     """The TeacherCache below `root` for the teacher outputs that `features` need, written or not.
@@ -138,7 +137,7 @@ def cache_of(
         "states": states,
         "scores": scores,
         "logits": logits,
-        "matmul_precision": matmul_precision,
+        "matmul_precision": teacher.matmul_precision,
     }
     if relations:
         facts["relations"] = relations

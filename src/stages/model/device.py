@@ -23,7 +23,8 @@ class DeviceSetup(Device):
 
     Empty or None means plain operators: `losses` has the names of intermediate_terms, `optimizer` is the
     `fused` of adam_weight_decay, `squared_norm` that of TrainStep, `quantizers` the operators of quantized
-    layers. `product` is that of the dense layers where it is not MindSpore's.
+    layers. `product` is that of the dense layers where it is not MindSpore's; `precision` is theirs, fp32 or
+    bf16; `bf16_library` has kernels for those in bf16, if there are any.
     """
 
     layers: Layers = FLOAT_LAYERS
@@ -32,6 +33,8 @@ class DeviceSetup(Device):
     squared_norm: Callable | None = None
     quantizers: Operators = PLAIN
     product: Callable | None = None
+    precision: str = "fp32"
+    bf16_library: str = ""
 
     def matmul_rate(self) -> float:
         """Floating-point operations per second of the products of dense layers."""
@@ -42,18 +45,23 @@ def setup_device(config: DeviceConfig, log: Callable[[str], object]) -> DeviceSe
     """Set up the device of a DeviceConfig; logs why requested kernels are unavailable."""
     device = select_device(config)
     library = choose_library(config, device, log)
-    setup = DeviceSetup(**vars(device), **(kernel_parts(library) if library else {}))
+    parts = kernel_parts(library) if library else {}
     has_kernel = bool(library) and operators.has_bf16_products(str(library))
-    if set_matmul_precision(config, device.target, has_kernel):
-        setup = with_bf16_products(setup, str(library))
-    return setup
+    by_kernel = set_matmul_precision(config, device.target, has_kernel)
+    if config.matmul_precision == "bf16":
+        parts["precision"] = "bf16"
+    if has_kernel:
+        parts["bf16_library"] = str(library)
+    setup = DeviceSetup(**vars(device), **parts)
+    return with_bf16_products(setup) if by_kernel else setup
 
 
-def with_bf16_products(setup: DeviceSetup, library: str) -> DeviceSetup:
-    """`setup` with the products of dense layers in bfloat16, by the kernels of `library`."""
-    matmul = partial(kernels.Bf16MatMul, library)
+def with_bf16_products(setup: DeviceSetup) -> DeviceSetup:
+    """`setup` with the products of dense layers in bfloat16, by the kernels of its bf16_library."""
+    matmul = partial(kernels.Bf16MatMul, setup.bf16_library)
     layers = dataclasses.replace(setup.layers, matmul=matmul, dense=partial(Dense, operator=matmul))
-    return dataclasses.replace(setup, layers=layers, product=operators.bf16_matmul(library))
+    product = operators.bf16_matmul(setup.bf16_library)
+    return dataclasses.replace(setup, layers=layers, product=product, precision="bf16")
 
 
 def choose_library(

@@ -205,8 +205,8 @@ def _load_mindir(file: Path, config: BertConfig, settings: DeviceConfig, threads
     from .device import setup_device
 
     # A MINDIR graph has MindSpore's products.
-    setup_device(dataclasses.replace(settings, kernels="off"), lambda text: None)
-    return InferenceModel(MindirModel(file), config, file, settings.matmul_precision, any_shape=True)
+    device = setup_device(dataclasses.replace(settings, kernels="off"), lambda text: None)
+    return InferenceModel(MindirModel(file), config, file, device.precision, any_shape=True)
 
 
 EXPORT_LOADERS = {"onnx": _load_onnx, "mindir": _load_mindir}
@@ -241,7 +241,7 @@ def _load_weights(
     files = read_model(folder, log, zoo_config, part, settings.ignore_unexpected)
     device = setup_device(settings, log)
     network, config = load_classifier(files, task or task_of(files), device, log)
-    bits = {"float32": settings.matmul_precision, "float16": "fp16"}[config.compute_type]
+    bits = {"float32": device.precision, "float16": "fp16"}[config.compute_type]
     precision = f"integers simulated in {bits}" if config.quantization else bits
     if meter is None:
         predict = predictor(network)

@@ -12,7 +12,7 @@ from . import student
 from .fit import PhaseSpec, freeze, train_phase
 from .layer_distill import LayerMatch
 from .run import Run
-from .teacher import Teacher
+from .teacher import Teacher, device_of_teacher
 from .verdict import conclude
 
 
@@ -34,7 +34,8 @@ def general_distill(resolved: Resolved) -> Run:
     )
     models = [(files.config, tokenizer_dir), (student_config, None)]
     (loader,) = splits.train_loaders(run, [config.data_dir], models, config.epoch_size, split=None)
-    teacher, teacher_config = load.load_encoder(files, run.device, log)
+    device = device_of_teacher(run)
+    teacher, teacher_config = load.load_encoder(files, device, log)
     del files  # the network has copies of the weights, 0.4 GB for a BERT-base
     network = BertEncoder(student_config, run.device.layers)
     match = LayerMatch(config, student_config, teacher_config, dense=run.device.layers.dense)
@@ -42,7 +43,7 @@ def general_distill(resolved: Resolved) -> Run:
     log(f"teacher {sizes[0]:,} parameters, student {sizes[1]:,}, initialized randomly")
     run.open()
     spec = PhaseSpec(1, "general distillation", config.epoch_size, config.learning_rate)
-    frozen = Teacher(freeze(teacher), teacher_config, source)
+    frozen = Teacher(freeze(teacher), teacher_config, source, device.precision)
     objective, cached_teacher = match.network(run, spec, loader, network, frozen)
     train_phase(run, spec, objective, loader, None, cached_teacher)
     run.write_model("last", network, student_config, tokenizer_dir, extra=match.projection_arrays())

@@ -35,7 +35,7 @@ from ..model import load
 from ..model.quantization import unset_ranges
 from .fit import PhaseSpec, freeze, resumed_phase, train_phase
 from .run import Run
-from .teacher import Teacher, attach_teacher
+from .teacher import Teacher, attach_teacher, device_of_teacher
 from .verdict import conclude, evaluate_teacher, log_data_warnings
 
 
@@ -105,9 +105,10 @@ def _described(quantization: Quantization | None) -> str:
 
 
 def _teacher(run: Run, files: load.ModelFiles) -> Teacher:
-    network, bert_config = load.load_classifier(files, run.task, run.device, run.logger.info)
+    device = device_of_teacher(run)
+    network, bert_config = load.load_classifier(files, run.task, device, run.logger.info)
     run.logger.info(f"teacher from {files.source}, {weight_count(bert_config):,} parameters")
-    return Teacher(freeze(network), bert_config, files.source)
+    return Teacher(freeze(network), bert_config, files.source, device.precision)
 
 
 def _objective(

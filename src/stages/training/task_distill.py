@@ -25,7 +25,7 @@ from . import student
 from .fit import PhaseInputs, PhaseSpec, freeze, resumed_phase, train_phase
 from .layer_distill import LayerMatch
 from .run import Run
-from .teacher import Teacher, attach_teacher
+from .teacher import Teacher, attach_teacher, device_of_teacher
 from .verdict import TeacherResult, conclude, evaluate_teacher, log_data_warnings
 
 
@@ -78,7 +78,8 @@ class Distillation:
         epochs = max(config.td_phase1_epoch_size, config.td_phase2_epoch_size)
         self.loaders = splits.train_loaders(run, _record_folders(config), models, epochs)
         self._prediction_terms()  # raises UserError where labels are missing
-        teacher, teacher_config = load.load_classifier(teacher_files, task, run.device, log)
+        device = device_of_teacher(run)
+        teacher, teacher_config = load.load_classifier(teacher_files, task, device, log)
         self.student, self.student_config = student.build(run, student_files, student_config, teacher_files)
         self.match = None
         if config.td_phase1_epoch_size > 0 and not config.load_td1_ckpt_path:
@@ -87,7 +88,11 @@ class Distillation:
             self.match = LayerMatch(config, self.student_config, teacher_config, carried, log, dense)
         self.tokenizer_dir = next((folder for _, folder in models if folder), None)
         self.teacher = Teacher(
-            freeze(teacher), teacher_config, teacher_files.source, self._features_of_both_phases()
+            freeze(teacher),
+            teacher_config,
+            teacher_files.source,
+            device.precision,
+            self._features_of_both_phases(),
         )
         self.evaluate: EpochEvaluation | None = None
         if config.do_eval:

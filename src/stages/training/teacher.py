@@ -18,6 +18,7 @@ from ...distill.teacher_cache import TeacherCache, cache_of, megabytes
 from ...model.state_dict import weight_arrays
 from ...train.throughput import computed_layers, forward_flops
 from ...train.trainer import phase_steps
+from ..model.device import DeviceSetup, with_bf16_products
 
 if TYPE_CHECKING:
     from mindspore import nn
@@ -32,18 +33,39 @@ GB = 1e9
 
 @dataclasses.dataclass(frozen=True)
 class Teacher:
-    """A frozen teacher, its config and file; `later_features`: its outputs that a later phase over the same
-    rows needs."""
+    """A frozen teacher, its config and file, the precision of its products (fp32 or bf16); `later_features`:
+    its outputs that a later phase over the same rows needs."""
 
     network: nn.Cell
     config: BertConfig
     source: Path
+    matmul_precision: str
     later_features: tuple[str, ...] = ()
 
     @cached_property
     def weights_hash(self) -> str:
         """SHA-256 of its weights, a part of every cache's key."""
         return hash_arrays(weight_arrays(self.network))
+
+
+def device_of_teacher(run: Run) -> DeviceSetup:
+    """The DeviceSetup of a frozen teacher.
+
+    With --matmul_precision auto its products are in bfloat16 if this is measured to be faster, on all ranks.
+    """
+    device = run.device
+    if run.config.matmul_precision != "auto":
+        return device
+    in_bf16, ratio = device, 0.0
+    if device.bf16_library:
+        in_bf16 = with_bf16_products(device)
+        ratio = in_bf16.matmul_rate() / device.matmul_rate()
+    slower, any_rank = ratio <= 1, run.trainer.any_rank
+    if any_rank(slower) if any_rank else slower:
+        run.logger.info("matmul precision auto: fp32, since bf16 is not faster on this processor")
+        return device
+    run.logger.info(f"matmul precision auto: bf16 for the teacher ({ratio:.1f} times the rate), else fp32")
+    return in_bf16
 
 
 def attach_teacher(
@@ -79,7 +101,6 @@ def attach_teacher(
         teacher,
         loader.dataset,
         layer_map=layer_map,
-        matmul_precision=config.matmul_precision,
         run=run.output_dir,
     )
     cache = cache_for(features=features)

@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 
 from run_task_distill import main as distil
+from src.config.data_config import DeviceConfig
 from src.config.distill_config import TeacherCacheConfig
 from src.distill.network import TeacherOutputs
 from src.distill.teacher_cache import cache_of, caches_of, delete_caches
 from src.errors import UserError
-from src.stages.training.teacher import Teacher
+from src.kernels.layers import Bf16MatMul
+from src.model.layers import FLOAT_LAYERS
+from src.stages.model.device import DeviceSetup
+from src.stages.training.teacher import Teacher, device_of_teacher
 from src.tools.cache import main as cache_tool
 from src.weights.reader import read_weights
 from tests import tiny
@@ -128,8 +132,29 @@ def test_the_tool_lists_and_deletes(runs, tmp_path, capsys):
 
 def cache_with(tmp_path, network, table, config=tiny.TINY, **changes):
     features, layer_map = changes.get("features", ["embedding", "hidden"]), changes.get("layer_map", (1, 2))
-    teacher, precision = Teacher(network, config, "somewhere"), changes.get("matmul_precision", "fp32")
-    return cache_of(tmp_path, teacher, table, features, layer_map, precision).key
+    teacher = Teacher(network, config, "somewhere", changes.get("matmul_precision", "fp32"))
+    return cache_of(tmp_path, teacher, table, features, layer_map).key
+
+
+@pytest.mark.parametrize("has_kernel, slower_rank", [(True, False), (True, True), (False, False)])
+def test_products_of_a_teacher_in_auto_precision(library, monkeypatch, has_kernel, slower_rank):
+    """bf16 where all ranks measure it to be faster; the student's products stay float32."""
+    device = DeviceSetup("CPU", "float32", "float32", bf16_library=str(library) if has_kernel else "")
+    rates = {True: 1e9, False: 2e9}  # of MindSpore's products, of the kernel's
+    monkeypatch.setattr(DeviceSetup, "matmul_rate", lambda device: rates[device.product is None])
+    said = []
+    run = SimpleNamespace(
+        device=device,
+        config=DeviceConfig(matmul_precision="auto"),
+        trainer=SimpleNamespace(any_rank=lambda wish: wish or slower_rank),
+        logger=SimpleNamespace(info=said.append),
+    )
+    chosen, in_bf16 = device_of_teacher(run), has_kernel and not slower_rank
+    assert chosen.precision == ("bf16" if in_bf16 else "fp32") and len(said) == 1
+    assert isinstance(chosen.layers.matmul(tiny.TINY), Bf16MatMul) == in_bf16
+    assert device.layers is FLOAT_LAYERS and (chosen is device) != in_bf16
+    run.config = DeviceConfig()
+    assert device_of_teacher(run) is device
 
 
 def test_what_another_key_comes_of(tmp_path):
