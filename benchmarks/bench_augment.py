@@ -27,11 +27,12 @@ from src.data.augmentation.masked_contexts import Context
 from src.data.augmentation.neighbors import WordTable, neighbors_in, unit_rows
 from src.data.augmentation.word_replacement import ReplacementParams, augment_rows
 from src.data.augmentation.words import Word
+from src.data.dataloader import choose_buckets
 from src.errors import UserError, run_main
-from src.infer.masked_lm import MaskedLMPredictor
+from src.infer.masked_lm import MaskedLMPredictor, bucketed
 from src.stages.augmentation.augment import PART_ROWS
 from src.stages.augmentation.candidates import Candidates, WordStats
-from src.stages.augmentation.sources import AugmentResources
+from src.stages.augmentation.sources import MAX_BUCKETS, AugmentResources
 from src.stages.augmentation.text import text_of
 from src.stages.model.device import setup_device
 from src.stages.model.masked_lm import WORDS
@@ -43,14 +44,15 @@ FindNeighbors = Callable[[Word], dict[str, tuple[str, ...]]]
 class PublishedPredictor:
     """transformers' BertForMaskedLM behind MaskedLMPredictor's interface, one context at a time.
 
-    Never predicts the ids `excluded`; returns the `count` most probable ones.
+    Predicts the ids `words` alone; returns the `count` most probable ones.
     """
 
-    def __init__(self, model: str, excluded: np.ndarray, count: int) -> None:
+    def __init__(self, model: str, words: np.ndarray, count: int) -> None:
         from transformers import BertForMaskedLM
 
         self.network = BertForMaskedLM.from_pretrained(model).eval()
-        self.excluded, self.count = excluded, count
+        self.count = count
+        self.excluded = np.setdiff1d(np.arange(self.network.config.vocab_size), words)
 
     def __call__(self, contexts: Sequence[Context]) -> np.ndarray:
         return np.concatenate([self._predict(*context) for context in contexts])
@@ -105,7 +107,10 @@ def full_sort(table: WordTable, count: int) -> FindNeighbors:
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """Inputs of every method: rows [(number, values)], the columns with texts, random draws and models."""
+    """Inputs of every method: rows [(number, values)], the columns with texts, random draws and models.
+
+    `buckets` are the lengths that method `one` pads to, those of a run over the complete file.
+    """
 
     rows: list[tuple[int, list[str]]]
     columns: list[int]
@@ -113,6 +118,7 @@ class Inputs:
     batched: Candidates
     table: WordTable
     model: str
+    buckets: list[int]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -138,7 +144,7 @@ def read_inputs(config: AugmentConfig, count: int) -> Inputs:
     rows = [(number, values) for number, (values, _) in enumerate(islice(text.all_rows(), count))]
     stats, full_stats = WordStats(resources.pieces), WordStats(resources.pieces)
     stats.add([column for _, values in rows for column in text.texts(values)])
-    # Pad to the lengths that a run over the complete file compiles graphs for.
+    # The shapes of batches are those of a run over the complete file.
     full_stats.add([column for values, _ in text.all_rows() for column in text.texts(values)])
     stats.lengths = full_stats.lengths
     batched = resources.candidates(stats, setup_device(config, print), Path(config.data_dir))
@@ -147,7 +153,8 @@ def read_inputs(config: AugmentConfig, count: int) -> Inputs:
     else:
         table = multi_piece_words(resources, stats)
     params = ReplacementParams(config.copies, config.probability, config.seed)
-    return Inputs(rows, text.columns, params, batched, table, config.mlm_model)
+    buckets = choose_buckets(stats.context_lengths(), config.max_seq_length, MAX_BUCKETS, epochs=1)
+    return Inputs(rows, text.columns, params, batched, table, config.mlm_model, buckets)
 
 
 def multi_piece_words(resources: AugmentResources, stats: WordStats) -> WordTable:
@@ -162,8 +169,8 @@ def methods(inputs: Inputs) -> dict[str, Callable[[], Candidates]]:
     """Return {name: factory of the method's Candidates}; the time of the factory counts too."""
     predictor, count = inputs.batched.masked_words, inputs.batched.count
     single = copy.copy(predictor)
-    single.batch_size = 1
-    published = PublishedPredictor(inputs.model, predictor.excluded, predictor.count)
+    single.batch_size, single.batching = 1, bucketed(inputs.buckets, 1)
+    published = PublishedPredictor(inputs.model, predictor.words, predictor.count)
 
     def batches() -> Candidates:
         neighbors = neighbors_in(inputs.table, list(inputs.batched.neighbors), count)
@@ -185,8 +192,8 @@ def measure(
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in factories}
     copies: dict[str, list] = {}
     for factory in factories.values():
-        # Compile the graph of each length; further calls warm up the processor.
-        for length in inputs.batched.masked_words.buckets * 3:
+        # Compile the graph of each shape; further calls warm up the processor.
+        for length in inputs.buckets * 3:
             factory().masked_words([((1,) * length, length, 1)])
     for _ in range(repeats):
         for name, factory in factories.items():

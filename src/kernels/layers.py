@@ -6,7 +6,7 @@ Shape letters: B batch, S length, Q queries of a sequence, H hidden, N heads, R 
 import math
 
 import numpy as np
-from mindspore import Parameter, Tensor, nn
+from mindspore import Parameter, Tensor, nn, ops
 
 from ..config.bert_config import BertConfig
 from . import operators
@@ -151,6 +151,9 @@ class Attention(DropoutCell):
         self.scale = _scalar(1.0 / math.sqrt(config.head_size))
         self.operator = operators.attention(library, config.num_attention_heads)
         self.dropout_operator = operators.dropout_attention(library, config.num_attention_heads)
+        self.packed_operator = operators.packed_attention(library, config.num_attention_heads)
+        self.packed_heads_operator = operators.packed_attention(library, 1)
+        self.no_bias = Tensor(np.zeros(config.hidden_size, np.float32))
 
     def construct(
         self, query: Tensor, key: Tensor, value: Tensor, biases: tuple[Tensor, ...], mask_bias: Tensor
@@ -162,3 +165,29 @@ class Attention(DropoutCell):
         else:
             context, scores = self.operator(*inputs)
         return context, scores
+
+    def packed(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        biases: tuple[Tensor, ...],
+        sequences: Tensor,
+        rows: Tensor,
+    ) -> Tensor:
+        """query [P, H], key, value [R, H], biases (three of [H]), sequences [R], rows [P] -> context [P, H].
+
+        For inference. The R tokens are several sequences in a row: `sequences` int32 is equal for the tokens
+        of one, 0 for padding; `rows` int32 are the queries' tokens.
+        """
+        inputs = (query, biases[0], key, biases[1], value, biases[2], sequences, rows, self.scale)
+        return self.packed_operator(*inputs).reshape(query.shape)
+
+    def packed_heads(self, query: Tensor, hidden: Tensor, sequences: Tensor, rows: Tensor) -> Tensor:
+        """As `packed`, for query [P, N, H]; hidden [R, H] are the keys and values of every head."""
+        count, heads, width = query.shape
+        tokens = (hidden, self.no_bias, hidden, self.no_bias)
+        rows = ops.broadcast_to(rows.reshape(count, 1), (count, heads)).reshape(-1)
+        asked = query.reshape(count * heads, width)
+        means = self.packed_heads_operator(asked, self.no_bias, *tokens, sequences, rows, self.scale)
+        return means.reshape(query.shape)

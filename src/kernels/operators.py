@@ -175,6 +175,20 @@ def dropout_attention(library: str, heads: int) -> ops.Custom:
     return custom(library, "dropout_attention", _attention_shapes(heads), 2, bprop)
 
 
+def packed_attention(library: str, heads: int) -> ops.Custom:
+    """query [P, H], bias, key [R, H], bias, value [R, H], bias, sequences [R], rows [P] int32, scale [1]
+    -> context [P, heads, H / heads]; no gradient.
+
+    P of the R tokens of several sequences are queries; see the kernel.
+    """
+
+    def shapes(*inputs: Shape) -> Shape:
+        rows, width = inputs[0]
+        return rows, heads, width // heads
+
+    return custom(library, "packed_attention", shapes)
+
+
 def _attention_shapes(heads: int) -> Callable:
     def shapes(*inputs: Shape) -> tuple[Shape, ...]:
         query, mask = inputs[0], inputs[6]

@@ -21,7 +21,8 @@ class SelfAttention(nn.Cell):
     -> context [B*Q, N*D], attention_scores [B, N, Q, S] (scaled by 1/sqrt(D), before mask and softmax).
 
     `layers.attention(config)` constructs a fused cell with the same outputs, for query, key and value without
-    their biases, a tuple of the three biases, and mask_bias; it does not support relative positions.
+    their biases, a tuple of the three biases, and mask_bias; it does not support relative positions. Its
+    method `packed` attends within sequences of any lengths in one row.
     """
 
     def __init__(self, config: BertConfig, layers: Layers) -> None:
@@ -67,6 +68,32 @@ class SelfAttention(nn.Cell):
         # [B, N, Q, D] -> [B*Q, N*D]
         merged = ops.transpose(context, (0, 2, 1, 3)).reshape(-1, self.heads * self.head_size)
         return merged.astype(self.dtype), scores
+
+    def packed(self, queries: Tensor, hidden: Tensor, sequences: Tensor, rows: Tensor) -> Tensor:
+        """queries [P, H], the rows `rows` [P] of hidden [R, H]; sequences [R] -> context [P, N*D].
+
+        Tokens attend to those with the same number in `sequences`, 0 is padding. Needs the fused cell and
+        float layers.
+        """
+        if queries.shape[0] < hidden.shape[0]:
+            return self._packed_few(queries, hidden, sequences, rows)
+        query, key, value = self.query.matmul(queries), self.key.matmul(hidden), self.value.matmul(hidden)
+        biases = (self.query.bias, self.key.bias, self.value.bias)
+        return self.operator.packed(query, key, value, biases, sequences, rows)
+
+    def _packed_few(self, queries: Tensor, hidden: Tensor, sequences: Tensor, rows: Tensor) -> Tensor:
+        """As `packed`, with the key and value matrices applied to P queries, not to R tokens.
+
+        With K and V those of a head, q (K h_j) = (K^T q) h_j and sum_j p_j (V h_j) = V (sum_j p_j h_j). A
+        key's bias adds the same to all scores of a query, so that no probability depends on it.
+        """
+        count, width = queries.shape[0], self.heads * self.head_size
+        matrices = (self.heads, self.head_size, hidden.shape[1])
+        query = ops.transpose(self.query(queries).reshape(count, self.heads, self.head_size), (1, 0, 2))
+        query = self.context_matmul(query, self.key.weight.reshape(matrices))  # [N, P, H]
+        mixed = self.operator.packed_heads(ops.transpose(query, (1, 0, 2)), hidden, sequences, rows)
+        context = self.score_matmul(ops.transpose(mixed, (1, 0, 2)), self.value.weight.reshape(matrices))
+        return ops.transpose(context, (1, 0, 2)).reshape(count, width) + self.value.bias
 
     def _split(self, x: Tensor, batch: int) -> Tensor:
         # [B*S, N*D] -> [B, N, S, D]

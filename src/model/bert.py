@@ -19,7 +19,8 @@ class BertEmbeddings(nn.Cell):
     """Sum of word, position and token-type embeddings, normalized.
 
     A single token type applies to every token, whatever its token_type_id.
-    Construct: input_ids, token_type_ids [B, S] int32 -> [B*S, E].
+    Construct: input_ids, token_type_ids [B, S] int32 -> [B*S, E]; with `position_ids` [S] int32 the tokens of
+    each row have these positions, not 0 to S - 1.
     """
 
     def __init__(self, config: BertConfig, layers: Layers) -> None:
@@ -35,7 +36,9 @@ class BertEmbeddings(nn.Cell):
         self.norm = layers.norm(width, config)
         self.dropout = layers.dropout(config.hidden_dropout_prob)
 
-    def construct(self, input_ids: Tensor, token_type_ids: Tensor) -> Tensor:
+    def construct(
+        self, input_ids: Tensor, token_type_ids: Tensor, position_ids: Tensor | None = None
+    ) -> Tensor:
         batch, length = input_ids.shape
         summed = self.word_embeddings(input_ids.reshape(-1))
         if self.token_types == 1:
@@ -43,7 +46,9 @@ class BertEmbeddings(nn.Cell):
         if self.token_types:
             summed = summed + self.token_type_embeddings(token_type_ids.reshape(-1))
         if self.absolute:
-            positions = self.position_embeddings(ops.arange(0, length, 1).astype(ms.int32))
+            if position_ids is None:
+                position_ids = ops.arange(0, length, 1).astype(ms.int32)
+            positions = self.position_embeddings(position_ids)
             summed = (summed.reshape(batch, length, -1) + positions).reshape(batch * length, -1)
         return self.dropout(self.norm(summed))
 
@@ -81,10 +86,17 @@ class BertLayer(nn.Cell):
         hidden = queries
         if positions is not None:
             context, hidden = ops.gather(context, positions, 0), ops.gather(hidden, positions, 0)
+        return self._after_attention(context, hidden), scores
+
+    def packed(self, queries: Tensor, hidden: Tensor, sequences: Tensor, rows: Tensor) -> Tensor:
+        """The layer for queries [P, H], as SelfAttention.packed -> [P, H]."""
+        return self._after_attention(self.attention.packed(queries, hidden, sequences, rows), queries)
+
+    def _after_attention(self, context: Tensor, hidden: Tensor) -> Tensor:
         product = self.attention_output.matmul(context)
         hidden = self.attention_norm(product, self.attention_output.bias, hidden)
         inner = self.activation(self.intermediate.matmul(hidden), self.intermediate.bias)
-        return self.output_norm(self.output.matmul(inner), self.output.bias, hidden), scores
+        return self.output_norm(self.output.matmul(inner), self.output.bias, hidden)
 
 
 class BertModel(nn.Cell):
@@ -142,6 +154,34 @@ class BertModel(nn.Cell):
             first = hidden if cls_only else hidden.reshape(batch, length, -1)[:, 0]
             hidden = self.pooler_activation(self.pooler(first))
         return hidden, hidden_states, attention_scores
+
+    @property
+    def can_pack(self) -> bool:
+        """Whether `packed` can compute: the attention is a fused cell."""
+        return self.encoder[0].attention.fused
+
+    def packed(
+        self,
+        input_ids: Tensor,
+        token_type_ids: Tensor,
+        sequences: Tensor,
+        position_ids: Tensor,
+        positions: Tensor,
+    ) -> Tensor:
+        """The last hidden states [P, H] of the tokens `positions` [P] of sequences without padding between.
+
+        input_ids, token_type_ids, sequences, position_ids [R] int32: sequences one after another, numbered
+        from 1 (0: padding at the end); position_ids are those of tokens in their sequence. For inference.
+        """
+        row = (1, input_ids.shape[0])
+        hidden = self.embeddings(input_ids.reshape(row), token_type_ids.reshape(row), position_ids)
+        if self.projects:
+            hidden = self.embeddings_project(hidden)
+        every = ops.arange(0, input_ids.shape[0], 1).astype(ms.int32)
+        for i in range(self.num_layers - 1):
+            hidden = self.encoder[i].packed(hidden, hidden, sequences, every)
+        asked = ops.gather(hidden, positions, 0)
+        return self.encoder[self.num_layers - 1].packed(asked, hidden, sequences, positions)
 
     def relation_states(self, hidden_states: tuple[Tensor, ...], layer: int) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values [B*S, H] of a layer (from 1), given the hidden_states of construct."""

@@ -152,8 +152,8 @@ def throughput_line(
 
 
 def forward_flops(
-    config: BertConfig, length: int, layers: int | None = None, logits_only: bool = False
-) -> int:
+    config: BertConfig, length: float, layers: int | None = None, logits_only: bool = False
+) -> float:
     """FLOPs of the matrix products of one row of `length` tokens, padding included.
 
     A multiply and an add are two. In each of the first `layers` layers (None: all of them, and the head):
@@ -170,18 +170,20 @@ def forward_flops(
     return flops
 
 
-def masked_lm_flops(config: BertConfig, length: int) -> int:
-    """FLOPs of one row with one masked word.
+def masked_lm_flops(config: BertConfig, length: float, words: int, packed: bool) -> float:
+    """FLOPs of one row with one masked token, for which the logits of `words` words are computed.
 
-    The last layer is computed for that word alone, except for its projections and scores.
+    The last layer is computed for that token alone: `packed` from its attention on, else after it.
     """
-    hidden, inner, heads = config.hidden_size, config.intermediate_size, config.attention_size
-    head = 2 * hidden * (hidden + config.vocab_size)
-    saved = 2 * (length - 1) * (hidden * heads + 2 * hidden * inner)
-    return forward_flops(config, length, config.num_hidden_layers) - saved + head
+    hidden, inner, width = config.hidden_size, config.intermediate_size, config.attention_size
+    layers = forward_flops(config, length, config.num_hidden_layers - 1)
+    last = 2 * (4 * hidden * width + 2 * hidden * inner) + 4 * length * config.num_attention_heads * hidden
+    if not packed:
+        last = forward_flops(config, length, 1) - 2 * (length - 1) * (hidden * width + 2 * hidden * inner)
+    return layers + last + 2 * hidden * (hidden + words)
 
 
-def step_flops(network: DistillNetwork) -> Callable[[int], int]:
+def step_flops(network: DistillNetwork) -> Callable[[int], float]:
     """A function of the length -> FLOPs of one row in a training step of a DistillNetwork.
 
     The backward pass takes two products for each of the forward pass; a teacher has none.
@@ -196,7 +198,7 @@ def step_flops(network: DistillNetwork) -> Callable[[int], int]:
     student_layers = computed_layers(features, range(1, last + 1))
     teacher_layers, logits_only = computed_layers(features, layer_map), network.logits_only
 
-    def flops(length: int) -> int:
+    def flops(length: int) -> float:
         forward = forward_flops(student, length, student_layers, logits_only) + fitted * 2 * length * width
         return 3 * forward + (forward_flops(teacher, length, teacher_layers, logits_only) if teacher else 0)
 

@@ -3,7 +3,7 @@
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import nn
+from mindspore import nn, ops
 
 from src.config.bert_config import ATTENTION_MASK_VALUE, BertConfig
 from src.kernels import layers as kernels
@@ -149,6 +149,43 @@ def test_attention(library, width, heads, lengths, length, cls_only):
         if place == 2 + 1 + 3:  # a key's bias moves all scores of a query alike: its gradient is zero
             size = np.abs(found[1][place - 2]).max()
         np.testing.assert_allclose(ours / size, theirs / size, atol=2e-5, err_msg=f"value {place}")
+
+
+class Packed(nn.Cell):
+    """SelfAttention.packed with every token as a query, and with some."""
+
+    def __init__(self, attention):
+        super().__init__()
+        self.attention = attention
+
+    def construct(self, hidden, sequences, every, some):
+        queries = ops.gather(hidden, some, 0)
+        whole = self.attention.packed(hidden, hidden, sequences, every)
+        return whole, self.attention.packed(queries, hidden, sequences, some)
+
+
+@pytest.mark.parametrize("width, heads", [(8, 2), (30, 3), (64, 4)])
+def test_packed_attention_is_that_of_each_sequence_alone(library, width, heads):
+    """Against the plain operators, one sequence at a time."""
+    config = BertConfig(hidden_size=width, num_attention_heads=heads, initializer_range=0.5)
+    lengths, padding = [5, 1, 40, 17], 6
+    fused = SelfAttention(config, kernel_parts(library)["layers"]).set_train(False)
+    alone = SelfAttention(config, plain.FLOAT_LAYERS).set_train(False)
+    for place, pair in enumerate(zip(fused.get_parameters(), alone.get_parameters(), strict=True)):
+        for parameter in pair:
+            parameter.set_data(ms.Tensor(normal(*parameter.shape, seed=place, spread=0.5)))
+    tokens = sum(lengths) + padding
+    hidden = normal(tokens, width, spread=width**-0.5)
+    sequences = np.repeat([1, 2, 3, 4, 0], [*lengths, padding]).astype(np.int32)
+    some = np.array([2, 5, 6, 20, 60, tokens - 1], np.int32)
+    columns = (hidden, sequences, np.arange(tokens, dtype=np.int32), some)
+    found, asked = (out.asnumpy() for out in Packed(fused)(*map(ms.Tensor, columns)))
+    for number, length in enumerate(lengths, 1):
+        own = ms.Tensor(hidden[sequences == number])
+        expected, _ = alone(own, own, ms.Tensor(np.zeros((1, 1, 1, length), np.float32)), 1)
+        np.testing.assert_allclose(found[sequences == number], expected.asnumpy(), atol=1e-5)
+    np.testing.assert_allclose(asked[:5], found[some[:5]], atol=1e-5)
+    assert (found[sequences == 0] == 0).all() and np.isfinite(asked).all() and np.abs(found).max() > 0.1
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -54,10 +54,15 @@ def test_operations_of_a_row(length):
     assert 2 * half == by_hand(TINY, length) - 2 * 32 * (32 + 2)
     inner = TINY.intermediate_size
     end = [(1, 32, 32), (1, 32, inner), (1, inner, 32)]  # of the last layer, which no other token needs
-    asked = [(length, 32, 32)] * 3 + [(length, 16, length), (length, length, 16)] * 2 + end
-    assert masked_lm_flops(TINY, length) == half + sum(
-        2 * m * k * n for m, k, n in [*asked, (1, 32, 32), (1, 32, 100)]
-    )
+    head = [(1, 32, 32), (1, 32, 70)]
+    heads, asked = TINY.num_attention_heads, [(length, 32, 32)] * 3
+    asked += [(length, 8, length), (length, length, 8)] * heads + end
+    # Key and value matrices of 8 x 32 for each head, applied to its query and to the mean of hidden states.
+    packed = [(1, 32, 32)] + [(1, 8, 32), (1, 32, length), (1, length, 32), (1, 32, 8)] * heads + end
+    for products, is_packed in ((asked, False), (packed, True)):
+        assert masked_lm_flops(TINY, length, 70, is_packed) == half + sum(
+            2 * m * k * n for m, k, n in [*products, *head]
+        )
 
 
 def test_operations_of_a_step():

@@ -87,9 +87,9 @@ struct Inputs {
   const float *mask;
   float scale;
 
-  explicit Inputs(const Arguments &args)
+  explicit Inputs(const Arguments &args, int scale = 7)
       : query{args.floats(0), args.floats(1)}, key{args.floats(2), args.floats(3)},
-        value{args.floats(4), args.floats(5)}, mask(args.floats(6)), scale(args.floats(7)[0]) {}
+        value{args.floats(4), args.floats(5)}, mask(args.floats(6)), scale(args.floats(scale)[0]) {}
 };
 
 // to = dropout(from); both [Q, longer] of one task, padding unchanged
@@ -99,30 +99,96 @@ void drop_probs(const float *from, const Dropout &drop, const Shape &s, int64_t 
     drop.apply(from + i * s.longer, place + i * s.length, s.length, to + i * s.longer);
 }
 
+// Packed matrices of a task, for shapes up to `s`.
+struct Workspace {
+  Scratch scratch;
+  float *q, *k, *v, *mixed, *k_transposed, *probs;
+
+  explicit Workspace(const Shape &s)
+      : scratch(2 * s.queries * s.wide + 2 * s.length * s.wide + (s.width + s.queries) * s.longer),
+        q(scratch.take(s.queries * s.wide)), k(scratch.take(s.length * s.wide)),
+        v(scratch.take(s.length * s.wide)), mixed(scratch.take(s.queries * s.wide)),
+        k_transposed(scratch.take(s.width * s.longer)), probs(scratch.take(s.queries * s.longer)) {}
+};
+
+// The context of one task, [Q, D] in its place in [B*Q, H]; scores [Q, S], null: not stored.
+template <bool DROPPED>
+void attend(const Inputs &in, const Shape &s, int64_t task, const float *mask, const Dropout &drop,
+            const Workspace &w, float *context, float *scores) {
+  pack(in.query, s, task, s.queries, in.scale, w.q);
+  pack(in.key, s, task, s.length, 1.0f, w.k);
+  pack(in.value, s, task, s.length, 1.0f, w.v);
+  transpose(w.k, s, w.k_transposed);
+  product({w.q, s.wide, 1}, w.k_transposed, w.probs, s.queries, s.longer, s.width);
+  for (int64_t i = 0; i < s.queries; ++i) {
+    float *probs = w.probs + i * s.longer, *row = scores ? scores + i * s.length : probs;
+    if (scores) std::memcpy(row, probs, s.length * sizeof(float));
+    softmax(row, mask, s.length, s.longer, probs);
+  }
+  if (DROPPED) drop_probs(w.probs, drop, s, task, w.probs);
+  product({w.probs, s.longer, 1}, w.v, w.mixed, s.queries, s.wide, s.length);
+  float *to = context + s.start(task, s.queries);
+  for (int64_t i = 0; i < s.queries; ++i)
+    std::memcpy(to + i * s.hidden, w.mixed + i * s.wide, s.width * sizeof(float));
+}
+
 template <bool DROPPED>
 void forward(const Inputs &in, const Shape &s, const Dropout &drop, float *context, float *scores) {
   over_rows(s.batch * s.heads, s.queries * s.length, [&](int64_t first, int64_t last, int) {
-    const int64_t asked = s.queries * s.wide, tall = s.length * s.wide;
-    Scratch scratch(2 * asked + 2 * tall + s.width * s.longer + s.queries * s.longer);
-    float *q = scratch.take(asked), *k = scratch.take(tall), *v = scratch.take(tall);
-    float *mixed = scratch.take(asked), *k_transposed = scratch.take(s.width * s.longer);
-    float *probs = scratch.take(s.queries * s.longer);
-    for (int64_t task = first; task < last; ++task) {
-      pack(in.query, s, task, s.queries, in.scale, q);
-      pack(in.key, s, task, s.length, 1.0f, k);
-      pack(in.value, s, task, s.length, 1.0f, v);
-      transpose(k, s, k_transposed);
-      product({q, s.wide, 1}, k_transposed, probs, s.queries, s.longer, s.width);
-      for (int64_t i = 0; i < s.queries; ++i) {
-        float *row = scores + (task * s.queries + i) * s.length;
-        std::memcpy(row, probs + i * s.longer, s.length * sizeof(float));
-        softmax(row, in.mask + task / s.heads * s.length, s.length, s.longer, probs + i * s.longer);
+    const Workspace workspace(s);
+    for (int64_t task = first; task < last; ++task)
+      attend<DROPPED>(in, s, task, in.mask + task / s.heads * s.length, drop, workspace, context,
+                      scores + task * s.queries * s.length);
+  });
+}
+
+// Consecutive queries of one sequence, and its keys.
+struct Group {
+  int64_t query, queries, key, length;
+};
+
+// The groups of `queries` queries, of which i is token rows[i] of `tokens`; none for tokens of sequence 0.
+std::vector<Group> groups_of(const int32_t *sequences, int64_t tokens, const int32_t *rows, int64_t queries) {
+  std::vector<Group> groups;
+  for (int64_t i = 0; i < queries; ++i) {
+    const int64_t row = rows[i];
+    if (!sequences[row]) continue;
+    if (!groups.empty()) {
+      Group &before = groups.back();
+      const bool same = row >= before.key && row < before.key + before.length;
+      if (same && before.query + before.queries == i) {
+        ++before.queries;
+        continue;
       }
-      if (DROPPED) drop_probs(probs, drop, s, task, probs);
-      product({probs, s.longer, 1}, v, mixed, s.queries, s.wide, s.length);
-      float *to = context + s.start(task, s.queries);
-      for (int64_t i = 0; i < s.queries; ++i)
-        std::memcpy(to + i * s.hidden, mixed + i * s.wide, s.width * sizeof(float));
+    }
+    int64_t first = row, last = row + 1;
+    while (first > 0 && sequences[first - 1] == sequences[row]) --first;
+    while (last < tokens && sequences[last] == sequences[row]) ++last;
+    groups.push_back({i, 1, first, last - first});
+  }
+  return groups;
+}
+
+void packed_forward(const Inputs &in, const std::vector<Group> &groups, int64_t heads, int64_t hidden,
+                    float *context) {
+  int64_t queries = 0, length = 0;
+  for (const Group &group : groups) {
+    queries = std::max(queries, group.queries);
+    length = std::max(length, group.length);
+  }
+  const Shape largest(1, heads, queries, length, hidden);
+  const std::vector<float> no_mask(length, 0.0f);
+  over_rows(static_cast<int64_t>(groups.size()) * heads, queries * length,
+            [&](int64_t first, int64_t last, int) {
+    const Workspace workspace(largest);
+    for (int64_t task = first; task < last; ++task) {
+      const Group &group = groups[task / heads];
+      Inputs own = in;
+      own.query.product += group.query * hidden;
+      own.key.product += group.key * hidden;
+      own.value.product += group.key * hidden;
+      attend<false>(own, Shape(1, heads, group.queries, group.length, hidden), task % heads, no_mask.data(),
+                    {}, workspace, context + group.query * hidden, nullptr);
     }
   });
 }
@@ -233,6 +299,20 @@ KERNEL(attention_gradient) {
   const Arguments args{data, ranks, shapes};
   backward<false>(Inputs(args), shape_of(args, 8), {}, {args.floats(8), args.floats(9), args.floats(10)},
                   gradients_at(args, 11));
+  return 0;
+}
+
+// query [P, H], its bias [H], key, bias, value, bias ([R, H] and [H]) of sequences that follow each other;
+// sequences [R] int32, equal for the tokens of one (0: padding), rows [P] int32 of the queries, scale [1]
+// -> context [P, N, D], of attention within each sequence; zero for padding
+KERNEL(packed_attention) {
+  const Arguments args{data, ranks, shapes};
+  const Inputs in(args, 8);
+  const auto groups = groups_of(static_cast<int32_t *>(data[6]), args.count(6),
+                                static_cast<int32_t *>(data[7]), args.count(7));
+  float *context = args.floats(9);
+  std::fill(context, context + args.count(9), 0.0f);
+  packed_forward(in, groups, args.size(9, 1), args.last(1), context);
   return 0;
 }
 

@@ -1,9 +1,9 @@
 """Resources of augmentation: masked language model, teacher and GloVe vectors."""
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from mindspore import Tensor
 
 from ...config.fields import to_dict
@@ -16,7 +16,8 @@ from ...data.tokenization.tokenizer import TextTokenizer, model_tokenizer
 from ...digests import sha256
 from ...errors import UserError
 from ...files import is_file
-from ...infer.masked_lm import MaskedLMPredictor
+from ...infer.masked_lm import MaskedLMPredictor, bucketed, packed
+from ...model.masked_lm import WordLogits
 from ...tasks import TaskSpec
 from ...train.throughput import ThroughputMeter, masked_lm_flops
 from ..model import load
@@ -47,6 +48,7 @@ OUTPUT_FLAGS = (
 )
 
 MAX_BUCKETS = 12  # compiled graphs; with a single one half of the computation is padding
+SLACK = 1.02  # tokens of a packed batch, in mean lengths of its sentences: few batches have the exact mean
 
 
 class AugmentResources:
@@ -118,18 +120,25 @@ class AugmentResources:
         if mlm is None or form is None or tokenizer is None or device is None or not stats.lengths:
             return None
         config = self.config
-        buckets = choose_buckets(stats.context_lengths(), form.max_seq_length, MAX_BUCKETS, epochs=1)
-        allowed = allowed_pieces(tokenizer.words, mlm.config.vocab_size)
-        flops = partial(masked_lm_flops, mlm.config)
-        graph = self.meter.compiled(load_masked_lm(mlm, device), "masked words", flops)
+        words = np.flatnonzero(allowed_pieces(tokenizer.words, mlm.config.vocab_size))
+        network, lengths = WordLogits(load_masked_lm(mlm, device), words), stats.context_lengths()
+        if network.can_pack:
+            mean = int(SLACK * config.batch_size * lengths.mean())
+            batching = packed(max(mean, lengths.max()), config.batch_size)
+        else:
+            buckets = choose_buckets(lengths, form.max_seq_length, MAX_BUCKETS, epochs=1)
+            batching = bucketed(buckets, config.batch_size)
+        graph = self.meter.compiled(network, "masked words")
 
-        def forward(
-            input_ids: Tensor, token_type_ids: Tensor, attention_mask: Tensor, positions: Tensor
-        ) -> Tensor:
-            self.meter.add(0, attention_mask.asnumpy().sum())
-            return graph(input_ids, token_type_ids, attention_mask, positions)
+        def forward(input_ids: Tensor, types: Tensor, sequences: Tensor, *positions: Tensor) -> Tensor:
+            self.meter.add(0, np.count_nonzero(sequences.asnumpy()))
+            tokens, sentences = input_ids.shape[0], positions[-1].shape[0]
+            flops = masked_lm_flops(mlm.config, tokens / sentences, len(words), network.can_pack)
+            self.meter.flops += sentences * flops
+            return graph(input_ids, types, sequences, *positions)
 
-        return MaskedLMPredictor(forward, allowed, buckets, config.batch_size, config.candidates + SPARE)
+        count = config.candidates + SPARE
+        return MaskedLMPredictor(forward, words, batching, config.batch_size, count)
 
 
 def _check(config: "AugmentConfig", task: TaskSpec) -> None:
