@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,7 +74,7 @@ def compress(resolved: Resolved[CompressConfig], commands: Commands) -> int:
         run = Compression(resolved, commands)
         try:
             plan = run.set_up()
-            print(plan.table(), flush=True)
+            run.runner.progress.say(plan.table())
             if resolved.config.plan:
                 return 0
             run.try_all(plan)
@@ -136,12 +137,14 @@ class Compression:
         students = ladder.students((1, 0))
         measured = measure(runner, workspace, rows, students[0] if students else None, export)
         has_text = self.prepare is not None and rows.task.output_mode != "token_classification"
-        return make_plan(
+        plan = make_plan(
             lambda epochs: [baseline, *ladder.candidates(epochs, has_text)],
             lambda epochs: Costs(measured, self.files.config, rows, epochs),
             rows.datasets["train"].rows,
             self.budget,
         )
+        left_out = (*plan.left_out, *ladder.impossible(has_text))
+        return dataclasses.replace(plan, left_out=left_out)
 
     def _require(self, step: Step) -> None:
         if failed := self.runner.run(step):

@@ -98,7 +98,12 @@ def test_the_surest_candidates_are_tried_first(tmp_path):
     # Of BERT-base 21 % are embeddings, of six layers 35 %.
     assert "model-int8-vocabulary" not in names and "half-int8-vocabulary" in names
     assert [name for name in names if name.endswith("q8bert")] == names[-4:]
-    names = [entry.name for entry in ladder_of(BASE, tmp_path, labelled=False).candidates((1, 1), False)]
+    ladder = ladder_of(BASE, tmp_path, labelled=False)
+    assert [left.name for left in ladder.impossible(has_text=False)] == [
+        "int8-vocabulary",
+        "half-narrow-int8",
+    ]
+    names = [entry.name for entry in ladder.candidates((1, 1), has_text=False)]
     assert not [name for name in names if "vocabulary" in name or "narrow" in name]
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ....config.bert_config import BertConfig
 from ....distill.layer_map import parse_layer_map
 from ....weights.huggingface import expected_shapes, weight_count
+from ..report_data import LeftOut
 from ..steps.rows import Rows
 from ..steps.runner import Step
 from ..steps.workspace import Workspace
@@ -91,6 +92,24 @@ class Ladder:
             if has_text and embedding_share(base.config) > DOMINATES:
                 found.append(self.small_vocabulary(base))
         return [*found, *(self.q8bert(base) for base in bases)]
+
+    def impossible(self, has_text: bool) -> list[LeftOut]:
+        """The candidates that the rows do not allow, and why."""
+        found, layers = [], self.teacher.num_hidden_layers
+        if not has_text and any(
+            embedding_share(base.config) > DOMINATES for base in (self.model, *self.students((1, 1)))
+        ):
+            found.append(
+                LeftOut(
+                    "int8-vocabulary",
+                    "a smaller vocabulary needs texts, not records, and no task of tokens",
+                )
+            )
+        if not self.rows.labelled and layers > 1 and neuron_share(self.teacher) > DOMINATES:
+            found.append(
+                LeftOut("half-narrow-int8", "the importance of neurons is measured on rows with labels")
+            )
+        return found
 
     def students(self, epochs: tuple[int, int]) -> list[Base]:
         """The students: those that have fewer layers than the model and than each other."""
@@ -179,7 +198,7 @@ class Ladder:
         halves = self.workspace.halves(True) / f"choose.{self.config.dataset_type}"
         where = {**self._calibration(), "calibration_data": rows, "eval_data_dir": halves}
         export = self._export(name, folder, "int8", **where)
-        how = f"{base.how}; calibrated, with the tokens of the training rows alone"
+        how = f"{base.how}; calibrated, with a smaller vocabulary"
         return Candidate(name, how, "int8", base, (*base.steps, prune, export), vocabulary=True)
 
     def q8bert(self, base: Base) -> Candidate:
