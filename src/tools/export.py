@@ -70,7 +70,7 @@ class ExportConfig(ZooTaskConfig, FormatConfig):
         99.999, "values within a range by percentile", check=PERCENT, group="quantization"
     )
     smooth: float = flag(
-        0.5,
+        0.8,
         "SmoothQuant's alpha: how much of the differences between input channels goes into the weights (0: "
         "none)",
         check=SHARE,

@@ -32,7 +32,7 @@ from ..model.inference import (
     task_of,
 )
 from ..model.load import ModelFiles, read_model
-from .calibrate import calibrate, calibration_flags
+from .calibrate import calibrate, calibration_flags, described
 from .model_card import labels_of, model_card
 from .onnx_file import onnx_bytes, without_quantization
 from .quality import LabelledRows, Quality
@@ -141,6 +141,8 @@ def _write(files: ModelFiles, config: ExportConfig, quality: Quality | None) -> 
         facts = _facts(file, files, config, comparison)
         if quality:
             facts["quality"] = quality
+        if config.calibration_data:
+            facts["calibration"] = f"{config.calibration_rows} rows; {described(config)}"
         float_layers = files.config.quantization.float_layers if files.config.quantization else ()
         if float_layers:
             facts["layers in float32"] = ", ".join(float_layers)

@@ -112,3 +112,11 @@ def test_inputs_that_are_not_finite():
     arrays["bert.encoder.layer.0.output.dense.weight"][0, 0] = np.nan
     with pytest.raises(UserError, match=r"inputs of bert.encoder.layer.1.attention.self.query are NaN"):
         calibrate_static(tiny.TINY, arrays, BATCHES, STATIC)
+
+
+def test_a_config_written_before_static_quantization():
+    """Without its key a quantized model is that of training: symmetric, embeddings by table."""
+    values = {name: value for name, value in STATIC.to_json().items() if name != "static"}
+    read = Quantization.from_json(values, "config.json")
+    assert read == Quantization(per_channel=True) and not read.post_training
+    assert Quantization.from_json(STATIC.to_json(), "config.json") == STATIC
