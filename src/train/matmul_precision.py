@@ -50,7 +50,8 @@ def set_matmul_precision(config: DeviceConfig, target: str, has_kernel: bool = F
     if mode == "BF16" and not bf16_supported():
         raise UserError(
             "--matmul_precision bf16: oneDNN does not round float32 products to bfloat16 on this processor, "
-            f"and no C++ kernels do ({command_line('doctor')} shows it); leave the flag out"
+            f"and {'--kernels is off' if config.kernels == 'off' else 'no C++ kernels do'} "
+            f"({command_line('doctor')} shows what does); leave the flag out"
         )
     raise UserError(
         f"--matmul_precision {config.matmul_precision}: this process has computed products in the other "
