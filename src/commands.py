@@ -43,6 +43,9 @@ def restart_command() -> list[str]:
         return [PROGRAM, *arguments]
     if file.name == "__main__.py":
         return ["python", "-m", file.parent.name, *arguments]
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec and file.parent.name == "tools":  # python -m src.tools.compress
+        return ["python", "-m", spec.name, *arguments]
     return ["python", program, *arguments]
 
 

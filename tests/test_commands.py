@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
 
 from src.__main__ import commands, summary_of
+from src.commands import restart_command
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPECTED = {"python run_finetune.py", "python run_task_distill.py", "python -m src.tools.prepare"}
@@ -88,3 +90,11 @@ def src(*arguments, **environment):
     return subprocess.run(
         command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True
     )
+
+
+def test_a_tool_run_as_a_module_is_restarted_as_one(monkeypatch):
+    file = ROOT / "src" / "tools" / "compress.py"
+    main = types.SimpleNamespace(__spec__=types.SimpleNamespace(name="src.tools.compress"))
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    monkeypatch.setattr(sys, "argv", [str(file), "--seed=1"])
+    assert restart_command() == ["python", "-m", "src.tools.compress", "--seed=1"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from ...config.data_config import ModelConfig
 from ...config.fields import to_dict
 from ...data.dataset import TokenizedDataset
 from ...data.tokenization.tokenizer import model_tokenizer
-from ...errors import EXIT_INTERRUPTED, Interrupted, UserError
+from ...errors import EXIT_INTERRUPTED, Interrupted, UserError, join_names
 from ...metrics import predicted_labels
 from ...output_dir import (
     atomic_output_dir,
@@ -26,6 +27,7 @@ from ...output_dir import (
 from ...signals import interruptible
 from ...tasks import TaskSpec
 from ..model.inference import export_info, load_for_inference, task_of
+from ..model.labels import match_labels
 from ..model.load import ModelFiles, read_model
 from ..model.quantization import refuse_quantized
 from ..training.run import resume_command
@@ -40,7 +42,7 @@ from .selection.outputs import logits_of
 from .selection.results import Results, limits_of, machine_facts
 from .selection.verdict import few_rows, in_short, verdict
 from .steps.journal import Journal
-from .steps.rows import input_hashes, prepare_step, read_rows
+from .steps.rows import input_hashes, prepare_step, read_rows, task_of_rows
 from .steps.runner import Commands, Runner, Step
 from .steps.workspace import EXPORTED, WRITTEN, Workspace
 from .trials import Trials
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from ...tools.compress import CompressConfig
 
 EXIT_NO_CANDIDATE = 3
+SHOWN = 10  # labels in an error
 # Flags that may differ between an interrupted run and the one that resumes it.
 FREE_ON_RESUME = (
     "max_latency_ms",
@@ -108,7 +111,7 @@ class Compression:
             check_output_dir(self.workspace.folder, config.overwrite_output_dir, list(self.hashes))
         self.runner = Runner(self.workspace, self.journal, commands)
         self.trials: Trials | None = None
-        self.created = False
+        self.created = self.is_planned = False
 
     def set_up(self) -> Plan:
         """Records, the model in float32, its predictions, the measurement of this machine, the plan."""
@@ -121,6 +124,12 @@ class Compression:
         if self.prepare:
             self._require(self.prepare)
         runner.progress.drop("prepare")
+        task, _ = task_of_rows(config, workspace)
+        if match_labels(self.files.config, task, self.files.source, runner.progress.say) is None:
+            raise UserError(
+                f"{self.files.source} predicts {_named(self.files.config.labels)}, but the rows are of "
+                f"{task.name}, with {_named(task.labels)}"
+            )
         # It names no evaluation rows: the labels of their halves may be its predictions.
         flags = {"model_dir": config.model_dir, "output_dir": workspace.candidate(BASELINE)}
         name, output = f"export-{BASELINE}", workspace.candidate(BASELINE)
@@ -144,6 +153,7 @@ class Compression:
             self.budget,
         )
         left_out = (*plan.left_out, *ladder.impossible(has_text))
+        self.is_planned = True
         return dataclasses.replace(plan, left_out=left_out)
 
     def _require(self, step: Step) -> None:
@@ -179,7 +189,7 @@ class Compression:
 
     def discard(self) -> None:
         """Delete the output folder of a new run whose input turned out to be wrong."""
-        if self.created and self.trials is None:
+        if self.created and not self.is_planned:
             delete_owned(self.workspace.folder)
 
     def interrupted(self) -> str:
@@ -253,6 +263,10 @@ class Compression:
             for file in Path(chosen.folder).iterdir():
                 if file.name in EXPORTED[1:]:
                     shutil.copyfile(file, temporary / file.name)
+
+
+def _named(labels: Sequence[str]) -> str:
+    return join_names(list(labels), SHOWN) if labels else "a score"
 
 
 def _read(config: CompressConfig) -> ModelFiles:

@@ -93,8 +93,8 @@ class Trials:
                 self.runner.progress.say(f"{entry.name} failed: {failed}")
                 return
         tried = self._measured(entry)
-        self.tried.append(tried)
         self._measure_latencies([self.tried[0], tried])
+        self.tried.append(tried)
         result = self.results.candidate(tried)
         self.runner.progress.say(in_short(self.results.task_facts(), result))
 

@@ -120,6 +120,15 @@ def test_the_cost_of_a_distillation_by_hand(tmp_path):
     assert timed.steps[1].seconds > 0.4 * 10
 
 
+def test_the_cost_of_a_calibration_by_hand(tmp_path):
+    """Rows of 8 tokens; a layer has four weights of 32 inputs and 32 outputs, one of 32 and 48, one of 48 and
+    32, and there are a pooler and a classifier of two labels."""
+    costs = Costs(MEASURED, TINY, rows_of([8] * 40), (1, 1))
+    weights = [*(2 * [*(4 * [(32, 32)]), (48, 32), (32, 48)]), (32, 32), (2, 32)]
+    gptq = sum(2 * 512 * 8 * i * i + 2 * (6 * i**3 + 2 * o * i * i) for o, i in weights)
+    assert costs.calibration(TINY) == pytest.approx((3 * 512 * forward_flops(TINY, 8) + gptq) / 1e9)
+
+
 def candidate(name, *steps, base_steps=(), breaks=""):
     """A candidate with steps {name: seconds}; a student where it has `base_steps`."""
     made = tuple(Step(each, "export", {}, None, seconds) for each, seconds in steps)

@@ -24,6 +24,8 @@ def inputs(tmp_path_factory, vocabulary):
     """A model of random weights, and rows with and without labels."""
     folder = tmp_path_factory.mktemp("inputs")
     (folder / "rows.csv").write_text(tiny.single_rows(100, 1).replace("\t", ","))
+    three = [f"{tiny.WORDS[n % 9]},{n % 3}" for n in range(40)]
+    (folder / "three.csv").write_text("\n".join(["sentence,label", *three]))
     rng = np.random.default_rng(5)
     texts = [tiny.sentence(rng, tiny.MARKS[str(n % 2)], 12) for n in range(60)]
     (folder / "logs.txt").write_text("\n".join(texts))
@@ -137,6 +139,7 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(inputs, here, capsys):  
         ),
         ({"train_file": inputs / "absent.csv"}, "absent.csv does not exist"),
         ({"model_dir": inputs / "nowhere"}, "nowhere"),
+        ({"train_file": inputs / "three.csv"}, "predicts 0, 1, but the rows are of three, with 0, 1, 2"),
         ({"time_budget": "soon"}, '--time_budget "soon" is not a time; write 40m, 2h or 1h30m'),
         ({"train_data_dir": inputs}, "--train_data_dir and --train_file are mutually exclusive"),
         ({"resume": "true"}, "--resume: out holds no run to resume"),

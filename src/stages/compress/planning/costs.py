@@ -13,7 +13,7 @@ from ....data import splits
 from ....data.dataset import TokenizedDataset
 from ....distill.teacher_cache import Layout
 from ....train.throughput import GIGA, forward_flops
-from ....weights.huggingface import quantizable_layers, weight_count
+from ....weights.huggingface import expected_shapes, quantizable_layers, weight_count
 from ..steps.rows import Rows
 from .ladder import BATCH, CALIBRATION_ROWS, Q8_EPOCHS, Candidate
 from .measure import Measurement
@@ -24,6 +24,7 @@ FLOAT_BYTES = 4
 # Copies of a student's weights while it is trained: best/, last/, and a checkpoint with Adam's two moments.
 COPIES = 5
 SENSITIVITY_ROWS = 128
+DOUBLE = 2  # times as long in float64
 QUICK = 3.0  # seconds of a step that runs no model
 
 
@@ -55,16 +56,26 @@ class Costs:
         smaller = self._forward(config, 1) / self._forward(self.teacher, 1)
         seconds = self.measured.export_seconds * (0.4 + 0.6 * smaller)
         if candidate.precision == "int8":
-            seconds += self._forward(config, CALIBRATION_ROWS + 2 * self.rows.datasets["choose"].rows)
+            seconds += self._forward(config, 2 * self.rows.datasets["choose"].rows) + self.calibration(config)
         if candidate.name.endswith("-mixed"):
             layers = len(quantizable_layers(config))
             seconds += layers * (0.5 + self._forward(config, SENSITIVITY_ROWS))
         return seconds
 
+    def calibration(self, config: BertConfig) -> float:
+        """Three forward passes over the calibration rows, and GPTQ of each weight [O, I]: the products of its
+        inputs, their inverse and its Cholesky factor (3 I^3 in float64), and the updates of later columns."""
+        shapes = expected_shapes(config.replace(quantization=None))
+        layers = [shapes[f"{name}.weight"] for name in quantizable_layers(config) if "embeddings" not in name]
+        tokens = CALIBRATION_ROWS * self._mean_length()
+        gptq = sum(2 * tokens * i**2 + DOUBLE * (6 * i**3 + 2 * o * i**2) for o, i in layers)
+        return self._forward(config, 3 * CALIBRATION_ROWS) + gptq / self.measured.flops_per_second
+
+    def _mean_length(self) -> int:
+        return max(1, round(float(self.rows.datasets["train"].lengths.mean())))
+
     def _forward(self, config: BertConfig, count: float) -> float:
-        dataset = self.rows.datasets["train"]
-        mean = max(1, round(float(dataset.lengths.mean())))
-        return count * forward_flops(config, mean) / self.measured.flops_per_second
+        return count * forward_flops(config, self._mean_length()) / self.measured.flops_per_second
 
     def distill(self, candidate: Candidate) -> float:
         """Of task distillation: three passes a row for the student, one for the teacher, which runs in one

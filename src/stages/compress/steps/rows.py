@@ -115,6 +115,15 @@ def input_hashes(config: CompressConfig) -> dict[str, str]:
     return {str(path): sha256(path) for path in dict.fromkeys(input_files(config))}
 
 
+def task_of_rows(config: CompressConfig, workspace: Workspace) -> tuple[TaskSpec, dict[str, str]]:
+    """The task of the records, and the flags that name it; a custom task is in their manifest."""
+    train = config.train_data_dir or str(workspace.records())
+    described = config.task_file or config.text_columns or config.by_word or config.unlabelled_file
+    built_in = task_key(config.task_name) in map(task_key, TASKS)
+    named = {"task_name": config.task_name} if built_in or config.task_name and not described else {}
+    return task_for({"train_data_dir": train, "eval_data_dir": config.eval_data_dir or train, **named}), named
+
+
 def read_rows(
     config: CompressConfig,
     workspace: Workspace,
@@ -127,11 +136,7 @@ def read_rows(
     """
     train = config.train_data_dir or str(workspace.records())
     dev = config.eval_data_dir or train
-    described = config.task_file or config.text_columns or config.by_word or config.unlabelled_file
-    named = {"task_name": config.task_name} if task_key(config.task_name) in map(task_key, TASKS) else {}
-    if not named and config.task_name and not described:
-        named = {"task_name": config.task_name}
-    task = task_for({"train_data_dir": train, "eval_data_dir": dev, **named})
+    task, named = task_of_rows(config, workspace)
     names = splits.eval_splits(task, dev)
     train_rows, whole = _read(config, train, "train"), _read(config, dev, names[0])
     labelled = bool(whole.labeled.any())
