@@ -54,11 +54,13 @@ EXIT_NO_CANDIDATE = 3
 SHOWN = 10  # labels in an error
 # Flags that may differ between an interrupted run and the one that resumes it.
 FREE_ON_RESUME = (
+    "max_drop",
     "max_latency_ms",
     "max_size_mb",
     "min_agreement",
     "strict",
     "prefer",
+    "threads",
     "time_budget",
     "plan",
     "resume",
@@ -208,6 +210,7 @@ class Compression:
         print(f"\n{summary(data)}")
         print(f"report: {self.workspace.folder / 'report.html'}")
         if data.status != "ok":
+            print(f"all candidates: {self.workspace.folder / 'candidates'}; exit code {EXIT_NO_CANDIDATE}")
             return EXIT_NO_CANDIDATE
         print(f"recommended model: {self.workspace.recommended}")
         return 0
