@@ -106,18 +106,14 @@ def _figures(data: ReportData) -> list[ET.Element]:
     if candidate is None or candidate.metric is None:
         return []
     name = data.task.metric.replace("_", " ")
-    figures = [
-        _figure(
-            fmt.times(candidate.latency_ratio),
-            "as fast",
-            f"{fmt.quantity(model.latency_ms)} → {fmt.quantity(candidate.latency_ms)} ms for one text",
-        ),
-        _figure(
-            fmt.times(candidate.size_ratio),
-            "smaller",
-            f"{fmt.quantity(model.size_mb)} → {fmt.quantity(candidate.size_mb)} MB",
-        ),
-    ]
+    figures = []
+    if candidate.latency_ratio is not None:  # an interrupted run may not have measured it
+        milliseconds = (
+            f"{fmt.quantity(model.latency_ms)} → {fmt.quantity(candidate.latency_ms)} ms for one text"
+        )
+        figures.append(_figure(fmt.times(candidate.latency_ratio), "as fast", milliseconds))
+    megabytes = f"{fmt.quantity(model.size_mb)} → {fmt.quantity(candidate.size_mb)} MB"
+    figures.append(_figure(fmt.times(candidate.size_ratio), "smaller", megabytes))
     if candidate.difference is not None:
         change = f"{fmt.metric(model.metric)} → {fmt.metric(candidate.metric)}"
         interval = f"95\u00a0%: {fmt.points_interval(candidate.difference_interval)}"

@@ -13,6 +13,7 @@ from src.stages.compress.report import write_report
 from src.stages.compress.report_data import Within
 from src.stages.compress.report_html import METHOD, render
 from src.stages.compress.report_plot import Axis, Point, frontier, letter_of
+from src.stages.compress.selection.verdict import verdict
 from tests.stages.compress.reports import HOSTILE, REPORTS, hostile_report, report
 
 NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
@@ -142,6 +143,15 @@ def test_candidates_share_the_curves_of_their_student(tmp_path):
         "C half-layers-int8, D third-layers-int8: phase 2",
         "D third-layers-int8: quantization",
     ]
+
+
+def test_without_latencies_the_report_is_silent_on_speed(tmp_path):
+    data = report()
+    for candidate in data.candidates:
+        candidate.latency_ms = candidate.latency_ratio = None
+    data.verdict = verdict(data.task, data.limits, data.candidates[0], data.candidates[2], True)
+    page = written(data, tmp_path)[0]
+    assert "as fast" not in " ".join(page.texts) and "5.2×" in page.texts
 
 
 def test_labels_and_confusion(tmp_path):

@@ -16,7 +16,8 @@ def verdict(
     """What is recommended or closest, how fast, small and good it is, and which limits it holds."""
     if chosen is None:
         return "No candidate could be measured; the warnings and failures below say why."
-    gains = f"{fmt.times(chosen.latency_ratio)} as fast and {fmt.times(chosen.size_ratio)} smaller"
+    speed = "" if chosen.latency_ratio is None else f"{fmt.times(chosen.latency_ratio)} as fast and "
+    gains = f"{speed}{fmt.times(chosen.size_ratio)} smaller"
     if recommended:
         first = f"{chosen.name} ({chosen.how}) is recommended: {gains} than the model in float32"
         return f"{first}; {_quality(task, model, chosen)}. It is within all limits."
