@@ -104,7 +104,7 @@ step() {  # TITLE COMMAND...
     printf -- '-- %s: %d s\n' "$title" $((SECONDS - begun))
 }
 
-# The label-only student starts from the same layers as the distilled one and gets the epochs of both its phases.
+# The label-only student starts from the same layers as the distilled one, with the epochs of both its phases.
 run_stages() {
     local teacher_epochs=2 label_epochs=1
     local records=$work_dir/records compressed=$work_dir/compressed
@@ -127,7 +127,8 @@ run_stages() {
         --train_data_dir "$records" "${limits[@]}" --output_dir "$compressed" "${replace[@]}" ||
         (($? == NO_CANDIDATE))
 
-    local halves=$compressed/records_halves models="model=$work_dir/model/best" student=$compressed/models/half
+    local halves=$compressed/records_halves student=$compressed/models/half
+    local models="model=$work_dir/model/best"
     [[ ! -d $compressed/recommended ]] || models+=",recommended=$compressed/recommended"
     [[ ! -d $student/best ]] || models+=",distilled=$student/best" label_epochs=$(epochs_of "$student")
     step "train the same student on labels alone" "$python" run_finetune.py "${task[@]}" "${slice[@]}" \
