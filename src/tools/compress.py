@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from ..commands import command_line
 from ..config.cli import parse
-from ..config.data_config import DATASET_TYPES
+from ..config.data_config import DATASET_TYPES, IGNORE_UNEXPECTED
 from ..config.fields import NOT_NEGATIVE, POSITIVE, SEED, SHARE, flag, required_flag
 from ..config.task.custom import PART, CustomTask
 from ..errors import run_main
@@ -38,6 +38,7 @@ class CompressConfig(CustomTask):
 
     model_dir: str = required_flag("fine-tuned model folder: best/ of a run, or a Hugging Face BERT")
     output_dir: str = required_flag("output folder")
+    ignore_unexpected: str = flag("", IGNORE_UNEXPECTED, group="model")
     task_name: str = flag(
         "", "GLUE task, sample for the built-in one, or the name of a custom task", main=True
     )

@@ -93,7 +93,7 @@ def commands(folder: Path, vocabulary: Path, sst2: Path) -> dict[str, Command]:
             "src.tools.evaluate",
             {"model_dir": student, "eval_data_dir": sst2, "task_name": "SST-2"},
         ),
-        "masked_words": Command("BertMaskedLM", "src.tools.augment", _masked_words(folder, vocabulary)),
+        "masked_words": Command("WordLogits", "src.tools.augment", _masked_words(folder, vocabulary)),
     }
     return found
 

@@ -32,7 +32,7 @@ from ..model.load import ModelFiles, read_model
 from ..model.quantization import refuse_quantized
 from ..training.run import resume_command
 from .planning.costs import Costs
-from .planning.ladder import BASELINE, Candidate, Ladder
+from .planning.ladder import BASELINE, Candidate, Ladder, weight_flags
 from .planning.measure import TRIAL, measure
 from .planning.plan import Plan, make_plan, seconds_of
 from .report import SUMMARY_FILE, summary, write_report
@@ -133,7 +133,11 @@ class Compression:
                 f"{task.name}, with {_named(task.labels)}"
             )
         # It names no evaluation rows: the labels of their halves may be its predictions.
-        flags = {"model_dir": config.model_dir, "output_dir": workspace.candidate(BASELINE)}
+        flags = {
+            **weight_flags(config),
+            "model_dir": config.model_dir,
+            "output_dir": workspace.candidate(BASELINE),
+        }
         name, output = f"export-{BASELINE}", workspace.candidate(BASELINE)
         export = Step(name, "export", flags, output, SETUP[name])
         self._require(export)
@@ -276,7 +280,7 @@ def _read(config: CompressConfig) -> ModelFiles:
     """The files of the given model. Raises UserError where it is no fine-tuned float model."""
     if export_info(Path(config.model_dir)):
         raise UserError(f"{config.model_dir} is already an export; give the model folder it was made from")
-    files = read_model(config.model_dir, lambda text: None)
+    files = read_model(config.model_dir, lambda text: None, ignore_unexpected=config.ignore_unexpected)
     refuse_quantized(files)
     task_of(files)
     model_tokenizer(files)

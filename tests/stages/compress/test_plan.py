@@ -16,6 +16,7 @@ from src.stages.compress.report_data import LeftOut
 from src.stages.compress.steps.progress import clock
 from src.stages.compress.steps.runner import Step
 from src.stages.compress.steps.workspace import Workspace
+from src.tools.compress import CompressConfig
 from src.train.throughput import forward_flops
 from tests.tiny import TINY
 
@@ -42,7 +43,7 @@ def rows_of(lengths, labelled=True):
 
 
 def ladder_of(teacher, tmp_path, **more):
-    config = types.SimpleNamespace(model_dir="model", dataset_type="tfrecord", seed=1, max_drop=1.0)
+    config = CompressConfig(model_dir="model", output_dir="out")
     return Ladder(teacher, rows_of([8] * 40, **more), Workspace(tmp_path), config)
 
 

@@ -8,6 +8,7 @@ import pytest
 from src.config.data_config import ModelConfig
 from src.errors import UserError
 from src.stages.model.load import read_model
+from src.tools.compress import CompressConfig
 from src.tools.convert import ConvertConfig
 from src.tools.convert import main as convert
 from src.tools.predict import main as predict
@@ -72,5 +73,5 @@ def test_every_command_that_reads_weights_has_the_flag():
     }
     assert len(with_weights) >= 10
     for command, config in with_weights.items():
-        assert issubclass(config, ModelConfig) or config is ConvertConfig, command
+        assert issubclass(config, ModelConfig) or config in (ConvertConfig, CompressConfig), command
         assert "ignore_unexpected" in {field.name for field in dataclasses.fields(config)}

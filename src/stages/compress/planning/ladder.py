@@ -81,6 +81,8 @@ class Ladder:
     def __init__(self, teacher: BertConfig, rows: Rows, workspace: Workspace, config: CompressConfig) -> None:
         self.teacher, self.rows, self.workspace, self.config = teacher, rows, workspace, config
         self.model = Base("model", "the given model", teacher, config.model_dir)
+        self.weights = weight_flags(config)
+        self.task_flags = {**rows.task_flags, **self.weights}
 
     def candidates(self, epochs: tuple[int, int], has_text: bool) -> list[Candidate]:
         """All candidates but the float32 file, without estimates. Without text the vocabulary stays."""
@@ -142,7 +144,7 @@ class Ladder:
             steps.append(self._prune_neurons(f"prune-{name}", pruned, layer_map, width))
             start, how = {"student_init": pruned}, f"{how} with {100 * width:.0f} % of their neurons"
         flags: dict[str, object] = {
-            **self.rows.task_flags,
+            **self.task_flags,
             "load_teacher_ckpt_path": self.config.model_dir,
             "train_data_dir": self.rows.paths["train"],
             "eval_data_dir": self.rows.paths["choose"],
@@ -161,7 +163,7 @@ class Ladder:
 
     def _prune_neurons(self, name: str, output: Path, layer_map: Sequence[int], width: float) -> Step:
         flags = {
-            **self.rows.task_flags,
+            **self.task_flags,
             "model_dir": self.config.model_dir,
             "layers": ",".join(str(layer - 1) for layer in layer_map),
             "intermediate_size": width,
@@ -189,6 +191,7 @@ class Ladder:
         name = f"{base.name}-int8-vocabulary"
         folder, rows = self.workspace.model(f"{base.name}-vocabulary"), self.workspace.records(True)
         flags = {
+            **self.weights,
             "model_dir": base.folder,
             "vocabulary_from": self.rows.paths["train"],
             "dataset_type": self.config.dataset_type,
@@ -205,7 +208,7 @@ class Ladder:
         """Integers by training with rounding, distilled from the given model."""
         name, folder = f"{base.name}-q8bert", self.workspace.model(f"{base.name}-q8bert")
         flags = {
-            **self.rows.task_flags,
+            **self.task_flags,
             "load_ckpt_path": base.folder,
             "load_teacher_ckpt_path": self.config.model_dir,
             "train_data_dir": self.rows.paths["train"],
@@ -235,7 +238,7 @@ class Ladder:
         flags: dict[str, object] = {
             "model_dir": source,
             "precision": precision,
-            **self.rows.task_flags,
+            **self.task_flags,
             "eval_data_dir": self.rows.paths["choose"],
             "dataset_type": self.config.dataset_type,
             "compare_rows": COMPARE_ROWS,
@@ -243,6 +246,11 @@ class Ladder:
             "output_dir": output,
         }
         return Step(f"export-{name}", "export", flags, output)
+
+
+def weight_flags(config: CompressConfig) -> dict[str, object]:
+    """The flags of every step that reads the weights of the given model."""
+    return {"ignore_unexpected": config.ignore_unexpected} if config.ignore_unexpected else {}
 
 
 def embedding_share(config: BertConfig) -> float:
