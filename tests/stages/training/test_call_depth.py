@@ -48,7 +48,7 @@ def test_frames_from_main_to_the_optimizer(tmp_path, vocabulary, sst2, monkeypat
         raise OptimizerCalled
 
     monkeypatch.setattr(TrainStep, "__call__", interpret, raising=False)
-    teacher = tiny.write_model(tmp_path / "teacher", vocabulary)
+    teacher = tiny.write_model(tmp_path / "teacher", vocabulary, tiny.TINY.replace(num_hidden_layers=1))
     places = {"task_name": "SST-2", "load_teacher_ckpt_path": teacher, "train_data_dir": sst2}
     values = {"do_eval": "false", "kernels": "off"}
     with pytest.raises(OptimizerCalled):

@@ -7,11 +7,11 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from run_finetune import main as finetune
-from tests.tiny import assert_overwritable, flags, write_model
+from tests.tiny import TINY, assert_overwritable, flags, write_model
 
 
 def test_the_same_weights_with_and_without_a_profile(tmp_path, vocabulary, sst2):
-    start = write_model(tmp_path / "start", vocabulary)
+    start = write_model(tmp_path / "start", vocabulary, TINY.replace(num_hidden_layers=1))
     shared = flags(task_name="SST-2", train_data_dir=sst2, eval_data_dir=sst2, load_pretrained_path=start)
     shared += flags(batch_size=8, epoch_size=1, length_buckets="off")
     weights = {}
