@@ -25,6 +25,7 @@ from ....files import split_paths, write_json
 from ....output_dir import atomic_output_dir
 from ....tasks import TASKS, TaskSpec, task_key
 from ....weights.reader import find_weight_file
+from ...preparation.checks import row_keys
 from ...preparation.prepare import WRITTEN as RECORD_FILES
 from .runner import Step
 from .workspace import HALVES, Workspace
@@ -207,8 +208,8 @@ def write_halves(halves: Mapping[str, TokenizedDataset], folder: Path, kind: str
 
 
 def _overlap(train: TokenizedDataset, dev: TokenizedDataset) -> list[str]:
-    seen = {row.tobytes() for row in train.by_row(train.tokens)}
-    both = sum(row.tobytes() in seen for row in dev.by_row(dev.tokens))
+    known = set(row_keys(train))
+    both = sum(key in known for key in row_keys(dev))
     if not both:
         return []
     return [
