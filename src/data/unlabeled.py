@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..files import is_file, split_paths
 from ..tasks import TaskSpec
 from .text.examples import SUFFIXES, UNLABELED, Example, TextFile, read_examples
-from .text.tabular import BadRow, numbered_lines
+from .text.tabular import BadRow, note_bad_row, numbered_lines
 
 DUPLICATES = "duplicates"
 
@@ -131,11 +131,7 @@ def _read_lines(path: Path, task: TaskSpec, on_bad_row: str, max_rows: int) -> T
             if example := _line_example(line, task, number):
                 text.examples.append(example)
         except BadRow as error:
-            if on_bad_row != "skip":
-                raise UserError(
-                    f"{path}, line {number}: {error} (--on_bad_row skip skips such rows)"
-                ) from None
-            text.bad_rows.append({"line": number, "reason": str(error)})
+            note_bad_row(error, path, number, on_bad_row, text.bad_rows)
     if not text.examples:
         raise UserError(f"{path} holds no usable row")
     return text

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...errors import UserError, join_names
 from ...files import is_file
 from ...tasks import TaskSpec, for_mode
-from .tabular import COMMA, OBJECTS, BadRow, Row, numbered_rows
+from .tabular import COMMA, OBJECTS, BadRow, Row, note_bad_row, numbered_rows
 
 SUFFIXES = (".tsv", COMMA, *OBJECTS)
 UNLABELED = "unlabeled"  # split of files whose labels, if any, are not read
@@ -90,11 +90,7 @@ class ExampleFile:
                     raise row
                 example = _example(self.task, self.header, row, line, self.labeled)
             except BadRow as error:
-                if on_bad_row != "skip" or bad_rows is None:
-                    raise UserError(
-                        f"{self.path}, line {line}: {error} (--on_bad_row skip skips such rows)"
-                    ) from None
-                bad_rows.append({"line": line, "reason": str(error)})
+                note_bad_row(error, self.path, line, on_bad_row, bad_rows)
                 continue
             yield row, example
 

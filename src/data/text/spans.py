@@ -14,7 +14,7 @@ from ...errors import UserError
 from ...tasks import TaskSpec
 from .conll import Sentence
 from .examples import TextFile
-from .tabular import HALF_CHARACTER, BadRow, json_objects
+from .tabular import HALF_CHARACTER, BadRow, json_objects, note_bad_row
 
 
 def read_spans(
@@ -38,11 +38,7 @@ def read_spans(
                 raise row
             text.examples.append(_sentence(row, task, number, split, text.repaired))
         except BadRow as error:
-            if on_bad_row != "skip":
-                raise UserError(
-                    f"{path}, line {number}: {error} (--on_bad_row skip skips such rows)"
-                ) from None
-            text.bad_rows.append({"line": number, "reason": str(error)})
+            note_bad_row(error, path, number, on_bad_row, text.bad_rows)
     if not text.examples:
         raise UserError(f"{path} holds no usable sentence")
     text.labeled = text.examples[0].tags is not None

@@ -28,6 +28,13 @@ class BadRow(Exception):
 Row = list[str] | BadRow
 
 
+def note_bad_row(error: BadRow, path: Path, line: int, on_bad_row: str, bad_rows: list[dict] | None) -> None:
+    """Append {"line", "reason"} to `bad_rows` where such rows are skipped; else raise UserError."""
+    if on_bad_row != "skip" or bad_rows is None:
+        raise UserError(f"{path}, line {line}: {error} (--on_bad_row skip skips such rows)") from None
+    bad_rows.append({"line": line, "reason": str(error)})
+
+
 def numbered_rows(path: Path, task: TaskSpec) -> Iterator[tuple[int, Row]]:
     """Yield (line number, values), header first; BadRow in place of the values of a malformed row."""
     if path.suffix in OBJECTS:
