@@ -254,13 +254,27 @@ def _rounded_weights(
     found: dict[str, np.ndarray] = {}
     for names in inputs:
         mean, mean_rounded = means[names] / tokens[names]
-        for name in names:
-            weight, scale = quantizable_weight(arrays, name, quantization)
-            bits = quantization.weight_bits
-            if options.rounding == "gptq":
-                integers = gptq(weight, scale, products[names] / tokens[names], qmax(bits))
-            else:
-                integers = quantize(weight, scale, bits)
-            error = (integers * scale) @ mean_rounded - weight @ mean
-            found[f"{name}.{INTEGERS}"], found[f"{name}.{CORRECTION}"] = integers, error.astype(np.float32)
+        weight, scale, splits = _stacked(names, arrays, quantization)
+        bits = quantization.weight_bits
+        if options.rounding == "gptq":
+            integers = gptq(weight, scale, products[names] / tokens[names], qmax(bits))
+        else:
+            integers = quantize(weight, scale, bits)
+        error = ((integers * scale) @ mean_rounded - weight @ mean).astype(np.float32)
+        parts = zip(names, np.split(integers, splits), np.split(error, splits), strict=True)
+        for name, part, correction in parts:
+            found[f"{name}.{INTEGERS}"], found[f"{name}.{CORRECTION}"] = part, correction
     return found
+
+
+def _stacked(
+    names: Sequence[str], arrays: Arrays, quantization: Quantization
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(weights [n O, H], scales [n O, 1], where to split them again) of the n layers that share an input.
+
+    Their rows are rounded independently of each other, with one factor of the input's products for all.
+    """
+    pairs = [quantizable_weight(arrays, name, quantization) for name in names]
+    weights = [weight for weight, _ in pairs]
+    scales = [np.broadcast_to(scale, (len(weight), 1)) for weight, scale in pairs]
+    return np.concatenate(weights), np.concatenate(scales), np.cumsum([len(w) for w in weights])[:-1]

@@ -115,16 +115,17 @@ def gptq(weight: np.ndarray, scale: np.ndarray, products: np.ndarray, qmax: int)
     mean = hessian[diagonal].mean()
     hessian[diagonal] += DAMPING * mean if mean > 0 else 1.0
     inverse = np.linalg.cholesky(np.linalg.inv(hessian)).T  # upper triangular
-    left, steps = weight[:, order].astype(np.float64), scale[:, 0].astype(np.float64)
-    integers = np.empty(weight.shape, np.int8)
+    # Transposed, since a column of the weight is read and written at a time.
+    left, steps = weight.T[order].astype(np.float64), scale[:, 0].astype(np.float64)
+    integers = np.empty(left.shape, np.int8)
     for start in range(0, len(order), BLOCK):
         end = min(start + BLOCK, len(order))
-        errors = np.empty((len(weight), end - start))
+        errors = np.empty((end - start, len(weight)))
         for column in range(start, end):
-            rounded = np.clip(np.rint(left[:, column] / steps), -qmax, qmax)
-            integers[:, order[column]] = rounded
-            error = (left[:, column] - rounded * steps) / inverse[column, column]
-            left[:, column:end] -= np.outer(error, inverse[column, column:end])
-            errors[:, column - start] = error
-        left[:, end:] -= errors @ inverse[start:end, end:]
-    return integers
+            rounded = np.clip(np.rint(left[column] / steps), -qmax, qmax)
+            integers[order[column]] = rounded
+            error = (left[column] - rounded * steps) / inverse[column, column]
+            left[column:end] -= np.outer(inverse[column, column:end], error)
+            errors[column - start] = error
+        left[end:] -= inverse[start:end, end:].T @ errors
+    return np.ascontiguousarray(integers.T)

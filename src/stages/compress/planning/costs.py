@@ -15,7 +15,7 @@ from ....distill.teacher_cache import Layout
 from ....train.throughput import GIGA, forward_flops
 from ....weights.huggingface import expected_shapes, quantizable_layers, weight_count
 from ..steps.rows import Rows
-from .ladder import BATCH, CALIBRATION_ROWS, Q8_EPOCHS, Candidate
+from .ladder import BATCH, CALIBRATION_ROWS, COMPARE_ROWS, Q8_EPOCHS, Candidate
 from .measure import Measurement
 
 # Compilation of a teacher's or an evaluation's graph relative to that of a training step.
@@ -51,12 +51,15 @@ class Costs:
 
     def export(self, candidate: Candidate) -> float:
         """Of an export with its verification: that of the given model in float32, as far as it is smaller,
-        and the calibration; where a limit has to be held also one forward pass for each layer."""
+        and the metric; of integers twice as many graphs and passes, and the calibration; where a limit has to
+        be held also one forward pass for each layer."""
         config = candidate.base.config
         smaller = self._forward(config, 1) / self._forward(self.teacher, 1)
-        seconds = self.measured.export_seconds * (0.4 + 0.6 * smaller)
+        files = 2 if candidate.precision == "int8" else 1
+        seconds = files * self.measured.export_seconds * (0.4 + 0.6 * smaller)
+        seconds += self._forward(config, files * (self.rows.datasets["choose"].rows + 2 * COMPARE_ROWS))
         if candidate.precision == "int8":
-            seconds += self._forward(config, 2 * self.rows.datasets["choose"].rows) + self.calibration(config)
+            seconds += self.calibration(config)
         if candidate.name.endswith("-mixed"):
             layers = len(quantizable_layers(config))
             seconds += layers * (0.5 + self._forward(config, SENSITIVITY_ROWS))
@@ -79,20 +82,24 @@ class Costs:
 
     def distill(self, candidate: Candidate) -> float:
         """Of task distillation: three passes a row for the student, one for the teacher, which runs in one
-        epoch where its outputs are cached."""
+        epoch where its outputs are cached. Phase 2 needs the logits alone."""
         config, (first, second) = candidate.base.config, self.epochs
         lengths, graphs = padded(self.rows.datasets["train"], max(self.epochs))
-        student, teacher = (flops(shape, lengths) for shape in (config, self.teacher))
-        passes = 3 * (first + second) * student
-        passes += teacher * (1 if self.is_cached(config) else first + second)
+        layers, logits = (
+            [flops(shape, lengths, logits_only) for shape in (config, self.teacher)]
+            for logits_only in (False, True)
+        )
+        passes = 3 * (first * layers[0] + second * logits[0])
+        passes += layers[1] if self.is_cached(config) else first * layers[1] + second * logits[1]
         chosen, _ = padded(self.rows.datasets["choose"], 1)
-        passes += second * flops(config, chosen) + flops(self.teacher, chosen)
+        passes += second * flops(config, chosen, True) + flops(self.teacher, chosen, True)
         return self._training(graphs * (2 + FORWARD_COMPILE) + 2 * FORWARD_COMPILE, passes)
 
     def q8bert(self, candidate: Candidate) -> float:
         """Of quantization-aware training with the teacher's logits, as long as in float."""
         lengths, graphs = padded(self.rows.datasets["train"], Q8_EPOCHS)
-        passes = 3 * Q8_EPOCHS * flops(candidate.base.config, lengths) + flops(self.teacher, lengths)
+        passes = 3 * Q8_EPOCHS * flops(candidate.base.config, lengths, True)
+        passes += flops(self.teacher, lengths, True)
         return self._training(graphs * (1 + FORWARD_COMPILE) + 2 * FORWARD_COMPILE, passes)
 
     def _training(self, graphs: float, passes: float) -> float:
@@ -130,7 +137,8 @@ def padded(dataset: TokenizedDataset, epochs: int) -> tuple[np.ndarray, int]:
     return buckets[np.searchsorted(buckets, dataset.lengths)], len(buckets)
 
 
-def flops(config: BertConfig, lengths: np.ndarray) -> float:
-    """FLOPs of one forward pass over rows of padded lengths."""
+def flops(config: BertConfig, lengths: np.ndarray, logits_only: bool = False) -> float:
+    """FLOPs of one forward pass over rows of padded lengths, see `forward_flops`."""
     values, counts = np.unique(lengths, return_counts=True)
-    return float(sum(count * forward_flops(config, int(n)) for n, count in zip(values, counts, strict=True)))
+    per_row = [forward_flops(config, int(length), logits_only=logits_only) for length in values]
+    return float(counts @ per_row)
