@@ -18,7 +18,6 @@ from .report_data import REPORT_FILE, CandidateResult, ReportData
 from .report_html import render, time_taken
 
 PAGE_FILE, SUMMARY_FILE = "report.html", "summary.md"
-NAMES = {"drop": "quality"}  # of limits
 COLUMNS = ("candidate", "{metric}", "points", "95 %", "same", "ms", "as fast", "MB", "smaller", "limits")
 
 
@@ -91,7 +90,7 @@ def limits_held(candidate: CandidateResult) -> str:
         return "failed"
     if candidate.within is None:
         return fmt.NONE
-    broken = [NAMES.get(name, name) for name, held in vars(candidate.within).items() if not held]
+    broken = [name for name, held in vars(candidate.within).items() if not held]
     return f"not {', '.join(broken)}" if broken else "held"
 
 

@@ -69,9 +69,9 @@ class TaskFacts:
 
 @dataclasses.dataclass
 class Within:
-    """Whether each limit holds (True where it was not given). `drop` is also that of --min_agreement."""
+    """Whether each limit holds (True where it was not given). `quality` is --max_drop and --min_agreement."""
 
-    drop: bool
+    quality: bool
     latency: bool
     size: bool
 

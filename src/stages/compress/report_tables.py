@@ -94,10 +94,9 @@ def _cell(label: str, value: str, *notes: str) -> ET.Element:
 def _limits(candidate: CandidateResult, limits: Limits) -> ET.Element:
     if candidate.within is None:
         return _cell("limits", fmt.NONE)
-    quality = "agreement" if limits.max_drop is None else "drop"
     given = {
-        quality: (
-            candidate.within.drop,
+        "quality": (
+            candidate.within.quality,
             limits.min_agreement if limits.max_drop is None else limits.max_drop,
         ),
         "latency": (candidate.within.latency, limits.max_latency_ms),

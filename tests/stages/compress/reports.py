@@ -32,7 +32,7 @@ def candidate(name: str, metric: float, difference: float, **fields: object) -> 
         "changed_share": 0.0321,
         "agreement": 0.9679,
         "agreement_interval": [0.9467, 0.9823],
-        "within": Within(drop=True, latency=True, size=True),
+        "within": Within(quality=True, latency=True, size=True),
         "per_label": [
             LabelRow(label, 0.9111 - 0.01 * i, 0.8777 + 0.01 * i, 0.9222, 0.8888 - 0.01 * i, 140 + i)
             for i, label in enumerate(LABELS)
@@ -61,7 +61,7 @@ def report(**changes: object) -> ReportData:
     third = candidate(
         "third-layers-int8", 0.8741, -0.0387, latency_ms=1.678, latency_ratio=7.36, size_mb=15.76
     )
-    third.size_ratio, third.within = 5.766, Within(drop=False, latency=True, size=True)
+    third.size_ratio, third.within = 5.766, Within(quality=False, latency=True, size=True)
     failed = CandidateResult(
         "narrow", "pruned", "int8", 6, 192, 768, 8127, failed="the disk is full; free 310 MB"
     )

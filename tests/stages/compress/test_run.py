@@ -74,7 +74,7 @@ def test_from_rows_to_a_recommended_model(inputs, tmp_path, quick, capsys):
         assert each["metric"] == pytest.approx(accuracy_score(dataset.labels, answers))
         assert each["agreement"] == pytest.approx(np.mean(np.equal(answers, given)))
         assert each["size_mb"] == (out / "candidates" / name / "model.onnx").stat().st_size / 1e6
-        assert each["failed"] is None and each["within"]["drop"]
+        assert each["failed"] is None and each["within"]["quality"]
     assert report["status"] == "ok" and results["half-int8"]["layers"] == 1
     assert set(results["half-int8"]["losses"]) == {
         "phase 1 (intermediate layers)",
@@ -123,7 +123,7 @@ def test_without_labels_the_measure_is_agreement(inputs, tmp_path, quick, capsys
     answers = [predictions(out / "candidates" / each["name"], dataset) for each in (model, int8)]
     assert model["metric"] == 1.0 and list(dataset.labels) == answers[0]
     assert int8["metric"] == pytest.approx(np.mean(np.equal(*answers)))
-    assert int8["difference"] is None and not int8["within"]["drop"]
+    assert int8["difference"] is None and not int8["within"]["quality"]
     assert report["status"] == "no_candidate" and report["chosen"] == "model-int8"
     assert not (out / "recommended").exists()
     assert [each["name"] for each in report["left_out"]] == ["half-int8"]

@@ -49,8 +49,8 @@ def test_limits(changes, limits, expected):
 
 
 def test_the_choosing_rows_have_to_hold_the_limit_too():
-    assert not within(result(), 1.5, LIMITS).drop
-    assert within(result(), -3.0, LIMITS).drop
+    assert not within(result(), 1.5, LIMITS).quality
+    assert within(result(), -3.0, LIMITS).quality
 
 
 ALL, NONE = (True, True, True), (False, False, False)

@@ -19,18 +19,18 @@ def within(result: CandidateResult, choose_drop: float | None, limits: Limits) -
     strict: the measured value), and the measured value over the choosing rows, whose metric fell by
     `choose_drop` points.
     """
-    drop = True
+    quality = True
     if limits.max_drop is not None and result.difference is not None:
         interval = result.difference_interval or [result.difference]
         worst = interval[0] if limits.strict else result.difference
-        drop = POINT * worst >= -limits.max_drop - SLACK
-        drop = drop and (choose_drop is None or choose_drop <= limits.max_drop + SLACK)
+        quality = POINT * worst >= -limits.max_drop - SLACK
+        quality = quality and (choose_drop is None or choose_drop <= limits.max_drop + SLACK)
     if limits.min_agreement is not None and result.agreement is not None:
         interval = result.agreement_interval or [result.agreement]
         lowest = interval[0] if limits.strict else result.agreement
-        drop = drop and lowest >= limits.min_agreement - SLACK
+        quality = quality and lowest >= limits.min_agreement - SLACK
     return Within(
-        drop,
+        quality,
         limits.max_latency_ms is None or (result.latency_ms or 0.0) <= limits.max_latency_ms,
         limits.max_size_mb is None or (result.size_mb or 0.0) <= limits.max_size_mb,
     )

@@ -25,7 +25,7 @@ def verdict(
     return (
         f"No candidate is within all limits; the closest is {chosen.name} ({chosen.how}), {gains} than the "
         f"model in float32; {_quality(task, model, chosen)}. It breaks the limit on "
-        f"{' and '.join('quality' if name == 'drop' else name for name in broken)}{_advice(limits, chosen)}."
+        f"{' and '.join(broken)}{_advice(limits, chosen)}."
     )
 
 
@@ -56,7 +56,7 @@ def _quality(task: TaskFacts, model: CandidateResult, chosen: CandidateResult) -
 
 def _advice(limits: Limits, chosen: CandidateResult) -> str:
     """What to do where only the width of the interval breaks the limit on quality."""
-    if not limits.strict or chosen.within is None or chosen.within.drop:
+    if not limits.strict or chosen.within is None or chosen.within.quality:
         return ""
     limit, interval = limits.max_drop, chosen.difference_interval
     if limit is None or chosen.difference is None or interval is None:
