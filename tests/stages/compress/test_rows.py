@@ -1,0 +1,46 @@
+"""The rows of a compression run from records."""
+
+import collections
+
+import numpy as np
+import pytest
+
+from src.data.records.io import read_records
+from src.stages.compress.steps.rows import read_rows
+from src.stages.compress.steps.workspace import Workspace
+from src.tools import prepare
+from src.tools.compress import CompressConfig
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory, vocabulary):
+    """A folder of records, three of whose 20 evaluation rows are training rows."""
+    folder = tmp_path_factory.mktemp("records")
+    lines = tiny.single_rows(60, 1).splitlines()
+    rows = {"train": lines[:41], "dev": [lines[0], *lines[1:4], *lines[44:61]]}
+    for name, part in rows.items():
+        (folder / f"{name}.tsv").write_text("\n".join(part))
+    flags = {"vocab_file": vocabulary, "max_seq_length": 16, "output_dir": folder / "records"}
+    prepare.main(tiny.flags(task_name="SST-2", data_dir=folder, **flags))
+    return folder / "records"
+
+
+def test_the_halves_of_dev_and_rows_that_are_also_in_train(records, tmp_path):
+    config = CompressConfig(
+        model_dir="model", task_name="SST-2", train_data_dir=str(records), output_dir=str(tmp_path)
+    )
+    rows = read_rows(config, Workspace(tmp_path), lambda task, dataset: pytest.fail("dev has labels"))
+    known, dev = (
+        [tuple(ids) for ids in dataset.by_row(dataset.tokens)]
+        for dataset in (read_records(records, split=split) for split in ("train", "dev"))
+    )
+    both = sum(row in known for row in dev)
+    assert both >= 3
+    (warning,) = rows.warnings
+    assert warning.startswith(f"{both} of the {len(dev)} evaluation rows are also training rows")
+    halves = [read_records(rows.paths[half]) for half in ("choose", "report")]
+    found = [tuple(ids) for half in halves for ids in half.by_row(half.tokens)]
+    assert collections.Counter(found) == collections.Counter(dev)
+    shares = [np.bincount(half.labels, minlength=2) for half in halves]
+    assert np.abs(shares[0] - shares[1]).max() <= 1
