@@ -67,12 +67,12 @@ class Comparison:
         """Start a peer that runs this project's task distillation with additional `flags`."""
         folder = f"{self._folder.name}/{name}-output"
         options = {**self._shared, "folder": folder, "flags": {"batch_size": BATCH, **flags}}
-        self._start(name, "benchmarks.product_subject:Product", options, {"GLOG_v": "3"})
+        self._start(name, "benchmarks.subjects.product:Product", options, {"GLOG_v": "3"})
 
     def add_pytorch(self, name: str, **options: Any) -> None:
-        """Start a peer that runs TinyBERT in PyTorch with the `options` of pytorch_subject.PyTorch."""
+        """Start a peer that runs TinyBERT in PyTorch with the `options` of subjects.pytorch.PyTorch."""
         options = {**self._shared, "batch_size": BATCH, **options}
-        self._start(name, "benchmarks.pytorch_subject:PyTorch", options, {})
+        self._start(name, "benchmarks.subjects.pytorch:PyTorch", options, {})
 
     def _start(
         self, name: str, subject: str, options: Mapping[str, Any], environment: Mapping[str, str]

@@ -22,7 +22,7 @@ from src.model.masked_lm import BertMaskedLM
 from src.model.state_dict import named_parameters, weight_arrays
 from src.stages.model.device import setup_device
 from src.stages.model.masked_lm import POOLER
-from src.train.optimizer import adam_weight_decay, bias_corrected, polynomial_schedule
+from src.train.optimizer import adam_weight_decay, polynomial_schedule
 from src.train.train_step import LossScale, TrainStep
 from src.weights.huggingface import write_directory
 from src.weights.reader import read_weights
@@ -102,7 +102,7 @@ def train(
 ) -> list[float]:
     """Train on `rows` (lists of ids); returns the loss of every step."""
     config = TrainConfig()
-    schedule = bias_corrected(polynomial_schedule(steps, rate, 1e-6, 1.0, 0.1))
+    schedule = polynomial_schedule(steps, rate, 1e-6, 1.0, 0.1)
     loss = MaskedLMLoss(network)
     optimizer = adam_weight_decay(loss.trainable_params(), schedule, config)
     step = TrainStep(loss, optimizer, LossScale(1024, 2, 500), config.clip_norm)

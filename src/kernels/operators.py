@@ -264,10 +264,11 @@ def adam_weight_decay(library: str, tensors: int) -> ops.Custom:
     """One update of `tensors` parameters in place.
 
     Parameters, first moments, second moments (all Parameters), gradients, `tensors` of each; learning rate,
-    gradient factor, constants [3] (beta1, beta2, eps), weight decays [tensors] -> [1], to depend on.
+    gradient factor, constants [3] (beta1, beta2, eps), weight decays [tensors], factors [2] of eps and of the
+    weight decays -> [1], to depend on.
     """
     written = [f"written{i}" for i in range(3 * tensors)]
-    read = [f"read{i}" for i in range(tensors + 4)]
+    read = [f"read{i}" for i in range(tensors + 5)]
     # The signature declares the writes, so that the compiler keeps the order of reads and writes.
     return _InPlace(
         f"{library}:adam_weight_decay",

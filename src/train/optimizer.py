@@ -1,7 +1,7 @@
 """AdamWeightDecay and its learning rate schedule."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
@@ -38,32 +38,50 @@ def polynomial_schedule(
     return np.where(steps < warmup, rise, decay).astype(np.float32)
 
 
-def bias_corrected(schedule: np.ndarray) -> np.ndarray:
-    """Fold Adam's bias correction (Kingma & Ba 2015, section 2) into a learning rate schedule.
+def bias_corrections(total_steps: int) -> np.ndarray:
+    """Factors of learning rate, epsilon and weight decay by which step t of AdamWeightDecay is one of Adam.
 
-    AdamWeightDecay omits the correction, as BERT's own optimizer does: the first few hundred steps are up to
-    three times too long, which can make short fine-tuning fail (Mosbach et al. 2021; Zhang et al. 2021).
-    The rate of step t is multiplied by sqrt(1 - beta2^t) / (1 - beta1^t).
+    With c1 = 1 - beta1^t and c2 = 1 - beta2^t (Kingma & Ba 2015, algorithm 1; Loshchilov & Hutter 2019)
+
+        rate ((m / c1) / (sqrt(v / c2) + eps) + decay w)
+            = rate sqrt(c2) / c1 (m / (sqrt(v) + eps sqrt(c2)) + decay c1 / sqrt(c2) w)
+
+    Returns float64 [total_steps, 3].
     """
-    step = np.arange(1, len(schedule) + 1, dtype=np.float64)
-    return (schedule * np.sqrt(1.0 - BETA2**step) / (1.0 - BETA1**step)).astype(np.float32)
+    step = np.arange(1, total_steps + 1, dtype=np.float64)
+    c1, root = 1.0 - BETA1**step, np.sqrt(1.0 - BETA2**step)
+    return np.stack([root / c1, root, c1 / root], axis=1)
 
 
 class AdamWeightDecay(nn.Optimizer):
-    """Adam with decoupled weight decay and without bias correction (Devlin et al. 2019).
+    """Adam with decoupled weight decay: torch.optim.AdamW's steps with `bias_correction`, BERT's without.
 
-    The numbers and the state (moments1, moments2, global_step) are those of nn.AdamWeightDecay, which is
-    deprecated. `fused` updates all parameters with one in-place operator, called with the parameters, first
-    and second moments, gradients, learning rate, gradient factor, (beta1, beta2, eps) and the weight decays.
-    None: MindSpore's operator, one call for each parameter.
+    BERT's own optimizer (Devlin et al. 2019) omits the correction of the moments: its first few hundred steps
+    are up to three times too long, which can make short fine-tuning fail (Mosbach et al. 2021; Zhang et al.
+    2021). Without it the numbers are those of nn.AdamWeightDecay, which is deprecated; the state (moments1,
+    moments2, global_step) always is. `fused` updates all parameters with one in-place operator, called with
+    the parameters, first and second moments, gradients, learning rate, gradient factor, (beta1, beta2, eps),
+    the weight decays and the factors of epsilon and decay. None: MindSpore's operator, one call for each
+    parameter.
 
     Construct: gradients (a tuple), factor (scalar multiplied into the gradients) -> tuple to depend on.
     """
 
     def __init__(
-        self, groups: list[dict], learning_rate: list[float], eps: float, fused: Callable | None = None
+        self,
+        groups: list[dict],
+        learning_rate: np.ndarray,
+        eps: float,
+        bias_correction: bool,
+        fused: Callable | None = None,
     ) -> None:
-        super().__init__(learning_rate, groups)
+        corrections = bias_corrections(len(learning_rate))
+        if not bias_correction:
+            corrections[:] = 1.0
+        super().__init__(
+            [float(rate) for rate in (learning_rate * corrections[:, 0]).astype(np.float32)], groups
+        )
+        self.corrections = Tensor(corrections[:, 1:].astype(np.float32))
         self.moments1 = self._parameters.clone(prefix="adam_m", init="zeros")
         self.moments2 = self._parameters.clone(prefix="adam_v", init="zeros")
         self.is_fused = fused is not None
@@ -75,22 +93,24 @@ class AdamWeightDecay(nn.Optimizer):
 
     def construct(self, gradients: tuple[Tensor, ...], factor: Tensor) -> tuple[Tensor, ...]:
         rate = self.get_lr()
+        correction = ops.gather(self.corrections, self.global_step[0], 0)
         self.assignadd(self.global_step, self.global_step_increase_tensor)
         if self.is_fused:
             state = (*self._parameters, *self.moments1, *self.moments2)
-            return (self.operator(*state, *gradients, rate, factor, self.constants, self.decays),)
+            return (self.operator(*state, *gradients, rate, factor, self.constants, self.decays, correction),)
         updated: tuple[Tensor, ...] = ()
         for i in range(self.param_length):
             weight, m, v = self._parameters[i], self.moments1[i], self.moments2[i]
             slope = (gradients[i] * factor).astype(weight.dtype)
-            hyper = (rate, self.beta1, self.beta2, self.eps, self.weight_decay[i])
+            eps, decay = self.eps * correction[0], self.weight_decay[i] * correction[1]
+            hyper = (rate, self.beta1, self.beta2, eps, decay)
             updated = updated + (self.operator(weight, m, v, *hyper, slope)[0],)
         return updated
 
 
 def adam_weight_decay(
     parameters: Sequence[Parameter],
-    schedule: Iterable[float],
+    schedule: Sequence[float] | np.ndarray,
     config: LoopConfig,
     fused: Callable[[int], Callable] | None = None,
 ) -> AdamWeightDecay:
@@ -105,5 +125,6 @@ def adam_weight_decay(
         {"params": plain, "weight_decay": 0.0},
         {"order_params": list(parameters)},
     ]
-    rates = [float(rate) for rate in schedule]
-    return AdamWeightDecay(groups, rates, config.eps, fused(len(parameters)) if fused else None)
+    rates = np.asarray(schedule, np.float64)
+    operator = fused(len(parameters)) if fused else None
+    return AdamWeightDecay(groups, rates, config.eps, config.bias_correction, operator)

@@ -34,7 +34,7 @@ def arrays():
 def reference(arrays, tmp_path_factory):
     torch = pytest.importorskip("torch")
     pytest.importorskip("transformers")
-    from benchmarks.pytorch_tinybert import TinyBert, load_bert
+    from benchmarks.subjects.pytorch_tinybert import TinyBert, load_bert
 
     networks = []
     for name, config, weights in zip(("teacher", "student"), (TINY, STUDENT), arrays, strict=False):
@@ -97,7 +97,7 @@ def test_losses_of_phase_2(arrays, reference):
 def test_step_updates_student_and_projection_only(reference):
     import torch
 
-    from benchmarks.pytorch_tinybert import Trainer
+    from benchmarks.subjects.pytorch_tinybert import Trainer
 
     reference.train()
     assert not reference.teacher.training and reference.student.training

@@ -10,7 +10,7 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from src.config.train_config import TrainConfig
 from src.kernels import operators
-from src.train.optimizer import adam_weight_decay, bias_corrected, polynomial_schedule
+from src.train.optimizer import adam_weight_decay, polynomial_schedule
 
 
 def by_hand(total, peak, end, power, warmup_ratio):
@@ -74,17 +74,6 @@ def test_layer_norm_and_bias_are_not_decayed():
     assert {name for name, value in decay.items() if float(value)} == {names[0], names[5], names[7]}
 
 
-def test_bias_correction_gives_adams_own_step():
-    """Against torch's rule: m and v divided by 1 - beta^t, with an epsilon too small to matter."""
-    rng, rate = np.random.default_rng(3), np.float64(1e-3)
-    gradients, m, v = rng.standard_normal((50, 4)), np.zeros(4), np.zeros(4)
-    schedule = bias_corrected(np.full(50, rate))
-    for t, gradient in enumerate(gradients, start=1):
-        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
-        expected = rate * (m / (1 - 0.9**t)) / np.sqrt(v / (1 - 0.999**t))
-        np.testing.assert_allclose(schedule[t - 1] * m / np.sqrt(v), expected, rtol=1e-6)
-
-
 STEPS, RATE, EPS, DECAY = 20, 0.01, 1e-6, 0.05
 SHAPES = {"layer.weight": (17, 33), "layer.bias": (33,), "norm.weight": (5,)}
 
@@ -98,8 +87,8 @@ def make_parameters():
     return [Parameter(Tensor(value), name=name) for name, value in zip(SHAPES, draw(0), strict=True)]
 
 
-def own_optimizer(fused=None):
-    config = TrainConfig(weight_decay=DECAY, eps=EPS)
+def own_optimizer(fused=None, bias_correction=False):
+    config = TrainConfig(weight_decay=DECAY, eps=EPS, bias_correction=bias_correction)
     return adam_weight_decay(make_parameters(), [RATE] * STEPS, config, fused)
 
 
@@ -113,10 +102,14 @@ def framework_optimizer():
     return nn.AdamWeightDecay(groups, [RATE] * STEPS, 0.9, 0.999, EPS)
 
 
-def run_steps(optimizer, takes_factor=True):
+def draw_gradients(step, scale=1.0):
+    return [np.float32(scale) * gradient for gradient in draw(1 + step)]
+
+
+def run_steps(optimizer, takes_factor=True, scale=1.0):
     """{name: state after STEPS steps} by gradients of which each is multiplied by 0.5."""
     for step in range(STEPS):
-        gradients = tuple(map(Tensor, draw(1 + step)))
+        gradients = tuple(map(Tensor, draw_gradients(step, scale)))
         if takes_factor:
             optimizer(gradients, Tensor(0.5, ms.float32))
         else:
@@ -132,11 +125,17 @@ def test_bit_equal_to_the_optimizer_of_the_framework(graph_mode):
         np.testing.assert_array_equal(own[name], value, err_msg=name)
 
 
-@pytest.mark.parametrize("is_fused", [False, True])
-def test_twenty_steps_by_hand(graph_mode, request, is_fused):
-    """Devlin et al. 2019 in NumPy: no bias correction, decoupled decay, none on bias and LayerNorm."""
-    fused = partial(operators.adam_weight_decay, request.getfixturevalue("library")) if is_fused else None
-    own = run_steps(own_optimizer(fused))
+@pytest.fixture(params=[False, True], ids=["framework", "fused"])
+def fused(request):
+    """None, or the operator that updates all parameters."""
+    return partial(operators.adam_weight_decay, request.getfixturevalue("library")) if request.param else None
+
+
+@pytest.mark.parametrize("bias_correction", [False, True])
+def test_twenty_steps_by_hand(graph_mode, fused, bias_correction):
+    """Devlin et al. 2019, with bias correction Kingma & Ba 2015, in NumPy: decoupled decay, none on bias and
+    LayerNorm."""
+    own = run_steps(own_optimizer(fused, bias_correction))
     beta1, beta2 = map(float, np.array([0.9, 0.999], np.float32))
     weights = [value.astype(np.float64) for value in draw(0)]
     m, v = [np.zeros_like(w) for w in weights], [np.zeros_like(w) for w in weights]
@@ -146,8 +145,26 @@ def test_twenty_steps_by_hand(graph_mode, request, is_fused):
             m[i] = beta1 * m[i] + (1 - beta1) * gradient
             v[i] = beta2 * v[i] + (1 - beta2) * gradient**2
             decay = DECAY * weights[i] if i == 0 else 0.0
-            weights[i] = weights[i] - RATE * (m[i] / (np.sqrt(v[i]) + EPS) + decay)
+            c1, c2 = (1 - beta1 ** (step + 1), 1 - beta2 ** (step + 1)) if bias_correction else (1.0, 1.0)
+            weights[i] = weights[i] - RATE * (m[i] / c1 / (np.sqrt(v[i] / c2) + EPS) + decay)
     for i, name in enumerate(SHAPES):
         for prefix, expected in (("", weights[i]), ("adam_m.", m[i]), ("adam_v.", v[i])):
             actual = own[prefix + name]
             np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6, err_msg=prefix + name)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("scale", [1.0, 1e-6])
+def test_twenty_steps_of_pytorch(graph_mode, fused, scale):
+    """Also with gradients as small as epsilon."""
+    torch = pytest.importorskip("torch")
+    own = run_steps(own_optimizer(fused, bias_correction=True), scale=scale)
+    weights = [torch.nn.Parameter(torch.from_numpy(value)) for value in draw(0)]
+    groups = [{"params": weights[:1], "weight_decay": DECAY}, {"params": weights[1:], "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, RATE, eps=EPS)
+    for step in range(STEPS):
+        for weight, gradient in zip(weights, draw_gradients(step, scale), strict=True):
+            weight.grad = 0.5 * torch.from_numpy(gradient)
+        optimizer.step()
+    for name, weight in zip(SHAPES, weights, strict=True):
+        np.testing.assert_allclose(own[name], weight.detach().numpy(), rtol=1e-5, atol=1e-6, err_msg=name)

@@ -30,7 +30,7 @@ class Quadratic(nn.Cell):
 
 def build_step(clip_norm=0.0, scale=1024.0, window=50, factor=2.0, all_finite=None):
     network = Quadratic()
-    config = TrainConfig(weight_decay=DECAY, eps=EPS)
+    config = TrainConfig(bias_correction=False, weight_decay=DECAY, eps=EPS)
     optimizer = adam_weight_decay(network.trainable_params(), [RATE] * 30, config)
     loss_scale = LossScale(scale, factor, window)
     return TrainStep(network, optimizer, loss_scale, clip_norm, all_finite=all_finite)

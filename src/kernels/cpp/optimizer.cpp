@@ -63,14 +63,16 @@ extern "C" int squared_norm(int count, void **data, int *ranks, int64_t **shapes
 }
 
 // P parameters, their P first and P second moments (all three changed in place), P gradients; learning rate,
-// gradient factor, constants [3] (beta1, beta2, eps), weight decays [P] -> [1], unused
+// gradient factor, constants [3] (beta1, beta2, eps), weight decays [P], factors [2] of eps and of the weight
+// decays -> [1], unused
 extern "C" int adam_weight_decay(int count, void **data, int *ranks, int64_t **shapes, const char **, void *,
                                  void *) {
   const Arguments args{data, ranks, shapes};
-  const int tensors = (count - 5) / 4;
+  const int tensors = (count - 6) / 4;
   const float rate = args.floats(4 * tensors)[0], factor = args.floats(4 * tensors + 1)[0];
   const float *constants = args.floats(4 * tensors + 2), *decays = args.floats(4 * tensors + 3);
-  const float keep1 = 1.0f - constants[0], keep2 = 1.0f - constants[1], eps = constants[2];
+  const float *corrections = args.floats(4 * tensors + 4), eps = constants[2] * corrections[0];
+  const float keep1 = 1.0f - constants[0], keep2 = 1.0f - constants[1];
 #pragma omp parallel
   {
     const FlushToZero flushed;
@@ -79,7 +81,7 @@ extern "C" int adam_weight_decay(int count, void **data, int *ranks, int64_t **s
       const int64_t size = args.count(tensor), last = size * (thread + 1) / threads;
       float *weight = args.floats(tensor), *first_moment = args.floats(tensors + tensor);
       float *second_moment = args.floats(2 * tensors + tensor);
-      const float *gradient = args.floats(3 * tensors + tensor), decay = decays[tensor];
+      const float *gradient = args.floats(3 * tensors + tensor), decay = decays[tensor] * corrections[1];
 #pragma omp simd
       for (int64_t i = size * thread / threads; i < last; ++i) {
         const float slope = gradient[i] * factor;

@@ -28,7 +28,7 @@ from ...train.callbacks import (
 from ...train.checkpoint import restore
 from ...train.device import sink_steps
 from ...train.distributed import Ranks, all_ranks, gradient_reducer
-from ...train.optimizer import adam_weight_decay, bias_corrected, polynomial_schedule
+from ...train.optimizer import adam_weight_decay, polynomial_schedule
 from ...train.profiler import StepProfile
 from ...train.throughput import step_flops
 from ...train.train_step import AllFinite, ClipEach, LossScale, TrainStep
@@ -157,8 +157,7 @@ def train_step(
 def _schedule(config: LoopConfig, total: int, spec: PhaseSpec) -> np.ndarray:
     warmup = config.warmup_ratio if spec.warmup_ratio is None else spec.warmup_ratio
     decay = (config.end_learning_rate, config.power, warmup, config.decay_from)
-    schedule = polynomial_schedule(total, spec.learning_rate, *decay)
-    return bias_corrected(schedule) if config.bias_correction else schedule
+    return polynomial_schedule(total, spec.learning_rate, *decay)
 
 
 def _resume(run: Run, number: int, step: TrainStep, rows: str) -> int:

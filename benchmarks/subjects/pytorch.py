@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from transformers import BertConfig
 
-from benchmarks.pytorch_tinybert import TinyBert, Trainer, load_bert
 from benchmarks.sst2_lengths import MAX_SEQ_LENGTH, full_dataset, slice_of
+from benchmarks.subjects.pytorch_tinybert import TinyBert, Trainer, load_bert
 from src.config.bert_config import preset
 
 SORTED = "sorted"
