@@ -39,7 +39,9 @@ class OptimizerConfig:
         1e-4, "decoupled weight decay, not applied to LayerNorm and biases", check=NOT_NEGATIVE
     )
     eps: float = flag(1e-6, "epsilon in Adam's denominator", check=POSITIVE)
-    bias_correction: bool = flag(True, "Adam bias correction, which the original BERT optimizer omits")
+    bias_correction: bool = flag(
+        True, "Adam bias correction, as torch.optim.AdamW has it; the original BERT optimizer omits it"
+    )
     decay_from: str = flag(
         "warmup",
         "step from which the decay counts: the end of the warmup; start: step 0, as in Google's BERT and the "
