@@ -85,7 +85,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         found = [_measure(settings, Path(flags.work_dir), seed, eps, decay) for seed in flags.seeds]
         for stage in ("teacher", "student"):
             rows.append(_row(f"{stage}, eps {eps:g}, decay {decay:g}", [each[stage] for each in found]))
-    print(f"\n{describe_machine()}\n")
+    machine = describe_machine()
+    print(f"\n{machine['processor']}, {machine['cores']} cores; {machine['packages']}\n")
     print(f"| {settings.task.best_metric}, {len(flags.seeds)} seeds | {' | '.join(SIDES)} | difference |")
     print("| --- | ---: | ---: | ---: |")
     for row in rows:
