@@ -35,7 +35,7 @@ from .planning.costs import Costs
 from .planning.ladder import BASELINE, Candidate, Ladder, weight_flags
 from .planning.measure import TRIAL, measure
 from .planning.plan import Plan, make_plan, seconds_of
-from .report import SUMMARY_FILE, summary, write_report
+from .report import SUMMARY_FILE, write_report
 from .report_data import CandidateResult, ReportData
 from .selection.limits import closest, recommend
 from .selection.outputs import logits_of
@@ -211,7 +211,7 @@ class Compression:
         assert self.trials
         self.trials.measure_latencies()
         data = self.report()
-        print(f"\n{summary(data)}")
+        print(f"\n{(self.workspace.folder / SUMMARY_FILE).read_text('utf-8')}")
         print(f"report: {self.workspace.folder / 'report.html'}")
         if data.status != "ok":
             print(f"all candidates: {self.workspace.folder / 'candidates'}; exit code {EXIT_NO_CANDIDATE}")
