@@ -15,7 +15,7 @@ from .selection.outputs import half_logits, latencies
 from .selection.results import LATENCIES, Results, Tried
 from .selection.verdict import in_short
 from .steps.progress import clock
-from .steps.rows import Rows, prepare_step, vocabulary_rows
+from .steps.rows import Rows, prepare_step, unknown_words, vocabulary_rows
 from .steps.runner import Runner
 from .steps.workspace import Workspace
 
@@ -113,6 +113,8 @@ class Trials:
             self._vocabulary_rows = vocabulary_rows(config, self.workspace, self.results.rows)
         except UserError as error:
             return str(error)
+        if text := unknown_words(self.results.rows, self._vocabulary_rows):
+            self.runner.warnings.append(text)
         return None
 
     def _measured(self, entry: Candidate) -> Tried:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ....tools.compress import CompressConfig
 
 MIN_ROWS = 8  # of dev
+MORE_TOKENS = 1.02  # ratio from which on a smaller vocabulary is warned of
 # Flags of prepare that a custom task does not have.
 PREPARE_FLAGS = ("task_file", "data_dir", "on_bad_row", "dataset_type")
 TEXT_FLAGS = ("train_file", "unlabelled_file", "text_columns", "task_file", "data_dir")
@@ -172,6 +173,20 @@ def vocabulary_rows(config: CompressConfig, workspace: Workspace, rows: Rows) ->
     paths = write_halves(halves, workspace.halves(vocabulary=True), config.dataset_type)
     datasets = {"train": _read(config, folder, "train"), **halves}
     return dataclasses.replace(rows, paths={"train": folder, **paths}, datasets=datasets)
+
+
+def unknown_words(rows: Rows, smaller: Rows) -> str | None:
+    """A warning where a smaller vocabulary splits the evaluation rows into more tokens: a word that no
+    training row has falls into pieces that the model knows less of."""
+    before, after = (
+        sum(int(each.datasets[half].lengths.sum()) for half in HALVES) for each in (rows, smaller)
+    )
+    if after <= MORE_TOKENS * before:
+        return None
+    return (
+        f"the smaller vocabulary splits the evaluation rows into {after / before - 1:.0%} more tokens: the "
+        "training rows lack some of their words; add texts with --unlabelled_file"
+    )
 
 
 def _read(config: CompressConfig, path: str, split: str) -> TokenizedDataset:
