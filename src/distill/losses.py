@@ -1,6 +1,7 @@
 """TinyBERT's losses (Jiao et al. 2020, equations 7 to 10) and MiniLM's, one value per row, without padding.
 
-All take (student, teacher, mask), as the terms of an objective do. Losses on the logits of a row ignore the
+All take (student, teacher, mask), as the terms of an objective do; states and scores of a teacher are float32
+or, from a cache, float16. Losses on the logits of a row ignore the
 mask; losses on the logits of tokens get the mask of the labeled tokens, [B, S] float32.
 Shape letters: B batch, S length, H hidden, N heads, C labels.
 """
@@ -20,7 +21,7 @@ def hidden_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
 
     student, teacher [B*S, H], mask [B, S] float32 -> [B].
     """
-    difference = student - teacher
+    difference = student - teacher.astype(ms.float32)
     by_token = ops.ReduceMean()(difference * difference, -1).reshape(mask.shape)
     return (by_token * mask).sum(-1) / mask.sum(-1)
 
@@ -31,7 +32,7 @@ def attention_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     student, teacher [B, N, S, S], mask [B, S] float32 -> [B].
     """
     batch, heads, length, _ = student.shape
-    difference = student - teacher
+    difference = student - teacher.astype(ms.float32)
     by_pair = (difference * difference).sum(1)
     real_pairs = mask.reshape(batch, length, 1) * mask.reshape(batch, 1, length)
     return (by_pair * real_pairs).sum((1, 2)) / (real_pairs.sum((1, 2)) * heads)
@@ -54,7 +55,7 @@ class RelationLoss(nn.Cell):
     def construct(self, student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
         batch, length = mask.shape
         bias = (1.0 - mask).reshape(batch, 1, 1, length) * ATTENTION_MASK_VALUE
-        log_p = ops.log_softmax(self._scores(teacher, mask) + bias, -1)
+        log_p = ops.log_softmax(self._scores(teacher.astype(ms.float32), mask) + bias, -1)
         log_q = ops.log_softmax(self._scores(student, mask) + bias, -1)
         by_token = (ops.exp(log_p) * (log_p - log_q)).sum((1, 3)) / self.heads
         return (by_token * mask).sum(-1) / mask.sum(-1)

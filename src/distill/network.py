@@ -154,18 +154,16 @@ class DistillNetwork(nn.Cell):
         if feature == "logits":
             return ((logits * self.inverse_temperature, teacher_outputs[first] * self.inverse_temperature),)
         if feature == "embedding":
-            return ((self._project(states[0], 0), teacher_outputs[first].astype(ms.float32)),)
+            return ((self._project(states[0], 0), teacher_outputs[first]),)
         pairs: tuple = ()
         if feature == "relation":
             relation_states = self.student.bert.relation_states(states, len(states) - 1)
             for r in range(RELATIONS):
-                target = teacher_outputs[first + r].astype(ms.float32)
-                pairs = pairs + ((relation_states[r].astype(ms.float32), target),)
+                pairs = pairs + ((relation_states[r].astype(ms.float32), teacher_outputs[first + r]),)
             return pairs
         for m in range(len(self.layer_map)):
-            target = teacher_outputs[first + m].astype(ms.float32)
             output = self._project(states[m + 1], m + 1) if feature == "hidden" else scores[m]
-            pairs = pairs + ((output, target),)
+            pairs = pairs + ((output, teacher_outputs[first + m]),)
         return pairs
 
     def _project(self, states: Tensor, layer: int) -> Tensor:

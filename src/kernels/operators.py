@@ -215,12 +215,14 @@ def _zeros(*inputs: Tensor) -> tuple[Tensor, ...]:
 
 
 def hidden_mse(library: str) -> ops.Custom:
-    """student, teacher [R, H], mask [B, S] -> [B], mean over real tokens and H of (student - teacher)^2."""
+    """student, teacher [R, H] (float32 or float16), mask [B, S] -> [B], the mean over real tokens and H of
+    (student - teacher)^2."""
     return _loss(library, "hidden_mse")
 
 
 def attention_mse(library: str) -> ops.Custom:
-    """student, teacher [B, N, S, S], mask [B, S] -> [B], mean over heads, real queries and real keys."""
+    """student, teacher [B, N, S, S] (float32 or float16), mask [B, S] -> [B], the mean over heads, real
+    queries and real keys of the squared difference."""
     return _loss(library, "attention_mse")
 
 

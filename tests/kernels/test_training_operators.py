@@ -35,9 +35,10 @@ class Loss(nn.Cell):
 
 @pytest.mark.parametrize("batch, heads, length, width", [(2, 3, 5, 7), (1, 1, 1, 1), (32, 12, 64, 384)])
 @pytest.mark.parametrize("name", ["hidden_mse", "attention_mse"])
-def test_losses(library, name, batch, heads, length, width):
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_losses(library, dtype, name, batch, heads, length, width):
     shape = (batch * length, width) if name == "hidden_mse" else (batch, heads, length, length)
-    student, teacher = normal(*shape), normal(*shape, seed=1)
+    student, teacher = normal(*shape), normal(*shape, seed=1).astype(dtype)
     lengths = np.linspace(1, length, batch).round()
     mask = (np.arange(length) < lengths[:, None]).astype(np.float32)
     inputs = tuple(map(Tensor, (student, teacher, mask, normal(batch, seed=2))))
@@ -58,6 +59,16 @@ def test_a_loss_of_what_is_not_finite(library):
     loss = operators.hidden_mse(library)
     by_row = Loss(loss)(*map(Tensor, (student, normal(8, 4), mask, np.ones(2, np.float32))))[1].asnumpy()
     assert np.isnan(by_row[0]) and np.isfinite(by_row[1])
+
+
+def test_every_float16_is_read_as_numpy_reads_it(library):
+    """Zeros, subnormal numbers, infinities and NaN included: the loss of each to zero is its square."""
+    values = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    student, mask = np.zeros((2**16, 1), np.float32), np.ones((2**16, 1), np.float32)
+    inputs = map(Tensor, (student, values[:, None], mask, mask[:, 0]))
+    by_row = Loss(operators.hidden_mse(library))(*inputs)[1].asnumpy()
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(by_row, np.square(values.astype(np.float32)))
 
 
 SHAPES = [(300, 700), (5,), (1, 1), (17, 33)]

@@ -12,6 +12,15 @@ inline __attribute__((always_inline)) To bits_as(From from) {
   return to;
 }
 
+// The value of a float16. Subnormal ones are multiples of 2^-24; of the others the exponent's bias is raised
+// from 15 to 127, the largest exponent (infinity, NaN) stays the largest.
+inline __attribute__((always_inline)) float float_of_half(uint16_t half) {
+  const uint32_t magnitude = half & 0x7fffu, sign = static_cast<uint32_t>(half & 0x8000u) << 16;
+  const uint32_t bias = magnitude < 0x7c00u ? (127u - 15u) << 23 : 0x7f800000u - (0x7c00u << 13);
+  const uint32_t small = bits_as<uint32_t>(static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-24f);
+  return bits_as<float>((magnitude < 0x400u ? small : (magnitude << 13) + bias) | sign);
+}
+
 // exp(x) for x <= 0, relative error below 2e-7; zero below -87.3, where results would be subnormal.
 inline __attribute__((always_inline)) float exp_below_zero(float x) {
   const float lowest = -87.3f, rounding = 12582912.0f;  // adding 1.5 * 2^23 rounds to an integer

@@ -13,8 +13,9 @@
 #include <vector>
 
 // MindSpore's ahead-of-time custom operator: inputs first, then outputs; 0 is success.
-#define KERNEL(name)                                                                               \
-  extern "C" int name(int, void **data, int *ranks, int64_t **shapes, const char **, void *, void *)
+#define KERNEL(name)                                                                                  \
+  extern "C" int name(int, void **data, int *ranks, int64_t **shapes, [[maybe_unused]] const char **types, \
+                      void *, void *)
 
 struct Arguments {
   void **data;
