@@ -149,12 +149,12 @@ class Compression:
         baseline = Candidate(BASELINE, "the given model", "float32", ladder.model, (export,))
         self.trials.start(baseline)
         self._say_rows()
-        students = ladder.students((1, 0))
+        students = ladder.students(ladder.once._replace(second=0))
         measured = measure(runner, workspace, rows, students[0] if students else None, export)
         has_text = self.prepare is not None and rows.task.output_mode != "token_classification"
         plan = make_plan(
-            lambda epochs: [baseline, *ladder.candidates(epochs, has_text)],
-            lambda epochs: Costs(measured, self.files.config, rows, epochs),
+            lambda schedule: [baseline, *ladder.candidates(schedule, has_text)],
+            lambda schedule: Costs(measured, self.files.config, rows, schedule),
             rows.datasets["train"].rows,
             self.budget,
         )

@@ -9,9 +9,9 @@ from src.config.bert_config import BertConfig
 from src.data.dataset import TokenizedDataset
 from src.errors import UserError
 from src.stages.compress.planning.costs import Costs
-from src.stages.compress.planning.ladder import Base, Candidate, Ladder
+from src.stages.compress.planning.ladder import Base, Candidate, Ladder, Schedule
 from src.stages.compress.planning.measure import Measurement, parse_log
-from src.stages.compress.planning.plan import epochs_of, make_plan, seconds_of, that_fit
+from src.stages.compress.planning.plan import Plan, make_plan, schedules, seconds_of, that_fit
 from src.stages.compress.report_data import LeftOut
 from src.stages.compress.steps.progress import clock
 from src.stages.compress.steps.runner import Step
@@ -62,10 +62,16 @@ def test_no_time_budget(text):
 
 
 @pytest.mark.parametrize(
-    "rows, level, epochs", [(4000, 1, (4, 4)), (4000, 2, (8, 8)), (67349, 1, (1, 2)), (40, 1, (10, 10))]
+    "rows, expected",
+    [
+        (4000, [(8, 8, 4000), (4, 4, 4000), (2, 2, 4000)]),
+        (67349, [(1, 2, 67349), (1, 2, 32000), (1, 2, 16000), (1, 2, 8000)]),
+        (20000, [(2, 2, 20000), (1, 2, 20000), (1, 2, 16000), (1, 2, 8000)]),
+        (40, [(10, 10, 40)]),
+    ],
 )
-def test_epochs_make_about_500_steps_a_phase(rows, level, epochs):
-    assert epochs_of(rows, level) == epochs
+def test_schedules_of_about_500_steps_a_phase(rows, expected):
+    assert schedules(rows) == expected
 
 
 @pytest.mark.parametrize(
@@ -77,7 +83,7 @@ def test_clock(seconds, text):
 
 
 def test_students_are_fewer_layers_of_the_model(tmp_path):
-    found = {base.name: base for base in ladder_of(BASE, tmp_path).students((1, 1))}
+    found = {base.name: base for base in ladder_of(BASE, tmp_path).students(Schedule(1, 1, 40))}
     assert {name: base.config.num_hidden_layers for name, base in found.items()} == {
         "half": 6,
         "third": 4,
@@ -89,12 +95,12 @@ def test_students_are_fewer_layers_of_the_model(tmp_path):
     assert prune.flags["layers"] == "1,3,5,7,9,11" and found["half-narrow"].config.intermediate_size == 1536
     assert distill.flags["student_init"] == prune.output
     # Half and a third of two layers are the same layer; of one layer there are none.
-    assert [base.name for base in ladder_of(TINY, tmp_path).students((1, 1))] == ["half"]
-    assert not ladder_of(TINY.replace(num_hidden_layers=1), tmp_path).students((1, 1))
+    assert [base.name for base in ladder_of(TINY, tmp_path).students(Schedule(1, 1, 40))] == ["half"]
+    assert not ladder_of(TINY.replace(num_hidden_layers=1), tmp_path).students(Schedule(1, 1, 40))
 
 
 def test_the_surest_candidates_are_tried_first(tmp_path):
-    names = [entry.name for entry in ladder_of(BASE, tmp_path).candidates((1, 1), has_text=True)]
+    names = [entry.name for entry in ladder_of(BASE, tmp_path).candidates(Schedule(1, 1, 40), has_text=True)]
     assert names[:3] == ["model-int8", "model-int8-mixed", "half-int8"]
     # Of BERT-base 21 % are embeddings, of six layers 35 %.
     assert "model-int8-vocabulary" not in names and "half-int8-vocabulary" in names
@@ -104,7 +110,7 @@ def test_the_surest_candidates_are_tried_first(tmp_path):
         "int8-vocabulary",
         "half-narrow-int8",
     ]
-    names = [entry.name for entry in ladder.candidates((1, 1), has_text=False)]
+    names = [entry.name for entry in ladder.candidates(Schedule(1, 1, 40), has_text=False)]
     assert not [name for name in names if "vocabulary" in name or "narrow" in name]
 
 
@@ -113,8 +119,8 @@ def test_the_cost_of_a_distillation_by_hand(tmp_path):
     in each epoch of phase 2 an evaluation, all of phase 2 without most of the last layer; 2 + 0.4 graphs of
     training and 2 of evaluation."""
     ladder = ladder_of(TINY, tmp_path)
-    costs = Costs(MEASURED, TINY, ladder.rows, (2, 3))
-    (entry,) = [each for each in ladder.candidates((2, 3), False) if each.name == "half-int8"]
+    costs = Costs(MEASURED, TINY, ladder.rows, Schedule(2, 3, 40))
+    (entry,) = [each for each in ladder.candidates(Schedule(2, 3, 40), False) if each.name == "half-int8"]
     timed = costs.timed(entry)
     small = TINY.replace(num_hidden_layers=1)
     phase1, phase2 = (40 * forward_flops(small, 8, logits_only=only) for only in (False, True))
@@ -127,7 +133,7 @@ def test_the_cost_of_a_distillation_by_hand(tmp_path):
 def test_the_cost_of_a_calibration_by_hand(tmp_path):
     """Rows of 8 tokens; a layer has four weights of 32 inputs and 32 outputs, one of 32 and 48, one of 48 and
     32, and there are a pooler and a classifier of two labels."""
-    costs = Costs(MEASURED, TINY, rows_of([8] * 40), (1, 1))
+    costs = Costs(MEASURED, TINY, rows_of([8] * 40), Schedule(1, 1, 40))
     weights = [*(2 * [*(4 * [(32, 32)]), (48, 32), (32, 48)]), (32, 32), (2, 32)]
     gptq = sum(2 * 512 * 8 * i * i + 2 * (6 * i**3 + 2 * o * i * i) for o, i in weights)
     assert costs.calibration(TINY) == pytest.approx((3 * 512 * forward_flops(TINY, 8) + gptq) / 1e9)
@@ -190,20 +196,39 @@ def test_what_fits_the_disk():
 def test_as_many_epochs_as_fit(monkeypatch):
     monkeypatch.setattr(FixedCosts, "disk_gb", lambda self, entry: 1.0)
 
-    def ladder(epochs):
-        seconds = 10.0 * sum(epochs)
+    def ladder(schedule):
+        seconds = 10.0 * (schedule.first + schedule.second)
         return [
             LADDER[0],
             candidate("half", ("distill", seconds), ("export-half", 10), base_steps=(1,)),
         ]
 
     for budget, epochs, left_out in ((220, (8, 8), 0), (140, (4, 4), 0), (90, (2, 2), 0), (89, (2, 2), 1)):
-        found = make_plan(ladder, lambda epochs: FixedCosts(), 4000, budget)
-        assert (found.epochs, len(found.left_out)) == (epochs, left_out), budget
+        found = make_plan(ladder, lambda schedule: FixedCosts(), 4000, budget)
+        assert (found.schedule[:2], len(found.left_out)) == (epochs, left_out), budget
     assert found.seconds == 40  # the setup; the export of the model is part of it
-    found = make_plan(ladder, lambda epochs: FixedCosts(), 4000, 90)
+    found = make_plan(ladder, lambda schedule: FixedCosts(), 4000, 90)
     assert found.seconds == 40 + 40 + 10
     assert "plan: about 2 min, 40 s of them done, of 2 min (--time_budget)" in found.table()
+
+
+def test_students_of_many_rows_train_on_a_sample(tmp_path):
+    """Half as many rows take half the passes; prune and the calibration still see all."""
+    ladder = ladder_of(BASE, tmp_path)
+    whole, half = ladder.once, ladder.once._replace(rows=20)
+    for entry in ladder.candidates(whole, True):
+        assert not [step for step in entry.steps if "max_rows" in step.flags]
+    trained = [step for entry in ladder.candidates(half, True) for step in entry.steps if step.run_folder]
+    assert trained and all(step.flags["max_rows"] == 20 for step in trained)
+    costs = [Costs(MEASURED, BASE, ladder.rows, schedule) for schedule in (whole, half)]
+    (entry,) = [each for each in ladder.candidates(whole, False) if each.name == "half-int8"]
+    fixed = 1.0 + (2.4 + 0.8) * 2.0  # startup and graphs; then the evaluations
+    fixed += 40 * sum(forward_flops(c, 8, logits_only=True) for c in (entry.base.config, BASE)) / 1e9
+    trained = [each.distill(entry) - fixed for each in costs]
+    assert trained[0] == pytest.approx(2 * trained[1]) and trained[1] > 1
+    assert costs[0].cache_gb(entry.base.config) == pytest.approx(2 * costs[1].cache_gb(entry.base.config))
+    plan = Plan((), (), 60.0, 1.0, half, 40, 1.0, {})
+    assert "students train on 20 of the 40 training rows" in plan.table()
 
 
 def test_the_log_of_the_trial_steps():

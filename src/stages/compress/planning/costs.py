@@ -15,7 +15,7 @@ from ....distill.teacher_cache import Layout
 from ....train.throughput import GIGA, forward_flops
 from ....weights.huggingface import expected_shapes, quantizable_layers, weight_count
 from ..steps.rows import Rows
-from .ladder import BATCH, CALIBRATION_ROWS, COMPARE_ROWS, Q8_EPOCHS, Candidate
+from .ladder import BATCH, CALIBRATION_ROWS, COMPARE_ROWS, Q8_EPOCHS, Candidate, Schedule
 from .measure import Measurement
 
 # Compilation of a teacher's or an evaluation's graph relative to that of a training step.
@@ -29,12 +29,11 @@ QUICK = 3.0  # seconds of a step that runs no model
 
 
 class Costs:
-    """Costs of the steps for one model and its rows; `epochs` are those of phase 1 and phase 2."""
+    """Costs of the steps for one model, its rows and a schedule of its students."""
 
-    def __init__(
-        self, measured: Measurement, teacher: BertConfig, rows: Rows, epochs: tuple[int, int]
-    ) -> None:
-        self.measured, self.teacher, self.rows, self.epochs = measured, teacher, rows, epochs
+    def __init__(self, measured: Measurement, teacher: BertConfig, rows: Rows, schedule: Schedule) -> None:
+        self.measured, self.teacher, self.rows, self.schedule = measured, teacher, rows, schedule
+        self.share = schedule.rows / rows.datasets["train"].rows  # of the training rows
 
     def timed(self, candidate: Candidate) -> Candidate:
         """The candidate with the seconds of its steps."""
@@ -83,10 +82,10 @@ class Costs:
     def distill(self, candidate: Candidate) -> float:
         """Of task distillation: three passes a row for the student, one for the teacher, which runs in one
         epoch where its outputs are cached. Phase 2 needs the logits alone."""
-        config, (first, second) = candidate.base.config, self.epochs
-        lengths, graphs = padded(self.rows.datasets["train"], max(self.epochs))
+        config, (first, second, _) = candidate.base.config, self.schedule
+        lengths, graphs = padded(self.rows.datasets["train"], max(first, second))
         layers, logits = (
-            [flops(shape, lengths, logits_only) for shape in (config, self.teacher)]
+            [self.share * flops(shape, lengths, logits_only) for shape in (config, self.teacher)]
             for logits_only in (False, True)
         )
         passes = 3 * (first * layers[0] + second * logits[0])
@@ -99,7 +98,7 @@ class Costs:
         """Of quantization-aware training with the teacher's logits, as long as in float."""
         lengths, graphs = padded(self.rows.datasets["train"], Q8_EPOCHS)
         passes = 3 * Q8_EPOCHS * flops(candidate.base.config, lengths, True)
-        passes += flops(self.teacher, lengths, True)
+        passes = self.share * (passes + flops(self.teacher, lengths, True))
         return self._training(graphs * (1 + FORWARD_COMPILE) + 2 * FORWARD_COMPILE, passes)
 
     def _training(self, graphs: float, passes: float) -> float:
@@ -118,7 +117,7 @@ class Costs:
         """Size of the teacher outputs that phase 1 of a student caches."""
         layers, teacher = config.num_hidden_layers, self.teacher
         layout = Layout(layers + 1, teacher.hidden_size, layers, teacher.num_attention_heads, 1)
-        return float(layout.sizes(self.rows.datasets["train"].lengths).sum()) / GIGA
+        return self.share * float(layout.sizes(self.rows.datasets["train"].lengths).sum()) / GIGA
 
     def disk_gb(self, candidate: Candidate) -> float:
         """Disk space that a candidate needs while it is made."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ....config.bert_config import BertConfig
 from ....distill.layer_map import parse_layer_map
@@ -29,6 +29,14 @@ STUDENTS = {"half": (2, 1.0), "third": (3, 1.0), "half-narrow": (2, 0.5)}
 # Share of an int8 file from which on a part of it dominates: fewer tokens, or fewer neurons, pay off.
 DOMINATES = 0.3
 Q8_EPOCHS = 2
+
+
+class Schedule(NamedTuple):
+    """How long students train: epochs of phase 1 and phase 2 over a number of training rows."""
+
+    first: int
+    second: int
+    rows: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,30 +84,31 @@ class Candidate:
 
 
 class Ladder:
-    """Makes the candidates of a model; `epochs` are those of phase 1 and phase 2 of students."""
+    """Makes the candidates of a model."""
 
     def __init__(self, teacher: BertConfig, rows: Rows, workspace: Workspace, config: CompressConfig) -> None:
         self.teacher, self.rows, self.workspace, self.config = teacher, rows, workspace, config
         self.model = Base("model", "the given model", teacher, config.model_dir)
         self.weights = weight_flags(config)
         self.task_flags = {**rows.task_flags, **self.weights}
+        self.once = Schedule(1, 1, rows.datasets["train"].rows)  # an epoch of each phase
 
-    def candidates(self, epochs: tuple[int, int], has_text: bool) -> list[Candidate]:
+    def candidates(self, schedule: Schedule, has_text: bool) -> list[Candidate]:
         """All candidates but the float32 file, without estimates. Without text the vocabulary stays."""
-        bases = [self.model, *self.students(epochs)]
+        bases = [self.model, *self.students(schedule)]
         found: list[Candidate] = []
         for base in bases:
             int8 = self.int8(base)
             found += [int8, self.mixed(base, int8.name)]
             if has_text and embedding_share(base.config) > DOMINATES:
                 found.append(self.small_vocabulary(base))
-        return [*found, *(self.q8bert(base) for base in bases)]
+        return [*found, *(self.q8bert(base, schedule) for base in bases)]
 
     def impossible(self, has_text: bool) -> list[LeftOut]:
         """The candidates that the rows do not allow, and why."""
         found, layers = [], self.teacher.num_hidden_layers
         if not has_text and any(
-            embedding_share(base.config) > DOMINATES for base in (self.model, *self.students((1, 1)))
+            embedding_share(base.config) > DOMINATES for base in (self.model, *self.students(self.once))
         ):
             found.append(
                 LeftOut(
@@ -113,7 +122,7 @@ class Ladder:
             )
         return found
 
-    def students(self, epochs: tuple[int, int]) -> list[Base]:
+    def students(self, schedule: Schedule) -> list[Base]:
         """The students: those that have fewer layers than the model and than each other."""
         found: list[Base] = []
         layers = self.teacher.num_hidden_layers
@@ -124,10 +133,10 @@ class Ladder:
                 continue
             if narrow and not (self.rows.labelled and neuron_share(self.teacher) > DOMINATES):
                 continue
-            found.append(self._student(name, count, width, epochs))
+            found.append(self._student(name, count, width, schedule))
         return found
 
-    def _student(self, name: str, count: int, width: float, epochs: tuple[int, int]) -> Base:
+    def _student(self, name: str, count: int, width: float, schedule: Schedule) -> Base:
         teacher, folder = self.teacher, self.workspace.model(name)
         layer_map = parse_layer_map("uniform", count, teacher.num_hidden_layers)
         listed = ",".join(map(str, layer_map))
@@ -151,8 +160,9 @@ class Ladder:
             "dataset_type": self.config.dataset_type,
             **start,
             "layer_map": listed,
-            "td_phase1_epoch_size": epochs[0],
-            "td_phase2_epoch_size": epochs[1],
+            "td_phase1_epoch_size": schedule.first,
+            "td_phase2_epoch_size": schedule.second,
+            **self._sample(schedule),
             "batch_size": BATCH,
             "seed": self.config.seed,
             "teacher_cache_dir": self.workspace.teacher_cache,
@@ -204,7 +214,7 @@ class Ladder:
         how = f"{base.how}; calibrated, with a smaller vocabulary"
         return Candidate(name, how, "int8", base, (*base.steps, prune, export), vocabulary=True)
 
-    def q8bert(self, base: Base) -> Candidate:
+    def q8bert(self, base: Base, schedule: Schedule) -> Candidate:
         """Integers by training with rounding, distilled from the given model."""
         name, folder = f"{base.name}-q8bert", self.workspace.model(f"{base.name}-q8bert")
         flags = {
@@ -215,6 +225,7 @@ class Ladder:
             "eval_data_dir": self.rows.paths["choose"],
             "dataset_type": self.config.dataset_type,
             "epoch_num": Q8_EPOCHS,
+            **self._sample(schedule),
             "per_channel": True,
             "batch_size": BATCH,
             "seed": self.config.seed,
@@ -225,6 +236,9 @@ class Ladder:
         export = self._export(name, folder / "best", "int8")
         how = f"{base.how}; trained with rounding to 8 bits"
         return Candidate(name, how, "int8", base, (*base.steps, train, export), breaks=f"{base.name}-int8")
+
+    def _sample(self, schedule: Schedule) -> dict[str, object]:
+        return {} if schedule.rows == self.once.rows else {"max_rows": schedule.rows}
 
     def _calibration(self) -> dict[str, object]:
         return {

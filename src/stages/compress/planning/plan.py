@@ -11,15 +11,13 @@ from ...markdown import aligned
 from ..report_data import LeftOut
 from ..steps.progress import clock
 from .costs import Costs
-from .ladder import BASELINE, BATCH, Candidate
+from .ladder import BASELINE, BATCH, Candidate, Schedule
 
 PHASE_STEPS = 500  # of each phase of a distillation
 MIN_EPOCHS, MAX_EPOCHS = (1, 2), 10
-# Of the epochs, tried in this order until the plan fits the budget.
+# Times these steps, tried in this order until the plan fits the budget.
 LEVELS = (2.0, 1.0, 0.5)
 DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?:in)?)?(?:(\d+)s)?")
-
-Epochs = tuple[int, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +29,8 @@ class Plan:
     left_out: tuple[LeftOut, ...]
     budget_seconds: float
     setup_seconds: float
-    epochs: Epochs
+    schedule: Schedule
+    train_rows: int
     memory_gb: float
     disk_gb: dict[str, float]
 
@@ -59,10 +58,17 @@ class Plan:
         text = [
             f"plan: about {clock(self.seconds)}, {clock(self.setup_seconds)} of them done, of "
             f"{clock(self.budget_seconds)} (--time_budget); memory about {self.memory_gb:.1f} GB",
+            *self._sample(),
             aligned(lines, text_columns=2),
             *(f"left out: {left.name}: {left.why}" for left in self.left_out),
         ]
         return "\n".join(text)
+
+    def _sample(self) -> list[str]:
+        if self.schedule.rows == self.train_rows:
+            return []
+        rows = f"{self.schedule.rows:,} of the {self.train_rows:,} training rows"
+        return [f"students train on {rows}, to have time for more of them; a longer --time_budget takes all"]
 
 
 def seconds_of(text: str) -> float:
@@ -76,31 +82,40 @@ def seconds_of(text: str) -> float:
 
 
 def make_plan(
-    ladder_of: Callable[[Epochs], Sequence[Candidate]],
-    costs_of: Callable[[Epochs], Costs],
+    ladder_of: Callable[[Schedule], Sequence[Candidate]],
+    costs_of: Callable[[Schedule], Costs],
     train_rows: int,
     budget: float,
 ) -> Plan:
-    """The Plan for a budget in seconds: as many epochs as fit it, or the candidates that fit the fewest."""
-    for level in LEVELS:
-        epochs = epochs_of(train_rows, level)
-        costs = costs_of(epochs)
-        ladder = [costs.timed(candidate) for candidate in ladder_of(epochs)]
+    """The Plan for a budget in seconds: the longest schedule that fits it, or the candidates that fit the
+    shortest."""
+    for schedule in schedules(train_rows):
+        costs = costs_of(schedule)
+        ladder = [costs.timed(candidate) for candidate in ladder_of(schedule)]
         kept, left_out = that_fit(ladder, budget - costs.measured.setup_seconds, costs)
         if not left_out:
             break
     disk = {entry.name: costs.disk_gb(entry) for entry in kept}
     measured = costs.measured
     return Plan(
-        tuple(kept), tuple(left_out), budget, measured.setup_seconds, epochs, measured.memory_gb, disk
+        tuple(kept),
+        tuple(left_out),
+        budget,
+        measured.setup_seconds,
+        schedule,
+        train_rows,
+        measured.memory_gb,
+        disk,
     )
 
 
-def epochs_of(rows: int, level: float = 1.0) -> Epochs:
-    """Epochs of phase 1 and phase 2: about PHASE_STEPS steps each, times `level`."""
-    wanted = round(PHASE_STEPS * BATCH * level / rows)
-    first, second = (min(max(wanted, least), MAX_EPOCHS) for least in MIN_EPOCHS)
-    return first, second
+def schedules(rows: int) -> list[Schedule]:
+    """Schedules over a number of training rows, the longest first: about PHASE_STEPS steps a phase, times
+    each of LEVELS, but at least MIN_EPOCHS of all rows; then MIN_EPOCHS of as many rows as make the steps."""
+    steps = [round(PHASE_STEPS * BATCH * level) for level in LEVELS]
+    epochs = [[min(max(round(each / rows), least), MAX_EPOCHS) for least in MIN_EPOCHS] for each in steps]
+    whole = dict.fromkeys(Schedule(first, second, rows) for first, second in epochs)
+    return [*whole, *(Schedule(*MIN_EPOCHS, each) for each in steps if each < rows)]
 
 
 def that_fit(
