@@ -12,8 +12,7 @@ from tqdm import tqdm
 
 TICK = 1.0  # seconds between two updates of the bar
 LINE = 60.0  # seconds between two lines where the output is no terminal
-KNOWN = 20.0  # seconds of finished steps from which on their pace is that of the others
-PACES = (0.3, 3.0)
+PRIOR = 120.0  # seconds of the plan that count as taken as planned: the first steps are short and few
 
 
 class Progress:
@@ -39,7 +38,7 @@ class Progress:
     @property
     def pace(self) -> float:
         """Seconds taken for each planned one."""
-        return min(max(self.taken / self.planned, PACES[0]), PACES[1]) if self.planned > KNOWN else 1.0
+        return (self.taken + PRIOR) / (self.planned + PRIOR)
 
     def seconds_left(self) -> float:
         """Estimated seconds of the steps to come, the rest of the current one included."""
