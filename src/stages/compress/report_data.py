@@ -101,7 +101,8 @@ class CandidateResult:
     size_mb                   of the ONNX file in millions of bytes; size_ratio: times smaller than the given
                               model's
     minutes_planned           of all steps that this candidate alone needs; minutes_taken likewise
-    choose_metric             over the choosing rows, by which best/ and the export were selected
+    choose_metric             over the choosing rows, by which best/ and the export were selected;
+                              choose_difference: minus that of the given model
     losses                    {"phase 1": [mean loss, ...]} of a trained candidate; None: not finite
     confusion                 [label][prediction] counts over the reporting rows
     """
@@ -115,6 +116,7 @@ class CandidateResult:
     vocabulary: int
     metric: float | None = None
     choose_metric: float | None = None
+    choose_difference: float | None = None
     interval: Interval | None = None
     difference: float | None = None
     difference_interval: Interval | None = None

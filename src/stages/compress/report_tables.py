@@ -107,6 +107,9 @@ def _limits(candidate: CandidateResult, limits: Limits) -> ET.Element:
         for name, (held, limit) in given.items()
         if limit is not None
     ]
+    chosen = candidate.choose_difference
+    if chosen is not None and limits.max_drop is not None and 100 * chosen < -limits.max_drop:
+        marks.append(element("small", f"{fmt.points(chosen)} over the choosing rows"))
     return element("td", element("div", *marks), data_label="limits") if marks else _cell("limits", fmt.NONE)
 
 

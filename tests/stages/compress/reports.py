@@ -62,6 +62,7 @@ def report(**changes: object) -> ReportData:
         "third-layers-int8", 0.8741, -0.0387, latency_ms=1.678, latency_ratio=7.36, size_mb=15.76
     )
     third.size_ratio, third.within = 5.766, Within(quality=False, latency=True, size=True)
+    third.choose_difference = -0.0413
     failed = CandidateResult(
         "narrow", "pruned", "int8", 6, 192, 768, 8127, failed="the disk is full; free 310 MB"
     )

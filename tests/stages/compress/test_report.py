@@ -132,6 +132,7 @@ def test_the_page_says_what_the_json_says(tmp_path):
     assert {"5.3×", "5.2×", "−0.92", "within all limits"} <= set(page.texts)
     assert "3 s" not in page.texts and "8.3 s" in shown  # seconds of a command
     assert shown.count("✗ ") == 3 and "✗ quality" in page.texts  # two wrong answers, one broken limit
+    assert "−4.13 over the choosing rows" in page.texts
 
 
 def test_candidates_share_the_curves_of_their_student(tmp_path):

@@ -12,19 +12,18 @@ SLACK = 1e-9
 SAME_SPEED = 1.05  # ratio of latencies that is noise
 
 
-def within(result: CandidateResult, choose_drop: float | None, limits: Limits) -> Within:
+def within(result: CandidateResult, limits: Limits) -> Within:
     """Whether a candidate holds each limit.
 
     A limit on quality holds where the lower end of the 95 % interval over the reporting rows does (not
-    strict: the measured value), and the measured value over the choosing rows, whose metric fell by
-    `choose_drop` points.
+    strict: the measured value), and the measured value over the choosing rows.
     """
     quality = True
     if limits.max_drop is not None and result.difference is not None:
         interval = result.difference_interval or [result.difference]
         worst = interval[0] if limits.strict else result.difference
-        quality = POINT * worst >= -limits.max_drop - SLACK
-        quality = quality and (choose_drop is None or choose_drop <= limits.max_drop + SLACK)
+        lowest = min(worst, result.choose_difference or 0.0)
+        quality = POINT * lowest >= -limits.max_drop - SLACK
     if limits.min_agreement is not None and result.agreement is not None:
         interval = result.agreement_interval or [result.agreement]
         lowest = interval[0] if limits.strict else result.agreement

@@ -111,17 +111,17 @@ class Results:
             result,
             **vars(found),
             choose_metric=chosen,
+            choose_difference=chosen - self.metric(self.baseline),
             latency_ms=latency,
             latency_ratio=ratio,
             size_mb=size,
             size_ratio=first / size,
         )
-        drop = 100 * (self.metric(self.baseline) - chosen)
         is_model = tried.candidate.name == self.baseline.candidate.name
         if is_model:  # its own predictions are the same on any rows
             zero = None if found.difference is None else [0.0, 0.0]
             result = dataclasses.replace(result, difference_interval=zero, agreement_interval=[1.0, 1.0])
-        return dataclasses.replace(result, within=within(result, drop, self.limits))
+        return dataclasses.replace(result, within=within(result, self.limits))
 
     def _labels(self, half: str) -> statistics.Logits | None:
         dataset = self.rows.datasets[half]
