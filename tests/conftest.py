@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ def pytest_configure() -> None:
     # Shells start background jobs with SIGINT ignored, and subprocesses inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
+    os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "upb")  # as run_main does
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

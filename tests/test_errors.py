@@ -81,3 +81,22 @@ def test_text_of_a_file_is_quoted_in_a_printable_length():
     assert len(str(UserError("many words " * 100_000))) < 2100
     ordinary = f'{"/folder" * 40}/naïve 模型 "x": 1'
     assert str(UserError(ordinary)) == ordinary
+
+
+def test_commands_read_tfrecords_with_the_fast_parser():
+    """MindSpore would choose the one in Python, unless it is told otherwise before it is imported."""
+    program = """
+from src.errors import run_main
+
+def main():
+    import mindspore
+    from google.protobuf.internal import api_implementation
+    print("parser:", api_implementation.Type())
+
+run_main(main)
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert "parser: upb" in done.stdout, done.stderr
