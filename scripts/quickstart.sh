@@ -108,7 +108,7 @@ step() {  # TITLE COMMAND...
 run_stages() {
     local teacher_epochs=2 label_epochs=1
     local records=$work_dir/records compressed=$work_dir/compressed
-    local -a slice=() prepared=() rate=(--learning_rate 1e-4) limits=(--max_drop 2 --time_budget 6m)
+    local -a slice=() prepared=() rate=(--learning_rate 1e-4) limits=(--max_drop 3 --time_budget 6m)
     [[ -z $data_dir ]] || prepared=(--data_dir "$data_dir")
     [[ $task_name == sample ]] || rate=() limits=(--max_drop 2 --time_budget 1h)
     if $smoke; then
