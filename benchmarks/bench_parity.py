@@ -9,7 +9,6 @@ torch.optim.AdamW. Prints the task's metric of the last epoch, mean and standard
 from __future__ import annotations
 
 import argparse
-import copy
 import shutil
 import statistics
 import subprocess
@@ -194,7 +193,7 @@ def _row(name: str, by_seed: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     """Mean and standard error over the seeds of both sides and of their difference."""
     columns = {side: [each[side] for each in by_seed] for side in SIDES}
     columns["difference"] = [ours - theirs for ours, theirs in zip(*columns.values(), strict=True)]
-    row: dict[str, Any] = {"name": name, "by_seed": copy.deepcopy(columns)}
+    row: dict[str, Any] = {"name": name, "by_seed": columns}
     for side, values in columns.items():
         error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
         row[side] = {"mean": statistics.fmean(values), "error": error}

@@ -1,8 +1,8 @@
 """TinyBERT's losses (Jiao et al. 2020, equations 7 to 10) and MiniLM's, one value per row, without padding.
 
 All take (student, teacher, mask), as the terms of an objective do; states and scores of a teacher are float32
-or, from a cache, float16. Losses on the logits of a row ignore the
-mask; losses on the logits of tokens get the mask of the labeled tokens, [B, S] float32.
+or, from a cache, float16. Losses on the logits of a row ignore the mask; losses on the logits of tokens get
+the mask of the labeled tokens, [B, S] float32.
 Shape letters: B batch, S length, H hidden, N heads, C labels.
 """
 

@@ -5,13 +5,13 @@ import collections
 import numpy as np
 import pytest
 
-from src.data.dataset import TokenizedDataset
 from src.data.records.io import read_records
-from src.stages.compress.steps.rows import Rows, read_rows, unknown_words
+from src.stages.compress.steps.rows import read_rows, unknown_words
 from src.stages.compress.steps.workspace import Workspace
 from src.tools import prepare
 from src.tools.compress import CompressConfig
 from tests import tiny
+from tests.stages.compress.test_plan import rows_of
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +45,6 @@ def test_the_halves_of_dev_and_rows_that_are_also_in_train(records, tmp_path):
     assert collections.Counter(found) == collections.Counter(dev)
     shares = [np.bincount(half.labels, minlength=2) for half in halves]
     assert np.abs(shares[0] - shares[1]).max() <= 1
-
-
-def rows_of(lengths):
-    """Halves of rows of these lengths."""
-    half = TokenizedDataset.from_flat(np.full(sum(lengths), 5), np.zeros(sum(lengths)), lengths, None, 16)
-    return Rows(None, True, {}, {"choose": half, "report": half}, {}, ((), ()))
 
 
 def test_a_vocabulary_that_lacks_words_is_warned_of():

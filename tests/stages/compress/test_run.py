@@ -85,7 +85,8 @@ def test_from_rows_to_a_recommended_model(inputs, tmp_path, quick, capsys):
     assert not (out / "models" / "half" / "checkpoints").exists()
     tiny.assert_overwritable(out)
     printed = capsys.readouterr().out
-    assert "half-int8: accuracy " in printed and (out / "summary.md").read_text() in printed
+    assert "half-int8: accuracy " in printed and "is recommended: " in printed
+    assert (out / "summary.md").read_text() in printed
     steps = [each["step"] for each in report["commands"]]
     assert steps == ["prepare", "export-model-fp32", "export-model-int8", "distill-half", "export-half-int8"]
     assert report["candidates"][2]["minutes_taken"] > 0 and report["candidates"][2]["minutes_planned"] > 0
