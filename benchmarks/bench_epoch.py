@@ -1,8 +1,9 @@
 """python -m benchmarks.bench_epoch: epochs of TinyBERT's two phases over SST-2, compared with PyTorch.
 
 The peer pads each row to 64 tokens and runs the teacher in every step, as in the original; `easy` is PyTorch
-with batches sorted by length and bfloat16 matmuls. This project runs with its defaults. Only a slice of the
-rows is trained on: the step time of each length is multiplied by the number of such batches in the full data.
+with batches sorted by length and bfloat16 matmuls. This project runs with its defaults (auto), and with all
+products in one precision. Only a slice of the rows is trained on: the step time of each length is multiplied
+by the number of such batches in the full data.
 Each peer has its own process and they take turns; see docs/performance.md.
 """
 
@@ -10,13 +11,21 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.comparison import BATCH, DROPOUT, EASY, ORIGINAL, against_pytorch, make_parser
+from benchmarks.comparison import (
+    BATCH,
+    DROPOUT,
+    EASY,
+    ORIGINAL,
+    PRECISIONS,
+    against_pytorch,
+    make_parser,
+)
 from benchmarks.report import publish, row_of, unavailable_row
 from src.errors import run_main
 
-PRODUCT, TORCH = ("first", "later", "phase2"), ("phase1", "phase2")
 # Row -> (precision, task of this project, task of PyTorch).
 ROWS = {
+    "epoch_first_auto": ("auto", "first", "phase1"),
     "epoch_first_fp32": ("fp32", "first", "phase1"),
     "epoch_later_fp32": ("fp32", "later", "phase1"),
     "epoch_later_bf16": ("bf16", "later", "phase1"),
@@ -50,17 +59,16 @@ def measure(flags: argparse.Namespace) -> dict[str, dict]:
     with against_pytorch(flags, [flags.easy], True, DROPOUT, {}) as peers:
         peers.prepare([1, 2])
         steps = {ORIGINAL: 2 if flags.quick else 4, flags.easy: 5 if flags.quick else 10}
-        order = [(name, task) for task in TORCH for name in (ORIGINAL, flags.easy)]
-        order[1:1] = [("fp32", "first"), ("fp32", "later")]
-        order[4:4] = [("bf16", "first"), ("bf16", "later")]
-        order += [(name, task) for task in PRODUCT[2:] for name in ("fp32", "bf16")]
+        order = [(ORIGINAL, "phase1"), ("fp32", "first"), ("auto", "first"), ("fp32", "later")]
+        order += [(flags.easy, "phase1"), ("bf16", "first"), ("bf16", "later"), ("auto", "later")]
+        order += [(name, "phase2") for name in (ORIGINAL, flags.easy, *PRECISIONS)]
         seconds: dict[str, dict[str, list[float | None]]] = {name: {} for name, _ in order}
         for _ in range(flags.rounds):
             for name, task in order:
                 timed = peers.epoch_seconds(name, task, steps.get(name, 0))
                 seconds[name].setdefault(task, []).append(timed)
         seconds["easy"] = seconds.pop(flags.easy)
-        names = (ORIGINAL, "fp32", "bf16")
+        names = (ORIGINAL, *PRECISIONS)
         return {
             "seconds": seconds,
             "compile": {name: peers.compile_seconds(name) for name in names},

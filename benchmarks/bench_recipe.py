@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.bench_epoch import measure, parse_flags
-from benchmarks.comparison import ORIGINAL
+from benchmarks.comparison import ORIGINAL, PRECISIONS
 from benchmarks.report import publish, row_of, unavailable_row
 from src.errors import run_main
 from src.json_reader import read_json
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     help_text = "JSON file written by bench_epoch"
     flags = parse_flags(__doc__, argv, ("--measured", {"default": "", "help": help_text}))
     measured = read_json(flags.measured) if flags.measured else measure(flags)
-    publish([_row(precision, measured) for precision in ("fp32", "bf16")], flags)
+    publish([_row(precision, measured) for precision in PRECISIONS], flags)
 
 
 def total(seconds: Mapping[str, Sequence[float]], epochs: Mapping[str, int]) -> list[float]:

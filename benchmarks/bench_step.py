@@ -9,7 +9,15 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.comparison import BATCH, EASY, NO_DROPOUT, ORIGINAL, against_pytorch, make_parser
+from benchmarks.comparison import (
+    BATCH,
+    EASY,
+    NO_DROPOUT,
+    ORIGINAL,
+    PRECISIONS,
+    against_pytorch,
+    make_parser,
+)
 from benchmarks.report import publish, row_of, unavailable_row
 from src.errors import run_main
 
@@ -29,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     flags.rows = flags.rows or 50 * BATCH
     with against_pytorch(flags, flags.easy, False, 0.0, SAME_WORK) as peers:
         peers.prepare([1])
-        tasks = {name: "phase1" for name in (ORIGINAL, *flags.easy)} | {"fp32": "step", "bf16": "step"}
+        tasks = dict.fromkeys((ORIGINAL, *flags.easy), "phase1") | dict.fromkeys(PRECISIONS, "step")
         epochs: dict[str, list[Any]] = {name: [] for name in tasks}
         for _ in range(flags.rounds):
             for name, task in tasks.items():
@@ -40,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f"PyTorch, {name}: {_median_ratio(seconds[name], seconds[ORIGINAL]):.3f} of the original")
         fastest = min(flags.easy, key=lambda name: statistics.median(seconds[name]))
         rows = []
-        for name in ("fp32", "bf16"):
+        for name in PRECISIONS:
             if name in peers.unavailable:
                 rows.append(unavailable_row(f"step_{name}", peers.unavailable[name]))
                 continue

@@ -20,6 +20,7 @@ ORIGINAL = "original"
 WARM_UP, QUICK_WARM_UP = 7, 3  # untimed steps of each graph
 STUDENT, BATCH, DROPOUT = "4L-312", 32, 0.1
 NO_DROPOUT: dict[str, Any] = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+PRECISIONS = ("auto", "fp32", "bf16")  # of --matmul_precision; auto is the default
 # Speedups available to a PyTorch user in a line or two: bfloat16 matmuls, fused Adam, torch.compile.
 PLAIN = {"precision": "fp32", "compiled": False, "fused": False}
 EASY = {
@@ -144,7 +145,7 @@ def against_pytorch(
     dropout: float,
     product_flags: Mapping[str, Any],
 ) -> Comparison:
-    """Compare this project in both precisions with the original and the `easy` variants (names of EASY).
+    """Compare this project in all PRECISIONS with the original and the `easy` variants (names of EASY).
 
     `sort_by_length` applies to the easy variants; `dropout` is the student's rate in PyTorch.
     """
@@ -154,7 +155,7 @@ def against_pytorch(
     peers.add_pytorch(ORIGINAL, sort_by_length=False, dropout=dropout, **PLAIN)
     for name in easy:
         peers.add_pytorch(name, sort_by_length=sort_by_length, dropout=dropout, **EASY[name])
-    for precision in ("fp32", "bf16"):
+    for precision in PRECISIONS:
         peers.add_product(precision, matmul_precision=precision, **product_flags)
     return peers
 

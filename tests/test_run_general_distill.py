@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 
 import numpy as np
@@ -98,6 +100,18 @@ def test_ctrl_c_and_resuming_end_where_an_unbroken_run_ends(done, teacher, corpu
     for name, array in theirs.items():
         np.testing.assert_allclose(ours[name], array, atol=1e-6, err_msg=name)
     assert [entry["step"] for entry in losses_of(out)] == [entry["step"] for entry in losses_of(done)]
+
+
+def test_a_resumed_run_keeps_what_the_first_has_measured(done, teacher, corpus, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(done, out)
+    config = json.loads((out / "run_config.json").read_text())
+    assert config["measured"] == {"teacher_precision": "fp32"}
+    config["values"]["output_dir"], config["measured"]["teacher_precision"] = str(out), "bf16"
+    (out / "run_config.json").write_text(json.dumps(config))
+    main(arguments(teacher, corpus, out, resume="true"))
+    log = (out / "log.txt").read_text()
+    assert re.search("matmul precision auto: (bf16 for the teacher|fp32, though bf16 before)", log)
 
 
 def test_a_task_student_goes_on_with_the_projection(done, teacher, sst2, tmp_path):

@@ -35,9 +35,8 @@ class DeviceConfig:
     )
     matmul_precision: str = flag(
         "fp32",
-        "bf16: round the inputs of matrix multiplications, on CPUs with bf16 instructions; auto: those of a "
-        "frozen teacher, where it is measured to be faster",
-        ("fp32", "bf16", "auto"),
+        "bf16: round the inputs of matrix multiplications, on CPUs with bf16 instructions",
+        ("fp32", "bf16"),
     )
 
 

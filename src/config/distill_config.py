@@ -1,4 +1,4 @@
-"""Flags of distillation: losses between teacher and student layers, cache of teacher outputs."""
+"""Flags of distillation: losses between teacher and student layers, precision and cache of the teacher."""
 
 import dataclasses
 from pathlib import Path
@@ -61,11 +61,19 @@ class IntermediateConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class TeacherCacheConfig:
-    """Which teacher outputs are cached for later epochs and runs, and where."""
+class TeacherConfig:
+    """Precision of a frozen teacher, and which of its outputs are cached for later epochs and runs."""
 
     GROUP: ClassVar[str] = "distillation"
 
+    # Replaces DeviceConfig's, which has no teacher.
+    matmul_precision: str = flag(
+        "auto",
+        "bf16: round the inputs of matrix multiplications, on CPUs with bf16 instructions; auto: those of "
+        "the teacher alone, where this is measured to be faster",
+        ("auto", "fp32", "bf16"),
+        group="hardware",
+    )
     teacher_cache: str = flag(
         "auto",
         "cache teacher outputs for later epochs and seeds: full, logits (phase 2 only) or off; "

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from ..commands import command_line
 from .bert_config import BertConfig
 from .cli import Resolved, parse
-from .distill_config import IntermediateConfig, TeacherCacheConfig
+from .distill_config import IntermediateConfig, TeacherConfig
 from .fields import NOT_NEGATIVE, POSITIVE, flag
 from .migration.zoo_config import ZooFileConfig
 from .migration.zoo_recipe import RecipeConfig, general_distill_recipe, with_networks
@@ -17,7 +17,7 @@ from .train_config import LoopConfig
 
 @dataclasses.dataclass(frozen=True)
 class GeneralDistillConfig(
-    ZooFileConfig, RecipeConfig, IntermediateConfig, TeacherCacheConfig, StudentConfig, LoopConfig
+    ZooFileConfig, RecipeConfig, IntermediateConfig, TeacherConfig, StudentConfig, LoopConfig
 ):
     """Distill a pretrained teacher into a general student, on records of raw text."""
 

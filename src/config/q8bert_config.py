@@ -9,7 +9,7 @@ from ..errors import UserError
 from ..tasks import TaskSpec
 from .bert_config import BertConfig
 from .cli import Resolved, parse
-from .distill_config import TeacherCacheConfig
+from .distill_config import TeacherConfig
 from .fields import DROPOUT, NOT_NEGATIVE, POSITIVE, SHARE, Check, flag, to_dict
 from .migration.zoo_recipe import RecipeConfig, q8bert_recipe, with_networks
 from .quantization import BITS, Quantization
@@ -30,7 +30,7 @@ INIT: Check = (f"{NO_INIT} or a number above 0", _is_init)
 
 
 @dataclasses.dataclass(frozen=True)
-class Q8BertConfig(RecipeConfig, TeacherCacheConfig, TrainConfig):
+class Q8BertConfig(RecipeConfig, TeacherConfig, TrainConfig):
     """Quantize a BERT or a task student to 8 bits, by quantization-aware training or by calibration only."""
 
     GROUP: ClassVar[str] = "quantization"

@@ -8,7 +8,7 @@ from ..commands import command_line
 from ..tasks import TaskSpec
 from .bert_config import BertConfig, preset
 from .cli import Resolved, parse
-from .distill_config import IntermediateConfig, TeacherCacheConfig
+from .distill_config import IntermediateConfig, TeacherConfig
 from .fields import LOSS_SCALE_OR_OWN, NOT_NEGATIVE, POSITIVE, SHARE_OR_OWN, flag, to_dict
 from .migration.zoo_config import ZooTaskConfig
 from .migration.zoo_recipe import RecipeConfig, is_zoo, task_distill_recipe, with_networks
@@ -30,7 +30,7 @@ class TaskDistillConfig(
     ZooTaskConfig,
     RecipeConfig,
     IntermediateConfig,
-    TeacherCacheConfig,
+    TeacherConfig,
     TransferConfig,
     StudentConfig,
     TrainConfig,

@@ -83,14 +83,17 @@ def products_round_to_bf16() -> bool:
     return bool(np.abs(product - exact).max() > BF16_ERROR * np.abs(exact).max())
 
 
-def matmul_rate(dtype: str = "float32", product: Callable | None = None) -> float:
+def matmul_rate(dtype: str = "float32", product: Callable | None = None, width: int = RATE_SIZE) -> float:
     """Floating-point operations per second of `product`, by default MindSpore's in this process's precision.
 
-    The best of a few rounds of square products, with the process's number of threads.
+    The best of a few rounds of a dense layer [width, width] of RATE_SIZE rows, with the process's number of
+    threads.
     """
     draw = np.random.default_rng(0)
-    numbers = draw.standard_normal((2, RATE_SIZE, RATE_SIZE)).astype(dtype)
-    left, right, product = *map(ms.Tensor, numbers), product or ops.MatMul(transpose_b=True)
+    left, right = (
+        ms.Tensor(draw.standard_normal((rows, width)).astype(dtype)) for rows in (RATE_SIZE, width)
+    )
+    product = product or ops.MatMul(transpose_b=True)
     product(left, right)[:1].asnumpy()
     best, end = float("inf"), time.perf_counter() + RATE_SECONDS
     while (began := time.perf_counter()) < end:
@@ -98,4 +101,4 @@ def matmul_rate(dtype: str = "float32", product: Callable | None = None) -> floa
             result = product(left, right)
         result[:1].asnumpy()  # waits for an asynchronous device
         best = min(best, time.perf_counter() - began)
-    return RATE_PRODUCTS * 2 * RATE_SIZE**3 / best
+    return RATE_PRODUCTS * 2 * RATE_SIZE * width**2 / best

@@ -42,15 +42,15 @@ def test_recipe_adds_compilation_and_epochs(tmp_path, capsys):
     torch = {"phase1": [100.0, 100.0], "phase2": [80.0, 80.0]}
     ours = {"first": [30.0, 40.0], "later": [9.0, 9.0], "phase2": [7.0, 7.0]}
     measured = {
-        "seconds": {"original": torch, "easy": torch, "fp32": ours},
-        "compile": {"fp32": 45.0},
-        "memory": {"original": 2.0, "fp32": 1.5},
+        "seconds": {"original": torch, "easy": torch, "fp32": ours, "auto": ours},
+        "compile": {"fp32": 45.0, "auto": 0.0},
+        "memory": {"original": 2.0, "fp32": 1.5, "auto": 1.5},
         "absent": {"bf16": "no bf16 here"},
     }
     (tmp_path / "epoch.json").write_text(json.dumps(measured))
     files = {"measured": "epoch.json", "json": "out.json", "plot": "p.png"}
     main([f"--{flag}={tmp_path / name}" for flag, name in files.items()])
-    fp32, bf16 = json.loads((tmp_path / "out.json").read_text())["rows"]
+    _, fp32, bf16 = json.loads((tmp_path / "out.json").read_text())["rows"]
     # 45 + 30 + 9 * 9 + 3 * 7 = 177, 10 more in the second round; PyTorch: 10 * 100 + 3 * 80.
     expected = [seconds / 1240 for seconds in (177, 182, 187)]
     assert [fp32[key] for key in ("low", "ratio", "high")] == pytest.approx(expected)

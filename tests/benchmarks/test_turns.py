@@ -45,13 +45,19 @@ def test_step(run_benchmark, capsys):
 
 def test_epochs_and_the_recipe_composed_of_them(run_benchmark, tmp_path):
     rows = run_benchmark(bench_epoch)
-    expected = {"epoch_first_fp32": 0.3, "epoch_later_fp32": 0.09, "phase2_fp32": 0.1}
+    expected = {
+        "epoch_first_auto": 0.3,
+        "epoch_first_fp32": 0.3,
+        "epoch_later_fp32": 0.09,
+        "phase2_fp32": 0.1,
+    }
     assert {name: rows[name]["ratio"] for name in expected} == pytest.approx(expected)
     assert rows["epoch_later_bf16"]["reason"] == BF16
     # Two steps per epoch: 0.26 + 2 * (0.3 + 9 * 0.09 + 3 * 0.08) over 2 * (10 + 3 * 0.8).
     for flags in ([f"--measured={tmp_path / 'benchmarks.bench_epoch.json'}"], []):
         rows = run_benchmark(bench_recipe, *flags)
-        assert rows["recipe_fp32"]["ratio"] == pytest.approx((0.26 + 2 * 1.35) / 24.8)
+        for name in ("recipe_auto", "recipe_fp32"):
+            assert rows[name]["ratio"] == pytest.approx((0.26 + 2 * 1.35) / 24.8)
         assert rows["recipe_bf16"]["reason"] == BF16
 
 

@@ -14,7 +14,7 @@ from ...kernels.build import KernelsUnavailable, check_loads, library_path
 from ...model.layers import FLOAT_LAYERS, Dense, LayerNorm, Layers, ResidualNorm
 from ...quant.quantizers import PLAIN, Operators
 from ...train.device import Device, select_device
-from ...train.matmul_precision import matmul_rate, set_matmul_precision
+from ...train.matmul_precision import RATE_SIZE, matmul_rate, set_matmul_precision
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,9 +36,9 @@ class DeviceSetup(Device):
     precision: str = "fp32"
     bf16_library: str = ""
 
-    def matmul_rate(self) -> float:
-        """Floating-point operations per second of the products of dense layers."""
-        return matmul_rate(self.compute_type, self.product)
+    def matmul_rate(self, width: int = RATE_SIZE) -> float:
+        """Floating-point operations per second of the products of dense layers from `width` to `width`."""
+        return matmul_rate(self.compute_type, self.product, width)
 
 
 def setup_device(config: DeviceConfig, log: Callable[[str], object]) -> DeviceSetup:

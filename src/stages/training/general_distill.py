@@ -34,7 +34,7 @@ def general_distill(resolved: Resolved) -> Run:
     )
     models = [(files.config, tokenizer_dir), (student_config, None)]
     (loader,) = splits.train_loaders(run, [config.data_dir], models, config.epoch_size, split=None)
-    device = device_of_teacher(run)
+    device = device_of_teacher(run, files.config)
     teacher, teacher_config = load.load_encoder(files, device, log)
     del files  # the network has copies of the weights, 0.4 GB for a BERT-base
     network = BertEncoder(student_config, run.device.layers)

@@ -105,7 +105,7 @@ def _described(quantization: Quantization | None) -> str:
 
 
 def _teacher(run: Run, files: load.ModelFiles) -> Teacher:
-    device = device_of_teacher(run)
+    device = device_of_teacher(run, files.config)
     network, bert_config = load.load_classifier(files, run.task, device, run.logger.info)
     run.logger.info(f"teacher from {files.source}, {weight_count(bert_config):,} parameters")
     return Teacher(freeze(network), bert_config, files.source, device.precision)

@@ -51,9 +51,15 @@ class Run:
         title = f"{stage} {task.name}" if task else stage
         self.output_dir = Path(self.config.output_dir or f"output/{title.replace(' ', '_')}")
         self.resumed = self.config.resume
+        # What this run chooses by measuring the machine; a resumed run keeps the choices.
+        self.measured: dict[str, str] = {}
         refuse_busy(self.output_dir)
         if self.resumed:
             check_same_config(self.output_dir, self.config)
+            self.measured = read_object(self.output_dir / CONFIG_FILE, {"measured?": {str: str}}).get(
+                "measured",
+                {},  # runs of earlier versions lack it
+            )
         else:
             check_output_dir(self.output_dir, self.config.overwrite_output_dir, inputs_of(self.config))
         ms.set_seed(self.config.seed)
@@ -90,7 +96,7 @@ class Run:
             delete_abandoned(cache_root(self.config, self.output_dir))
         # Written first: a run killed before it could not be resumed.
         values = {"values": to_dict(self.config), "origins": self.resolved.origins}
-        write_json(self.output_dir / CONFIG_FILE, values)
+        write_json(self.output_dir / CONFIG_FILE, {**values, "measured": self.measured})
         position, path = self.checkpoint or ({"phase": 0, "step": 0}, None)
         self.logger.open(self.output_dir, (position["phase"], position["step"]) if self.resumed else None)
         if self.resumed:

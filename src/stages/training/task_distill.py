@@ -78,7 +78,7 @@ class Distillation:
         epochs = max(config.td_phase1_epoch_size, config.td_phase2_epoch_size)
         self.loaders = splits.train_loaders(run, _record_folders(config), models, epochs)
         self._prediction_terms()  # raises UserError where labels are missing
-        device = device_of_teacher(run)
+        device = device_of_teacher(run, teacher_files.config)
         teacher, teacher_config = load.load_classifier(teacher_files, task, device, log)
         self.student, self.student_config = student.build(run, student_files, student_config, teacher_files)
         self.match = None

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from .run import Run
 
 GB = 1e9
+# With --matmul_precision auto, narrower teachers stay in float32: their products take next to no time.
+MIN_WIDTH = 256
+# The least rate of bfloat16, of float32's: nearer rates could choose differently in two equal runs.
+MIN_GAIN = 1.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,23 +52,29 @@ class Teacher:
         return hash_arrays(weight_arrays(self.network))
 
 
-def device_of_teacher(run: Run) -> DeviceSetup:
-    """The DeviceSetup of a frozen teacher.
+def device_of_teacher(run: Run, teacher: BertConfig) -> DeviceSetup:
+    """The DeviceSetup of a frozen teacher with the config `teacher`.
 
-    With --matmul_precision auto its products are in bfloat16 if this is measured to be faster, on all ranks.
+    With --matmul_precision auto its products are in bfloat16 where all ranks measure this to be faster at its
+    width. A resumed run does not measure again.
     """
-    device = run.device
+    device, log = run.device, run.logger.info
     if run.config.matmul_precision != "auto":
         return device
-    in_bf16, ratio = device, 0.0
-    if device.bf16_library:
-        in_bf16 = with_bf16_products(device)
-        ratio = in_bf16.matmul_rate() / device.matmul_rate()
-    slower, any_rank = ratio <= 1, run.trainer.any_rank
-    if any_rank(slower) if any_rank else slower:
-        run.logger.info("matmul precision auto: fp32, since bf16 is not faster on this processor")
+    in_bf16 = with_bf16_products(device) if device.bf16_library else None
+    if "teacher_precision" not in run.measured:
+        gain = 0.0
+        if in_bf16 and teacher.hidden_size >= MIN_WIDTH:
+            gain = in_bf16.matmul_rate(teacher.hidden_size) / device.matmul_rate(teacher.hidden_size)
+            log(f"matmul precision auto: bf16 has {gain:.1f} times the rate of fp32 at the teacher's width")
+        slower, any_rank = gain < MIN_GAIN, run.trainer.any_rank
+        run.measured["teacher_precision"] = "fp32" if (any_rank(slower) if any_rank else slower) else "bf16"
+    if run.measured["teacher_precision"] == "fp32":
         return device
-    run.logger.info(f"matmul precision auto: bf16 for the teacher ({ratio:.1f} times the rate), else fp32")
+    if not in_bf16:
+        log("matmul precision auto: fp32, though bf16 before: this machine has no products in bf16")
+        return device
+    log("matmul precision auto: bf16 for the teacher, fp32 for the student")
     return in_bf16
 
 

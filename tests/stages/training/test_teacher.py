@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from run_task_distill import main as distil
-from src.config.data_config import DeviceConfig
-from src.config.distill_config import TeacherCacheConfig
+from src.config.distill_config import TeacherConfig
 from src.distill.network import TeacherOutputs
 from src.distill.teacher_cache import cache_of, caches_of, delete_caches
 from src.errors import UserError
@@ -136,25 +135,55 @@ def cache_with(tmp_path, network, table, config=tiny.TINY, **changes):
     return cache_of(tmp_path, teacher, table, features, layer_map).key
 
 
-@pytest.mark.parametrize("has_kernel, slower_rank", [(True, False), (True, True), (False, False)])
-def test_products_of_a_teacher_in_auto_precision(library, monkeypatch, has_kernel, slower_rank):
+WIDE = tiny.TINY.replace(hidden_size=256)
+
+
+@pytest.mark.parametrize(
+    "teacher, rate, has_kernel, slower_rank, in_bf16",
+    [
+        (WIDE, 2e9, True, False, True),
+        (WIDE, 1.1e9, True, False, False),
+        (WIDE, 2e9, True, True, False),
+        (WIDE, 2e9, False, False, False),
+        (tiny.TINY, 2e9, True, False, False),
+    ],
+    ids=["faster", "hardly faster", "not on every rank", "without bf16", "narrow"],
+)
+def test_products_of_a_teacher_in_auto_precision(
+    library, monkeypatch, teacher, rate, has_kernel, slower_rank, in_bf16
+):
     """bf16 where all ranks measure it to be faster; the student's products stay float32."""
     device = DeviceSetup("CPU", "float32", "float32", bf16_library=str(library) if has_kernel else "")
-    rates = {True: 1e9, False: 2e9}  # of MindSpore's products, of the kernel's
-    monkeypatch.setattr(DeviceSetup, "matmul_rate", lambda device: rates[device.product is None])
-    said = []
+    rates = {True: 1e9, False: rate}  # of MindSpore's products, of the kernel's
+    monkeypatch.setattr(DeviceSetup, "matmul_rate", lambda device, width: rates[device.product is None])
     run = SimpleNamespace(
         device=device,
-        config=DeviceConfig(matmul_precision="auto"),
+        config=TeacherConfig(),
+        measured={},
         trainer=SimpleNamespace(any_rank=lambda wish: wish or slower_rank),
-        logger=SimpleNamespace(info=said.append),
+        logger=SimpleNamespace(info=print),
     )
-    chosen, in_bf16 = device_of_teacher(run), has_kernel and not slower_rank
-    assert chosen.precision == ("bf16" if in_bf16 else "fp32") and len(said) == 1
+    chosen = device_of_teacher(run, teacher)
+    assert run.measured == {"teacher_precision": chosen.precision}
+    assert chosen.precision == ("bf16" if in_bf16 else "fp32")
     assert isinstance(chosen.layers.matmul(tiny.TINY), Bf16MatMul) == in_bf16
     assert device.layers is FLOAT_LAYERS and (chosen is device) != in_bf16
-    run.config = DeviceConfig()
-    assert device_of_teacher(run) is device
+    run.config = TeacherConfig(matmul_precision="fp32")
+    assert device_of_teacher(run, teacher) is device
+
+
+@pytest.mark.parametrize("before, has_kernel", [("fp32", True), ("bf16", True), ("bf16", False)])
+def test_a_resumed_run_keeps_the_precision_of_its_teacher(library, capsys, before, has_kernel):
+    """Nothing is measured again; a machine that cannot do the same says so."""
+    device = DeviceSetup("CPU", "float32", "float32", bf16_library=str(library) if has_kernel else "")
+    run = SimpleNamespace(
+        device=device,
+        config=TeacherConfig(),
+        measured={"teacher_precision": before},
+        logger=SimpleNamespace(info=print),
+    )
+    assert device_of_teacher(run, WIDE).precision == (before if has_kernel else "fp32")
+    assert ("this machine has no products in bf16" in capsys.readouterr().out) != has_kernel
 
 
 def test_what_another_key_comes_of(tmp_path):
@@ -197,7 +226,7 @@ def test_the_choice(monkeypatch, tmp_path):
     spec, loader = SimpleNamespace(title="phase 1", epochs=2), SimpleNamespace(steps_per_epoch=10)
 
     def chosen(steps=-1, **values):
-        config = SimpleNamespace(train_steps=steps, **vars(TeacherCacheConfig(**values)))
+        config = SimpleNamespace(train_steps=steps, **vars(TeacherConfig(**values)))
         logger, trainer = SimpleNamespace(info=logged.append), SimpleNamespace(any_rank=None)
         run = SimpleNamespace(config=config, logger=logger, trainer=trainer)
         return teacher._use_cache(run, spec, loader, cache)

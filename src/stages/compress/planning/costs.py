@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from ....config.bert_config import BertConfig
-from ....config.distill_config import TeacherCacheConfig
+from ....config.distill_config import TeacherConfig
 from ....config.train_config import TrainConfig
 from ....data import splits
 from ....data.dataset import TokenizedDataset
@@ -109,9 +109,7 @@ class Costs:
 
     def is_cached(self, config: BertConfig) -> bool:
         """Whether a distillation caches all teacher outputs (--teacher_cache auto)."""
-        return self.cache_gb(config) < min(
-            TeacherCacheConfig.teacher_cache_limit_gb, self.measured.free_gb / 4
-        )
+        return self.cache_gb(config) < min(TeacherConfig.teacher_cache_limit_gb, self.measured.free_gb / 4)
 
     def cache_gb(self, config: BertConfig) -> float:
         """Size of the teacher outputs that phase 1 of a student caches."""
