@@ -127,7 +127,7 @@ AGREEMENTS = {
 
 @pytest.mark.parametrize("mode", AGREEMENTS)
 def test_agreement_with_another_model(mode):
-    from src.stages.compress.statistics import metric_interval
+    from src.stages.evaluation.intervals import metric_interval
 
     ours, theirs, expected = AGREEMENTS[mode]
     labels = () if mode == "regression" else tuple("abc")[: ours.shape[1]]

@@ -99,9 +99,9 @@ class TokenizedDataset:
         missing = np.isnan(labels) if labels.dtype.kind == "f" else labels == IGNORE_INDEX
         return ~missing.all(axis=1)
 
-    def by_row(self, values: np.ndarray) -> list[np.ndarray]:
-        """Split values of all tokens, [T, ...], into one array per row."""
-        return np.split(values, self.offsets[1:-1])
+    def by_row(self, values: np.ndarray) -> np.ndarray | list[np.ndarray]:
+        """Values of all tokens, [T, ...], as one array per row; those of rows, [rows, ...], as they are."""
+        return np.split(values, self.offsets[1:-1]) if len(values) > self.rows else values
 
     def take(self, indices: ArrayLike) -> "TokenizedDataset":
         """A dataset of the rows `indices`, in that order."""

@@ -17,7 +17,7 @@ from sklearn import metrics as sk
 from ... import entities
 from ...metrics import PREDICTIONS
 from ...tasks import IGNORE_INDEX, TaskSpec, for_mode
-from .bootstrap import Logits
+from ..evaluation.bootstrap import Logits
 from .report_data import ChangedRow, LabelRow
 
 TOLERANCE = 0.05  # of the range of scores: a smaller difference of a regression is no change

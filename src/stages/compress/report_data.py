@@ -12,6 +12,8 @@ from typing import Any
 
 REPORT_FILE = "report.json"
 STATUSES = ("ok", "no_candidate", "interrupted")
+POINT = 100.0  # points of a metric in its whole range
+SLACK = 1e-9  # of a limit: rounding of the shares
 Interval = list[float]  # [low, high], 95 %
 
 
@@ -44,6 +46,10 @@ class Limits:
     prefer: str
     strict: bool
     threads: int
+
+    def allow_difference(self, difference: float) -> bool:
+        """Whether the metric may change by `difference`, in units of the metric."""
+        return self.max_drop is None or POINT * difference >= -self.max_drop - SLACK
 
 
 @dataclasses.dataclass

@@ -108,7 +108,7 @@ def _limits(candidate: CandidateResult, limits: Limits) -> ET.Element:
         if limit is not None
     ]
     chosen = candidate.choose_difference
-    if chosen is not None and limits.max_drop is not None and 100 * chosen < -limits.max_drop:
+    if chosen is not None and not limits.allow_difference(chosen):
         marks.append(element("small", f"{fmt.points(chosen)} over the choosing rows"))
     return element("td", element("div", *marks), data_label="limits") if marks else _cell("limits", fmt.NONE)
 

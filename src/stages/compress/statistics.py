@@ -9,13 +9,12 @@ import numpy as np
 from scipy import stats
 
 from ...errors import UserError
-from ...metrics import metric_of
 from ...tasks import TaskSpec
-from . import bootstrap, predictions
-from .bootstrap import CONFIDENCE, Interval, Logits
+from ..evaluation import bootstrap
+from ..evaluation.bootstrap import CONFIDENCE, Interval, Logits
+from ..evaluation.intervals import EXACT_METRICS, exact_interval, metric_interval
+from . import predictions
 from .report_data import LabelRow
-
-EXACT_METRICS = ("accuracy", "subset_accuracy")  # a share of rows: closed-form intervals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,18 +67,6 @@ def compare(
     )
 
 
-def metric_interval(
-    task: TaskSpec, logits: Logits, labels: Logits, seed: int = 0, name: str | None = None
-) -> tuple[float, Interval]:
-    """(value, 95 % interval) of a metric, by default the best_metric; Wilson's for a share of rows."""
-    name = metric_of(task, name or task.best_metric)
-    statistic, rows = bootstrap.metric_statistic(task, name, logits, labels), len(labels)
-    value = float(statistic(np.arange(rows)))
-    if name in EXACT_METRICS:
-        return value, wilson_interval(round(value * rows), rows)
-    return value, bootstrap.interval(statistic, rows, seed)
-
-
 def paired_difference(
     task: TaskSpec, before: Logits, after: Logits, labels: Logits, seed: int = 0, name: str | None = None
 ) -> tuple[float, Interval]:
@@ -100,21 +87,6 @@ def paired_difference(
         return other(index) - one(index)
 
     return float(difference(np.arange(rows))), bootstrap.interval(difference, rows, seed)
-
-
-def wilson_interval(count: int, rows: int) -> Interval:
-    """95 % score interval of a share (Wilson 1927)."""
-    return _proportion(count, rows, "wilson")
-
-
-def exact_interval(count: int, rows: int) -> Interval:
-    """95 % interval of a share that contains it at least as often as stated (Clopper and Pearson 1934)."""
-    return _proportion(count, rows, "exact")
-
-
-def _proportion(count: int, rows: int, method: str) -> Interval:
-    interval = stats.binomtest(count, rows).proportion_ci(CONFIDENCE, method=method)
-    return float(interval.low), float(interval.high)
 
 
 def bonett_price_interval(gained: int, lost: int, rows: int) -> Interval:

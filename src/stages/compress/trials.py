@@ -14,7 +14,7 @@ from .report_data import CandidateResult, LeftOut
 from .selection.outputs import half_logits, latencies
 from .selection.results import LATENCIES, Results, Tried
 from .selection.verdict import in_short
-from .steps.progress import clock
+from .steps.progress import duration
 from .steps.rows import Rows, prepare_step, unknown_words, vocabulary_rows
 from .steps.runner import Runner
 from .steps.workspace import Workspace
@@ -52,7 +52,9 @@ class Trials:
             if not journal.is_done(step.name, step.arguments, step.output)
         )
         if (entry.base.steps or entry.breaks) and needed > left:
-            self._leave_out(entry, f"it needs {clock(needed)}, and {clock(left)} of --time_budget are left")
+            self._leave_out(
+                entry, f"it needs {duration(needed)}, and {duration(left)} of --time_budget are left"
+            )
         else:
             self._try(entry)
 

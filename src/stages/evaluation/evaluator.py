@@ -19,7 +19,8 @@ from ...data.dataset import TokenizedDataset
 from ...infer.predictor import LogitsCell, predict_logits
 from ...metrics import agreement_task, predicted_labels, task_metrics
 from ...tasks import TaskSpec
-from ..compress.statistics import metric_interval
+from .bootstrap import Interval
+from .intervals import metric_interval
 
 if TYPE_CHECKING:
     from ..training.run import Run
@@ -91,13 +92,14 @@ def dataset_metrics(task: TaskSpec, dataset: TokenizedDataset, logits: np.ndarra
 
     The labels must be those of the task (`splits.check_models`).
     """
-    return task_metrics(task, *by_row(dataset, logits))
-
-
-def by_row(dataset: TokenizedDataset, logits: np.ndarray) -> tuple[Any, Any]:
-    """(logits, labels) of a dataset as the metrics take them: token labels as one array per row."""
     labels = cast(np.ndarray, dataset.labels)
-    return (dataset.by_row(logits), dataset.by_row(labels)) if dataset.labels_by_token else (logits, labels)
+    return task_metrics(task, dataset.by_row(logits), dataset.by_row(labels))
+
+
+def dataset_interval(task: TaskSpec, dataset: TokenizedDataset, logits: np.ndarray) -> tuple[float, Interval]:
+    """(best_metric, 95 % interval) of the logits of a dataset's rows, as for `dataset_metrics`."""
+    labels = cast(np.ndarray, dataset.labels)
+    return metric_interval(task, dataset.by_row(logits), dataset.by_row(labels))
 
 
 class EpochEvaluation:
@@ -136,7 +138,7 @@ class EpochEvaluation:
         network, bert_config, tokenizer_dir = self.model
         if run.keep_best(network, bert_config, metrics, tokenizer_dir):
             dataset = next(iter(evaluator.loaders.values())).dataset
-            run.best_interval = metric_interval(run.task, *by_row(dataset, evaluator.first_logits))[1]
+            run.best_interval = dataset_interval(run.task, dataset, evaluator.first_logits)[1]
 
 
 def _frozen_logits(run: Run, network: nn.Cell, loader: BucketDataLoader) -> np.ndarray:

@@ -16,8 +16,7 @@ from ...infer.predictor import LogitsCell, predict_logits
 from ...metrics import AGREEMENT, best_of, share_of
 from ...tasks import IGNORE_INDEX, TaskSpec
 from ...train.curves.loss_plot import LOG_FILE, Entry, panels_of, read_log
-from ..compress.statistics import metric_interval
-from ..evaluation.evaluator import EpochEvaluation, by_row, dataset_metrics
+from ..evaluation.evaluator import EpochEvaluation, dataset_interval, dataset_metrics
 from ..preparation.checks import label_warnings, record_warnings
 
 if TYPE_CHECKING:
@@ -62,8 +61,9 @@ def evaluate_teacher(
     cell = LogitsCell(teacher.network)
     predict = partial(predict_logits, cell, graph=run.meter.compiled(cell, "evaluation of the teacher"))
     dataset, logits = loader.dataset, predict(loader)
-    value, interval = metric_interval(task, *by_row(dataset, logits))
-    run.logger.info(f"teacher: {task.best_metric} {value:.4f} on {dataset.rows} dev rows")
+    value, interval = dataset_interval(task, dataset, logits)
+    precision = " in bf16" if teacher.matmul_precision == "bf16" else ""
+    run.logger.info(f"teacher{precision}: {task.best_metric} {value:.4f} on {dataset.rows} dev rows")
     return TeacherResult(value, interval, contradicts_labels(task, logits, cast(np.ndarray, dataset.labels)))
 
 

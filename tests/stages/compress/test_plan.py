@@ -13,7 +13,7 @@ from src.stages.compress.planning.ladder import Base, Candidate, Ladder, Schedul
 from src.stages.compress.planning.measure import Measurement, parse_log
 from src.stages.compress.planning.plan import Plan, make_plan, schedules, seconds_of, that_fit
 from src.stages.compress.report_data import LeftOut
-from src.stages.compress.steps.progress import clock
+from src.stages.compress.steps.progress import duration
 from src.stages.compress.steps.runner import Step
 from src.stages.compress.steps.workspace import Workspace
 from src.tools.compress import CompressConfig
@@ -78,8 +78,8 @@ def test_schedules_of_about_500_steps_a_phase(rows, expected):
     "seconds, text",
     [(45, "45 s"), (89, "89 s"), (720, "12 min"), (3900, "1 h 05 min"), (3599, "1 h 00 min"), (100, "2 min")],
 )
-def test_clock(seconds, text):
-    assert clock(seconds) == text
+def test_duration(seconds, text):
+    assert duration(seconds) == text
 
 
 def test_students_are_fewer_layers_of_the_model(tmp_path):

@@ -9,7 +9,8 @@ import sklearn.metrics
 
 from src.errors import UserError
 from src.metrics import METRICS, task_metrics
-from src.stages.compress import bootstrap, predictions, statistics
+from src.stages.compress import predictions, statistics
+from src.stages.evaluation import bootstrap, intervals
 from src.tasks import TASKS, TaskSpec
 
 ROWS = 150
@@ -97,7 +98,7 @@ def test_interval_is_the_percentiles_of_metrics_over_resampled_rows(name):
         old, new = (METRICS[name](logits[index].argmax(1), labels[index]) for logits in (before, after))
         values.append((new, new - old))
     expected = np.percentile(values, [2.5, 97.5], axis=0)
-    _, interval = statistics.metric_interval(task, after, labels)
+    _, interval = intervals.metric_interval(task, after, labels)
     _, difference = statistics.paired_difference(task, before, after, labels)
     spread = expected[1] - expected[0]
     np.testing.assert_allclose(np.transpose([interval, difference]), expected, atol=0.25 * spread.max())
@@ -112,15 +113,15 @@ def test_interval_of_a_mean_is_near_that_of_the_normal_distribution():
 
 def test_interval_depends_on_the_seed_alone():
     task, (before, _, labels) = with_metric(THREE, "f1_macro"), of_classes(3)
-    first, again, other = (statistics.metric_interval(task, before, labels, seed) for seed in (0, 0, 1))
+    first, again, other = (intervals.metric_interval(task, before, labels, seed) for seed in (0, 0, 1))
     assert first == again != other
 
 
 def test_published_intervals_of_shares():
     # 13 of 16: Fagerland, Lydersen and Laake, Statistical Analysis of Contingency Tables, chapter 2.
-    assert statistics.exact_interval(13, 16) == pytest.approx((0.5435, 0.9595), abs=5e-5)
-    assert statistics.wilson_interval(13, 16) == pytest.approx((0.5699, 0.9341), abs=5e-5)
-    assert statistics.exact_interval(436, 436) == (pytest.approx(0.025 ** (1 / 436)), 1.0)
+    assert intervals.exact_interval(13, 16) == pytest.approx((0.5435, 0.9595), abs=5e-5)
+    assert intervals.wilson_interval(13, 16) == pytest.approx((0.5699, 0.9341), abs=5e-5)
+    assert intervals.exact_interval(436, 436) == (pytest.approx(0.025 ** (1 / 436)), 1.0)
 
 
 def answers(both, first, second, neither):
@@ -178,7 +179,7 @@ def test_compare_without_labels_measures_agreement():
     found = statistics.compare(TASKS["SST-2"], before, after)
     same = (before.argmax(1) == after.argmax(1)).sum()
     assert found.metric == found.agreement == same / ROWS
-    assert found.interval == list(statistics.exact_interval(int(same), ROWS))
+    assert found.interval == list(intervals.exact_interval(int(same), ROWS))
     assert found.difference is found.difference_interval is found.mcnemar_p is None
     assert found.per_label == found.confusion == []
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from ....errors import UserError
 from ...markdown import aligned
 from ..report_data import LeftOut
-from ..steps.progress import clock
+from ..steps.progress import duration
 from .costs import Costs
 from .ladder import BASELINE, BATCH, Candidate, Schedule
 
@@ -56,8 +56,8 @@ class Plan:
             minutes = sum(step.seconds for step in new) / 60
             lines.append([entry.name, how, f"{minutes:.1f}", f"{self.disk_gb[entry.name]:.2f}"])
         text = [
-            f"plan: about {clock(self.seconds)}, {clock(self.setup_seconds)} of them done, of "
-            f"{clock(self.budget_seconds)} (--time_budget); memory about {self.memory_gb:.1f} GB",
+            f"plan: about {duration(self.seconds)}, {duration(self.setup_seconds)} of them done, of "
+            f"{duration(self.budget_seconds)} (--time_budget); memory about {self.memory_gb:.1f} GB",
             *self._sample(),
             aligned(lines, text_columns=2),
             *(f"left out: {left.name}: {left.why}" for left in self.left_out),
@@ -137,7 +137,7 @@ def that_fit(
         new = {step.name: step.seconds for step in entry.steps if step.name not in done}
         needed, disk = sum(new.values()), costs.disk_gb(entry)
         if entry.base.steps and needed > seconds:
-            why = f"it needs {clock(needed)}, and {clock(max(seconds, 0.0))} of --time_budget are left"
+            why = f"it needs {duration(needed)}, and {duration(max(seconds, 0.0))} of --time_budget are left"
         elif entry.base.steps and disk > room:
             why = f"it needs {disk:.1f} GB of disk, and {room:.1f} GB are free"
         else:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from ..report_data import CandidateResult, Limits, Within
+from ..report_data import SLACK, CandidateResult, Limits, Within
 
-POINT = 100.0  # points of a metric in its whole range
-SLACK = 1e-9
 SAME_SPEED = 1.05  # ratio of latencies that is noise
 
 
@@ -22,8 +20,7 @@ def within(result: CandidateResult, limits: Limits) -> Within:
     if limits.max_drop is not None and result.difference is not None:
         interval = result.difference_interval or [result.difference]
         worst = interval[0] if limits.strict else result.difference
-        lowest = min(worst, result.choose_difference or 0.0)
-        quality = POINT * lowest >= -limits.max_drop - SLACK
+        quality = limits.allow_difference(min(worst, result.choose_difference or 0.0))
     if limits.min_agreement is not None and result.agreement is not None:
         interval = result.agreement_interval or [result.agreement]
         lowest = interval[0] if limits.strict else result.agreement

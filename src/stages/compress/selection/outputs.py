@@ -16,7 +16,6 @@ from ....infer.latency import interleaved_latencies_ms
 from ....infer.logits import collect_logits
 from ....tasks import TaskSpec
 from ...model.inference import InferenceModel, load_for_inference
-from ..bootstrap import Logits
 from ..steps.workspace import HALVES
 
 BATCH = 32
@@ -59,11 +58,6 @@ def _read(file: Path, digest: bytes) -> HalfLogits | None:
 def logits_of(model: InferenceModel, dataset: TokenizedDataset) -> np.ndarray:
     """Logits of every row of a dataset, [rows, C] or [T, C]."""
     return collect_logits(model.predict, model.loader(dataset, BATCH))
-
-
-def rows_of(dataset: TokenizedDataset, values: np.ndarray, task: TaskSpec) -> Logits:
-    """Logits or labels as the statistics take them: those of tokens as one array per row."""
-    return dataset.by_row(values) if task.output_mode == "token_classification" else values
 
 
 def latencies(folders: Sequence[Path], threads: int) -> list[tuple[float, float]]:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from ....config.bert_config import BertConfig
 from ....machine import describe_machine
-from ....metrics import AGREEMENT, best_of, task_metrics
+from ....metrics import AGREEMENT, best_of
 from ....train.curves.loss_plot import LOG_FILE, panels_of, read_log
 from ....weights.huggingface import weight_count
+from ...evaluation.bootstrap import Logits
+from ...evaluation.evaluator import dataset_metrics
 from .. import predictions, report_data, statistics
 from ..planning.ladder import Candidate
 from ..report_data import CandidateResult, ChangedRow, Limits, ModelFacts, TaskFacts
@@ -18,7 +20,7 @@ from ..steps.journal import Journal
 from ..steps.rows import Rows, texts_of
 from ..steps.workspace import MODEL
 from .limits import within
-from .outputs import HalfLogits, rows_of
+from .outputs import HalfLogits
 
 if TYPE_CHECKING:
     from ....tools.compress import CompressConfig
@@ -69,10 +71,8 @@ class Results:
     def metric(self, tried: Tried, half: str = "choose") -> float:
         """The metric of a candidate over a half; without labels its agreement with the given model."""
         assert tried.logits is not None
-        task, dataset = self.rows.task, self.rows.datasets[half]
-        assert dataset.labels is not None
-        values = rows_of(dataset, tried.logits[half], task), rows_of(dataset, dataset.labels, task)
-        return best_of(task, task_metrics(task, *values))
+        task = self.rows.task
+        return best_of(task, dataset_metrics(task, self.rows.datasets[half], tried.logits[half]))
 
     def candidate(self, tried: Tried) -> CandidateResult:
         """All figures of a candidate."""
@@ -99,9 +99,7 @@ class Results:
     def _compared(self, result: CandidateResult, tried: Tried) -> CandidateResult:
         assert self.baseline and self.baseline.logits and tried.logits
         half = self.rows.datasets["report"]
-        before, after = (
-            rows_of(half, each["report"], self.rows.task) for each in (self.baseline.logits, tried.logits)
-        )
+        before, after = (half.by_row(each["report"]) for each in (self.baseline.logits, tried.logits))
         found = statistics.compare(self.rows.task, before, after, self._labels("report"), self.config.seed)
         chosen = self.metric(tried)
         size = (tried.folder / MODEL).stat().st_size / 1e6
@@ -123,11 +121,11 @@ class Results:
             result = dataclasses.replace(result, difference_interval=zero, agreement_interval=[1.0, 1.0])
         return dataclasses.replace(result, within=within(result, self.limits))
 
-    def _labels(self, half: str) -> statistics.Logits | None:
+    def _labels(self, half: str) -> Logits | None:
         dataset = self.rows.datasets[half]
         if not self.rows.labelled or dataset.labels is None:
             return None
-        return rows_of(dataset, dataset.labels, self.rows.task)
+        return dataset.by_row(dataset.labels)
 
     def _losses(self, entry: Candidate) -> dict[str, list[float | None]]:
         losses: dict[str, list[float | None]] = {}
@@ -142,9 +140,7 @@ class Results:
         """The ten texts whose prediction changed with the highest confidence."""
         assert self.baseline and self.baseline.logits and tried.logits
         dataset, task = self.rows.datasets["report"], self.rows.task
-        before, after = (
-            rows_of(dataset, each["report"], task) for each in (self.baseline.logits, tried.logits)
-        )
+        before, after = (dataset.by_row(each["report"]) for each in (self.baseline.logits, tried.logits))
         texts = texts_of(dataset, self.config.model_dir)
         return predictions.changed_examples(task, before, after, self._labels("report"), texts)
 

@@ -71,7 +71,7 @@ class Progress:
             if self.bar.disable:
                 if stopped.wait(interval):
                     return
-                self.say(f"{self.current}: {clock(time.monotonic() - self._since)}{self._eta()}")
+                self.say(f"{self.current}: {duration(time.monotonic() - self._since)}{self._eta()}")
             else:
                 self._show()
                 if stopped.wait(interval):
@@ -85,15 +85,15 @@ class Progress:
 
     def _eta(self) -> str:
         left = self.seconds_left()
-        return f", {clock(left)} left in all" if left else ""
+        return f", {duration(left)} left in all" if left else ""
 
     def end(self, step: str, seconds: float) -> None:
         """A step took `seconds`."""
         planned = self.left.pop(step, 0.0)
         if planned and not self.guessed:
             self.planned, self.taken = self.planned + planned, self.taken + seconds
-        about = f" (planned {clock(planned)})" if planned and not self.guessed else ""
-        self.say(f"{step}: {clock(seconds)}{about}")
+        about = f" (planned {duration(planned)})" if planned and not self.guessed else ""
+        self.say(f"{step}: {duration(seconds)}{about}")
 
     def drop(self, step: str) -> None:
         """A step will not run, or was finished before."""
@@ -109,7 +109,7 @@ class Progress:
         self.bar.close()
 
 
-def clock(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """45 s, 12 min, 1 h 05 min."""
     if seconds < 90:
         return f"{seconds:.0f} s"
