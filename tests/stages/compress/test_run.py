@@ -5,7 +5,8 @@ import json
 import numpy as np
 import onnxruntime
 import pytest
-from sklearn.metrics import accuracy_score
+from scipy.stats import pearsonr
+from sklearn.metrics import accuracy_score, f1_score
 
 from src.data.records.io import read_records
 from src.digests import sha256
@@ -49,16 +50,21 @@ def quick(monkeypatch):
     monkeypatch.setattr(plan, "MAX_EPOCHS", 1)
 
 
-def predictions(folder, dataset):
-    """The classes that onnxruntime gets from a model file, row by row."""
+def logits_of(folder, dataset):
+    """The logits that onnxruntime gets from a model file, row by row."""
     session = onnxruntime.InferenceSession(folder / "model.onnx")
     found = []
     for ids, segments in zip(dataset.by_row(dataset.tokens), dataset.by_row(dataset.segments), strict=True):
         columns = (ids, segments, np.ones_like(ids))
         feed = zip(("input_ids", "token_type_ids", "attention_mask"), columns, strict=True)
         (logits,) = session.run(None, {name: values[None].astype(np.int64) for name, values in feed})
-        found.append(int(logits[0].argmax()))
+        found.append(logits[0])
     return found
+
+
+def predictions(folder, dataset):
+    """The classes with the largest logits, row by row."""
+    return [int(logits.argmax()) for logits in logits_of(folder, dataset)]
 
 
 def test_from_rows_to_a_recommended_model(inputs, tmp_path, quick, capsys):
@@ -108,6 +114,48 @@ def without_times(report):
         {name: value for name, value in each.items() if name not in times} for each in report["candidates"]
     ]
     return kept
+
+
+def multi_label_rows(rng):
+    """CSV of 120 rows: some words, each followed by its label where it is one of the three labels."""
+    lines = []
+    for _ in range(120):
+        marks = [word for word in TAGS if rng.random() < 0.5]
+        lines.append(" ".join([*rng.choice(tiny.WORDS[40:], 4), *marks]) + "," + "|".join(marks))
+    return "\n".join(["sentence,label", *lines])
+
+
+TAGS = tuple(tiny.WORDS[:3])
+KINDS = {
+    "multi_label": (multi_label_rows, TAGS, {"text_columns": "sentence"}),
+    "regression": (
+        lambda rng: tiny.score_rows(120, 0).replace("\t", ","),
+        ("LABEL_0",),
+        {"text_columns": "sentence1,sentence2", "label_column": "score"},
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_kinds_of_labels(inputs, vocabulary, tmp_path, quick, kind):
+    """The metric of the given model is scikit-learn's or scipy's over onnxruntime's logits."""
+    write, labels, columns = KINDS[kind]
+    rows, out = tmp_path / "rows.csv", tmp_path / "out"
+    rows.write_text(write(np.random.default_rng(0)))
+    config = tiny.TINY.replace(labels=labels, output_mode=kind)
+    model = tiny.write_model(tmp_path / "model", vocabulary, config, seed=3)
+    more = {"model_dir": model, "train_file": rows, "output_mode": kind, "strict": "false", **columns}
+    main(arguments(inputs, out, max_drop=100, **more))
+    report = json.loads((out / "report.json").read_text())
+    dataset = read_records(out / "records_halves" / "report.tfrecord")
+    found = np.array(logits_of(out / "candidates" / "model-fp32", dataset))
+    expected = {
+        "multi_label": lambda: f1_score(dataset.labels, found > 0, average="micro", zero_division=0),
+        "regression": lambda: pearsonr(found[:, 0], dataset.labels).statistic,
+    }[kind]()
+    assert report["candidates"][0]["metric"] == pytest.approx(expected, abs=1e-6)
+    assert report["status"] == "ok" and (out / "recommended" / "model.onnx").is_file()
 
 
 def test_without_labels_the_measure_is_agreement(inputs, tmp_path, quick, capsys):

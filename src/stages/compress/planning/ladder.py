@@ -113,7 +113,7 @@ class Ladder:
             found.append(
                 LeftOut(
                     "int8-vocabulary",
-                    "a smaller vocabulary needs texts, not records, and no task of tokens",
+                    "a smaller vocabulary needs text files, not records, and is not for token classification",
                 )
             )
         if not self.rows.labelled and layers > 1 and neuron_share(self.teacher) > DOMINATES:
