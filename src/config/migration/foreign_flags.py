@@ -62,7 +62,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "pregenerated_data": ("--data_dir",),
     "pretrained_bert_model": ("--mlm_model",),
     "pytorch_model_path": ("--input",),
-    "reduce_memory": ("rows are read one batch at a time",),
+    "reduce_memory": ("rows are held in memory as token ids without padding",),
     "result_dir": (OUTPUT,),
     "save_checkpoint_step": ("--save_ckpt_step",),
     "save_ckpt_path": (OUTPUT,),

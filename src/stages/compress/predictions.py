@@ -54,7 +54,7 @@ def changed_rows(
 
 def score_tolerance(task: TaskSpec, scores: np.ndarray) -> float:
     """TOLERANCE of the task's range of scores, or of the range of `scores` where it has none."""
-    low, high = task.score_range or (scores.min(initial=0), scores.max(initial=0))
+    low, high = task.score_range or (scores.min(), scores.max())
     return TOLERANCE * float(high - low)
 
 

@@ -106,7 +106,7 @@ class CandidateResult:
                               model, median over interleaved calls
     size_mb                   of the ONNX file in millions of bytes; size_ratio: times smaller than the given
                               model's
-    minutes_planned           of all steps that this candidate alone needs; minutes_taken likewise
+    minutes_planned           of all its steps, those it shares included; minutes_taken likewise
     choose_metric             over the choosing rows, by which best/ and the export were selected;
                               choose_difference: minus that of the given model
     losses                    {"phase 1": [mean loss, ...]} of a trained candidate; None: not finite

@@ -28,7 +28,9 @@ LEGEND = {
     "dash": "limit",
 }
 METHOD = (
-    "All figures are over the reporting rows, on which nothing was trained and no checkpoint was chosen.",
+    "All figures are over the reporting rows, on which nothing was trained and no checkpoint was chosen. Of "
+    "the candidates that are within the limits there the fastest (or smallest) is recommended: where several "
+    "are close to a limit, its figures are slightly optimistic.",
     "Intervals are at the 95\u00a0% level: Wilson's for an accuracy, Clopper and Pearson's for the share of "
     "equal predictions, percentiles of a bootstrap over rows for other metrics.",
     "The difference to the given model is paired, row by row: Bonett and Price's interval for an accuracy, "
@@ -181,9 +183,11 @@ def _quality(data: ReportData) -> list[Node]:
 def _changed(data: ReportData) -> list[Node]:
     if not data.changed:
         return []
+    scores = data.task.output_mode == "regression"
+    note = "Those that moved the most." if scores else "Those in which the candidate is most confident."
     return [
         element("h2", "Changed predictions"),
-        element("p", "Those in which the candidate is most confident.", class_="note"),
+        element("p", note, class_="note"),
         element("div", changed_table(data), class_="card"),
     ]
 

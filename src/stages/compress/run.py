@@ -103,6 +103,7 @@ class Compression:
         self.budget = seconds_of(config.time_budget)
         self.workspace = Workspace(Path(config.output_dir))
         self.files = _read(config)
+        self.files.arrays.clear()  # the steps read them anew
         self.prepare = prepare_step(resolved, self.files.config, self.workspace)
         self.hashes = input_hashes(config)
         self.journal = Journal(self.workspace.journal, to_dict(config), self.hashes)
@@ -128,9 +129,10 @@ class Compression:
         runner.progress.drop("prepare")
         task, _ = task_of_rows(config, workspace)
         if match_labels(self.files.config, task, self.files.source, runner.progress.say) is None:
+            model = self.files.config
             raise UserError(
-                f"{self.files.source} predicts {_named(self.files.config.labels)}, but the rows are of "
-                f"{task.name}, with {_named(task.labels)}"
+                f"{self.files.source} predicts {_named(model.labels)} ({model.output_mode}), but the rows "
+                f"are of {task.name}, with {_named(task.labels)} ({task.output_mode})"
             )
         # It names no evaluation rows: the labels of their halves may be its predictions.
         flags = {
@@ -157,6 +159,7 @@ class Compression:
             lambda schedule: Costs(measured, self.files.config, rows, schedule),
             rows.datasets["train"].rows,
             self.budget,
+            self.journal,
         )
         left_out = (*plan.left_out, *ladder.impossible(has_text))
         self.is_planned = True
@@ -201,7 +204,7 @@ class Compression:
     def interrupted(self) -> str:
         """Write the report of what is done, and say how to continue."""
         done = ""
-        if self.trials:
+        if self.trials and self.trials.tried:
             self.report(interrupted=True)
             done = f"; {self.workspace.folder / SUMMARY_FILE} has what is done"
         return f"interrupted{done}; continue with:\n  {resume_command()}"
@@ -220,12 +223,12 @@ class Compression:
         return 0
 
     def report(self, interrupted: bool = False) -> ReportData:
-        """Write the report, and the recommended model."""
+        """Write the report, and the recommended model; nothing recommended is deleted before the end."""
         trials = self.trials
         assert trials, "the rows are read"
         results, data_of = trials.all_results(), trials.results
         recommended = recommend(results, self.config.prefer)
-        chosen = recommended or closest(results)
+        chosen = recommended or closest(results, data_of.limits)
         if recommended:
             recommended.recommended = True
         status = "interrupted" if interrupted else "ok" if recommended else "no_candidate"
@@ -249,7 +252,13 @@ class Compression:
             round(self._planned_seconds(), 1),
         )
         write_report(data, self.workspace.folder)
-        self._recommend(recommended)
+        # A resumed run has not looked at all that an earlier recommendation was chosen from.
+        if (
+            not interrupted
+            or recommended
+            and not (self.config.resume and self.workspace.recommended.is_dir())
+        ):
+            self._recommend(recommended)
         return data
 
     def _planned_seconds(self) -> float:

@@ -73,14 +73,17 @@ def paired_difference(
     """(difference, 95 % interval) of a metric, after minus before, on the same rows.
 
     Both models are resampled with the same rows (paired bootstrap, Koehn 2004). A share of rows has Bonett
-    and Price's interval: it keeps a width where no row changed, while all resamples would be equal.
+    and Price's interval: it keeps a width where no row changed, while all resamples are equal. Other metrics
+    of classes have it there too.
     """
     name, rows = name or task.best_metric, len(labels)
-    if name in EXACT_METRICS:
-        old, new = (predictions.correct_rows(task, logits, labels) for logits in (before, after))
-        assert old is not None and new is not None
+    old, new = (predictions.correct_rows(task, logits, labels) for logits in (before, after))
+    if old is not None and new is not None:
         gained, lost = int((new & ~old).sum()), int((old & ~new).sum())
-        return (gained - lost) / rows, bonett_price_interval(gained, lost, rows)
+        if name in EXACT_METRICS:
+            return (gained - lost) / rows, bonett_price_interval(gained, lost, rows)
+        if rows > 1 and not predictions.changed_rows(task, before, after, labels).any():
+            return 0.0, bonett_price_interval(0, 0, rows)
     one, other = (bootstrap.metric_statistic(task, name, logits, labels) for logits in (before, after))
 
     def difference(index: np.ndarray) -> np.ndarray:

@@ -77,8 +77,13 @@ class Trials:
         return entry.with_max_drop(round(limit - spent, 4))
 
     def _float_metric(self, entry: Candidate) -> float:
-        """The metric of a candidate's float model over the choosing rows."""
-        if not entry.base.steps:
+        """The metric of a candidate's float model over the choosing rows, as `Results.metric`.
+
+        Without labels a student's is known where it is the share of equal predictions; elsewhere all that is
+        lost counts as its integers'.
+        """
+        rows = self.results.rows
+        if not entry.base.steps or not rows.labelled and rows.task.best_metric != "accuracy":
             return self.results.metric(self.tried[0])
         metrics = read_object(Path(entry.base.folder) / "metrics.json", {})
         return float(metrics[f"eval_{self.results.rows.task.best_metric}"])
@@ -89,16 +94,23 @@ class Trials:
             failed = failed or self._vocabulary(entry, step.command)
             failed = failed or self.runner.run(step)
             if failed:
-                self.tried.append(Tried(entry, self.workspace.candidate(entry.name), failed=failed))
-                for step in entry.steps:
-                    self.runner.progress.drop(step.name)
-                self.runner.progress.say(f"{entry.name} failed: {failed}")
+                self._fail(entry, failed)
                 return
-        tried = self._measured(entry)
-        self._measure_latencies([self.tried[0], tried])
+        try:
+            tried = self._measured(entry)
+            self._measure_latencies([self.tried[0], tried])
+        except UserError as error:
+            self._fail(entry, str(error))
+            return
         self.tried.append(tried)
         result = self.results.candidate(tried)
         self.runner.progress.say(in_short(self.results.task_facts(), result))
+
+    def _fail(self, entry: Candidate, why: str) -> None:
+        self.tried.append(Tried(entry, self.workspace.candidate(entry.name), failed=why))
+        for step in entry.steps:
+            self.runner.progress.drop(step.name)
+        self.runner.progress.say(f"{entry.name} failed: {why}")
 
     def _vocabulary(self, entry: Candidate, command: str) -> str | None:
         """Make the records of a smaller vocabulary before the export that reads them; why that failed."""

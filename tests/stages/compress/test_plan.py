@@ -1,6 +1,7 @@
 """Plans against numbers worked out by hand."""
 
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from src.errors import UserError
 from src.stages.compress.planning.costs import Costs
 from src.stages.compress.planning.ladder import Base, Candidate, Ladder, Schedule
 from src.stages.compress.planning.measure import Measurement, parse_log
-from src.stages.compress.planning.plan import Plan, make_plan, schedules, seconds_of, that_fit
+from src.stages.compress.planning.plan import Plan, in_time, make_plan, schedules, seconds_of
 from src.stages.compress.report_data import LeftOut
+from src.stages.compress.steps.journal import Journal
 from src.stages.compress.steps.progress import duration
 from src.stages.compress.steps.runner import Step
 from src.stages.compress.steps.workspace import Workspace
@@ -34,8 +36,9 @@ MEASURED = Measurement(
 
 def rows_of(lengths, labelled=True):
     """Rows of tokens 5 of these lengths, for training and for both halves."""
+    labels = np.zeros(len(lengths), np.int32) if labelled else None
     dataset = TokenizedDataset.from_flat(
-        np.full(sum(lengths), 5), np.zeros(sum(lengths)), lengths, np.zeros(len(lengths), np.int32), 16
+        np.full(sum(lengths), 5), np.zeros(sum(lengths)), lengths, labels, 16
     )
     paths = dict.fromkeys(("train", "choose", "report"), "records")
     datasets = dict.fromkeys(paths, dataset)
@@ -141,7 +144,7 @@ def test_the_cost_of_a_calibration_by_hand(tmp_path):
 
 def candidate(name, *steps, base_steps=(), breaks=""):
     """A candidate with steps {name: seconds}; a student where it has `base_steps`."""
-    made = tuple(Step(each, "export", {}, None, seconds) for each, seconds in steps)
+    made = tuple(Step(each, "export", {}, Path(each), seconds) for each, seconds in steps)
     base = Base(name, "", TINY, "model", made[: len(base_steps)])
     return Candidate(name, "", "int8", base, made, breaks)
 
@@ -155,6 +158,20 @@ LADDER = [
     candidate("third", ("distill-third", 60), ("export-third", 10), base_steps=(1,)),
     candidate("third-trained", ("distill-third", 60), ("train", 60), base_steps=(1,), breaks="third"),
 ]
+
+
+@pytest.fixture
+def journal(tmp_path, monkeypatch):
+    """A run that has spent 40 seconds on the export of the given model; files are relative to its folder."""
+    monkeypatch.chdir(tmp_path)
+    made = Journal(tmp_path / "journal.json", {}, {})
+    finish(made, LADDER[0].steps[0], 40.0)
+    return made
+
+
+def finish(journal, step, seconds):
+    step.output.write_text("made")
+    journal.end(step.name, step.arguments, seconds, None, step.output)
 
 
 class FixedCosts:
@@ -179,37 +196,47 @@ class FixedCosts:
         (205, [entry.name for entry in LADDER]),
     ],
 )
-def test_what_fits_the_time(seconds, names, monkeypatch):
+def test_what_fits_the_time(seconds, names, journal):
     """The model and its integers always; a step counts once; what may not be needed takes no time."""
-    monkeypatch.setattr(FixedCosts, "disk_gb", lambda self, entry: 1.0)
-    kept, left_out = that_fit(LADDER, seconds, FixedCosts())
+    kept, left_out = in_time(LADDER, seconds, journal)
     assert [entry.name for entry in kept] == names
     if seconds == 120:
         assert left_out[0] == LeftOut("half-small", "it needs 15 s, and 0 s of --time_budget are left")
 
 
-def test_what_fits_the_disk():
-    _, left_out = that_fit(LADDER, 1000, FixedCosts())
-    assert left_out == [LeftOut("third", "it needs 60.0 GB of disk, and 50.0 GB are free")]
+def growing_ladder(schedule):
+    """A student whose training takes ten seconds an epoch, and one for which the disk has no room."""
+    seconds = 10.0 * (schedule.first + schedule.second)
+    return [
+        LADDER[0],
+        candidate("half", ("distill", seconds), ("export-half", 10), base_steps=(1,)),
+        candidate("third", ("distill-third", 1), base_steps=(1,)),
+    ]
 
 
-def test_as_many_epochs_as_fit(monkeypatch):
-    monkeypatch.setattr(FixedCosts, "disk_gb", lambda self, entry: 1.0)
-
-    def ladder(schedule):
-        seconds = 10.0 * (schedule.first + schedule.second)
-        return [
-            LADDER[0],
-            candidate("half", ("distill", seconds), ("export-half", 10), base_steps=(1,)),
-        ]
-
-    for budget, epochs, left_out in ((220, (8, 8), 0), (140, (4, 4), 0), (90, (2, 2), 0), (89, (2, 2), 1)):
-        found = make_plan(ladder, lambda schedule: FixedCosts(), 4000, budget)
-        assert (found.schedule[:2], len(found.left_out)) == (epochs, left_out), budget
+def test_as_many_epochs_as_fit(journal, monkeypatch):
+    """A student that the disk has no room for makes no training shorter."""
+    large = LeftOut("third", "it needs 60.0 GB of disk, and 50.0 GB are free")
+    for budget, epochs, late in ((220, (8, 8), 0), (140, (4, 4), 0), (90, (2, 2), 0), (89, (2, 2), 1)):
+        journal.content["values"].clear()
+        found = make_plan(growing_ladder, lambda schedule: FixedCosts(), 4000, budget, journal)
+        assert found.schedule[:2] == epochs and found.left_out[0] == large, budget
+        assert len(found.left_out) == 1 + late
     assert found.seconds == 40  # the setup; the export of the model is part of it
-    found = make_plan(ladder, lambda schedule: FixedCosts(), 4000, 90)
+    journal.content["values"].clear()
+    found = make_plan(growing_ladder, lambda schedule: FixedCosts(), 4000, 90, journal)
     assert found.seconds == 40 + 40 + 10
     assert "plan: about 2 min, 40 s of them done, of 2 min (--time_budget)" in found.table()
+
+
+@pytest.mark.parametrize("budget", [90, 10_000])
+def test_a_resumed_run_keeps_its_schedule_and_what_is_done(journal, tmp_path, budget):
+    """Another --time_budget trains no finished student anew, and leaves none out."""
+    first = make_plan(growing_ladder, lambda schedule: FixedCosts(), 4000, 140, journal)
+    for step in first.candidates[1].steps:
+        finish(journal, step, 60.0)
+    again = make_plan(growing_ladder, lambda schedule: FixedCosts(), 4000, budget, journal)
+    assert again.schedule == first.schedule and again.candidates == first.candidates
 
 
 def test_students_of_many_rows_train_on_a_sample(tmp_path):

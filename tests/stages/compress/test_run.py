@@ -10,7 +10,9 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from src.data.records.io import read_records
 from src.digests import sha256
+from src.errors import Interrupted
 from src.stages.compress import run as compress_run
+from src.stages.compress import trials
 from src.stages.compress.planning import plan
 from src.stages.compress.planning.measure import Measurement
 from src.tools.compress import main
@@ -179,6 +181,16 @@ def test_without_labels_the_measure_is_agreement(inputs, tmp_path, quick, capsys
     assert "No candidate is within all limits; the closest is model-int8" in capsys.readouterr().out
 
 
+def test_ctrl_c_before_anything_is_measured_says_how_to_continue(inputs, tmp_path, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trials, "half_logits", interrupt)
+    with pytest.raises(Interrupted, match=r"^interrupted; continue with:\n  .*--resume"):
+        main(arguments(inputs, tmp_path / "out"))
+    assert (tmp_path / "out" / "journal.json").is_file()
+
+
 def test_wrong_input_is_one_sentence_and_leaves_nothing(inputs, here, capsys):  # noqa: F811
     rows = inputs / "rows.csv"
     for wrong, sentence in (
@@ -188,9 +200,10 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(inputs, here, capsys):  
         ),
         ({"train_file": inputs / "absent.csv"}, "absent.csv does not exist"),
         ({"model_dir": inputs / "nowhere"}, "nowhere"),
-        ({"train_file": inputs / "three.csv"}, "predicts 0, 1, but the rows are of three, with 0, 1, 2"),
+        ({"train_file": inputs / "three.csv"}, "but the rows are of three, with 0, 1, 2 (classification)"),
         ({"time_budget": "soon"}, '--time_budget "soon" is not a time; write 40m, 2h or 1h30m'),
         ({"train_data_dir": inputs}, "--train_data_dir and --train_file are mutually exclusive"),
+        ({"test_file": rows}, "--test_file: compress reports on evaluation rows alone"),
         ({"resume": "true"}, "--resume: out holds no run to resume"),
         ({"max_drop": -1}, "--max_drop -1.0 (command line) must be 0 or more"),
         ({"eval_data_dir": rows}, "--eval_data_dir requires --train_data_dir"),

@@ -80,8 +80,15 @@ def test_the_closest_breaks_the_fewest_limits():
         dataclasses.replace(result("better", held=(False, True, True)), metric=0.95),
         result("broken", held=None, failed="it broke"),
     ]
-    assert closest(results).name == "better"
-    assert closest([MODEL]) is None
+    assert closest(results, LIMITS).name == "better"
+    assert closest([MODEL], LIMITS) is None
+    results = [
+        MODEL,
+        result("large", mb=90.0, held=(True, True, False)),
+        result("nearly", mb=21.0, held=(True, True, False)),
+    ]
+    results[1] = dataclasses.replace(results[1], metric=0.99)
+    assert closest(results, LIMITS).name == "nearly"
 
 
 def test_verdicts():
@@ -95,6 +102,12 @@ def test_verdicts():
     wide = result(held=(False, True, True), difference=-0.004, low=-0.03)
     text = verdict(TASK, LIMITS, MODEL, wide, recommended=False)
     assert "It breaks the limit on quality: the measured value is within it, the lower end" in text
+    agreement = dataclasses.replace(LIMITS, max_drop=None, min_agreement=0.98)
+    same = dataclasses.replace(result(held=(False, True, True)), difference=None, choose_metric=0.99)
+    text = verdict(TASK, agreement, MODEL, same, recommended=False)
+    assert "the lower end of the interval is not; give more evaluation rows, a smaller --min_agree" in text
+    same = dataclasses.replace(same, choose_metric=0.97)
+    assert verdict(TASK, agreement, MODEL, same, recommended=False).endswith("the limit on quality.")
     text = verdict(TASK, LIMITS, MODEL, result(held=(True, False, False)), recommended=False)
     assert text.endswith("It breaks the limit on latency and size.")
 
@@ -109,6 +122,11 @@ def test_few_rows_are_said():
     assert "is −2.19 to +2.19 points" in few_rows(TASK, LIMITS)
     assert few_rows(TASK, dataclasses.replace(LIMITS, max_drop=2.2)) is None
     assert few_rows(few, dataclasses.replace(LIMITS, strict=False)) is None
+    # Clopper and Pearson's lower end without any change is 0.025 ** (1 / n).
+    agreement = dataclasses.replace(LIMITS, max_drop=None, min_agreement=0.97)
+    enough = [dataclasses.replace(TASK, rows=Rows(100, 0, n, n)) for n in (121, 122)]
+    assert "begins at 0.9700; give" in few_rows(enough[0], agreement)
+    assert few_rows(enough[1], agreement) is None
 
 
 @pytest.mark.parametrize("classes", [2, 3])

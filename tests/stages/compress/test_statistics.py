@@ -240,6 +240,22 @@ def test_examples_are_the_most_confident_changes():
         assert (example.label, example.after) == (str(labels[row]), str(after[row].argmax()))
 
 
+@pytest.mark.parametrize("name", ["f1", "matthews_correlation"])
+def test_a_difference_without_changes_keeps_a_width(name):
+    """All resamples are equal; the interval is Bonett and Price's, 1.96 sqrt(2) / (n + 2)."""
+    rng, task = np.random.default_rng(0), with_metric(TASKS["MRPC"], name)
+    logits, labels = rng.normal(size=(98, 2)), rng.integers(0, 2, 98)
+    difference, interval = statistics.paired_difference(task, logits, 2 * logits, labels)
+    assert difference == 0 and interval == pytest.approx((-0.027718, 0.027718), abs=1e-5)
+
+
+def test_scores_far_from_zero_change_by_a_share_of_their_own_range():
+    scores = np.array([[70.0], [100.0]])
+    assert predictions.score_tolerance(
+        TaskSpec("scores", ("text",), output_mode="regression"), scores
+    ) == pytest.approx(1.5)
+
+
 def test_hardly_any_rows():
     task, logits = with_metric(TASKS["MRPC"], "f1"), np.zeros((1, 2))
     found = statistics.compare(task, logits, logits, np.zeros(1, dtype=int))

@@ -91,6 +91,7 @@ class Ladder:
         self.model = Base("model", "the given model", teacher, config.model_dir)
         self.weights = weight_flags(config)
         self.task_flags = {**rows.task_flags, **self.weights}
+        self._has_labels = bool(rows.datasets["train"].labeled.any())
         self.once = Schedule(1, 1, rows.datasets["train"].rows)  # an epoch of each phase
 
     def candidates(self, schedule: Schedule, has_text: bool) -> list[Candidate]:
@@ -116,9 +117,11 @@ class Ladder:
                     "a smaller vocabulary needs text files, not records, and is not for token classification",
                 )
             )
-        if not self.rows.labelled and layers > 1 and neuron_share(self.teacher) > DOMINATES:
+        if not self._has_labels and layers > 1 and neuron_share(self.teacher) > DOMINATES:
             found.append(
-                LeftOut("half-narrow-int8", "the importance of neurons is measured on rows with labels")
+                LeftOut(
+                    "half-narrow-int8", "the importance of neurons is measured on training rows with labels"
+                )
             )
         return found
 
@@ -131,7 +134,7 @@ class Ladder:
             narrow = width < 1
             if count >= layers or (not narrow and count in [b.config.num_hidden_layers for b in found]):
                 continue
-            if narrow and not (self.rows.labelled and neuron_share(self.teacher) > DOMINATES):
+            if narrow and not (self._has_labels and neuron_share(self.teacher) > DOMINATES):
                 continue
             found.append(self._student(name, count, width, schedule))
         return found

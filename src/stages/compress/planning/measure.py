@@ -78,6 +78,7 @@ def _trial(runner: Runner, workspace: Workspace, rows: Rows, student: Base) -> t
         "train_steps": steps,
         "length_buckets": "off",
         "teacher_cache": "off",
+        "matmul_precision": "fp32",  # as the student's products, which are most of a plan
         "do_eval": False,
         "output_dir": folder,
     }
@@ -94,7 +95,7 @@ def parse_log(log: str, examples: int, seconds: float) -> tuple[float, float, fl
     compiled, speeds = COMPILED.findall(log), THROUGHPUT.findall(log)
     steps = [float(time) for time, name in compiled if name == "train step"]
     if not (steps and speeds):
-        raise UserError(f"the trial steps printed no throughput; see steps/{TRIAL}.log")
+        raise UserError("the trial steps printed no throughput:\n" + "\n".join(log.splitlines()[-5:]))
     rate, work = float(speeds[-1][1]) * GIGA, examples / max(float(speeds[-1][0]), 1e-9)
     startup = seconds - work - sum(float(time) for time, _ in compiled)
     return max(rate, 1e6), sum(steps) / len(steps), max(startup, 0.5)

@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from ....errors import UserError
 from ...markdown import aligned
 from ..report_data import LeftOut
+from ..steps.journal import Journal
 from ..steps.progress import duration
 from .costs import Costs
-from .ladder import BASELINE, BATCH, Candidate, Schedule
+from .ladder import BATCH, Candidate, Schedule
 
+SCHEDULE = "schedule"  # in the journal
 PHASE_STEPS = 500  # of each phase of a distillation
 MIN_EPOCHS, MAX_EPOCHS = (1, 2), 10
 # Times these steps, tried in this order until the plan fits the budget.
@@ -86,20 +88,29 @@ def make_plan(
     costs_of: Callable[[Schedule], Costs],
     train_rows: int,
     budget: float,
+    journal: Journal,
 ) -> Plan:
     """The Plan for a budget in seconds: the longest schedule that fits it, or the candidates that fit the
-    shortest."""
-    for schedule in schedules(train_rows):
+    shortest.
+
+    A resumed run keeps its schedule, which `journal` has, whatever its budget is now: with another one the
+    students that are done would be trained anew.
+    """
+    known = journal.get(SCHEDULE)
+    for schedule in [Schedule(*known)] if known else schedules(train_rows):
         costs = costs_of(schedule)
         ladder = [costs.timed(candidate) for candidate in ladder_of(schedule)]
-        kept, left_out = that_fit(ladder, budget - costs.measured.setup_seconds, costs)
-        if not left_out:
+        large = too_large(ladder, costs)
+        small = [entry for entry in ladder if entry.name not in {left.name for left in large}]
+        kept, late = in_time(small, budget - journal.seconds, journal)
+        if not late:
             break
+    journal.put(SCHEDULE, list(schedule))
     disk = {entry.name: costs.disk_gb(entry) for entry in kept}
     measured = costs.measured
     return Plan(
         tuple(kept),
-        tuple(left_out),
+        (*large, *late),
         budget,
         measured.setup_seconds,
         schedule,
@@ -118,32 +129,43 @@ def schedules(rows: int) -> list[Schedule]:
     return [*whole, *(Schedule(*MIN_EPOCHS, each) for each in steps if each < rows)]
 
 
-def that_fit(
-    ladder: Sequence[Candidate], seconds: float, costs: Costs
+def too_large(ladder: Sequence[Candidate], costs: Costs) -> list[LeftOut]:
+    """The students for which the disk has no room, which no schedule changes."""
+    free = costs.measured.free_gb
+    return [
+        LeftOut(entry.name, f"it needs {costs.disk_gb(entry):.1f} GB of disk, and {free:.1f} GB are free")
+        for entry in ladder
+        if entry.base.steps and costs.disk_gb(entry) > free
+    ]
+
+
+def in_time(
+    ladder: Sequence[Candidate], seconds: float, journal: Journal
 ) -> tuple[list[Candidate], list[LeftOut]]:
-    """(candidates that fit the time and the disk, the others with the reason).
+    """(candidates that fit the time, the others with the reason). What is done takes none.
 
     The given model and its integers are always kept. What is tried only under a condition takes no time from
     the others, and is kept where its base is.
     """
     kept: list[Candidate] = []
-    left_out: list[LeftOut] = []
-    done, room = {f"export-{BASELINE}"}, costs.measured.free_gb
+    late: list[LeftOut] = []
+    counted: set[str] = set()
     for entry in ladder:
         if entry.breaks:
             if entry.breaks in [other.name for other in kept]:
                 kept.append(entry)
             continue
-        new = {step.name: step.seconds for step in entry.steps if step.name not in done}
-        needed, disk = sum(new.values()), costs.disk_gb(entry)
-        if entry.base.steps and needed > seconds:
+        new = {
+            step.name: step.seconds
+            for step in entry.steps
+            if not journal.is_done(step.name, step.arguments, step.output)
+        }
+        needed = sum(time for name, time in new.items() if name not in counted)
+        if entry.base.steps and needed > max(seconds, 0.0):
             why = f"it needs {duration(needed)}, and {duration(max(seconds, 0.0))} of --time_budget are left"
-        elif entry.base.steps and disk > room:
-            why = f"it needs {disk:.1f} GB of disk, and {room:.1f} GB are free"
-        else:
-            kept.append(entry)
-            seconds -= needed
-            done |= set(new)
+            late.append(LeftOut(entry.name, why))
             continue
-        left_out.append(LeftOut(entry.name, why))
-    return kept, left_out
+        kept.append(entry)
+        seconds -= needed
+        counted |= set(new)
+    return kept, late

@@ -14,7 +14,8 @@ def within(result: CandidateResult, limits: Limits) -> Within:
     """Whether a candidate holds each limit.
 
     A limit on quality holds where the lower end of the 95 % interval over the reporting rows does (not
-    strict: the measured value), and the measured value over the choosing rows.
+    strict: the measured value), and the measured value over the choosing rows: the difference, without labels
+    the agreement.
     """
     quality = True
     if limits.max_drop is not None and result.difference is not None:
@@ -24,6 +25,8 @@ def within(result: CandidateResult, limits: Limits) -> Within:
     if limits.min_agreement is not None and result.agreement is not None:
         interval = result.agreement_interval or [result.agreement]
         lowest = interval[0] if limits.strict else result.agreement
+        if result.difference is None and result.choose_metric is not None:
+            lowest = min(lowest, result.choose_metric)
         quality = quality and lowest >= limits.min_agreement - SLACK
     return Within(
         quality,
@@ -50,13 +53,17 @@ def recommend(results: Sequence[CandidateResult], prefer: str) -> CandidateResul
     return min(held, key=lambda result: (result.size_mb or 0.0, result.latency_ms or 0.0), default=None)
 
 
-def closest(results: Sequence[CandidateResult]) -> CandidateResult | None:
-    """The candidate that breaks the fewest limits, and of these the one whose metric is the best."""
+def closest(results: Sequence[CandidateResult], limits: Limits) -> CandidateResult | None:
+    """The candidate that breaks the fewest limits, of these the one that exceeds latency and size the least,
+    and of these the one whose metric is the best."""
     tried = [result for result in results[1:] if not result.failed and result.within is not None]
 
-    def rank(result: CandidateResult) -> tuple[int, float]:
+    def rank(result: CandidateResult) -> tuple[int, float, float]:
         assert result.within is not None
+        measured = ((result.latency_ms, limits.max_latency_ms), (result.size_mb, limits.max_size_mb))
+        excess = sum(max(value / limit, 1.0) for value, limit in measured if value and limit)
         quality = result.agreement if result.metric is None else result.metric
-        return sum(not held for held in dataclasses.astuple(result.within)), -(quality or 0.0)
+        broken = sum(not held for held in dataclasses.astuple(result.within))
+        return broken, excess, -(quality or 0.0)
 
     return min(tried, key=rank, default=None)

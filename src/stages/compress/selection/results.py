@@ -70,9 +70,12 @@ class Results:
 
     def metric(self, tried: Tried, half: str = "choose") -> float:
         """The metric of a candidate over a half; without labels its agreement with the given model."""
-        assert tried.logits is not None
-        task = self.rows.task
-        return best_of(task, dataset_metrics(task, self.rows.datasets[half], tried.logits[half]))
+        assert tried.logits is not None and self.baseline and self.baseline.logits
+        task, dataset = self.rows.task, self.rows.datasets[half]
+        if not self.rows.labelled:
+            before, after = (dataset.by_row(each[half]) for each in (self.baseline.logits, tried.logits))
+            return 1.0 - float(predictions.changed_rows(task, before, after).mean())
+        return best_of(task, dataset_metrics(task, dataset, tried.logits[half]))
 
     def candidate(self, tried: Tried) -> CandidateResult:
         """All figures of a candidate."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from ....metrics import AGREEMENT
+from ...evaluation.intervals import exact_interval
 from .. import report_format as fmt
 from .. import statistics
 from ..report_data import CandidateResult, Limits, TaskFacts
+from .limits import within
 
 CHANGED = 0.05  # share of the answers that students change, or more (docs/results.md)
+MORE_AGREEMENT = "give more evaluation rows, a smaller --min_agreement, or --strict false"
 NEXT_STEPS = "give more evaluation rows, a larger --max_drop, or --strict false"
 
 
@@ -16,7 +21,7 @@ def verdict(
 ) -> str:
     """What is recommended or closest, how fast, small and good it is, and which limits it holds."""
     if chosen is None:
-        return "No candidate could be measured; the warnings and failures below say why."
+        return "No candidate has been measured; the warnings and failures below say why, if there are any."
     speed = "" if chosen.latency_ratio is None else f"{fmt.times(chosen.latency_ratio)} as fast and "
     gains = f"{speed}{fmt.times(chosen.size_ratio)} smaller"
     if recommended:
@@ -59,22 +64,31 @@ def _advice(limits: Limits, chosen: CandidateResult) -> str:
     """What to do where only the width of the interval breaks the limit on quality."""
     if not limits.strict or chosen.within is None or chosen.within.quality:
         return ""
-    limit, interval = limits.max_drop, chosen.difference_interval
-    if limit is None or chosen.difference is None or interval is None:
+    measured = within(chosen, dataclasses.replace(limits, strict=False))
+    if not measured.quality:
         return ""
-    if 100 * interval[0] < -limit <= 100 * chosen.difference:
-        return f": the measured value is within it, the lower end of the interval is not; {NEXT_STEPS}"
-    return ""
+    steps = MORE_AGREEMENT if chosen.difference is None else NEXT_STEPS
+    return f": the measured value is within it, the lower end of the interval is not; {steps}"
 
 
 def few_rows(task: TaskFacts, limits: Limits) -> str | None:
     """A warning where the interval over the reporting rows is wider than the limit.
 
-    For every candidate, or for one that changes as many answers as students do, without loss.
+    For every candidate, or for one that changes as many answers as students do, without loss. The interval of
+    the difference is an accuracy's; those of F1 and of Matthews' correlation are no narrower.
     """
-    if not limits.strict or limits.max_drop is None or task.metric not in statistics.EXACT_METRICS:
+    if not limits.strict:
         return None
     rows = task.rows.report
+    if limits.min_agreement is not None:
+        low, _ = exact_interval(rows, rows)
+        if low < limits.min_agreement:
+            return (
+                f"{rows} reporting rows are few for --min_agreement {limits.min_agreement:g}: even where no "
+                f"answer changes the interval of the agreement begins at {low:.4f}; {MORE_AGREEMENT}"
+            )
+    if limits.max_drop is None or task.output_mode == "regression":
+        return None
     cases = {
         0: "even where no answer changes",
         round(CHANGED * rows / 2): f"where {CHANGED:.0%} of the answers change, half of them for the better,",

@@ -12,6 +12,7 @@ import numpy as np
 from ....config.bert_config import BertConfig
 from ....config.cli import Resolved
 from ....config.task.custom import FIELDS
+from ....config.task.file import read_task_file
 from ....config.task.from_records import task_for
 from ....config.train_config import TrainConfig
 from ....data import splits
@@ -24,7 +25,8 @@ from ....errors import UserError
 from ....files import split_paths, write_json
 from ....output_dir import atomic_output_dir
 from ....tasks import TASKS, TaskSpec, task_key
-from ....weights.reader import find_weight_file
+from ....weights.huggingface import tokenizer_files
+from ....weights.reader import CONFIG_FILES, find_weight_file
 from ...preparation.checks import row_keys
 from ...preparation.prepare import WRITTEN as RECORD_FILES
 from .runner import Step
@@ -37,7 +39,7 @@ MIN_ROWS = 8  # of dev
 MORE_TOKENS = 1.02  # ratio from which on a smaller vocabulary is warned of
 # Flags of prepare that a custom task does not have.
 PREPARE_FLAGS = ("task_file", "data_dir", "on_bad_row", "dataset_type")
-TEXT_FLAGS = ("train_file", "unlabelled_file", "text_columns", "task_file", "data_dir")
+RECORD_FLAGS = ("task_name", "dataset_type")  # of those that records have too
 SOME_ROWS = (
     "give --train_file with --text_columns and --label_column, --task_name with --data_dir, "
     "--unlabelled_file, or records with --train_data_dir"
@@ -74,19 +76,24 @@ def prepare_step(
     given = {name: getattr(config, name) for name in FIELDS if origins[name] == "command line"}
     given |= {name: getattr(config, name) for name in PREPARE_FLAGS if origins[name] == "command line"}
     if config.train_data_dir:
-        text = [name for name in TEXT_FLAGS if given.get(name)]
+        text = [name for name in given if name not in RECORD_FLAGS]
         if text:
-            raise UserError(f"--train_data_dir and --{text[0]} are mutually exclusive: give records, or text")
+            raise UserError(
+                f"--train_data_dir and --{text[0]} are mutually exclusive: give records, or text; what "
+                "records have is chosen when prepare writes them"
+            )
         return None
+    if config.test_file:
+        raise UserError("--test_file: compress reports on evaluation rows alone; give them with --dev_file")
     if config.eval_data_dir:
         raise UserError("--eval_data_dir requires --train_data_dir; text rows come with --dev_file")
     described = config.task_file or config.text_columns or config.by_word
     if not (described or config.task_name or config.unlabelled_file):
         needed = "add --text_columns and --label_column" if config.train_file else SOME_ROWS
         raise UserError(f"no rows to compress with: {needed}")
-    if described and not config.dev_file and not config.task_file or config.unlabelled_file:
-        if not (config.dev_file or config.data_dir):
-            given["dev_share"] = config.dev_share
+    splits_dev = not (config.dev_file or config.data_dir or config.task_file)  # a task file has its own share
+    if splits_dev and (described or config.unlabelled_file):
+        given["dev_share"] = config.dev_share
     positions = model.max_position_embeddings
     if config.max_seq_length > positions and not model.use_relative_positions:
         raise UserError(f"--max_seq_length {config.max_seq_length}: the model has {positions} positions")
@@ -98,10 +105,18 @@ def prepare_step(
 
 
 def input_files(config: CompressConfig) -> list[Path]:
-    """The files of the rows and the model that the flags name. Raises UserError for a missing one."""
+    """The files of the rows and the model that the flags and a task file name. Raises UserError for a missing
+    one."""
     named = [config.train_file, config.dev_file, config.task_file, *config.unlabelled_file]
+    if config.task_file and Path(config.task_file).is_file():
+        described = read_task_file(config.task_file, FIELDS).values
+        named += [described.get("train_file", ""), described.get("dev_file", "")]
+        named += described.get("unlabelled_file", ())
     folders = [config.data_dir, config.train_data_dir, config.eval_data_dir]
-    files = [find_weight_file(config.model_dir)]
+    weights = find_weight_file(config.model_dir)
+    model = weights.parent
+    files = [weights, *sorted(model.glob("*-of-*")), *(model / name for name in CONFIG_FILES)]
+    files = [file for file in (*files, *tokenizer_files(model)) if file.is_file()]
     for path in (Path(part) for text in (*named, *folders) for part in split_paths(text)):
         if path.is_dir():
             files += sorted(file for file in path.iterdir() if file.is_file() and file.name[0] != ".")

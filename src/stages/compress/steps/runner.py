@@ -70,13 +70,14 @@ class Runner:
         self.done: list[CommandRun] = []
         self.planned: dict[str, float] = {}
         self.warnings: list[str] = []
+        self._failed: dict[str, str] = {}
         # The handler of a step's own logger would stay with the log of the first step.
         handler = _CurrentError()
         handler.setFormatter(logging.Formatter(f"{WARNING}%(message)s"))
         logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
     def run(self, step: Step) -> str | None:
-        """Run a step, unless it is done; returns why it failed, or None.
+        """Run a step, unless it is done or has failed before; returns why it failed, or None.
 
         Raises Interrupted or KeyboardInterrupt when a signal ended it; a training step has saved its state.
         """
@@ -85,6 +86,8 @@ class Runner:
             self.progress.drop(step.name)
             self._finish(step)
             return None
+        if step.name in self._failed:
+            return self._failed[step.name]
         began = time.monotonic()
         resumed = self._resumes(step)
         self.journal.begin(step.name, arguments)
@@ -94,6 +97,8 @@ class Runner:
         seconds = time.monotonic() - began
         self.journal.end(step.name, arguments, seconds, failed, step.output)
         self.progress.end(step.name, seconds)
+        if failed:
+            self._failed[step.name] = failed
         self._finish(step)
         return failed
 
@@ -137,7 +142,7 @@ class Runner:
             told = text.startswith("dev ") and step.command != "prepare"  # a half of dev has half of its rows
             if line.startswith(WARNING) and not told and not any(w.endswith(text) for w in self.warnings):
                 self.warnings.append(f"{step.name}: {text}")
-        if step.run_folder:
+        if step.run_folder and step.name not in self._failed:
             for name in SPENT:
                 if step.run_folder / name != step.output:
                     shutil.rmtree(step.run_folder / name, ignore_errors=True)

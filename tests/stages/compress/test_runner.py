@@ -1,0 +1,37 @@
+"""Steps of a compression run that fail or are interrupted."""
+
+from pathlib import Path
+
+from src.errors import UserError
+from src.stages.compress.steps.journal import Journal
+from src.stages.compress.steps.runner import Runner, Step
+from src.stages.compress.steps.workspace import Workspace
+
+
+def test_a_failed_training_keeps_its_checkpoints_and_is_not_repeated(tmp_path):
+    """`--resume` continues it; a candidate with the same step has the same reason."""
+    run_folder, calls = tmp_path / "half", []
+
+    def train(argv):
+        calls.append(argv)
+        (run_folder / "checkpoints").mkdir(parents=True)
+        raise UserError("the disk is full")
+
+    runner = Runner(Workspace(tmp_path), Journal(tmp_path / "journal.json", {}, {}), {"train": train})
+    step = Step("distill-half", "train", {"seed": 1}, run_folder / "best", run_folder=run_folder)
+    assert [runner.run(step), runner.run(step)] == ["the disk is full"] * 2
+    assert calls == [["--seed=1", "--overwrite_output_dir=true"]]
+    assert (run_folder / "checkpoints").is_dir()
+
+
+def test_what_only_an_interrupted_training_needs_is_deleted(tmp_path):
+    run_folder = tmp_path / "half"
+
+    def train(argv):
+        for name in ("checkpoints", "last", "best"):
+            (run_folder / name).mkdir(parents=True)
+        (run_folder / "best" / "SHA256SUMS").write_text("sums")
+
+    runner = Runner(Workspace(tmp_path), Journal(tmp_path / "journal.json", {}, {}), {"train": train})
+    step = Step("distill-half", "train", {}, run_folder / "best", run_folder=run_folder)
+    assert runner.run(step) is None and [path.name for path in Path(run_folder).iterdir()] == ["best"]
