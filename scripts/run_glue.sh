@@ -6,7 +6,8 @@
 #     --tasks SST-2,RTE        tasks to run, in this order (default: all nine)
 #     --data_dir DIR           contains a folder per task, as written by download (default: data)
 #     --pretrained DIR         initial weights of the teachers: a BERT in Hugging Face's layout
-#     --general_student DIR    initial weights of the students (default: random)
+#     --general_student DIR    initial weights of the students (default: half of the teacher's layers, or
+#                              random weights where --distill names a preset or sizes)
 #     --output_dir DIR         DIR/TASK/records, teacher, student, int8, evaluation and log.txt; the table is
 #                              DIR/table.md (default: output/glue)
 #     --int8 export|q8bert     calibrate on training rows (default), or run quantization-aware training first
