@@ -67,18 +67,20 @@ def sums_of(folder: Path, known: Mapping[str, str] | None = None) -> str:
     return "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
 
 
-def check_digest(path: str | Path) -> None:
+def check_digest(path: str | Path) -> bool:
     """Raise UserError where SHA256SUMS in the folder of a file, or in the one above, has another digest.
 
-    A file that none lists is not checked.
+    Returns whether one of them lists the file; else it is not checked.
     """
-    path = Path(path)
+    path, listed = Path(path), False
     for folder in path.parents[:2]:
         sums_file = folder / SUMS_FILE
         if path.is_file() and sums_file.is_file():
             expected = _read_sums(sums_file).get(path.relative_to(folder).as_posix())
             if expected:
                 require_digest(path, expected, sums_file, f"delete {sums_file} if you changed it on purpose")
+                listed = True
+    return listed
 
 
 def require_digest(path: Path, expected: str, source: Path, remedy: str) -> None:

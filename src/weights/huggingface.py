@@ -184,11 +184,13 @@ def infer_labels(config: BertConfig, arrays: Arrays) -> tuple[BertConfig, str]:
 
 
 def drop_unused_pooler(config: BertConfig, arrays: Arrays) -> tuple[dict[str, np.ndarray], list[str]]:
-    """`arrays` without the pooler when `config` is a token classifier, which has none.
+    """`arrays` without a pooler that the model does not have.
 
-    Returns (arrays, the dropped names).
+    A token classifier has none. That of a RoBERTa or an ELECTRA is the first layer of its head, for which the
+    pooler of a file without a head was not trained. Returns (arrays, the dropped names).
     """
-    dropped = sorted(name for name in arrays if config.by_token and name.startswith(POOLER))
+    unused = config.by_token or bool(config.family.head_names) and HEAD not in arrays
+    dropped = sorted(name for name in arrays if unused and name.startswith(POOLER))
     return {name: array for name, array in arrays.items() if name not in dropped}, dropped
 
 

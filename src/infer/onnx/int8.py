@@ -155,8 +155,7 @@ class Int8Layers(FloatLayers):
         value = self.arrays.get(f"{name}.{RANGE}")
         if value is None or not value.item() > 0:
             raise UserError(
-                f"{name} has no input range; train with {command_line('q8bert_train')}, or measure the "
-                "ranges with --calibration_data"
+                f"{name} has no input range; measure them with {command_line('q8bert_train')} --epoch_num 0"
             )
         return scale_of(value.item(), self.quantization.activation_bits), np.asarray(INPUT_ZERO)
 

@@ -24,7 +24,7 @@ class Histogram:
     def add(self, x: np.ndarray) -> None:
         """Count the values of x, of any shape."""
         if self.high > self.low:
-            self.counts += np.histogram(x, BINS, (self.low, self.high))[0]
+            self.counts += np.histogram(np.clip(x, self.low, self.high), BINS, (self.low, self.high))[0]
 
     def range(self, method: str, percentile: float = 100.0) -> tuple[float, float]:
         """(low, high) of the values that are not clipped.
@@ -32,6 +32,8 @@ class Histogram:
         `method` max: all; percentile: without the outer 100 - percentile on either side; mse: with the
         least mean squared error of the 8-bit integers, rounding and clipping together.
         """
+        if self.high == self.low:
+            return 0.0, 0.0
         return {"max": self._all, "percentile": self._inner, "mse": self._least_error}[method](percentile)
 
     def _all(self, percentile: float) -> tuple[float, float]:

@@ -48,7 +48,7 @@ class OnnxModel:
     def __init__(self, path: str | Path, threads: int = 0) -> None:
         if not Path(path).is_file():
             raise UserError(f"{path} does not exist; export the model again")
-        digests.check_digest(path)
+        checked = digests.check_digest(path)
         self.session = open_session(Path(path), threads)
         inputs = {value.name: value.type for value in self.session.get_inputs()}
         outputs = {value.name: value.shape for value in self.session.get_outputs()}
@@ -57,7 +57,8 @@ class OnnxModel:
                 f"{path} has inputs {', '.join(inputs)} and outputs {', '.join(outputs)} instead of "
                 f"{', '.join(INPUTS)} (int64) and {LOGITS}; export it with {command_line('export')}"
             )
-        check_digest(Path(path), self.session.get_modelmeta().custom_metadata_map.get(DIGEST))
+        if not checked:  # the file was copied without its folder
+            check_digest(Path(path), self.session.get_modelmeta().custom_metadata_map.get(DIGEST))
         width = outputs[LOGITS][-1]
         self.outputs = width if isinstance(width, int) else None
 

@@ -101,6 +101,7 @@ def _read(config: PruneConfig, log: Log) -> load.ModelFiles:
     refuse_quantized(files)
     task_of(files)
     model_tokenizer(files)
+    check_weights(files.arrays, files.config, files.source)
     return dataclasses.replace(files, arrays=drop_projection(files.arrays))
 
 
@@ -110,10 +111,11 @@ def parse_sizes(config: PruneConfig, bert: BertConfig) -> Sizes:
         raise UserError("--layers and --num_layers are mutually exclusive")
     share = config.intermediate_size
     neurons = round(share * bert.intermediate_size) if share < 1 else int(share)
-    if share and not neurons or share >= 1 and neurons != share:
+    # 1 may be meant as all of them.
+    if share and not neurons or share >= 1 and (neurons != share or neurons == 1):
         raise UserError(
-            f"--intermediate_size {share:g} must be a whole number, or a fraction below 1 that leaves some "
-            f"of {bert.intermediate_size} neurons"
+            f"--intermediate_size {share:g} must be a whole number above 1, or a fraction below 1 that "
+            f"leaves some of {bert.intermediate_size} neurons"
         )
     for flag, value, most in (
         ("num_layers", config.num_layers, bert.num_hidden_layers),

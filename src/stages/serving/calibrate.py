@@ -16,7 +16,8 @@ from ..model.load import ModelFiles
 if TYPE_CHECKING:
     from ...tools.export import ExportConfig
 
-CALIBRATION_BATCH = 32
+# The inputs of all layers are in memory at a time: 4 GB for BERT-base and 32 rows of 512 tokens.
+BATCH_TOKENS, MOST_ROWS = 2048, 32
 FLAGS = (
     *("calibration_data", "calibration_rows", "calibration_method", "calibration_percentile"),
     *("smooth", "outlier_channels", "weight_rounding", "per_channel"),
@@ -33,7 +34,8 @@ def calibrate(files: ModelFiles, config: ExportConfig) -> ModelFiles:
     dataset = splits.read_split(config, config.calibration_data, "train")
     splits.check_models(dataset, [(files.config, files.tokenizer_dir)], None, config.calibration_data)
     dataset = splits.sample_rows(dataset, config.calibration_rows, lambda text: None)
-    batches = [batch[:3] for batch in SortedDataLoader(dataset, CALIBRATION_BATCH, equal=True).epoch()]
+    batch_size = min(max(BATCH_TOKENS // int(dataset.lengths.max()), 1), MOST_ROWS)
+    batches = [batch[:3] for batch in SortedDataLoader(dataset, batch_size, equal=True).epoch()]
     quantization = Quantization(per_channel=config.per_channel, static=True)
     arrays = calibrate_static(files.config, files.arrays, batches, quantization, options_of(config))
     layers = [name for name in arrays if name.endswith(f".{SCALE}")]

@@ -20,7 +20,14 @@ from ...model.state_dict import load_strict
 from ...output_dir import atomic_output_dir, check_output_dir
 from ...tasks import find_task
 from ...train.device import select_device
-from ...weights.huggingface import MODEL_FILES, drop_projection, without_ranges, write_metadata
+from ...weights.huggingface import (
+    MODEL_FILES,
+    check_weights,
+    drop_projection,
+    weight_count,
+    without_ranges,
+    write_metadata,
+)
 from ..model.inference import (
     EXPORT,
     FILES,
@@ -46,6 +53,7 @@ AIR_BATCH = 32
 AIR = "air"
 NO_LIMIT = -1.0
 CARD = "README.md"
+ONNX_BYTES = (1 << 31) - (1 << 26)  # protobuf's limit of a message, and room for the graph
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +83,7 @@ def export(config: ExportConfig, zoo_config: BertConfig | None = None) -> Export
     check_output_dir(config.output_dir, config.overwrite_output_dir, inputs)
     check_supported(config, NOT_FLOAT32, "export, which writes float32")
     _check_limit(config)
+    _check_used(config)
     if config.layout == "hub" and config.format != "onnx":
         raise UserError(f"--layout hub requires --format onnx; {config.format} has no place in it")
     # On other devices auto would compare the file with a model in float16.
@@ -88,8 +97,15 @@ def export(config: ExportConfig, zoo_config: BertConfig | None = None) -> Export
     files = read_model(config.model_dir, print, zoo_config, ignore_unexpected=config.ignore_unexpected)
     task_of(files)
     model_tokenizer(files)
-    floats, files = files, PRECISIONS[config.precision](files, config)
-    files, quality = _measured(without_quantization(floats), files, config)
+    floats = without_quantization(files)
+    check_weights(floats.arrays, floats.config, files.source)
+    if config.format == "onnx" and 4 * weight_count(files.config) > ONNX_BYTES:
+        raise UserError(
+            f"{files.source}: an ONNX file holds at most 2 GB, and the weights have "
+            f"{4 * weight_count(files.config) / 1e9:.1f} GB in float32; distill or prune the model first"
+        )
+    files = PRECISIONS[config.precision](files, config)
+    files, quality = _measured(floats, files, config)
     return _write(files, config, quality)
 
 
@@ -103,6 +119,21 @@ def _check_limit(config: ExportConfig) -> None:
         raise UserError(
             "--max_drop requires --eval_data_dir: labelled records that the metric is measured on"
         )
+
+
+def _check_used(config: ExportConfig) -> None:
+    """Raise UserError for flags that another flag makes meaningless."""
+    fields = type(config).__dataclass_fields__
+    for name, needed, used in (
+        (
+            "calibration_percentile",
+            "--calibration_method percentile",
+            config.calibration_method == "percentile",
+        ),
+        ("compare_rows", "--eval_data_dir", bool(config.eval_data_dir)),
+    ):
+        if not used and getattr(config, name) != fields[name].default:
+            raise UserError(f"--{name} requires {needed}")
 
 
 def _measured(
@@ -142,7 +173,7 @@ def _write(files: ModelFiles, config: ExportConfig, quality: Quality | None) -> 
         if quality:
             facts["quality"] = quality
         if config.calibration_data:
-            facts["calibration"] = f"{config.calibration_rows} rows; {described(config)}"
+            facts["calibration"] = f"up to {config.calibration_rows} rows; {described(config)}"
         float_layers = files.config.quantization.float_layers if files.config.quantization else ()
         if float_layers:
             facts["layers in float32"] = ", ".join(float_layers)
@@ -267,8 +298,7 @@ def report(file: Path, files: ModelFiles, config: ExportConfig) -> None:
     )
     if config.precision != "fp32":
         integer, other = count_matmuls(file)
-        attention = 2 * files.config.num_hidden_layers
         print(
-            f"matrix products in ONNX Runtime: {integer} of integers, {other} of floats ({attention} of them "
-            "inside attention, which is float in training too)"
+            f"matrix products in ONNX Runtime: {integer} of integers, {other} of floats (2 of them inside "
+            "attention in each layer)"
         )

@@ -22,13 +22,19 @@ from tokenizers import Tokenizer
 
 tokenizer = Tokenizer.from_file("tokenizer.json")
 tokenizer.enable_truncation({max_length})
-session = onnxruntime.InferenceSession("{file}")
+{session}
 text = tokenizer.encode("{example}")
 columns = {{"input_ids": text.ids, "token_type_ids": text.type_ids, "attention_mask": text.attention_mask}}
 feed = {{name: np.array([values], np.int64) for name, values in columns.items()}}
 (logits,) = session.run(["logits"], feed)
 {prediction}
 """
+SESSION = 'session = onnxruntime.InferenceSession("{file}")'
+# Without it, processors before VNNI saturate sums of products of bytes.
+INT8_SESSION = """\
+options = onnxruntime.SessionOptions()
+options.add_session_config_entry("session.x64quantprecision", "1")
+session = onnxruntime.InferenceSession("{file}", options)"""
 # What is printed in each output mode; `labels` is a list literal.
 PREDICTIONS = {
     "classification": "print({labels}[logits[0].argmax()])",
@@ -57,7 +63,7 @@ def model_card(config: BertConfig, facts: Mapping[str, object], file: str) -> st
         prediction = PREDICTIONS[config.output_mode].format(labels=list(config.labels))
         code = CLIENT.format(
             max_length=config.max_position_embeddings,
-            file=file,
+            session=(INT8_SESSION if config.quantization else SESSION).format(file=file),
             example="The text to classify.",
             prediction=prediction,
         )

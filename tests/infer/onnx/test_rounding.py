@@ -32,6 +32,18 @@ def error(x, low, high):
     return np.mean(((np.clip(np.round(x / scale) + zero, 0, 255) - zero) * scale - x) ** 2)
 
 
+@pytest.mark.parametrize("method", ["max", "percentile", "mse"])
+def test_an_input_of_zeros_has_an_empty_range(method):
+    """That of a ReLU without any positive input."""
+    assert ranges(np.zeros(8, np.float32), method, 99.9) == (0.0, 0.0)
+
+
+def test_values_beyond_the_range_count_at_its_ends():
+    histogram = Histogram(-1.0, 1.0)
+    histogram.add(np.array([-1.1, 0.5, 1.2, 3.0]))
+    assert histogram.counts[[0, -1]].tolist() == [1, 2] and histogram.counts.sum() == 4
+
+
 def test_max_and_percentile():
     x = values()
     assert ranges(x, "max") == (pytest.approx(x.min()), pytest.approx(x.max()))

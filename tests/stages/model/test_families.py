@@ -14,6 +14,7 @@ from src.stages.model.inference import task_of
 from src.stages.model.load import load_classifier, read_model
 from src.stages.model.masked_lm import has_mlm_head, load_masked_lm, read_masked_lm
 from src.tools.convert import main as convert
+from src.weights.huggingface import drop_unused_pooler
 from tests import families, tiny
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
@@ -116,3 +117,13 @@ def test_masked_words(tmp_path, family):
     convert(tiny.flags(input=tmp_path, output_dir=tmp_path / "hf", to="hf"))
     _, info = transformers.AutoModel.from_pretrained(tmp_path / "hf", output_loading_info=True)
     assert not info["unexpected_keys"] and all("pooler" in key for key in info["missing_keys"])
+
+
+@pytest.mark.parametrize("model_type, kept", [("bert", True), ("roberta", False), ("electra", False)])
+def test_the_pooler_of_a_file_without_a_head(model_type, kept):
+    """BERT's is the one of its classifier; RoBERTa's classifier has a layer of its own, as in transformers."""
+    config = tiny.TINY.replace(model_type=model_type)
+    weights = {"bert.pooler.dense.weight": np.zeros((32, 32), np.float32)}
+    assert bool(drop_unused_pooler(config, weights)[0]) == kept
+    head = {"classifier.weight": np.zeros((2, 32), np.float32)}
+    assert len(drop_unused_pooler(config, weights | head)[0]) == 2

@@ -200,8 +200,14 @@ REFUSED = {
     "more layers": ({"num_layers": 4}, "--num_layers 4 is more than .* has, 3"),
     "more heads": ({"num_heads": 5}, "--num_heads 5 is more than .* has, 4"),
     "more neurons": ({"intermediate_size": 49}, "--intermediate_size 49 is more than .* has, 48"),
-    "half a neuron": ({"intermediate_size": 20.5}, "20.5 must be a whole number, or a fraction below 1"),
-    "no neuron": ({"intermediate_size": 0.001}, "0.001 must be a whole number, or a fraction below 1"),
+    "half a neuron": (
+        {"intermediate_size": 20.5},
+        "20.5 must be a whole number above 1, or a fraction below 1",
+    ),
+    "no neuron": (
+        {"intermediate_size": 0.001},
+        "0.001 must be a whole number above 1, or a fraction below 1",
+    ),
     "no records": ({"num_heads": 2}, "give --train_data_dir"),
     "held-out texts alone": ({"layers": "0", "heldout_file": "x"}, "--heldout_file is for --vocabulary_from"),
     "records of other ids": (

@@ -10,6 +10,7 @@ import pytest
 
 from src.config.data_config import ModelConfig
 from src.config.quantization import Quantization
+from src.data.records.io import read_records
 from src.digests import SUMS_FILE
 from src.errors import UserError
 from src.infer.onnx.session import OnnxModel
@@ -78,13 +79,37 @@ def test_a_float_model_in_integers(tmp_path, model, sst2, capsys):
     lines = capsys.readouterr().out
     assert "calibration: inputs of 14 layers over 20 rows" in lines
     assert "matrix products in ONNX Runtime: 14 of integers, 4 of floats" in lines
+    # What is said to be verified is what quantization changes, as onnxruntime and the float file compute it.
+    run(model, tmp_path / "float")
+    dataset = read_records(sst2 / "dev.tfrecord")
+    found = [all_logits(tmp_path / name / "model.onnx", dataset) for name in ("out", "float")]
+    largest = np.abs(found[0] - found[1]).max()
+    assert (
+        f"int8 and float32 over 13 rows: logits differ by at most {largest:.2g}" in lines and largest > 1e-4
+    )
+    assert "session.x64quantprecision" in (tmp_path / "out" / "README.md").read_text()
+    assert "session.x64quantprecision" not in (tmp_path / "float" / "README.md").read_text()
+
+
+def all_logits(file, dataset):
+    """The logits of one row at a time."""
+    model, found = OnnxModel(file), []
+    for ids, segments in zip(dataset.by_row(dataset.tokens), dataset.by_row(dataset.segments), strict=True):
+        found.append(model(ids[None], segments[None], np.ones_like(ids)[None])[0])
+    return np.array(found)
+
+
+def test_integers_that_destroy_the_model_are_warned_of(tmp_path, model, sst2, monkeypatch, capsys):
+    monkeypatch.setattr(verify, "ABSURD_SHARE", 0.0)
+    run(model, tmp_path / "out", "--precision=int8", f"--calibration_data={sst2}")
+    assert "warning: int8 changes the logits beyond recognition" in capsys.readouterr().out
 
 
 def test_a_float_model_in_integers_without_calibration(tmp_path, model, sst2, capsys):
     values = run(model, tmp_path / "out", "--precision=int8-dynamic", f"--eval_data_dir={sst2}")
     assert values["export"]["precision"] == "int8-dynamic" and values["quantization"]["dynamic"]
     lines = capsys.readouterr().out
-    assert "acc over 13 rows: " in lines and "file and model over 13 rows" in lines
+    assert "acc over 13 rows: " in lines and "int8 and float32 over 13 rows" in lines
     assert "matrix products in ONNX Runtime: 14 of integers, 4 of floats" in lines
     evaluate(tiny.flags(task_name="SST-2", model_dir=tmp_path / "out", eval_data_dir=sst2))
     accuracy = json.loads((tmp_path / "out" / "eval_results.json").read_text())["eval_accuracy"]
@@ -165,6 +190,9 @@ def test_rounding_error_is_accepted_and_more_is_not():
     assert found.changed == 1 and found.margin == pytest.approx(abs(expected[3, 0] - expected[3, 1]))
     assert not Comparison.of(expected * 1.3, expected).agrees("int8")
     assert not Comparison.of(expected * np.nan, expected).agrees("int8")
+    thousands = 3000 * expected  # float32 has seven digits, whatever the scale
+    assert Comparison.of(thousands + 1e-3 * expected, thousands).agrees("fp32")
+    assert not Comparison.of(1.01 * thousands, thousands).agrees("fp32")
 
 
 def test_of_scores_no_prediction_is_said_to_differ_or_not():
@@ -195,6 +223,11 @@ REFUSED = {
     "evaluation records absent": (["--eval_data_dir=none"], "none does not exist"),
     "half precision": (["--compute_type=float16"], "--compute_type float16 is not supported for export"),
     "rounded products": (["--matmul_precision=bf16"], "--matmul_precision bf16 is not supported for export"),
+    "percentile of all": (
+        ["--precision=int8", "--calibration_percentile=99"],
+        "--calibration_percentile requires --calibration_method percentile",
+    ),
+    "rows of no records": (["--compare_rows=5"], "--compare_rows requires --eval_data_dir"),
     "misspelled format": (["--format=onxx"], 'did you mean "onnx"'),
 }
 
@@ -244,11 +277,15 @@ def test_folders_that_cannot_be_exported(tmp_path, vocabulary):
     headless = tiny.write_model(tmp_path / "h", vocabulary, tiny.TINY.replace(labels=()))
     larger = tiny.write_model(tmp_path / "v", vocabulary, tiny.TINY.replace(vocab_size=99))
     without = tiny.write_model(tmp_path / "t", vocabulary)
+    arrays = tiny.random_arrays(tiny.TINY)
+    del arrays["bert.encoder.layer.1.output.dense.bias"]
+    half = tiny.write_model(tmp_path / "p", vocabulary, arrays=arrays)
     for name in BESIDE[4:]:
         (without / name).unlink()
     for folder, message in (
         (relative, "--format mindir"),
         (headless, "has no head"),
+        (half, "does not fit its config: .*bert.encoder.layer.1.output.dense.bias"),
         (without, "holds no tokenizer files"),
         (larger, "has the id 99"),
         (tmp_path / "none", "does not exist"),
