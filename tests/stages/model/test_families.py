@@ -121,7 +121,7 @@ def test_masked_words(tmp_path, family):
 
 @pytest.mark.parametrize("model_type, kept", [("bert", True), ("roberta", False), ("electra", False)])
 def test_the_pooler_of_a_file_without_a_head(model_type, kept):
-    """BERT's is the one of its classifier; RoBERTa's classifier has a layer of its own, as in transformers."""
+    """BERT has one, of its classifier; RoBERTa's classifier has a layer of its own, as in transformers."""
     config = tiny.TINY.replace(model_type=model_type)
     weights = {"bert.pooler.dense.weight": np.zeros((32, 32), np.float32)}
     assert bool(drop_unused_pooler(config, weights)[0]) == kept
