@@ -24,7 +24,7 @@ from src.stages.training.task_distill import Distillation
 from src.train.callbacks import Callback
 from src.train.prefetch import step_inputs
 from src.train.throughput import CompiledCell
-from src.train.trainer import Trainer, TrainPhase
+from src.train.trainer import TrainPhase
 
 PHASES = {"first": 0, "later": 0, "step": 0, "phase2": 1}
 
@@ -32,8 +32,8 @@ PHASES = {"first": 0, "later": 0, "step": 0, "phase2": 1}
 class PhaseRecorder:
     """Replaces the Trainer of a run: passes each phase to `on_phase` and trains nothing."""
 
-    def __init__(self, trainer: Trainer, on_phase: Callable[[TrainPhase], None]) -> None:
-        self.any_rank, self._on_phase = trainer.any_rank, on_phase
+    def __init__(self, on_phase: Callable[[TrainPhase], None]) -> None:
+        self._on_phase = on_phase
         self.phases: list[TrainPhase] = []
 
     def run(self, phase: TrainPhase, callbacks: Sequence[Callback] = (), start_step: int = 0) -> None:
@@ -86,7 +86,7 @@ class Product:
             BucketDataLoader(part, loader.batch_size, loader.buckets, shuffle=True, seed=1)
             for loader in self.full_loaders
         ]
-        self.recorder = PhaseRecorder(self.stage_run.trainer, self._warm_up)
+        self.recorder = PhaseRecorder(self._warm_up)
         self.stage_run.trainer = self.recorder  # type: ignore[assignment]
         self.stage_run.open()
         self.epochs = 0

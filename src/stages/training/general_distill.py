@@ -9,10 +9,10 @@ from ...model.bert import BertEncoder
 from ...model.state_dict import parameter_count
 from ..model import load
 from . import student
-from .fit import PhaseSpec, freeze, train_phase
+from .fit import PhaseSpec, train_phase
 from .layer_distill import LayerMatch
 from .run import Run
-from .teacher import Teacher, device_of_teacher
+from .teacher import load_teacher
 from .verdict import conclude
 
 
@@ -28,23 +28,21 @@ def general_distill(resolved: Resolved) -> Run:
     log = run.logger.info
     path, ignored = config.load_teacher_ckpt_path, config.ignore_unexpected
     files = load.read_model(path, log, resolved.networks["teacher"], "teacher", ignored)
-    source, tokenizer_dir = files.source, files.tokenizer_dir
+    tokenizer_dir = files.tokenizer_dir
     student_config = student.fresh_config(config, files.config).replace(
         dtype=run.device.dtype, compute_type=run.device.compute_type
     )
     models = [(files.config, tokenizer_dir), (student_config, None)]
     (loader,) = splits.train_loaders(run, [config.data_dir], models, config.epoch_size, split=None)
-    device = device_of_teacher(run, files.config)
-    teacher, teacher_config = load.load_encoder(files, device, log)
+    teacher = load_teacher(run, files)
     del files  # the network has copies of the weights, 0.4 GB for a BERT-base
     network = BertEncoder(student_config, run.device.layers)
-    match = LayerMatch(config, student_config, teacher_config, dense=run.device.layers.dense)
-    sizes = parameter_count(teacher), parameter_count(network)
+    match = LayerMatch(config, student_config, teacher.config, dense=run.device.layers.dense)
+    sizes = parameter_count(teacher.network), parameter_count(network)
     log(f"teacher {sizes[0]:,} parameters, student {sizes[1]:,}, initialized randomly")
     run.open()
     spec = PhaseSpec(1, "general distillation", config.epoch_size, config.learning_rate)
-    frozen = Teacher(freeze(teacher), teacher_config, source, device.precision)
-    objective, cached_teacher = match.network(run, spec, loader, network, frozen)
+    objective, cached_teacher = match.network(run, spec, loader, network, teacher)
     train_phase(run, spec, objective, loader, None, cached_teacher)
     run.write_model("last", network, student_config, tokenizer_dir, extra=match.projection_arrays())
     conclude(run)

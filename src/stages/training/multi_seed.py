@@ -5,6 +5,7 @@ Each run is identical to that of `--seed` alone, since it starts in a fresh proc
 
 import contextlib
 import dataclasses
+import json
 import os
 import re
 import shlex
@@ -28,7 +29,7 @@ from ...json_reader import read_object
 from ...output_dir import MARKER, check_output_dir, delete_owned, fresh_output_dir, is_unused
 from ...signals import interruptible
 from ...tasks import TaskSpec
-from .run_folder import CONFIG_FILE, FREE_ON_RESUME, check_same_config, inputs_of
+from .run_folder import CONFIG_FILE, FREE_ON_RESUME, MEASURED, check_same_config, inputs_of, measured_in
 from .run_folder import WRITTEN as RUN_FILES
 from .seed_summary import SPEEDS, Result, check_comparable, format_summary, paired, read_summary, summary
 
@@ -108,7 +109,7 @@ def repeat(
                 known = " is finished, skipped" if seed in results else ""
                 print(f"== seed {seed} ({place} of {len(seeds)}): {runs.folder_of(seed)}{known}", flush=True)
                 if seed not in results:
-                    _run(runs, seed)
+                    _run(runs, seed, next(iter(results), None))
                     results[seed] = _result(runs, seed)
                     _write(runs, summary(stage, task, results))
         finally:
@@ -164,10 +165,12 @@ def _settle(folder: Path) -> None:
     remove_leftovers(folder, delete_owned)
 
 
-def _run(runs: SeedRuns, seed: int) -> None:
+def _run(runs: SeedRuns, seed: int, finished: int | None) -> None:
     # An interrupted run prints this command as the one to resume, not its own.
-    resume_command = os.environ.get("RESUME_COMMAND") or shlex.join(restart_command())
-    code = run_to_end(runs.command(seed), {**os.environ, "RESUME_COMMAND": resume_command})
+    own = {"RESUME_COMMAND": os.environ.get("RESUME_COMMAND") or shlex.join(restart_command())}
+    if finished is not None:  # what the first run has measured is chosen for all of them
+        own[MEASURED] = json.dumps(measured_in(runs.folder_of(finished)))
+    code = run_to_end(runs.command(seed), {**os.environ, **own})
     if code and code not in EXPLAINED:
         where = f"seed {seed} ended with exit code {code}; --resume continues from its last checkpoint"
         print(where, file=sys.stderr)

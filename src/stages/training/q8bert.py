@@ -33,9 +33,9 @@ from ...weights.huggingface import weight_count
 from ..evaluation.evaluator import EpochEvaluation
 from ..model import load
 from ..model.quantization import unset_ranges
-from .fit import PhaseSpec, freeze, resumed_phase, train_phase
+from .fit import PhaseSpec, resumed_phase, train_phase
 from .run import Run
-from .teacher import Teacher, attach_teacher, device_of_teacher
+from .teacher import Teacher, attach_teacher, load_teacher
 from .verdict import conclude, evaluate_teacher, log_data_warnings
 
 
@@ -105,10 +105,9 @@ def _described(quantization: Quantization | None) -> str:
 
 
 def _teacher(run: Run, files: load.ModelFiles) -> Teacher:
-    device = device_of_teacher(run, files.config)
-    network, bert_config = load.load_classifier(files, run.task, device, run.logger.info)
-    run.logger.info(f"teacher from {files.source}, {weight_count(bert_config):,} parameters")
-    return Teacher(freeze(network), bert_config, files.source, device.precision)
+    teacher = load_teacher(run, files)
+    run.logger.info(f"teacher from {teacher.source}, {weight_count(teacher.config):,} parameters")
+    return teacher
 
 
 def _objective(

@@ -1,9 +1,10 @@
 """The start and end of every training stage: output folder, log, config, device, best/ and last/."""
 
+import json
 import logging
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any, cast
@@ -35,7 +36,7 @@ from ...train.trainer import Trainer
 from ...weights.families import own_arrays
 from ...weights.huggingface import write_folder, write_weights
 from ..model.device import setup_device
-from .run_folder import CONFIG_FILE, WRITTEN, check_same_config, inputs_of, refuse_busy
+from .run_folder import CONFIG_FILE, MEASURED, WRITTEN, check_same_config, inputs_of, measured_in, refuse_busy
 
 LOG = logging.getLogger(__name__)
 
@@ -51,15 +52,13 @@ class Run:
         title = f"{stage} {task.name}" if task else stage
         self.output_dir = Path(self.config.output_dir or f"output/{title.replace(' ', '_')}")
         self.resumed = self.config.resume
-        # What this run chooses by measuring the machine; a resumed run keeps the choices.
-        self.measured: dict[str, str] = {}
+        # What this run chooses by measuring the machine; a resumed run keeps the choices, and so do the seeds
+        # of one command.
+        self.measured: dict[str, str] = json.loads(os.environ.get(MEASURED, "{}"))
         refuse_busy(self.output_dir)
         if self.resumed:
             check_same_config(self.output_dir, self.config)
-            self.measured = read_object(self.output_dir / CONFIG_FILE, {"measured?": {str: str}}).get(
-                "measured",
-                {},  # runs of earlier versions lack it
-            )
+            self.measured = measured_in(self.output_dir)
         else:
             check_output_dir(self.output_dir, self.config.overwrite_output_dir, inputs_of(self.config))
         ms.set_seed(self.config.seed)
@@ -73,13 +72,20 @@ class Run:
         self.checkpoints = Checkpoints(self.output_dir, self.config.max_ckpt_num, self.ranks.is_main)
         # (position, path) of the checkpoint from which a resumed run continues
         self.checkpoint = self.checkpoints.last() if self.resumed else None
-        self.trainer = Trainer(resume_command(), any_rank(self.ranks))
+        several = any_rank(self.ranks)
+        self.trainer = Trainer(resume_command(), several)
+        # Whether a flag is true on any rank; every rank has to call it.
+        self.any_rank: Callable[[bool], bool] = several or bool
         self.meter = ThroughputMeter(self.logger.info, self.device.matmul_rate)
         self.best_value: float | None = self._read_best()
         # Of the best metric, at 95 %; checkpoints of earlier versions lack it.
         position = self.checkpoint[0] if self.checkpoint else {}
         self.best_interval: Sequence[float] | None = position.get("interval")
         self.last_metrics: dict[str, Any] | None = None
+
+    def broadcast(self, decision: Any) -> bool:
+        """Rank 0's decision as that of all ranks: the state of a disk may differ between them, and change."""
+        return self.any_rank(self.ranks.is_main and bool(decision))
 
     def open(self) -> None:
         """Create the output folder and open its log, once all inputs are read and checked."""

@@ -16,6 +16,7 @@ from ...weights.huggingface import MODEL_FILES
 from ...weights.reader import find_weight_file
 
 CONFIG_FILE = "run_config.json"
+MEASURED = "RUN_MEASURED"  # environment variable: what the run of another seed has measured, as JSON
 # Everything that a training run writes; phase1/ is written by task distillation.
 WRITTEN = (
     CONFIG_FILE,
@@ -102,6 +103,11 @@ def check_same_config(folder: Path | str, config: LoopConfig, free: Collection[s
             f"--resume: {changed[0]} was {before[changed[0]]!r} in the interrupted run and is "
             f"{now[changed[0]]!r} now; resume with the flags of that run"
         )
+
+
+def measured_in(folder: Path | str) -> dict[str, str]:
+    """What the run in `folder` chose by measuring the machine; runs of earlier versions lack it."""
+    return read_object(Path(folder) / CONFIG_FILE, {"measured?": {str: str}}).get("measured", {})
 
 
 def _plain(value: Any) -> Any:

@@ -22,10 +22,10 @@ from ..evaluation.evaluate import evaluate
 from ..evaluation.evaluator import EpochEvaluation
 from ..model import load
 from . import student
-from .fit import PhaseInputs, PhaseSpec, freeze, resumed_phase, train_phase
+from .fit import PhaseInputs, PhaseSpec, resumed_phase, train_phase
 from .layer_distill import LayerMatch
 from .run import Run
-from .teacher import Teacher, attach_teacher, device_of_teacher
+from .teacher import attach_teacher, load_teacher
 from .verdict import TeacherResult, conclude, evaluate_teacher, log_data_warnings
 
 
@@ -65,7 +65,7 @@ class Distillation:
         self, run: Run, teacher_files: load.ModelFiles, student_files: load.ModelFiles | None
     ) -> None:
         self.run, self.config = run, run.config
-        config, task, log = run.config, run.task, run.logger.info
+        config, log = run.config, run.logger.info
         if student_files:
             student_config = student_files.config
         else:
@@ -78,31 +78,22 @@ class Distillation:
         epochs = max(config.td_phase1_epoch_size, config.td_phase2_epoch_size)
         self.loaders = splits.train_loaders(run, _record_folders(config), models, epochs)
         self._prediction_terms()  # raises UserError where labels are missing
-        device = device_of_teacher(run, teacher_files.config)
-        teacher, teacher_config = load.load_classifier(teacher_files, task, device, log)
+        self.teacher = load_teacher(run, teacher_files, self._features_of_both_phases())
         self.student, self.student_config = student.build(run, student_files, student_config, teacher_files)
         self.match = None
         if config.td_phase1_epoch_size > 0 and not config.load_td1_ckpt_path:
             carried = student_files if config.carry_projection else None
             dense = run.device.layers.dense
-            self.match = LayerMatch(config, self.student_config, teacher_config, carried, log, dense)
+            self.match = LayerMatch(config, self.student_config, self.teacher.config, carried, log, dense)
         self.tokenizer_dir = next((folder for _, folder in models if folder), None)
-        self.teacher = Teacher(
-            freeze(teacher),
-            teacher_config,
-            teacher_files.source,
-            device.precision,
-            self._features_of_both_phases(),
-        )
         self.evaluate: EpochEvaluation | None = None
         if config.do_eval:
             self.evaluate = EpochEvaluation(
                 run, self.student, self.student_config, self.tokenizer_dir, teacher=self.teacher.network
             )
-        log(
-            f"teacher {parameter_count(teacher):,} parameters, student {parameter_count(self.student):,}"
-            f"{f'; layer map {self.match}' if self.match else ''}"
-        )
+        sizes = parameter_count(self.teacher.network), parameter_count(self.student)
+        layer_map = f"; layer map {self.match}" if self.match else ""
+        log(f"teacher {sizes[0]:,} parameters, student {sizes[1]:,}{layer_map}")
 
     def teacher_result(self) -> TeacherResult | None:
         """Log the warnings about the records, and evaluate the teacher where the student will be."""

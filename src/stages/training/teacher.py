@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...config.bert_config import BertConfig
 from ...config.distill_config import cache_root
@@ -18,32 +18,33 @@ from ...distill.teacher_cache import TeacherCache, cache_of, megabytes
 from ...model.state_dict import weight_arrays
 from ...train.throughput import computed_layers, forward_flops
 from ...train.trainer import phase_steps
+from ..model import load
 from ..model.device import DeviceSetup, with_bf16_products
+from .fit import PhaseSpec, freeze
 
 if TYPE_CHECKING:
     from mindspore import nn
 
     from ...data.dataloader import BucketDataLoader
     from ...distill.objective import LossTerm
-    from .fit import PhaseSpec
     from .run import Run
 
 GB = 1e9
 # With --matmul_precision auto, narrower teachers stay in float32: their products take next to no time.
 MIN_WIDTH = 256
-# The least rate of bfloat16, of float32's: nearer rates could choose differently in two equal runs.
+# The least rate of bfloat16, of float32's: a smaller gain is not worth other numbers.
 MIN_GAIN = 1.2
 
 
 @dataclasses.dataclass(frozen=True)
 class Teacher:
-    """A frozen teacher, its config and file, the precision of its products (fp32 or bf16); `later_features`:
-    its outputs that a later phase over the same rows needs."""
+    """A frozen teacher, its config, file and device; `later_features`: its outputs that a later phase over
+    the same rows needs."""
 
     network: nn.Cell
     config: BertConfig
     source: Path
-    matmul_precision: str
+    device: DeviceSetup
     later_features: tuple[str, ...] = ()
 
     @cached_property
@@ -52,30 +53,39 @@ class Teacher:
         return hash_arrays(weight_arrays(self.network))
 
 
-def device_of_teacher(run: Run, teacher: BertConfig) -> DeviceSetup:
-    """The DeviceSetup of a frozen teacher with the config `teacher`.
+def load_teacher(run: Run, files: load.ModelFiles, later_features: tuple[str, ...] = ()) -> Teacher:
+    """The frozen Teacher with the weights of `files`: a classifier of the run's task, else an encoder."""
+    device, log = _device(run, files.config.hidden_size), run.logger.info
+    network: nn.Cell
+    if run.task:
+        network, config = load.load_classifier(files, run.task, device, log)
+    else:
+        network, config = load.load_encoder(files, device, log)
+    return Teacher(freeze(network), config, files.source, device, later_features)
 
-    With --matmul_precision auto its products are in bfloat16 where all ranks measure this to be faster at its
-    width. A resumed run does not measure again.
+
+def _device(run: Run, width: int) -> DeviceSetup:
+    """The DeviceSetup of a teacher of `width`; where it is chosen, the choice is logged.
+
+    With --matmul_precision auto its products are in bfloat16 where all ranks measure this to be faster. A
+    resumed run does not measure again.
     """
-    device, log = run.device, run.logger.info
+    device, before = run.device, run.measured.get("teacher_precision")
     if run.config.matmul_precision != "auto":
         return device
     in_bf16 = with_bf16_products(device) if device.bf16_library else None
-    if "teacher_precision" not in run.measured:
-        gain = 0.0
-        if in_bf16 and teacher.hidden_size >= MIN_WIDTH:
-            gain = in_bf16.matmul_rate(teacher.hidden_size) / device.matmul_rate(teacher.hidden_size)
-            log(f"matmul precision auto: bf16 has {gain:.1f} times the rate of fp32 at the teacher's width")
-        slower, any_rank = gain < MIN_GAIN, run.trainer.any_rank
-        run.measured["teacher_precision"] = "fp32" if (any_rank(slower) if any_rank else slower) else "bf16"
-    if run.measured["teacher_precision"] == "fp32":
-        return device
-    if not in_bf16:
-        log("matmul precision auto: fp32, though bf16 before: this machine has no products in bf16")
-        return device
-    log("matmul precision auto: bf16 for the teacher, fp32 for the student")
-    return in_bf16
+    faster, reason = in_bf16 is not None and before == "bf16", ""
+    if in_bf16 and not before and width >= MIN_WIDTH:
+        gain = in_bf16.matmul_rate(width) / device.matmul_rate(width)
+        faster = gain >= MIN_GAIN
+        reason = f"; bf16 has {gain:.2f} times fp32's rate at its width, {MIN_GAIN:g} needed on every rank"
+    precision = "fp32" if run.any_rank(not faster) else "bf16"
+    run.measured["teacher_precision"] = precision
+    if before == "bf16":
+        reason = ", as before" if precision == before else ", no longer bf16: a machine has no such products"
+    if reason:
+        run.logger.info(f"matmul precision auto: {precision} for the teacher{reason}")
+    return in_bf16 if in_bf16 and precision == "bf16" else device
 
 
 def attach_teacher(
@@ -123,21 +133,15 @@ def attach_teacher(
     layers = computed_layers(features, layer_map)
     flops = partial(forward_flops, teacher.config, layers=layers, logits_only=forward.logits_only)
     compiled = run.meter.compiled(forward, "teacher", flops)
-    broadcast, is_main = _broadcast(run), run.ranks.is_main
-    return None, CachedTeacher(compiled, cache, broadcast, is_main, run.logger.info, logits_cache)
-
-
-def _broadcast(run: Run) -> Callable[[Any], bool]:
-    """Rank 0's decision as that of all ranks: the state of a disk may differ between them, and change."""
-    any_rank = run.trainer.any_rank
-    return bool if any_rank is None else lambda decision: any_rank(run.ranks.is_main and bool(decision))
+    is_main, log = run.ranks.is_main, run.logger.info
+    return None, CachedTeacher(compiled, cache, run.broadcast, is_main, log, logits_cache)
 
 
 def _use_cache(run: Run, spec: PhaseSpec, loader: BucketDataLoader, cache: TeacherCache) -> bool:
     """Whether to use the cache: it is complete, or one epoch will complete it and there is room. Logged."""
-    broadcast, log, config = _broadcast(run), run.logger.info, run.config
+    log, config = run.logger.info, run.config
     title = f"teacher cache of {spec.title}"
-    if broadcast(cache.is_complete()):
+    if run.broadcast(cache.is_complete()):
         log(f"{title}: reading {cache.folder}, {megabytes(cache.bytes)}; the teacher does not run")
         return True
     free = _free_bytes(cache.folder.parent)
@@ -150,7 +154,7 @@ def _use_cache(run: Run, spec: PhaseSpec, loader: BucketDataLoader, cache: Teach
         reason = f"more than --teacher_cache_limit_gb {config.teacher_cache_limit_gb:g}"
     elif cache.bytes > free / (4 if config.teacher_cache == "auto" else 1):
         reason = "more than a quarter of the free disk" if config.teacher_cache == "auto" else "no room"
-    if not broadcast(reason is None):
+    if not run.broadcast(reason is None):
         log(f"{title}: {estimate}; off ({reason or 'decided by rank 0'}), the teacher runs in every step")
         return False
     log(f"{title}: {estimate}; written to {cache.folder} in the first epoch, read in later ones")

@@ -62,7 +62,7 @@ def evaluate_teacher(
     predict = partial(predict_logits, cell, graph=run.meter.compiled(cell, "evaluation of the teacher"))
     dataset, logits = loader.dataset, predict(loader)
     value, interval = dataset_interval(task, dataset, logits)
-    precision = " in bf16" if teacher.matmul_precision == "bf16" else ""
+    precision = " in bf16" if teacher.device.precision == "bf16" else ""
     run.logger.info(f"teacher{precision}: {task.best_metric} {value:.4f} on {dataset.rows} dev rows")
     return TeacherResult(value, interval, contradicts_labels(task, logits, cast(np.ndarray, dataset.labels)))
 

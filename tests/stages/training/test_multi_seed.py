@@ -43,7 +43,8 @@ if "refused" in given["train_data_dir"]:
 values = {"task_name": "SST-2", "learning_rate": float(given["learning_rate"]), "seed": seed,
           "train_data_dir": given["train_data_dir"], "eval_data_dir": given["eval_data_dir"], "seeds": "",
           "output_dir": str(out), "load_pretrained_path": "model", "batch_size": 32, "epoch_size": 3}
-(out / "run_config.json").write_text(json.dumps({"values": values}))
+measured = json.loads(os.environ.get("RUN_MEASURED", "{}")) or {"measured_by": str(seed)}
+(out / "run_config.json").write_text(json.dumps({"values": values, "measured": measured}))
 with open(out / "losses.jsonl", "a") as calls:
     calls.write(given["resume"] + "\\n")
 if seed == 66 and given["resume"] == "false":
@@ -126,6 +127,14 @@ def test_the_exit_code_of_a_run_is_passed_on(stage, capsys):
     assert list(json.loads(Path("out/seeds.json").read_text())["seeds"]) == ["5"]
     stage("5,66,7", "--resume=true")
     assert (calls(5), calls(66), calls(7)) == (["false"], ["false", "true"], ["false"])
+
+
+def test_later_seeds_take_what_the_first_has_measured(stage):
+    """Otherwise the seeds of one table could learn from teachers in different precisions."""
+    stage("3,1")
+    stage("3,1,2", "--resume=true")
+    files = [Path(f"out/seed_{seed}/run_config.json") for seed in (3, 1, 2)]
+    assert [json.loads(file.read_text())["measured"] for file in files] == [{"measured_by": "3"}] * 3
 
 
 def set_aside():

@@ -15,7 +15,7 @@ from src.errors import UserError
 from src.kernels.layers import Bf16MatMul
 from src.model.layers import FLOAT_LAYERS
 from src.stages.model.device import DeviceSetup
-from src.stages.training.teacher import Teacher, device_of_teacher
+from src.stages.training.teacher import Teacher, _device
 from src.tools.cache import main as cache_tool
 from src.weights.reader import read_weights
 from tests import tiny
@@ -131,59 +131,64 @@ def test_the_tool_lists_and_deletes(runs, tmp_path, capsys):
 
 def cache_with(tmp_path, network, table, config=tiny.TINY, **changes):
     features, layer_map = changes.get("features", ["embedding", "hidden"]), changes.get("layer_map", (1, 2))
-    teacher = Teacher(network, config, "somewhere", changes.get("matmul_precision", "fp32"))
+    device = DeviceSetup("CPU", "float32", "float32", **changes.get("device", {}))
+    teacher = Teacher(network, config, "somewhere", device)
     return cache_of(tmp_path, teacher, table, features, layer_map).key
 
 
-WIDE = tiny.TINY.replace(hidden_size=256)
+WIDE = 256
+
+
+def precision_run(library, has_kernel=True, measured=None, any_rank=bool):
+    """What of a run the choice of a teacher's precision reads; its log is the list `logged`."""
+    device = DeviceSetup("CPU", "float32", "float32", bf16_library=str(library) if has_kernel else "")
+    run = SimpleNamespace(device=device, config=TeacherConfig(), any_rank=any_rank, logged=[])
+    run.measured, run.logger = measured or {}, SimpleNamespace(info=run.logged.append)
+    return run
 
 
 @pytest.mark.parametrize(
-    "teacher, rate, has_kernel, slower_rank, in_bf16",
+    "width, rate, has_kernel, slower_rank, in_bf16",
     [
         (WIDE, 2e9, True, False, True),
-        (WIDE, 1.1e9, True, False, False),
+        (WIDE, 1.156e9, True, False, False),
         (WIDE, 2e9, True, True, False),
         (WIDE, 2e9, False, False, False),
-        (tiny.TINY, 2e9, True, False, False),
+        (32, 2e9, True, False, False),
     ],
     ids=["faster", "hardly faster", "not on every rank", "without bf16", "narrow"],
 )
 def test_products_of_a_teacher_in_auto_precision(
-    library, monkeypatch, teacher, rate, has_kernel, slower_rank, in_bf16
+    library, monkeypatch, width, rate, has_kernel, slower_rank, in_bf16
 ):
-    """bf16 where all ranks measure it to be faster; the student's products stay float32."""
-    device = DeviceSetup("CPU", "float32", "float32", bf16_library=str(library) if has_kernel else "")
+    """bf16 where all ranks measure it to be faster, which is logged; the student's products stay float32."""
     rates = {True: 1e9, False: rate}  # of MindSpore's products, of the kernel's
     monkeypatch.setattr(DeviceSetup, "matmul_rate", lambda device, width: rates[device.product is None])
-    run = SimpleNamespace(
-        device=device,
-        config=TeacherConfig(),
-        measured={},
-        trainer=SimpleNamespace(any_rank=lambda wish: wish or slower_rank),
-        logger=SimpleNamespace(info=print),
-    )
-    chosen = device_of_teacher(run, teacher)
+    run = precision_run(library, has_kernel, any_rank=lambda flag: flag or slower_rank)
+    chosen = _device(run, width)
     assert run.measured == {"teacher_precision": chosen.precision}
     assert chosen.precision == ("bf16" if in_bf16 else "fp32")
+    measured = f"{chosen.precision} for the teacher; bf16 has {rate / 1e9:.2f} times fp32's rate"
+    assert [measured in line for line in run.logged] == [True] * (has_kernel and width == WIDE)
     assert isinstance(chosen.layers.matmul(tiny.TINY), Bf16MatMul) == in_bf16
-    assert device.layers is FLOAT_LAYERS and (chosen is device) != in_bf16
+    assert run.device.layers is FLOAT_LAYERS and (chosen is run.device) != in_bf16
     run.config = TeacherConfig(matmul_precision="fp32")
-    assert device_of_teacher(run, teacher) is device
+    assert _device(run, width) is run.device
 
 
-@pytest.mark.parametrize("before, has_kernel", [("fp32", True), ("bf16", True), ("bf16", False)])
-def test_a_resumed_run_keeps_the_precision_of_its_teacher(library, capsys, before, has_kernel):
-    """Nothing is measured again; a machine that cannot do the same says so."""
-    device = DeviceSetup("CPU", "float32", "float32", bf16_library=str(library) if has_kernel else "")
-    run = SimpleNamespace(
-        device=device,
-        config=TeacherConfig(),
-        measured={"teacher_precision": before},
-        logger=SimpleNamespace(info=print),
-    )
-    assert device_of_teacher(run, WIDE).precision == (before if has_kernel else "fp32")
-    assert ("this machine has no products in bf16" in capsys.readouterr().out) != has_kernel
+@pytest.mark.parametrize(
+    "before, has_kernel, others_have",
+    [("fp32", True, True), ("bf16", True, True), ("bf16", False, True), ("bf16", True, False)],
+)
+def test_a_resumed_run_keeps_the_precision_of_its_teacher(library, before, has_kernel, others_have):
+    """Nothing is measured again; where a rank's machine cannot do the same, all ranks change and say so."""
+    any_rank = lambda flag: flag or not others_have  # noqa: E731
+    run = precision_run(library, has_kernel, {"teacher_precision": before}, any_rank)
+    chosen = _device(run, WIDE).precision
+    assert chosen == run.measured["teacher_precision"] == (before if has_kernel and others_have else "fp32")
+    text = "as before" if chosen == before else "no longer bf16: a machine has no such products"
+    line = f"matmul precision auto: {chosen} for the teacher, {text}"
+    assert run.logged == ([line] if before == "bf16" else [])
 
 
 def test_what_another_key_comes_of(tmp_path):
@@ -202,7 +207,8 @@ def test_what_another_key_comes_of(tmp_path):
         cache_with(tmp_path, network, table, layer_map=(1,)),
         cache_with(tmp_path, network, table, features=["hidden"]),
         cache_with(tmp_path, network, table, features=["logits"]),
-        cache_with(tmp_path, network, table, matmul_precision="bf16"),
+        cache_with(tmp_path, network, table, device={"precision": "bf16"}),
+        cache_with(tmp_path, network, table, device={"precision": "bf16", "product": print}),
         cache_with(tmp_path, network, table, tiny.TINY.replace(labels=("1", "0"))),
         cache_with(tmp_path, network, table, tiny.TINY.replace(head_activation="relu")),
     }
@@ -214,7 +220,7 @@ def test_what_another_key_comes_of(tmp_path):
     weight = next(p for n, p in named_parameters(network).items() if n.endswith("pooler.dense.bias"))
     weight.set_data(weight + 1e-3)
     others.add(cache_with(tmp_path, network, table))
-    assert len(others) == 10 and key not in others
+    assert len(others) == 11 and key not in others
 
 
 def test_the_choice(monkeypatch, tmp_path):
@@ -227,8 +233,7 @@ def test_the_choice(monkeypatch, tmp_path):
 
     def chosen(steps=-1, **values):
         config = SimpleNamespace(train_steps=steps, **vars(TeacherConfig(**values)))
-        logger, trainer = SimpleNamespace(info=logged.append), SimpleNamespace(any_rank=None)
-        run = SimpleNamespace(config=config, logger=logger, trainer=trainer)
+        run = SimpleNamespace(config=config, logger=SimpleNamespace(info=logged.append), broadcast=bool)
         return teacher._use_cache(run, spec, loader, cache)
 
     assert not chosen() and "70 rows, 3,000.0 MB, 8,000.0 MB of disk free; off (more than a" in logged[-1]
