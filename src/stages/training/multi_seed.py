@@ -31,7 +31,16 @@ from ...signals import interruptible
 from ...tasks import TaskSpec
 from .run_folder import CONFIG_FILE, FREE_ON_RESUME, MEASURED, check_same_config, inputs_of, measured_in
 from .run_folder import WRITTEN as RUN_FILES
-from .seed_summary import SPEEDS, Result, check_comparable, format_summary, paired, read_summary, summary
+from .seed_summary import (
+    SPEEDS,
+    Result,
+    check_comparable,
+    format_summary,
+    measured_task,
+    paired,
+    read_summary,
+    summary,
+)
 
 SEEDS_FILE, TABLE_FILE = "seeds.json", "seeds.txt"
 WRITTEN = (SEEDS_FILE, TABLE_FILE, *(f"seed_[0-9]*/{file}" for file in (MARKER, *RUN_FILES)))
@@ -99,7 +108,7 @@ def repeat(
     if config.seeds_against:
         file = Path(config.seeds_against) / SEEDS_FILE
         other = read_summary(file)
-        check_comparable(other, file, task, seeds)
+        check_comparable(other, file, measured_task(task, [other["metric"]]), seeds)
     results = _finished(runs, seeds) if config.resume else {}
     with interruptible():
         if not config.resume:
@@ -112,6 +121,8 @@ def repeat(
                     _run(runs, seed, next(iter(results), None))
                     results[seed] = _result(runs, seed)
                     _write(runs, summary(stage, task, results))
+                if other:  # only an evaluation tells whether its rows have labels
+                    check_comparable(other, file, measured_task(task, results[seed]), seeds)
         finally:
             _settle(runs.folder)
     result = summary(stage, task, {seed: results[seed] for seed in seeds})

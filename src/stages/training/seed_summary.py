@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from scipy import stats
 
 from ...errors import UserError
 from ...json_reader import check_structure, read_object
+from ...metrics import AGREEMENT, agreement_task
 from ...tasks import TaskSpec
 from ..markdown import aligned
 
@@ -21,12 +22,17 @@ ROUNDING = 1e-9  # metric differences closer than this are equal: 0.31 - 0.3, 0.
 Result = dict[str, Any]
 
 
+def measured_task(task: TaskSpec, metrics: Collection[str]) -> TaskSpec:
+    """`task`, or its agreement_task where `metrics` (eval_...) are of that: no evaluation row has a label."""
+    return agreement_task(task) if f"eval_{AGREEMENT}" in metrics else task
+
+
 def summary(stage: str, task: TaskSpec, results: dict[int, Result]) -> Result:
     """The content of seeds.json from {seed: {eval_<metric>: value, ..., folder}}, in the order of the seeds.
 
     Sample standard deviation (n - 1); None for a single seed.
     """
-    metric = f"eval_{task.best_metric}"
+    metric = f"eval_{measured_task(task, next(iter(results.values()))).best_metric}"
     # The deciding metric first; MNLI has each twice (_mm). A speed counts only where every run has it.
     columns_found = sorted(next(iter(results.values())), key=lambda name: name != metric)
     names = [name for name in columns_found if name.startswith("eval_") and "samples" not in name]

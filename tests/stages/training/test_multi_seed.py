@@ -1,4 +1,4 @@
-"""--seeds: a process for each seed, resuming, signals, and a table held against NumPy and Student's t.
+"""--seeds: a process for each seed, resuming, signals, the table.
 
 Most of it runs on a script that trains nothing and leaves what a training stage leaves.
 """
@@ -25,8 +25,6 @@ from src.errors import UserError
 from src.output_dir import MARKER
 from src.stages.training import multi_seed
 from src.stages.training.multi_seed import repeat
-from src.stages.training.seed_summary import paired, summary
-from src.tasks import find_task
 from src.weights.reader import read_weights
 from tests import tiny
 
@@ -56,7 +54,8 @@ if seed == 77 and given["resume"] == "false":
     signal.signal(signal.SIGINT, stop)
     print("ready", flush=True)
     time.sleep(60)
-metrics = {"eval_accuracy": round(0.5 + seed ** 2 / 1000, 4), "eval_samples": 13, "epoch": 1, "step": 5}
+name = "eval_agreement" if given["eval_data_dir"] == "unlabeled" else "eval_accuracy"
+metrics = {name: round(0.5 + seed ** 2 / 1000, 4), "eval_samples": 13, "epoch": 1, "step": 5}
 (out / "best" / "metrics.json").write_text(json.dumps(metrics))
 speeds = [(1.0, 7), (seed * 10 + 0.5, seed * 100)]  # it was resumed
 (out / "log.txt").write_text("".join(f"throughput: {each} examples/s, {tokens} real tokens/s, 3.1 GFLOP/s\\n"
@@ -227,64 +226,6 @@ run_main(lambda: repeat("finetune", ["stage.py"], None, *resolve()))
     assert not (tmp_path / "out" / "seed_78").exists()
 
 
-def test_the_deciding_metric_stands_first_and_mnli_s_second_set_beside_it():
-    runs = {
-        seed: {
-            "eval_f1": 0.1,
-            "eval_accuracy": value,
-            "eval_samples": 9,
-            "eval_accuracy_mm": 0.2,
-            "eval_samples_mm": 4,
-            "folder": "f",
-        }
-        for seed, value in ((3, 0.5), (1, 0.7))
-    }
-    found = summary("x", find_task("MNLI"), runs)
-    assert list(found["mean"]) == ["eval_accuracy", "eval_f1", "eval_accuracy_mm"]
-    assert list(found["seeds"]) == ["3", "1"] and found["best"]["seed"] == 1
-
-
-def test_paired_differences_against_the_formula_of_student():
-    task = find_task("CoLA")
-    ours, theirs = ([0.31, 0.36, 0.33, 0.41], [0.28, 0.35, 0.25, 0.30])
-    runs = [
-        summary(
-            "x",
-            task,
-            {
-                s: {"eval_matthews_correlation": value, "eval_samples": 9, "folder": "f"}
-                for s, value in enumerate(values)
-            },
-        )
-        for values in (ours, theirs)
-    ]
-    found = paired(*runs, "other")
-    differences = np.subtract(ours, theirs)
-    t = differences.mean() / (differences.std(ddof=1) / math.sqrt(4))
-    # The distribution of Student's t with 3 degrees of freedom in closed form.
-    angle = math.atan(t / math.sqrt(3))
-    p = 1 - 2 / math.pi * (angle + math.sin(angle) * math.cos(angle))
-    assert (found["mean"], found["t"], found["p"]) == pytest.approx((differences.mean(), t, p))
-    assert found["standard_deviation"] == pytest.approx(differences.std(ddof=1))
-    same = paired(runs[0], runs[0], "itself")
-    assert (same["mean"], same["t"], same["p"]) == (0, None, None)
-
-
-def test_differences_that_are_equal_but_for_rounding_are_not_tested():
-    """One row more of 872 with each seed: the last bits of the quotients differ."""
-    ours, theirs = (
-        {
-            s: {"eval_accuracy": (rows + more) / 872, "eval_samples": 872, "folder": "f"}
-            for s, rows in enumerate((700, 712, 731))
-        }
-        for more in (1, 0)
-    )
-    assert len({ours[s]["eval_accuracy"] - theirs[s]["eval_accuracy"] for s in ours}) > 1
-    task = find_task("SST-2")
-    found = paired(summary("x", task, ours), summary("x", task, theirs), "other")
-    assert found["mean"] == pytest.approx(1 / 872) and (found["t"], found["p"]) == (None, None)
-
-
 def test_against_another_run(stage, capsys, tmp_path):
     stage("1,2", output_dir="base")
     result = stage("1,2", output_dir="out")
@@ -310,6 +251,19 @@ def test_against_another_run(stage, capsys, tmp_path):
     with pytest.raises(UserError, match="give a folder written with --seeds"):
         stage("1,2", output_dir="more", seeds_against="base")
     assert not Path("more").exists()
+
+
+def test_rows_without_a_label_are_compared_by_agreement(stage):
+    """Only the first evaluation tells; where the runs to compare with are of another kind, it stops there."""
+    stage("1,2", output_dir="labeled")
+    stage("1,2", output_dir="unlabeled", eval_data_dir="unlabeled")
+    result = stage("1,2", eval_data_dir="unlabeled", seeds_against="unlabeled")
+    assert (result["metric"], result["against"]["mean"]) == ("eval_agreement", 0.0)
+    assert result["mean"]["eval_agreement"] == pytest.approx((0.501 + 0.504) / 2)
+    for records, base in (("unlabeled", "labeled"), ("labeled", "unlabeled")):
+        with pytest.raises(UserError, match=f"{base}/seeds.json is of SST-2 "):
+            stage("1,2", output_dir=f"new_{records}", eval_data_dir=records, seeds_against=base)
+        assert Path(f"new_{records}/seed_1").exists() and not Path(f"new_{records}/seed_2").exists()
 
 
 @pytest.mark.parametrize(
