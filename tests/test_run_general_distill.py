@@ -106,7 +106,7 @@ def test_a_resumed_run_keeps_what_the_first_has_measured(done, teacher, corpus, 
     out = tmp_path / "out"
     shutil.copytree(done, out)
     config = json.loads((out / "run_config.json").read_text())
-    assert config["measured"] == {"teacher_precision": "fp32"}
+    assert config["measured"] == {"teacher_precision": "fp32", "teacher_outputs_phase1": "float16"}
     config["values"]["output_dir"], config["measured"]["teacher_precision"] = str(out), "bf16"
     (out / "run_config.json").write_text(json.dumps(config))
     main(arguments(teacher, corpus, out, resume="true"))

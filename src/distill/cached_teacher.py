@@ -57,8 +57,8 @@ class CachedTeacher:
     Until the cache is complete the teacher computes them; a whole epoch of it completes the cache. They are
     rounded as in the cache, so their source makes no difference. `broadcast` turns rank 0's decision into
     that of all ranks; `is_main` is true on rank 0; `log` is the log callback. `logits_cache` is written along
-    with the first cache, for a later phase over the same rows. `read_seconds` (of this epoch) and
-    `forward_seconds` are the time spent reading and in the teacher.
+    with the first cache, for a later phase over the same rows; without `writes` neither is. `read_seconds`
+    (of this epoch) and `forward_seconds` are the time spent reading and in the teacher.
     """
 
     def __init__(
@@ -69,8 +69,9 @@ class CachedTeacher:
         is_main: bool = True,
         log: Callable[[str], None] = print,
         logits_cache: TeacherCache | None = None,
+        writes: bool = True,
     ) -> None:
-        self.teacher, self.cache, self.logits_cache = teacher, cache, logits_cache
+        self.teacher, self.cache, self.logits_cache, self.writes = teacher, cache, logits_cache, writes
         self._broadcast, self._is_main, self._log = broadcast, is_main, log
         self._reader: CacheReader | None = None
         self._writers: list[CacheWriter] = []
@@ -87,7 +88,7 @@ class CachedTeacher:
         self.read_seconds = 0.0
         if not self.from_cache and self._broadcast(self.cache.is_complete()):
             self._reader = _shared(CacheReader, self.cache)
-        if not self.from_cache and whole:
+        if not self.from_cache and whole and self.writes:
             caches = [self.cache]
             if self.logits_cache and not self._broadcast(self.logits_cache.is_complete()):
                 caches.append(self.logits_cache)

@@ -140,6 +140,17 @@ def test_an_epoch_that_was_broken_off_leaves_nothing(cache, table):
     assert cache.is_complete()
 
 
+def test_a_cache_that_nothing_will_read_is_not_written(cache, table):
+    """Outputs are those of a run that writes it."""
+    unread = CachedTeacher(NumpyTeacher(), cache, log=lambda text: None, writes=False)
+    found = epoch_of(unread, batches_of(table), 0)
+    assert not list(cache.folder.parent.iterdir())
+    written = epoch_of(CachedTeacher(NumpyTeacher(), cache, log=lambda text: None), batches_of(table), 0)
+    for (_, ours), (_, theirs) in zip(found, written, strict=True):
+        for output, expected in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(output, expected)
+
+
 def test_a_run_that_was_killed_leaves_no_usable_cache(cache):
     writer = CacheWriter(cache)
     writer.write([(0, 0)], said_of(cache))

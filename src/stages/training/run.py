@@ -101,8 +101,7 @@ class Run:
         if hasattr(self.config, "teacher_cache_dir"):
             delete_abandoned(cache_root(self.config, self.output_dir))
         # Written first: a run killed before it could not be resumed.
-        values = {"values": to_dict(self.config), "origins": self.resolved.origins}
-        write_json(self.output_dir / CONFIG_FILE, {**values, "measured": self.measured})
+        self._write_config()
         position, path = self.checkpoint or ({"phase": 0, "step": 0}, None)
         self.logger.open(self.output_dir, (position["phase"], position["step"]) if self.resumed else None)
         if self.resumed:
@@ -111,6 +110,16 @@ class Run:
                 if path
                 else f"resumed: {self.output_dir} holds no checkpoint yet, starting over"
             )
+
+    def _write_config(self) -> None:
+        values = {"values": to_dict(self.config), "origins": self.resolved.origins}
+        write_json(self.output_dir / CONFIG_FILE, {**values, "measured": self.measured})
+
+    def record(self, name: str, choice: str) -> None:
+        """Add a choice to what a run that resumes this one keeps."""
+        self.measured[name] = choice
+        if self.ranks.is_main:
+            self._write_config()
 
     def _read_best(self) -> float | None:
         """The best metric at the checkpoint of a resumed run.

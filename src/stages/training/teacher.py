@@ -115,18 +115,13 @@ def attach_teacher(
         )
         return teacher.network, None
     root = cache_root(config, run.output_dir)
-    cache_for = partial(
-        cache_of,
-        root,
-        teacher,
-        loader.dataset,
-        layer_map=layer_map,
-        run=run.output_dir,
-    )
+    cache_for = partial(cache_of, root, teacher, loader.dataset, layer_map=layer_map, run=run.output_dir)
     cache = cache_for(features=features)
-    if not _use_cache(run, spec, loader, cache):
-        return teacher.network, None
     later_features = [feature for feature in teacher.later_features if feature not in features]
+    is_read = bool(later_features) or config.keep_teacher_cache
+    rounded, written = _cache_use(run, spec, loader, cache, is_read)
+    if not rounded:
+        return teacher.network, None
     logits_cache = cache_for(features=later_features) if later_features else None
     features += later_features
     forward = TeacherForward(teacher.network, features, layer_map).set_train(False)
@@ -134,31 +129,49 @@ def attach_teacher(
     flops = partial(forward_flops, teacher.config, layers=layers, logits_only=forward.logits_only)
     compiled = run.meter.compiled(forward, "teacher", flops)
     is_main, log = run.ranks.is_main, run.logger.info
-    return None, CachedTeacher(compiled, cache, run.broadcast, is_main, log, logits_cache)
+    return None, CachedTeacher(compiled, cache, run.broadcast, is_main, log, logits_cache, written)
 
 
-def _use_cache(run: Run, spec: PhaseSpec, loader: BucketDataLoader, cache: TeacherCache) -> bool:
-    """Whether to use the cache: it is complete, or one epoch will complete it and there is room. Logged."""
-    log, config = run.logger.info, run.config
-    title = f"teacher cache of {spec.title}"
-    if run.broadcast(cache.is_complete()):
+def _cache_use(
+    run: Run, spec: PhaseSpec, loader: BucketDataLoader, cache: TeacherCache, is_read: bool
+) -> tuple[bool, bool]:
+    """(whether the outputs are rounded as in the cache, whether it is written unless it is complete). Logged.
+
+    It is used where it is complete, or where one epoch will complete it and there is room; it is not written
+    if nothing reads it: no later epoch, nor, with `is_read`, what follows the phase. With --teacher_cache
+    auto a resumed run goes on rounding, or not rounding, whatever the disk has room for now.
+    """
+    log, config, title = run.logger.info, run.config, f"teacher cache of {spec.title}"
+    name = f"teacher_outputs_phase{spec.number}"
+    before = run.measured.get(name) if config.teacher_cache == "auto" else None
+    if before != "float32" and run.broadcast(cache.is_complete()):
         log(f"{title}: reading {cache.folder}, {megabytes(cache.bytes)}; the teacher does not run")
-        return True
+        run.record(name, "float16")
+        return True, False
     free = _free_bytes(cache.folder.parent)
-    estimate = f"{len(cache.lengths)} rows, {megabytes(cache.bytes)}, {megabytes(free)} of disk free"
     total = phase_steps(spec.epochs, config.train_steps, loader.steps_per_epoch)
     reason = None
-    if total < loader.steps_per_epoch:
+    if before == "float32":
+        reason = "as before"
+    elif total < loader.steps_per_epoch:
         reason = "the phase ends before its first epoch does"
     elif cache.bytes > config.teacher_cache_limit_gb * GB:
         reason = f"more than --teacher_cache_limit_gb {config.teacher_cache_limit_gb:g}"
     elif cache.bytes > free / (4 if config.teacher_cache == "auto" else 1):
         reason = "more than a quarter of the free disk" if config.teacher_cache == "auto" else "no room"
-    if not run.broadcast(reason is None):
-        log(f"{title}: {estimate}; off ({reason or 'decided by rank 0'}), the teacher runs in every step")
-        return False
-    log(f"{title}: {estimate}; written to {cache.folder} in the first epoch, read in later ones")
-    return True
+    has_room = run.broadcast(reason is None)
+    rounded, written = (
+        has_room or before == "float16",
+        has_room and (is_read or total > loader.steps_per_epoch),
+    )
+    text = f"{title}: {len(cache.lengths)} rows, {megabytes(cache.bytes)}, {megabytes(free)} of disk free; "
+    if written:
+        log(f"{text}written to {cache.folder} in the first epoch, read in later ones")
+    else:
+        reason = "no later epoch would read it" if has_room else reason or "decided by rank 0"
+        log(f"{text}{'not written' if rounded else 'off'} ({reason}), the teacher runs in every step")
+    run.record(name, "float16" if rounded else "float32")
+    return rounded, written
 
 
 def _free_bytes(folder: Path) -> int:

@@ -229,12 +229,22 @@ def test_the_choice(monkeypatch, tmp_path):
     logged = []
     monkeypatch.setattr(teacher, "_free_bytes", lambda folder: 8e9)
     cache = SimpleNamespace(bytes=3e9, folder=tmp_path / "key", lengths=[1] * 70, is_complete=lambda: False)
-    spec, loader = SimpleNamespace(title="phase 1", epochs=2), SimpleNamespace(steps_per_epoch=10)
+    spec, loader = SimpleNamespace(title="phase 1", number=1, epochs=2), SimpleNamespace(steps_per_epoch=10)
 
-    def chosen(steps=-1, **values):
+    def use(steps=-1, before=None, is_read=False, **values):
+        """(rounded, written)"""
         config = SimpleNamespace(train_steps=steps, **vars(TeacherConfig(**values)))
         run = SimpleNamespace(config=config, logger=SimpleNamespace(info=logged.append), broadcast=bool)
-        return teacher._use_cache(run, spec, loader, cache)
+        run.measured = {"teacher_outputs_phase1": before} if before else {}
+        run.record = run.measured.__setitem__
+        found = teacher._cache_use(run, spec, loader, cache, is_read)
+        assert run.measured == {"teacher_outputs_phase1": "float16" if found[0] else "float32"}
+        return found
+
+    def chosen(*steps, **values):
+        rounded, written = use(*steps, **values)
+        assert rounded == (written or cache.is_complete())
+        return rounded
 
     assert not chosen() and "70 rows, 3,000.0 MB, 8,000.0 MB of disk free; off (more than a" in logged[-1]
     assert chosen(teacher_cache="full")
@@ -242,5 +252,15 @@ def test_the_choice(monkeypatch, tmp_path):
     assert not chosen(9, teacher_cache="full") and "ends before its first epoch does" in logged[-1]
     cache.bytes = 9e9
     assert not chosen(teacher_cache="full") and "no room" in logged[-1]
+    # A resumed run goes on as it began, unless a flag says otherwise.
+    assert use(before="float16") == (True, False) and "not written (more than a quarter" in logged[-1]
+    assert use(before="float16", teacher_cache="full") == (False, False)
+    cache.bytes = 1e9
+    assert use(before="float32") == (False, False) and "off (as before)" in logged[-1]
+    assert use(before="float32", teacher_cache="full") == (True, True)
+    # Nothing reads the cache of a single epoch but another run, or the next phase.
+    assert use(10) == (True, False) and "not written (no later epoch would read it)" in logged[-1]
+    assert use(11) == use(10, is_read=True) == (True, True)
     cache.is_complete = lambda: True
     assert chosen() and "the teacher does not run" in logged[-1]
+    assert use(before="float32") == (False, False)
