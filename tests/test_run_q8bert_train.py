@@ -21,6 +21,7 @@ from src.config.bert_config import BertConfig
 from src.config.q8bert_config import resolve
 from src.config.quantization import Quantization
 from src.errors import Interrupted
+from src.stages.training import q8bert
 from src.tools.evaluate import main as evaluate
 from src.weights.huggingface import weight_count
 from src.weights.reader import read_weights
@@ -223,7 +224,7 @@ def test_calibration_alone(float_model, sst2, tmp_path):
     assert len(re.findall(r"^best acc: [01]\.\d{6}$", log, re.M)) == 1
 
 
-def test_regression_with_a_teacher(tmp_path, vocabulary):
+def test_regression_with_a_teacher(tmp_path, vocabulary, monkeypatch):
     texts = {"train": tiny.score_rows(24, 1), "dev": tiny.score_rows(9, 2)}
     records = tiny.prepare_task(tmp_path, vocabulary, "STS-B", texts)
     config = SHALLOW.replace(labels=(), output_mode="regression")
@@ -236,7 +237,9 @@ def test_regression_with_a_teacher(tmp_path, vocabulary):
         "activation_init": 2.5,
         "calibration_steps": 0,
         "ema_decay": 1,
+        "temperature": 4,
     }
+    temperatures = tiny.temperatures_of(q8bert, monkeypatch)
     main(arguments(records, out, model, task="STS_B", **values))
     log = log_of(out)
     line = rf"^epoch: 1, step: 3, loss are \({NUMBER}, False, 65536\), logits {NUMBER}, skipped"
@@ -245,6 +248,7 @@ def test_regression_with_a_teacher(tmp_path, vocabulary):
     assert set(result) == {"pearson", "spearmanr", "corr"}
     assert re.search(rf"^best pearson: {NUMBER}$", log, re.M)
     assert BertConfig.from_json(out / "last" / "config.json").quantization == Quantization(2, 3, 8)
+    assert temperatures == [1.0]
     assert "input ranges: 8 unset ones initialized to 2.5" in log
     # A decay of 1 keeps the first value.
     assert {float(array[0]) for array in ranges_of(out / "last").values()} == {2.5}

@@ -12,6 +12,7 @@ from run_finetune import main as finetune
 from run_task_distill import main
 from src.config.bert_config import BertConfig
 from src.errors import Interrupted
+from src.stages.training import task_distill
 from src.tools.evaluate import main as evaluate
 from src.weights.reader import read_weights
 from tests import tiny
@@ -244,17 +245,18 @@ def test_ctrl_c_in_both_phases_ends_where_an_unbroken_run_ends(tmp_path, done, t
 
 
 @pytest.mark.parametrize("target, part", [("teacher", "logits"), ("label", "labels")])
-def test_regression(tmp_path, vocabulary, target, part):
+def test_regression(tmp_path, vocabulary, monkeypatch, target, part):
     texts = {"train": tiny.score_rows(24, 1), "dev": tiny.score_rows(9, 2)}
     records = tiny.prepare_task(tmp_path, vocabulary, "STS-B", texts)
     config = TEACHER.replace(labels=(), output_mode="regression")
     teacher, out = tiny.write_model(tmp_path / "teacher", vocabulary, config), tmp_path / "out"
     values = {"train_steps": 2, "td_phase1_epoch_size": 0, "regression_target": target}
-    main(arguments(records, out, teacher, *SIZES, task="STS-B", **values))
+    temperatures = tiny.temperatures_of(task_distill, monkeypatch)
+    main(arguments(records, out, teacher, *SIZES, task="STS-B", temperature=4, **values))
     log = log_of(out)
     assert re.search(rf"outputs are \({NUMBER}, False, 65536\), {part} {NUMBER}, skipped", log)
     assert "The best pearson is" in log and metrics_of(out / "last")["eval_samples"] == 9
-    assert weights_of(out / "last")["classifier.weight"].shape == (1, 24)
+    assert weights_of(out / "last")["classifier.weight"].shape == (1, 24) and temperatures == [1.0]
 
 
 def test_mnli_has_two_evaluation_sets(tmp_path, vocabulary, capsys):

@@ -147,6 +147,9 @@ def test_stages_that_need_labels_say_so(inputs, here, capsys):  # noqa: F811
     assert none in refused(q8bert, tiny.flags(**records, load_ckpt_path=inputs["teacher"]), capsys)
     flags = tiny.flags(model_dir=inputs["teacher"], eval_data_dir=inputs["none"])
     assert "none of the 14 rows has a label" in refused(evaluate, flags, capsys)
+    models = {"load_ckpt_path": inputs["teacher"], "load_teacher_ckpt_path": inputs["teacher"]}
+    error = refused(q8bert, tiny.flags(**records, **models, is_lgt_fit="true"), capsys)
+    assert "no training row has a label, which --is_lgt_fit needs; leave it out" in error
     for more in ({"label_weight": 0.5}, {"td_phase1_epoch_size": 0, "label_weight": 1}):
         error = refused(distill, distill_flags(inputs, "none", "out", **more), capsys)
         assert "no training row has a label, which --label_weight and" in error

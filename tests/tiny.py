@@ -22,6 +22,10 @@ from src.tools.prepare import main as prepare_main
 from src.weights.huggingface import expected_shapes, write_directory
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
+    import pytest
+
     from src.model.masked_lm import BertMaskedLM
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -194,3 +198,15 @@ def free_port() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return str(probe.getsockname()[1])
+
+
+def temperatures_of(stage: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The temperatures of the networks that the module of a stage constructs from now on."""
+    build, found = stage.DistillNetwork, []
+
+    def recorded(*arguments: object, temperature: float = 1.0, **options: object) -> object:
+        found.append(temperature)
+        return build(*arguments, temperature=temperature, **options)
+
+    monkeypatch.setattr(stage, "DistillNetwork", recorded)
+    return found

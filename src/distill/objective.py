@@ -81,6 +81,11 @@ def prediction_terms(
     return terms + (label_terms(output_mode, label_weight, labeled_share) if label_weight else ())
 
 
+def logits_temperature(output_mode: str, temperature: float) -> float:
+    """What divides the logits of both sides: `temperature`, or 1 in a regression, whose scores have none."""
+    return 1.0 if output_mode == "regression" else temperature
+
+
 def label_terms(output_mode: str, weight: float = 1.0, labeled_share: float = 1.0) -> tuple[LossTerm, ...]:
     """Training on labels alone: cross-entropy, binary cross-entropy or squared error, by output mode.
 

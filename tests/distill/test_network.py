@@ -9,7 +9,7 @@ import pytest
 from mindspore import Parameter, Tensor, nn
 
 from src.distill.network import DistillNetwork
-from src.distill.objective import intermediate_terms, label_terms, prediction_terms
+from src.distill.objective import intermediate_terms, label_terms, logits_temperature, prediction_terms
 from src.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("graph_mode")
@@ -209,6 +209,18 @@ def test_soft_cross_entropy_with_temperature(student, teacher, temperature):
     assert loss == pytest.approx(expected, rel=1e-5) and parts.tolist() == pytest.approx([expected], rel=1e-5)
     slope = (softmax(ours) - softmax(target)) / temperature * WEIGHTS[:, None] / WEIGHTS.sum()
     np.testing.assert_allclose(gradient_of(gradients, "logits"), slope, atol=1e-6)
+
+
+def test_a_regression_has_no_temperature():
+    """Scores of teacher and label are in one unit: dividing one of the two errors would weight them."""
+    student, teacher = (Given(1, WIDTH, 1, seed) for seed in (1, 2))
+    temperature = logits_temperature("regression", 4.0)
+    terms = prediction_terms("regression", 0.5)
+    loss, parts, _ = run(DistillNetwork(student, terms, teacher, temperature=temperature))
+    errors = (student.logits - teacher.logits).asnumpy()[:, 0], student.logits.asnumpy()[:, 0] - LABELS
+    expected = [over_rows(error.astype(np.float64) ** 2) for error in errors]
+    assert parts.tolist() == pytest.approx(expected, rel=1e-5)
+    assert logits_temperature("classification", 4.0) == 4.0
 
 
 def test_the_label_beside_the_teacher(student, teacher):

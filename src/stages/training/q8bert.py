@@ -19,7 +19,7 @@ from ...data import splits
 from ...data.dataloader import BucketDataLoader
 from ...distill.cached_teacher import CachedTeacher
 from ...distill.network import DistillNetwork
-from ...distill.objective import label_terms, prediction_terms
+from ...distill.objective import LossTerm, label_terms, logits_temperature, prediction_terms
 from ...errors import UserError
 from ...infer.predictor import LogitsCell, evaluation_mode
 from ...metrics import short_name
@@ -55,6 +55,7 @@ def q8bert(task: TaskSpec, resolved: Resolved) -> Run:
     models = [(each.config, each.tokenizer_dir) for each in (files, teacher_files) if each]
     folder, epochs = config.train_data_dir, config.epoch_num
     (loader,) = splits.train_loaders(run, [folder], models, epochs, needs_labels=not teacher_files)
+    terms = _terms(run, loader, teacher_files is not None)
     network, bert_config = _student(run, files)
     teacher = _teacher(run, teacher_files) if teacher_files else None
     tokenizer_dir, evaluate = files.tokenizer_dir, None
@@ -70,7 +71,7 @@ def q8bert(task: TaskSpec, resolved: Resolved) -> Run:
         _set_ranges(run, network, loader)
     title = "quantization-aware training" if config.do_quant else "training in float"
     spec = PhaseSpec(1, title, config.epoch_num, config.learning_rate, config.eval_ckpt_step)
-    objective, cached_teacher = _objective(run, spec, loader, network, teacher)
+    objective, cached_teacher = _objective(run, spec, loader, network, terms, teacher)
     train_phase(run, spec, objective, loader, evaluate, cached_teacher)
     if evaluate and not phase_steps(config.epoch_num, config.train_steps, loader.steps_per_epoch):
         evaluate(0, 0)
@@ -110,17 +111,31 @@ def _teacher(run: Run, files: load.ModelFiles) -> Teacher:
     return teacher
 
 
-def _objective(
-    run: Run, spec: PhaseSpec, loader: BucketDataLoader, network: nn.Cell, teacher: Teacher | None
-) -> tuple[DistillNetwork, CachedTeacher | None]:
-    """The network with its losses: to the labels, or to a teacher (and the labels with is_lgt_fit)."""
-    config, mode = run.config, run.task.output_mode
-    if teacher is None:
-        return DistillNetwork(network, label_terms(mode)), None
+def _terms(run: Run, loader: BucketDataLoader, has_teacher: bool) -> tuple[LossTerm, ...]:
+    """The losses: to the labels, or to a teacher (and the labels with is_lgt_fit)."""
+    mode, fits_labels = run.task.output_mode, run.config.is_lgt_fit
+    if not has_teacher:
+        return label_terms(mode)
     share = float(loader.dataset.labeled.mean())
-    terms = prediction_terms(mode, label_weight=float(config.is_lgt_fit), labeled_share=share)
+    if fits_labels and not share:
+        raise UserError("no training row has a label, which --is_lgt_fit needs; leave it out")
+    return prediction_terms(mode, label_weight=float(fits_labels), labeled_share=share)
+
+
+def _objective(
+    run: Run,
+    spec: PhaseSpec,
+    loader: BucketDataLoader,
+    network: nn.Cell,
+    terms: tuple[LossTerm, ...],
+    teacher: Teacher | None,
+) -> tuple[DistillNetwork, CachedTeacher | None]:
+    """The network with its losses."""
+    if teacher is None:
+        return DistillNetwork(network, terms), None
     inside, cached_teacher = attach_teacher(run, spec, loader, terms, teacher)
-    return DistillNetwork(network, terms, inside, temperature=config.temperature), cached_teacher
+    temperature = logits_temperature(run.task.output_mode, run.config.temperature)
+    return DistillNetwork(network, terms, inside, temperature=temperature), cached_teacher
 
 
 def _set_ranges(run: Run, network: nn.Cell, loader: BucketDataLoader) -> None:

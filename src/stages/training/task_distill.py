@@ -13,7 +13,7 @@ from ...config.task.from_records import task_for
 from ...config.td_config import TaskDistillConfig
 from ...data import splits
 from ...distill.network import TEACHER_FEATURES, DistillNetwork
-from ...distill.objective import LossTerm, prediction_terms
+from ...distill.objective import LossTerm, logits_temperature, prediction_terms
 from ...errors import UserError
 from ...metrics import best_of, short_name
 from ...model.state_dict import parameter_count
@@ -123,7 +123,8 @@ class Distillation:
         spec = PhaseSpec(2, title, epochs, config.phase2_learning_rate, loss_scale=scale)
         loader = self.loaders[1]
         teacher, cached_teacher = attach_teacher(self.run, spec, loader, terms, self.teacher)
-        network = DistillNetwork(self.student, terms, teacher, temperature=config.temperature)
+        temperature = logits_temperature(self.run.task.output_mode, config.temperature)
+        network = DistillNetwork(self.student, terms, teacher, temperature=temperature)
         return spec, network, loader, self.evaluate, cached_teacher
 
     def write_student(self, name: str, metrics: dict[str, Any] | None = None) -> None:

@@ -107,6 +107,9 @@ def test_labels_of_another_task_are_rejected(tokenizer):
     )
     with pytest.raises(UserError, match="here holds class indices, but names is a token_classification task"):
         check_labels(whole, TASK, "here")
+    whole.labels = None
+    with pytest.raises(UserError, match="here holds no labels, which a token_classification task"):
+        check_labels(whole, TASK, "here")
     table.labels = np.where(table.labels == 4, 7, table.labels)
     with pytest.raises(UserError, match="here holds labels from 0 to 7, but names has 5 classes"):
         check_labels(table, TASK, "here")
