@@ -132,6 +132,10 @@ DISTILL = {
         "--load_td1_ckpt_path and --student_init teacher_layers are mutually exclusive",
     ),
     "several devices, one process": ({"device_num": 2}, "--device_num 2 without --distribute: start the run"),
+    "target of classes": (
+        {"regression_target": "label"},
+        "is for scores, and SST-2 is a classification task",
+    ),
     "widths": ({"student_init": "teacher_layers"}, "needs the teacher's hidden_size"),
     "nothing to train on": ({"embedding_weight": 0, "hidden_weight": 0, "attention_weight": 0}, "are all 0"),
     "nothing to do": ({"do_train": "false", "do_eval": "false"}, "nothing to do"),

@@ -17,6 +17,7 @@ from .task.from_records import task_for
 from .train_config import TrainConfig
 
 NO_INIT = "none"
+QUANTIZERS = ("symmetric",)  # of src/quant/quantizers.py, which imports MindSpore
 
 
 def _is_init(text: str) -> bool:
@@ -70,7 +71,7 @@ class Q8BertConfig(RecipeConfig, TeacherConfig, TrainConfig):
     activation_bits: int = flag(8, "bits of dense-layer inputs (0: float)", check=BITS)
     per_channel: bool = flag(False, "per-channel instead of per-tensor weight ranges in dense layers")
     quantize_classifier: bool = flag(True, "quantize the classifier too")
-    quantizer: str = flag("symmetric", "weight quantizer, by its name in src/quant/quantizers.py")
+    quantizer: str = flag("symmetric", "weight quantizer, by its name in src/quant/quantizers.py", QUANTIZERS)
     float_layers: tuple[str, ...] = flag(
         (),
         "dense layers and embeddings that stay in float32, by name "

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from ..commands import command_line
+from ..errors import UserError
 from ..tasks import TaskSpec
 from .bert_config import BertConfig, preset
 from .cli import Resolved, parse
@@ -112,7 +113,12 @@ STUDENT_NET = preset("4L-384")
 def resolve(argv: Sequence[str] | None = None) -> tuple[TaskSpec, Resolved[TaskDistillConfig]]:
     """The task and the config of a run_task_distill.py command line."""
     resolved = parse(TaskDistillConfig, argv, SETTINGS, _recipe, prog=command_line("task_distill"))
-    task = task_for(to_dict(resolved.config))
+    task, config = task_for(to_dict(resolved.config)), resolved.config
+    if config.regression_target == "label" and task.output_mode != "regression":
+        raise UserError(
+            f"--regression_target label is for scores, and {task.name} is a {task.output_mode} task; omit it "
+            "(--label_weight adds the label loss)"
+        )
     return task, with_networks(resolved, task, teacher=TEACHER_NET, student=STUDENT_NET)
 
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
+from src.config import q8bert_config
 from src.errors import UserError
-from src.quant.quantizers import PLAIN, Symmetric, weight_quantizer
+from src.quant.quantizers import PLAIN, QUANTIZERS, Symmetric, weight_quantizer
 from tests.quant import by_hand
 
 
@@ -84,6 +85,10 @@ def test_zeros_stay_zeros(operators):
     quantizer, zeros = Symmetric(8, operators=operators), Tensor(np.zeros((3, 4), np.float32))
     clip_value = quantizer.clip_value(zeros)
     assert clip_value.asnumpy() == 0 and not quantizer(zeros, clip_value).asnumpy().any()
+
+
+def test_the_flag_has_the_names_of_the_table():
+    assert q8bert_config.QUANTIZERS == tuple(QUANTIZERS)
 
 
 def test_a_quantizer_that_is_no_row_of_the_table():

@@ -157,8 +157,11 @@ class LayerMatch:
 
 def _check_flags(config: IntermediateConfig) -> None:
     """Raise UserError for a flag that belongs to the other losses."""
-    relation, others = ("relation_heads", "relation_layer"), TINYBERT_FLAGS
-    unused = others if config.intermediate_loss == "relation" else relation
+    unused: tuple[str, ...] = ("relation_heads", "relation_layer")
+    if config.intermediate_loss == "relation":
+        # A student of its teacher's layers has those of the map.
+        copies_layers = getattr(config, "start", "") == "teacher_layers"
+        unused = TINYBERT_FLAGS if copies_layers else (*TINYBERT_FLAGS, "layer_map")
     for name in unused:
         if getattr(config, name) != IntermediateConfig.__dataclass_fields__[name].default:
             raise UserError(

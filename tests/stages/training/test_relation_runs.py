@@ -7,6 +7,7 @@ import pytest
 
 from run_task_distill import main as distill
 from src.config.distill_config import IntermediateConfig
+from src.config.td_config import TaskDistillConfig
 from src.errors import UserError
 from src.stages.training.layer_distill import LayerMatch
 from src.weights.reader import read_weights
@@ -48,11 +49,18 @@ def test_flags_without_effect_are_refused():
         ("hidden_weight", 2.0),
         ("hidden_projection", "per_layer"),
         ("loss_padding", "include"),
+        ("layer_map", "1,2"),
     ):
         with pytest.raises(
             UserError, match=f"--{name} has no effect with --intermediate_loss relation; omit"
         ):
             match(**{"intermediate_loss": "relation", name: value})
+
+
+def test_relations_of_a_student_of_mapped_layers():
+    """The map has an effect there: it says which layers are copied."""
+    config = TaskDistillConfig(intermediate_loss="relation", layer_map="1,2", student_init="teacher_layers")
+    assert LayerMatch(config, tiny.TINY, tiny.TINY).layer_map == (2,)
 
 
 def test_other_heads_are_pointed_to_relations():
