@@ -133,7 +133,7 @@ def test_the_lines_that_the_model_zoo_s_users_look_for(done):
     assert metrics_of(done / "best")["eval_accuracy"] == best
     last = {"eval_accuracy": results[-1]["accuracy"], "eval_samples": 13, "epoch": 3, "step": 15}
     assert metrics_of(done / "last") == last
-    assert "input ranges: maximum over 16 training rows" in log and "teacher from" in log
+    assert "input ranges: widened to the maximum over 16 training rows" in log and "teacher from" in log
     assert "weights in 8 bits (one range per tensor), embeddings in 8, inputs of dense layers in 8" in log
     # The ranges are no parameters.
     assert f"\n{weight_count(SHALLOW):,} parameters, weights" in log
@@ -169,7 +169,7 @@ def test_ctrl_c_and_resuming_end_where_an_unbroken_run_ends(done, float_model, s
             main(flags)
     main([*flags, "--resume"])
     log = log_of(out)
-    assert "phase1_step_6.safetensors (step 6)" in log and log.count("input ranges: maximum") == 1
+    assert "phase1_step_6.safetensors (step 6)" in log and log.count("input ranges: widened") == 1
     for name in ("best", "last"):
         tiny.assert_same_weights(weights_of(out / name), weights_of(done / name))
         assert metrics_of(out / name) == metrics_of(done / name)
@@ -203,6 +203,7 @@ def test_two_ranks_equal_one_of_twice_the_batch(tmp_path, float_model, sst2):
     ]
     one = train("one", [sys.executable], batch_size=16)
     two = train("two", msrun, batch_size=8, distribute="true", device_num=2)
+    assert all("maximum over 32 training rows" in log_of(tmp_path / name) for name in ("one", "two"))
     for name, array in one.items():
         np.testing.assert_allclose(two[name], array, atol=2e-3, err_msg=name)
         if name.endswith("input_threshold"):
@@ -219,7 +220,7 @@ def test_calibration_alone(float_model, sst2, tmp_path):
     assert set(written) - set(before) == set(ranges_of(out / "last")) and len(ranges_of(out / "last")) == 8
     assert BertConfig.from_json(out / "best" / "config.json").quantization == Quantization(per_channel=True)
     log = log_of(out)
-    assert "input ranges: maximum over 24 training rows" in log and "epoch:" not in log
+    assert "input ranges: widened to the maximum over 24 training rows" in log and "epoch:" not in log
     assert metrics_of(out / "best")["eval_samples"] == 13 and "one range per output" in log
     assert len(re.findall(r"^best acc: [01]\.\d{6}$", log, re.M)) == 1
 
@@ -311,7 +312,7 @@ WRONG = {
         {"weight_bits": 0, "embedding_bits": 0, "activation_bits": 0},
         "are all 0: nothing to quantize",
     ),
-    "quantizer": ({"quantizer": "ternary"}, 'quantizer "ternary" is not one of symmetric'),
+    "quantizer": ({"quantizer": "ternary"}, "--quantizer ternary (command line) is not one of symmetric"),
     "first value": ({"activation_init": "first"}, "--activation_init first (command line) must be none or"),
     "first value below zero": ({"activation_init": -1}, "must be none or a number above 0"),
     "decay": ({"ema_decay": 1.5}, "--ema_decay 1.5 (command line) must be between 0 and 1"),

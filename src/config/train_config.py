@@ -29,7 +29,7 @@ class OptimizerConfig:
     seed: int = flag(1, "random seed for initial weights, dropout and shuffling", check=SEED)
     batch_size: int = flag(16, "training batch size", check=POSITIVE)
     train_steps: int = flag(
-        -1, "maximum number of steps in each phase (-1: whole epochs)", check=ALL_OR_UP_TO
+        -1, "steps of each phase, instead of its epochs (-1: its epochs)", check=ALL_OR_UP_TO
     )
     learning_rate: float = flag(5e-5, "peak learning rate", check=POSITIVE)
     end_learning_rate: float = flag(1e-14, "final learning rate of the polynomial decay", check=NOT_NEGATIVE)

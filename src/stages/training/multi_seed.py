@@ -6,6 +6,7 @@ Each run is identical to that of `--seed` alone, since it starts in a fresh proc
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import re
 import shlex
@@ -42,6 +43,7 @@ from .seed_summary import (
     summary,
 )
 
+LOG = logging.getLogger(__name__)
 SEEDS_FILE, TABLE_FILE = "seeds.json", "seeds.txt"
 WRITTEN = (SEEDS_FILE, TABLE_FILE, *(f"seed_[0-9]*/{file}" for file in (MARKER, *RUN_FILES)))
 THROUGHPUT = re.compile(r"^throughput: ([\d.]+) examples/s, (\d+) real tokens/s", re.MULTILINE)
@@ -133,7 +135,10 @@ def repeat(
     print(f"\n{format_summary(result)}")
     if hasattr(config, "keep_teacher_cache") and not config.keep_teacher_cache:
         root = cache_root(config, runs.folder)
-        delete_caches(cache for seed in seeds for cache in caches_of(root, runs.folder_of(seed)))
+        try:
+            delete_caches(cache for seed in seeds for cache in caches_of(root, runs.folder_of(seed)))
+        except OSError as error:
+            LOG.warning("a teacher cache in %s cannot be deleted: %s", root, error)
     return result
 
 

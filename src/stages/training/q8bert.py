@@ -27,7 +27,7 @@ from ...model.bert import BertClassifier
 from ...model.state_dict import named_parameters
 from ...quant.layers import bind_ranges, calibration_mode
 from ...tasks import TaskSpec
-from ...train.distributed import all_reduce_max
+from ...train.distributed import all_reduce_max, all_reduce_sum
 from ...train.trainer import phase_steps
 from ...weights.huggingface import weight_count
 from ..evaluation.evaluator import EpochEvaluation
@@ -145,8 +145,9 @@ def _set_ranges(run: Run, network: nn.Cell, loader: BucketDataLoader) -> None:
         count = init_ranges(network, float(config.activation_init))
         run.logger.info(f"input ranges: {count} unset ones initialized to {config.activation_init}")
     if config.activation_bits and config.calibration_steps:
-        rows = calibrate(network, loader, config.calibration_steps)
-        run.logger.info(f"input ranges: maximum over {rows} training rows")
+        rows, total = calibrate(network, loader, config.calibration_steps), all_reduce_sum(run.ranks)
+        rows = int(total([rows])[0]) if total else rows
+        run.logger.info(f"input ranges: widened to the maximum over {rows} training rows")
 
 
 def init_ranges(network: nn.Cell, value: float) -> int:
@@ -160,7 +161,7 @@ def init_ranges(network: nn.Cell, value: float) -> int:
 def calibrate(network: nn.Cell, loader: BucketDataLoader, steps: int) -> int:
     """Widen the ranges to the maximum over the first `steps` batches of an epoch; nothing else changes.
 
-    Returns the number of rows. Requires `bind_ranges`.
+    Returns the number of this rank's rows. Requires `bind_ranges`.
     """
     cell, rows = LogitsCell(network), 0
     with evaluation_mode(network), calibration_mode(network):

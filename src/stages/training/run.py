@@ -204,7 +204,7 @@ class Run:
         root = cache_root(self.config, self.output_dir)
         written = caches_of(root, self.output_dir)
         if written and self.config.keep_teacher_cache:
-            self.logger.info(f"teacher cache: {len(written)} kept in {root} (--keep_teacher_cache)")
+            self.logger.info(f"teacher cache: {len(written)} kept in {root}")
         elif written:
             try:
                 freed = megabytes(delete_caches(written))

@@ -13,7 +13,7 @@ from ...errors import UserError, did_you_mean
 from ...model.bert import BertClassifier
 from ...model.state_dict import load_strict
 from ...tasks import TaskSpec
-from ...weights.huggingface import drop_unused_pooler, without_ranges
+from ...weights.huggingface import POOLER, drop_unused_pooler, without_ranges
 from ..model import load
 from ..model.quantization import refuse_quantized
 from .run import Run
@@ -149,4 +149,6 @@ def copy_teacher_layers(
             arrays[".".join(parts)] = array
     load_strict(network, arrays, str(teacher_files.source), optional=(load.HEAD,))
     head = "" if order else "; the head is newly initialized"
-    log(f"student from the teacher's embeddings, pooler and layers {', '.join(map(str, layer_map))}{head}")
+    pooler = ", pooler" if any(name.startswith(POOLER) for name in arrays) else ""
+    layers = ", ".join(map(str, layer_map))
+    log(f"student from the teacher's embeddings{pooler} and layers {layers}{head}")

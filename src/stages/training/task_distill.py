@@ -50,7 +50,8 @@ def task_distill(task: TaskSpec, resolved: Resolved) -> Run | dict[str, Any]:
         distillation.write_student("phase1")
     train_phase(run, *distillation.phase2())
     distillation.write_student("last", run.last_metrics)
-    conclude(run, distillation.evaluate, teacher, config.start)
+    start = "phase1" if config.load_td1_ckpt_path else config.start
+    conclude(run, distillation.evaluate, teacher, start)
     run.finish()
     return run
 

@@ -56,6 +56,8 @@ class Teacher:
 def load_teacher(run: Run, files: load.ModelFiles, later_features: tuple[str, ...] = ()) -> Teacher:
     """The frozen Teacher with the weights of `files`: a classifier of the run's task, else an encoder."""
     device, log = _device(run, files.config.hidden_size), run.logger.info
+    if device.precision != run.device.precision:
+        run.meter.rate = None  # no single rate is that of both precisions
     network: nn.Cell
     if run.task:
         network, config = load.load_classifier(files, run.task, device, log)

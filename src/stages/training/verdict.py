@@ -33,6 +33,7 @@ NEXT = {
     "(--load_gd_ckpt_path)",
     "general": "more epochs, higher learning rates, or the teacher's layers as the start (omit "
     "--load_gd_ckpt_path)",
+    "phase1": "more epochs (--td_phase2_epoch_size), or a higher --phase2_learning_rate",
     "quantized": "more epochs (--epoch_num), --per_channel true, or more bits",
 }
 

@@ -21,6 +21,7 @@ from run_q8bert_train import main as q8bert
 from run_task_distill import main as task_distill
 from src.config.finetune_config import resolve
 from src.config.seeds_config import over_seeds
+from src.config.td_config import resolve as resolve_distill
 from src.errors import UserError
 from src.output_dir import MARKER
 from src.stages.training import multi_seed
@@ -185,6 +186,17 @@ def test_overwriting_waits_until_a_run_was_accepted(stage):
     with pytest.raises(SystemExit):
         stage("1", output_dir="new", train_data_dir="refused")
     assert not Path("new").exists()
+
+
+def test_a_cache_that_cannot_be_deleted_is_a_warning(stage, monkeypatch, caplog):
+    def refuse(caches):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(multi_seed, "delete_caches", refuse)
+    places = {"load_teacher_ckpt_path": "model", "train_data_dir": "records", "eval_data_dir": "records"}
+    argv = tiny.flags(task_name="SST-2", **places, output_dir="out", learning_rate=1e-4, seeds="1,2")
+    assert list(repeat("task_distill", ["stage.py"], argv, *resolve_distill(argv))["seeds"]) == ["1", "2"]
+    assert "a teacher cache in teacher_cache cannot be deleted: [Errno 13]" in caplog.text
 
 
 def test_ctrl_c_reaches_the_run_once_and_names_the_command_of_all(tmp_path):

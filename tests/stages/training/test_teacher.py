@@ -14,9 +14,11 @@ from src.distill.teacher_cache import cache_of, caches_of, delete_caches
 from src.errors import UserError
 from src.kernels.layers import Bf16MatMul
 from src.model.layers import FLOAT_LAYERS
+from src.stages.model import load
 from src.stages.model.device import DeviceSetup
-from src.stages.training.teacher import Teacher, _device
+from src.stages.training.teacher import Teacher, _device, load_teacher
 from src.tools.cache import main as cache_tool
+from src.train.throughput import ThroughputMeter
 from src.weights.reader import read_weights
 from tests import tiny
 
@@ -189,6 +191,15 @@ def test_a_resumed_run_keeps_the_precision_of_its_teacher(library, before, has_k
     text = "as before" if chosen == before else "no longer bf16: a machine has no such products"
     line = f"matmul precision auto: {chosen} for the teacher, {text}"
     assert run.logged == ([line] if before == "bf16" else [])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_no_share_of_a_rate_that_is_not_the_teacher_s(library, tmp_path, precision):
+    run = precision_run(library, measured={"teacher_precision": precision})
+    run.task, run.meter = None, ThroughputMeter(rate=lambda: 1e9)
+    teacher = load_teacher(run, load.read_model(tiny.write_model(tmp_path / "teacher", None), print))
+    assert teacher.device.precision == precision and not teacher.network.training
+    assert (run.meter.rate is None) == (precision == "bf16")
 
 
 def test_what_another_key_comes_of(tmp_path):

@@ -1,14 +1,17 @@
 """What a run says at its end, and the warnings: given numbers and rows, on both sides of each limit."""
 
 import dataclasses
+import re
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
+from src.config.td_config import TaskDistillConfig
 from src.data.dataset import TokenizedDataset
 from src.stages.training.verdict import (
+    NEXT,
     TeacherResult,
     contradicts_labels,
     log_data_warnings,
@@ -43,11 +46,17 @@ def test_the_majority_class():
     assert majority_metric(COLA, dataset(labels)) == 0
     assert majority_metric(find_task("STS-B"), dataset(np.array([0.5, 2.0, 4.0]))) == 0
     several = np.array([[1, 0], [1, 1], [1, 0], [0, 0]], np.float32)
-    rows = SimpleNamespace(labels=several, labels_by_token=False)
     expected = f1_score(several, [[1, 0]] * 4, average="micro")
-    assert majority_metric(MANY, rows) == pytest.approx(expected)
+    assert majority_metric(MANY, dataset(several)) == pytest.approx(expected)
     tags = np.array([IGNORE_INDEX, 0, 0, 1, IGNORE_INDEX, 0])
     assert majority_metric(TAGS, dataset(tags, tokens=2)) == 0  # O alone is no entity
+
+
+def test_advice_names_flags_that_apply():
+    """A student after phase 1 comes from --load_td1_ckpt_path."""
+    assert "--load_gd_ckpt_path" in NEXT["general"] and "load_gd" not in NEXT["phase1"]
+    config = {field.name for field in dataclasses.fields(TaskDistillConfig)}
+    assert set(re.findall(r"--(\w+)", NEXT["phase1"])) <= config
 
 
 def test_the_line():
