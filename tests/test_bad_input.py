@@ -123,10 +123,7 @@ DISTILL = {
     "heads that do not divide": ({"num_attention_heads": 5}, "24 is not a multiple of num_attention_heads 5"),
     "more layers": ({"num_hidden_layers": 8}, "more than the teacher's 4"),
     "layer map": ({"layer_map": "1,9"}, "--layer_map 1,9 must rise and stay"),
-    "two starts": (
-        {"student_init": "teacher_layers", "load_gd_ckpt_path": "x"},
-        "are mutually exclusive",
-    ),
+    "two starts": ({"student_init": "teacher_layers", "load_gd_ckpt_path": "x"}, "are mutually exclusive"),
     "two starts after phase 1": (
         {"student_init": "teacher_layers", "load_td1_ckpt_path": "x"},
         "--load_td1_ckpt_path and --student_init teacher_layers are mutually exclusive",

@@ -188,6 +188,6 @@ class Attention(DropoutCell):
         count, heads, width = query.shape
         tokens = (hidden, self.no_bias, hidden, self.no_bias)
         rows = ops.broadcast_to(rows.reshape(count, 1), (count, heads)).reshape(-1)
-        asked = query.reshape(count * heads, width)
-        means = self.packed_heads_operator(asked, self.no_bias, *tokens, sequences, rows, self.scale)
+        queries = query.reshape(count * heads, width)
+        means = self.packed_heads_operator(queries, self.no_bias, *tokens, sequences, rows, self.scale)
         return means.reshape(query.shape)

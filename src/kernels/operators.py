@@ -244,8 +244,8 @@ def abs_max(library: str, per_row: bool = False) -> ops.Custom:
         return (ops.zeros_like(x),)
 
     if per_row:
-        return custom(library, "largest_of_rows", lambda x: (x[0], 1), bprop=bprop)
-    return custom(library, "largest_magnitude", lambda x: (1,), bprop=bprop)
+        return custom(library, "abs_max_per_row", lambda x: (x[0], 1), bprop=bprop)
+    return custom(library, "abs_max", lambda x: (1,), bprop=bprop)
 
 
 def fake_quantize(library: str) -> ops.Custom:

@@ -101,20 +101,20 @@ def sink_steps(
     of an epoch, which -1 stands for. The outputs of a `cached_teacher` come from the host with each step.
     Raises UserError for enable_data_sink true with several lengths.
     """
-    asked = config.enable_data_sink == "true"
+    requested = config.enable_data_sink == "true"
     if device.target == "CPU" or config.enable_data_sink == "false":
-        if asked:
+        if requested:
             LOG.warning("enable_data_sink true has no effect on a CPU: it has no device queue")
         return 0
     if cached_teacher:
-        if asked:
+        if requested:
             LOG.warning(
                 "enable_data_sink true has no effect in this phase: the outputs of the teacher cache come "
                 "from the host with each step; --teacher_cache off feeds the phase through the device queue"
             )
         return 0
     if len(lengths) > 1:
-        if asked:
+        if requested:
             raise UserError("enable_data_sink true needs batches of one length: add --length_buckets off")
         return 0
     return config.data_sink_steps if config.data_sink_steps > 0 else epoch_steps

@@ -51,16 +51,16 @@ def step_inputs(
     device. `cached_teacher` appends its outputs to the columns of each batch.
     """
     left = min(loader.steps_per_epoch - skip, limit)
-    sunk = left // sink_steps * sink_steps if sink_steps else 0
-    if sunk:
-        queue = ds.GeneratorDataset(_Source(loader, epoch, skip, sunk), list(COLUMNS), shuffle=False)
+    sink_total = left // sink_steps * sink_steps if sink_steps else 0
+    if sink_total:
+        queue = ds.GeneratorDataset(_Source(loader, epoch, skip, sink_total), list(COLUMNS), shuffle=False)
         run_chunk = ms.data_sink(step, queue, sink_size=sink_steps)
         rows = sink_steps * loader.batch_size
         tokens = round(rows * float(loader.dataset.lengths.mean()))
-        for _ in range(sunk // sink_steps):
+        for _ in range(sink_total // sink_steps):
             yield StepInputs(run_chunk, (), sink_steps, rows, tokens, (0.0, 0.0, 0.0))
     # Without a sink all batches; with one, those that do not fill a chunk.
-    rest = prefetch(islice(loader.epoch(epoch, skip=skip + sunk), left - sunk))
+    rest = prefetch(islice(loader.epoch(epoch, skip=skip + sink_total), left - sink_total))
     yield from _single_steps(step, rest, cached_teacher)
 
 

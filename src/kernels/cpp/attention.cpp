@@ -237,10 +237,10 @@ void backward(const Inputs &in, const Shape &s, const Dropout &drop, const Upstr
   const Dense upstream{up_of.of_context, no_bias.data()};
   ColumnSums query_sums(s.hidden), key_sums(s.hidden), value_sums(s.hidden);
   over_rows(s.batch * s.heads, s.queries * s.length, [&](int64_t first, int64_t last, int thread) {
-    const int64_t asked = s.queries * s.wide, tall = s.length * s.wide, square = s.queries * s.longer;
-    Scratch scratch(2 * asked + 3 * tall + s.width * s.longer + 3 * square);
-    float *q = scratch.take(asked), *k = scratch.take(tall), *v = scratch.take(tall);
-    float *up = scratch.take(asked), *mixed = scratch.take(tall);
+    const int64_t queried = s.queries * s.wide, tall = s.length * s.wide, square = s.queries * s.longer;
+    Scratch scratch(2 * queried + 3 * tall + s.width * s.longer + 3 * square);
+    float *q = scratch.take(queried), *k = scratch.take(tall), *v = scratch.take(tall);
+    float *up = scratch.take(queried), *mixed = scratch.take(tall);
     float *v_transposed = scratch.take(s.width * s.longer);
     float *probs = scratch.take(square), *d_probs = scratch.take(square);
     float *used = DROPPED ? scratch.take(square) : probs;

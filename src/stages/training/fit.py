@@ -86,7 +86,7 @@ def train_phase(
     if total == 0:
         run.logger.info(f"{spec.title}: 0 steps, nothing is trained")
         return
-    # Dropout masks differ between phases and ranks.
+    # The kernels' dropout masks differ between phases and ranks; MindSpore's follow its global seed alone.
     seed = (config.seed << 16) + (spec.number << 12) + run.ranks.rank
     if spec.loss_scale is not None:
         config = dataclasses.replace(config, loss_scale_value=spec.loss_scale)
@@ -100,8 +100,8 @@ def train_phase(
         f"{spec.title}: {rows_text}, batch {loader.batch_size}, lengths "
         f"{'/'.join(map(str, loader.buckets))}, {loader.steps_per_epoch} steps an epoch, {total} in all"
     )
-    sunk = sink_steps(config, run.device, loader.buckets, loader.steps_per_epoch, cached_teacher is not None)
-    compiled = step if sunk else run.meter.compiled(step, "train step", step_flops(network))
+    chunk = sink_steps(config, run.device, loader.buckets, loader.steps_per_epoch, cached_teacher is not None)
+    compiled = step if chunk else run.meter.compiled(step, "train step", step_flops(network))
     callbacks: list[Callback] = [ThroughputCallback(run.meter)]
     if config.profile:
         tables = run.output_dir / "profile" / f"phase{spec.number}" if run.ranks.is_main else None
@@ -125,7 +125,7 @@ def train_phase(
         )
     )
     phase = TrainPhase(
-        spec.number, spec.title, compiled, loader, spec.epochs, config.train_steps, sunk, cached_teacher
+        spec.number, spec.title, compiled, loader, spec.epochs, config.train_steps, chunk, cached_teacher
     )
     run.trainer.run(phase, callbacks, start_step)
 
