@@ -1,7 +1,7 @@
 """Reads the files of a custom task, described by flags or a task file."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # Flags shared with GLUE tasks.
 SHARED = ("task_name", "train_file", "max_seq_length", "unlabelled_file")
 SPLIT = ("dev_share", "split_seed")  # shared where dev is split off the unlabeled texts
+# Fields that decide which rows are split off for dev.
+SPLIT_INPUTS = (*SPLIT, "text_columns", "label_column", "output_mode", "labels", "label_separator")
 SHOWN = 20  # labels whose counts are printed; the manifest has all of them
 
 
@@ -34,6 +36,7 @@ def custom_task_from(resolved: "Resolved") -> CustomTask | None:
         if config.data_dir:
             raise UserError("--data_dir is for GLUE tasks; a custom task names its files")
         custom = custom_task(config.task_file, given)
+        _check_same_split(config, custom, [*given, *(["max_rows"] if config.max_rows >= 0 else [])])
         known = custom.train_file or custom.dev_file or custom.labels or custom.output_mode == "regression"
         return custom if known else labels_from_model(custom, config.vocab_file)
     shared = (*SHARED, *SPLIT) if config.unlabelled_file and not config.data_dir else SHARED
@@ -51,6 +54,24 @@ def custom_task_from(resolved: "Resolved") -> CustomTask | None:
     return None
 
 
+def _replaces_rows(config: "PrepareConfig", custom: CustomTask) -> bool:
+    """Whether --train_file replaces, for training, the rows that the task file names."""
+    return bool(config.train_file) and Path(config.train_file).resolve() != Path(custom.train_file).resolve()
+
+
+def _check_same_split(config: "PrepareConfig", custom: CustomTask, given: Collection[str]) -> None:
+    """Raise UserError for a flag that changes the split: augment, which reads the task file alone, copied
+    the training rows of another one."""
+    if not (custom.makes_dev and _replaces_rows(config, custom)):
+        return
+    if name := next((name for name in (*SPLIT_INPUTS, "max_rows") if name in given), None):
+        remedy = "remove it" if name == "max_rows" else f"set it in {config.task_file}, and augment again"
+        raise UserError(
+            f"--{name} changes which rows of {custom.train_file} are held out for dev: copies of them may be "
+            f"in {config.train_file}; {remedy}"
+        )
+
+
 class CustomData:
     """All rows of a CustomTask; `task` is its TaskSpec with the labels.
 
@@ -63,7 +84,7 @@ class CustomData:
         self.task = self.custom.spec()
         self.inputs = [config.task_file, custom.train_file, custom.dev_file, custom.test_file]
         self.inputs += custom.unlabelled_file
-        if config.train_file and Path(config.train_file).resolve() != Path(custom.train_file).resolve():
+        if _replaces_rows(config, custom):
             check_suffix(config.train_file, custom)
             self._texts["train"] = read_rows(config.train_file, self.task, config.on_bad_row, config.max_rows)
         self.counts: dict[str, dict[str, int]] = {}

@@ -165,6 +165,14 @@ CASES = {
         ["--task_file", "reviews.yaml", "--output_dir", "other.csv/out"],
         "output_dir other.csv/out is below other.csv, which is a file",
     ),
+    "other split": (
+        ["--task_file", "reviews.yaml", "--train_file", "other.csv", "--split_seed", "2"],
+        "copies of them may be in other.csv; set it in reviews.yaml, and augment again",
+    ),
+    "other first rows": (
+        ["--task_file", "reviews.yaml", "--train_file", "other.csv", "--max_rows", "20"],
+        "--max_rows changes which rows of reviews.csv are held out for dev",
+    ),
     "other rows": (["--task_file", "reviews.yaml", "--train_file", "other.csv"], 'csv, line 2: label "odd"'),
 }
 
