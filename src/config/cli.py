@@ -78,10 +78,14 @@ def parse(
     parser = _parser(config_class, prog)
     complete(parser, {name: suggested for name in fields if (suggested := _suggestions(fields[name]))})
     given = _parsed(parser, argv)
-    settings = dict(settings or {})
-    for name in settings:
+    for name in settings or {}:
         if name not in fields:
             raise UserError(f'unknown key "{name}" in the config module{did_you_mean(name, fields)}')
+    # Before the recipe, which looks up what the given values name.
+    given = {name: _checked(fields[name], value, "command line") for name, value in given.items()}
+    settings = {
+        name: _checked(fields[name], value, "config module") for name, value in (settings or {}).items()
+    }
     zoo = _zoo_config(config_class, fields, {**settings, **given})
     recipe_values = recipe({**settings, **zoo.values, **given}) if recipe else {}
     values, origins = {}, {}

@@ -94,6 +94,15 @@ def test_choices_in_any_case():
         read("--device", "CPP")
 
 
+@pytest.mark.parametrize(
+    "flags, settings", [(["--device", "CPP"], {}), ([], {"device": "CPP"})], ids=["flag", "setting"]
+)
+def test_a_recipe_sees_valid_choices_only(flags, settings):
+    recipe = {"auto": {}, "CPU": {}, "GPU": {}}
+    with pytest.raises(UserError, match="--device CPP .* is not one of"):
+        read(*flags, settings=settings, recipe=lambda known: recipe[known["device"]])
+
+
 @pytest.mark.parametrize("flags", [[], ["--name", ""]])
 def test_a_required_flag(flags):
     with pytest.raises(UserError, match="--name is required: name of the stage"):
