@@ -12,6 +12,7 @@ from tqdm import tqdm
 from ...config.task.from_records import MANIFEST, PREPARE_AGAIN
 from ...digests import sha256
 from ...errors import UserError
+from ...files import is_file, split_paths
 from ...json_reader import read_object
 from ...tasks import IGNORE_INDEX, TASKS, TaskSpec, for_mode
 from ..dataset import TokenizedDataset
@@ -80,9 +81,10 @@ def read_records(
 
     paths   a file, a comma-separated list of files, or a folder, from which `split` ("train", ...) is read
     schema  path of a schema.json; empty: the one in the folder of the files, if any
-    Raises UserError for files that are missing, truncated, damaged (they differ from their digest in the
-    manifest), of the other dataset_type, without a required column, of different lengths, prepared with
-    different tokenizers or labels, or that contradict the schema.
+    Raises UserError for files that are missing (without `split`: also those of a folder's manifest),
+    truncated, damaged (they differ from their digest in the manifest), of the other dataset_type, without a
+    required column, of different lengths, prepared with different tokenizers or labels, or that contradict
+    the schema.
     """
     files = record_files(paths, dataset_type, split)
     schema_file = _schema_file(schema, files[0])
@@ -98,6 +100,13 @@ def read_records(
         for folder, manifest in manifests.items()
         for entry in manifest.get("files", {}).values()
     }
+    folders = set() if split else {path for path in map(Path, split_paths(paths)) if path.is_dir()}
+    absent = next((path for path in expected_rows if path.parent in folders and not is_file(path)), None)
+    if absent:
+        raise UserError(
+            f"record file {absent} does not exist, but {absent.with_name(MANIFEST_FILE)} lists it; copy it "
+            f"there, or {PREPARE_AGAIN}"
+        )
     digests = {
         folder / name: digest
         for folder, manifest in manifests.items()

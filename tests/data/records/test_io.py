@@ -182,6 +182,19 @@ def test_truncation_between_rows_is_detected_by_the_manifest(tmp_path):
         read_records(path)
 
 
+def test_a_missing_shard_is_not_passed_over(tmp_path):
+    shards = [tmp_path / f"corpus-0000{number}-of-00002.tfrecord" for number in range(2)]
+    for path in shards:
+        write_records(path, table_of(3), "tfrecord")
+    entries = {path.stem: {"file": path.name, "rows": 3} for path in shards}
+    (tmp_path / "manifest.json").write_text(json.dumps({"files": entries}))
+    assert read_records(tmp_path).rows == 6
+    shards[1].unlink()
+    assert read_records(shards[0]).rows == 3
+    with pytest.raises(UserError, match="corpus-00001-of-00002.tfrecord does not exist, but .* lists it"):
+        read_records(tmp_path)
+
+
 def test_a_truncated_or_orphaned_mindrecord_file(tmp_path):
     path = tmp_path / "train.mindrecord"
     write_records(path, table_of(40), "mindrecord")
