@@ -16,6 +16,7 @@ from ..tasks import TaskSpec
 from .processors import read_rows
 from .text.conll import Sentence
 from .text.examples import SUFFIXES, Example, TextFile, columns_of
+from .unlabeled import text_key
 
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
@@ -94,12 +95,17 @@ def counts_of(examples: Iterable[Example | Sentence], task: TaskSpec) -> dict[st
 def split_rows(text: TextFile, task: CustomTask) -> tuple[list[int], list[int]]:
     """(indices of the training rows, indices of the dev rows) of a TextFile, both ascending.
 
-    Stratified: about `dev_share` of the rows of each label; for regression one row from each group of
-    consecutive sorted scores. A multi-label row counts for its rarest label, a row without labels forms a
-    stratum of its own; tagged sentences are not stratified. The split depends only on the rows, dev_share and
-    split_seed. Raises UserError for a class with a single row.
+    Rows with the same text are on one side. Stratified: about `dev_share` of the texts of each label; for
+    regression one text from each group of consecutive sorted scores. A text counts for the label of its first
+    row, a multi-label row for its rarest label, a row without labels forms a stratum of its own; tagged
+    sentences are not stratified. The split depends only on the rows, dev_share and split_seed. Raises
+    UserError for a class with a single text.
     """
-    spec, rows = task.spec(), text.examples
+    same: dict[tuple[str, ...], list[int]] = {}
+    for index, row in enumerate(text.examples):
+        same.setdefault(text_key(row), []).append(index)
+    groups = list(same.values())
+    spec, rows = task.spec(), [text.examples[group[0]] for group in groups]
     strata: Mapping[str | int | None, Sequence[int] | np.ndarray]
     if task.by_word:
         strata = {None: range(len(rows))}
@@ -113,15 +119,18 @@ def split_rows(text: TextFile, task: CustomTask) -> tuple[list[int], list[int]]:
         if len(indices) == 1 and spec.output_mode == "classification":
             hint = "; or are they scores (--output_mode regression)?" if NUMBER.fullmatch(str(label)) else ""
             raise UserError(
-                f'{text.path}, line {rows[indices[0]].line}: label "{label}" has a single row, which cannot '
+                f'{text.path}, line {rows[indices[0]].line}: label "{label}" has a single text, which cannot '
                 f"be in both train and dev; add rows with it, or give a dev_file{hint}"
             )
         count = max(round(len(indices) * task.dev_share), 1)
         if len(indices) > 1:
             dev += rng.permutation(indices)[: min(count, len(indices) - 1)].tolist()
     if not dev:
-        raise UserError(f"{text.path}: {len(rows)} rows are too few to split off a dev set; give a dev_file")
-    return sorted(set(range(len(rows))) - set(dev)), sorted(dev)
+        raise UserError(
+            f"{text.path}: {len(rows)} different texts are too few to split off a dev set; give a dev_file"
+        )
+    held_out = {index for group in dev for index in groups[group]}
+    return sorted(set(range(len(text.examples))) - held_out), sorted(held_out)
 
 
 def _names(example: Example | Sentence, task: TaskSpec) -> Iterable[str]:

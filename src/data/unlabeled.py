@@ -11,6 +11,7 @@ from ..config.task.custom import PLAIN_TEXT
 from ..errors import UserError
 from ..files import is_file, split_paths
 from ..tasks import TaskSpec
+from .text.conll import Sentence
 from .text.examples import SUFFIXES, UNLABELED, Example, TextFile, read_examples
 from .text.tabular import BadRow, note_bad_row, numbered_lines
 
@@ -73,9 +74,10 @@ def read_unlabeled(
     return found
 
 
-def text_key(row: Example) -> tuple[str, ...]:
-    """The texts of a row, without differences in case and white space."""
-    return tuple(" ".join(text.casefold().split()) for text in (row.text_a, row.text_b) if text is not None)
+def text_key(row: Example | Sentence) -> tuple[str, ...]:
+    """The texts, or the words, of a row, without differences in case and white space."""
+    texts = row.words if isinstance(row, Sentence) else (row.text_a, row.text_b)
+    return tuple(" ".join(text.casefold().split()) for text in texts if text is not None)
 
 
 def add_unlabeled(

@@ -61,6 +61,17 @@ def test_the_split_depends_on_the_seed_only(tmp_path):
     assert drawn[0] == [19, 21, 24, 30, 31, 65, 66, 71, 76, 84, 86, 121]
 
 
+@pytest.mark.parametrize("mode", ["classification", "regression", "multi_label"])
+def test_equal_texts_are_on_one_side(tmp_path, mode):
+    """Texts 0 to 29, each twice, in another case and with another label the second time."""
+    lines = [f"Text {i},{i % 3}\n" for i in range(30)] + [f" text  {i},{(i + 1) % 3}\n" for i in range(30)]
+    _, texts = read(tmp_path, "body,label\n" + "".join(lines), output_mode=mode, dev_share=0.2)
+    sides = [
+        Counter(example.text_a.split()[1] for example in texts[split].examples) for split in ("train", "dev")
+    ]
+    assert set(sides[0].values()) == set(sides[1].values()) == {2} and len(sides[1]) == 6
+
+
 def test_score_split_covers_the_range(tmp_path):
     scores = [(37 * i) % 100 / 10 for i in range(100)]
     own, texts = read(tmp_path, rows_of(scores), output_mode="regression")
@@ -87,10 +98,14 @@ def test_multi_label_rows(tmp_path):
 
 def test_json_lines_may_hold_a_list_of_labels(tmp_path):
     rows = [
-        {"body": "x", "label": ["a", "b"], "note": 1},
-        {"label": [], "body": "y"},
-        {"body": "z", "label": "b", "note": None},
-    ] * 4
+        row
+        for number in range(4)
+        for row in (
+            {"body": f"x{number}", "label": ["a", "b"], "note": 1},
+            {"label": [], "body": f"y{number}"},
+            {"body": f"z{number}", "label": "b", "note": None},
+        )
+    ]
     own, texts = read(tmp_path, "\n".join(map(json.dumps, rows)), "rows.jsonl", output_mode="multi_label")
     assert own.labels == ("a", "b")
     assert Counter(labels_in(texts["train"]) + labels_in(texts["dev"])) == {"a|b": 4, "": 4, "b": 4}
@@ -105,10 +120,10 @@ def test_given_files_are_not_split(tmp_path):
 
 
 def test_pairs_of_texts(tmp_path):
-    text = "first\tsecond\tlabel\n" + "a b\tc\tyes\nd\te\tno\n" * 5
+    text = "first\tsecond\tlabel\n" + "".join(f"a b\tc{i}\tyes\nd\te{i}\tno\n" for i in range(5))
     _, texts = read(tmp_path, text, "rows.tsv", text_columns=("first", "second"))
     example = texts["train"].examples[0]
-    assert (example.text_a, example.text_b) == ("a b", "c")
+    assert (example.text_a, example.text_b) == ("a b", "c0")
 
 
 MANY = tuple(map(str, range(30)))
@@ -118,14 +133,14 @@ BAD = {
     "empty label": ("body,label\nx,a\ny,\n", {}, "rows.csv, line 3: the label in column label is empty"),
     "empty text": ("body,label\n ,a\n", {}, "line 2: the text in column body is empty"),
     "one label": (rows_of("aaaa"), {}, "rows.csv, column label: only the label a found; at least two"),
-    "single row": (rows_of("aabbac"), {}, 'line 7: label "c" has a single row'),
+    "single row": (rows_of("aabbac"), {}, 'line 7: label "c" has a single text'),
     "scores as labels": (rows_of(["1.5", "1.7", "2"]), {}, "dev_file; or are they scores .--output_mode reg"),
     "many labels": (rows_of([*MANY, "z"]), {"labels": MANY}, "are 0, 1, .* 19 and 10 more"),
     "listed labels": (rows_of("abz"), {"labels": ("a", "b")}, 'line 4: label "z" is unknown to'),
     "no number": (rows_of(["1", "2", "high"]), {"output_mode": "regression"}, '4: label "high" is not a'),
     "label twice": (rows_of(["a|b", "b|b"]), {"output_mode": "multi_label"}, 'line 3: "b|b" repeats a'),
     "empty part": (rows_of(["a|b", "b|"]), {"output_mode": "multi_label"}, "line 3: the label in column"),
-    "too few": (rows_of(["1"]), {"output_mode": "regression"}, "rows.csv: 1 rows are too few to split"),
+    "too few": (rows_of(["1"]), {"output_mode": "regression"}, "rows.csv: 1 different texts are too few"),
     "broken label": (rows_of(['"a\nb"', "c"] * 2), {}, r"label: label 'a\\nb' contains a tab or a line"),
     "no labels": (
         rows_of(["", ""]),

@@ -91,13 +91,16 @@ def test_multi_label_rows(tmp_path, vocabulary, form):
 
 def test_sentences_are_split_at_random(tmp_path, vocabulary, capsys):
     file = tmp_path / "names.txt"
-    file.write_text("baba B-PER\n\nbade O\n\n" * 10)
+    words = tiny.WORDS[:20]
+    file.write_text(
+        "".join(f"{word} {'BO'[i % 2]}{'-PER' * (1 - i % 2)}\n\n" for i, word in enumerate(words))
+    )
     prepare(tmp_path / "records", vocabulary, train_file=file, output_mode="token_classification")
     assert "2 rows of " in (said := capsys.readouterr().out) and "split_seed 1, random)" in said
 
 
 def test_scores(tmp_path, vocabulary):
-    text = "first\tsecond\tscore\n" + "".join(f"baba\tbade\t{n / 4}\n" for n in range(20))
+    text = "first\tsecond\tscore\n" + "".join(f"{tiny.WORDS[n]}\tbade\t{n / 4}\n" for n in range(20))
     file = tmp_path / "pairs.tsv"
     file.write_text(text)
     words = ["--text_columns", "first", "second", "--label_column", "score", "--output_mode", "regression"]
