@@ -115,7 +115,7 @@ def _json_rows(path: Path, task: TaskSpec) -> Iterator[tuple[int, Row]]:
         if isinstance(row, BadRow):
             yield number, row
             continue
-        missing = [name for name in header if row.get(name) is None and name in required]
+        missing = [name for name in header if name not in row and name in required]  # null is an empty text
         yield number, BadRow(f"lacks {', '.join(missing)}") if missing else _json_values(row, header, task)
 
 
@@ -152,10 +152,12 @@ def _json_text(value: object) -> str:
 
 
 def json_objects(path: Path) -> Iterator[tuple[int, dict[str, object] | BadRow]]:
-    """Yield (line number, object) of a JSONL file; BadRow in place of a malformed line."""
+    """Yield (line number, object) of a JSONL file without its blank lines; BadRow for a malformed line."""
     for number, line in numbered_lines(path):
         if isinstance(line, BadRow):
             yield number, line
+            continue
+        if not line.strip():
             continue
         try:
             row = parse_json(line)

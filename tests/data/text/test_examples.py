@@ -84,6 +84,12 @@ def test_an_empty_label_column_of_a_test_file(tmp_path, cells, labelled):
         assert not found.labeled and [example.label for example in found.examples] == [None, None]
 
 
+def test_json_lines_without_labels(tmp_path):
+    text = '{"sentence": "a", "label": null}\n\n{"label": null, "sentence": "b"}\n'
+    found = read_examples(written(tmp_path, "test.jsonl", text), TASKS["SST-2"], split="test")
+    assert not found.labeled and [(e.text_a, e.line) for e in found.examples] == [("a", 1), ("b", 3)]
+
+
 def test_only_a_newline_ends_a_row(tmp_path):
     text = "\ufeffsentence\tlabel\r\none\u2028line\x0b still\t1\r\nlast\t0"
     found = read_examples(written(tmp_path, "train.tsv", text), TASKS["SST-2"])
@@ -133,7 +139,9 @@ def test_a_score_is_a_number(tmp_path, score):
     [
         ('{"sentence": 1', "line 2: not valid JSON"),
         ("[1]", "line 2: not a JSON object"),
-        ('{"sentence": null, "label": 1}', "line 2: lacks sentence"),
+        ('{"sentence": null, "label": 1}', "line 2: the text in column sentence is empty"),
+        ('{"sentence": "b", "label": null}', "line 2: the label in column label is empty"),
+        ('{"sentence": "b"}', "line 2: lacks label"),
     ],
 )
 def test_bad_json(tmp_path, line, complaint):
@@ -208,7 +216,7 @@ def test_json_booleans_keep_their_spelling(tmp_path):
     assert [(e.text_a, e.label) for e in read_examples(path, task).examples] == [("a", "true"), ("1.5", "7")]
 
 
-@pytest.mark.parametrize("first", ['{"sentence": "a"', '{"sentence": "a"}', '{"label": 0}', "\n"])
+@pytest.mark.parametrize("first", ['{"sentence": "a"', '{"sentence": "a"}', '{"label": 0}'])
 def test_a_malformed_first_json_line(tmp_path, first):
     path = written(tmp_path, "train.jsonl", first + '\n{"label": 0, "sentence": "good", "more": 1}\n')
     with pytest.raises(UserError, match="train.jsonl, line 1: "):
