@@ -77,7 +77,7 @@ def test_commands_of_eight_ascend_processes(launched):
             f"LOG{rank}/log.txt: env -u MS_ROLE RANK_TABLE_FILE={launched.folder}/eight.json RANK_ID={rank} "
             f"RANK_SIZE=8 DEVICE_ID={rank} taskset -c {12 * rank}-{12 * rank + 11} {PYTHON} -u "
             f"{ROOT}/run_general_distill.py --epoch_size 1 --student_preset 4L-312 "
-            "--load_teacher_ckpt_path <unset> --schema_dir '' "
+            "--load_teacher_ckpt_path <unset> --dataset_type "
         ), line
         assert line.endswith(
             "--seed 7 --data_dir records --distribute true --device_num 8 --device_target Ascend "
