@@ -134,6 +134,15 @@ def test_task_distillation_names_the_line_to_edit(launch):
     assert shown.count("--task_name") == 1 and "--td_phase1_epoch_size 10" in shown
 
 
+def test_a_single_phase_leaves_epochs_and_rates_to_the_recipe(launch):
+    for script in ("run_td_phase1.sh", "run_td_phase2.sh"):
+        shown = launch("--dry_run", script=script).stdout
+        assert "run_task_distill.py" in shown and "learning_rate" not in shown
+        assert re.findall(r"--\S+epoch_size \d+", shown) == ["--td_phase2_epoch_size 0"] * (
+            "phase1" in script
+        )
+
+
 @pytest.mark.parametrize("word", ["false", "False", "0"])
 def test_evaluation_only_needs_no_teacher(launch, word):
     shown = launch("--dry_run", "--do_train", word, script="run_standalone_td.sh").stdout
