@@ -8,9 +8,11 @@ from typing import NamedTuple
 IDEOGRAPH = (
     "\u4e00-\u9fff\u3400-\u4dbf\uf900-\ufaff\U00020000-\U0002a6df\U0002a700-\U0002ceaf\U0002f800-\U0002fa1f"
 )
+# With CJK punctuation and full-width symbols, which no blank separates from a word either.
+SINGLE = IDEOGRAPH + "\u3001-\u303f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
 NON_BLANK = re.compile(r"\S+")
-NON_BLANK_OR_IDEOGRAPH = re.compile(rf"[{IDEOGRAPH}]|[^\s{IDEOGRAPH}]+")
-ENDS, BEGINS = re.compile(rf"[{IDEOGRAPH}]$"), re.compile(rf"^[{IDEOGRAPH}]")
+NON_BLANK_OR_SINGLE = re.compile(rf"[{SINGLE}]|[^\s{SINGLE}]+")
+ENDS, BEGINS = re.compile(rf"[{SINGLE}]$"), re.compile(rf"^[{SINGLE}]")
 
 
 class Words(NamedTuple):
@@ -22,13 +24,13 @@ class Words(NamedTuple):
 
 
 def split_words(text: str, ideographs: bool = True) -> Words:
-    """Split a line at whitespace and, with `ideographs`, around each ideograph."""
-    matches = list((NON_BLANK_OR_IDEOGRAPH if ideographs else NON_BLANK).finditer(text))
+    """Split a line at whitespace and, with `ideographs`, around each ideograph and CJK punctuation mark."""
+    matches = list((NON_BLANK_OR_SINGLE if ideographs else NON_BLANK).finditer(text))
     return Words(text, tuple(match[0] for match in matches), tuple(match.span() for match in matches))
 
 
 def joined_words(words: Iterable[str]) -> Words:
-    """Join words into a sentence, with a space between two words unless both are ideographs."""
+    """Join words into a sentence, with a space between two unless both are ideographs or CJK punctuation."""
     text, kept, spans = "", tuple(words), []
     for word in kept:
         if text and not (ENDS.search(text) and BEGINS.search(word)):

@@ -1,10 +1,11 @@
-"""CLUENER's JSON lines: characters with BIO tags, and one sentence for each thing that can be wrong."""
+"""CLUENER's JSON lines: words with BIO tags, and one sentence for each thing that can be wrong."""
 
 import json
 
 import pytest
 
 from src.data.processors import read_rows
+from src.data.text.words import split_words
 from src.errors import UserError
 from src.tasks import TASKS
 from src.tools.prepare import main as prepare
@@ -31,6 +32,25 @@ def test_the_published_row(tmp_path):
     assert set(sentence.tags[12:]) == {"O"}
 
 
+def test_words_are_those_of_a_tagger(tmp_path):
+    """Blanks separate, digits and Latin letters stay together; an entity within a word gets all of it."""
+    label = {"name": {"NBA": [[0, 2]]}, "game": {"CS1.6 online": [[8, 19]]}, "company": {"A": [[21, 21]]}}
+    row = {"text": "NBA，2012CS1.6 online“A”", "label": label}
+    text = read_rows(written(tmp_path, row), CLUENER)
+    (sentence,) = text.examples
+    assert sentence.words == split_words(row["text"]).words
+    assert list(zip(sentence.words, sentence.tags, strict=True)) == [
+        ("NBA", "B-name"),
+        ("，", "O"),
+        ("2012CS1.6", "B-game"),
+        ("online“A”", "I-game"),
+    ]
+    assert [each["reason"] for each in text.repaired] == [
+        'game "CS1.6 online" is part of a word and becomes "2012CS1.6 online“A”"',
+        'company "A" overlaps another entity and is left out',
+    ]
+
+
 def test_a_test_file_without_labels(tmp_path):
     text = read_rows(written(tmp_path, {"id": 0, "text": "四川敦煌学"}), CLUENER, split="test")
     assert text.examples[0].tags is None and not text.labeled
@@ -49,6 +69,7 @@ def test_an_overlapping_entity_is_recorded(tmp_path):
     "change, words",
     [
         ({"text": ""}, "text is missing, empty or not a string"),
+        ({"text": "叶 老", "label": {"name": {" ": [[1, 1]]}}}, "the entity at characters 1 to 1 is blank"),
         ({"label": None}, "label is not an object of types"),
         ({"label": {"name": {"叶老桂": [[8, 10]]}}}, '"叶老桂" is not at characters 8 to 10'),
         ({"label": {"name": {"叶老桂": [[9, 99]]}}}, "is not at characters 9 to 99"),

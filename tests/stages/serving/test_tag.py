@@ -147,6 +147,8 @@ def test_words_of_a_text():
     assert split_words(TEXT) == (TEXT, WORDS, SPANS)
     assert split_words("北京 ok", ideographs=False).words == ("北京", "ok")
     assert split_words("我爱U.S.").words == ("我", "爱", "U.S.") and split_words(" \t").words == ()
+    assert split_words("《NBA》，第1").words == ("《", "NBA", "》", "，", "第", "1")
+    assert joined_words(("北", "，", "京", "ok")).text == "北，京 ok"
     assert joined_words(WORDS) == (
         "Anns lee in 北京 .",
         WORDS,
