@@ -13,6 +13,7 @@ from ..files import is_file, split_paths
 from ..tasks import TaskSpec
 from .text.conll import Sentence
 from .text.examples import SUFFIXES, UNLABELED, Example, TextFile, read_examples
+from .text.lines import split_line
 from .text.tabular import BadRow, note_bad_row, numbered_lines
 
 DUPLICATES = "duplicates"
@@ -144,9 +145,10 @@ def _line_example(line: str | BadRow, task: TaskSpec, number: int) -> Example | 
         raise line
     if not line.strip():
         return None
-    if len(task.text_columns) == 1:
-        return Example(line.strip(), None, None, number)
-    parts = [part.strip() for part in line.split("\t")]
-    if len(parts) != 2 or not all(parts):
+    first, second = split_line(line.strip())
+    pairs = len(task.text_columns) == 2
+    if pairs and not (second and second.strip() and first.strip()):
         raise BadRow(f"{task.name} has pairs; separate two texts by a tab")
-    return Example(parts[0], parts[1], None, number)
+    if second is not None and not pairs:
+        raise BadRow(f"{task.name} has single texts; replace the tab, which separates two")
+    return Example(first.strip(), second.strip() if second else None, None, number)

@@ -27,7 +27,7 @@ def jsonl(*rows):
 
 
 FORMATS = {
-    "txt": ("\ufefffirst\n\n  second\tpart \r\nthird", ["first", "second\tpart", "third"]),
+    "txt": ("\ufefffirst\n\n  second part\t\r\nthird", ["first", "second part", "third"]),
     "csv": ('id,text,label\n1,"first, quoted",x\n2,second,\n', ["first, quoted", "second"]),
     "tsv": ("text\tother\nfirst\ta\nsecond\tb\n", ["first", "second"]),
     "jsonl": (
@@ -110,6 +110,8 @@ def test_bad_rows_are_listed(tmp_path):
 ERRORS = {
     "absent": ("none.txt", "none.txt does not exist"),
     "absent table": ("none.csv", "none.csv does not exist"),
+    "pair": ("pair.txt", "pair.txt, line 2: topics has single texts; replace the tab, which separates two"),
+    "third text": ("three.txt", "three.txt, line 1: 3 columns; give one text per line, or two"),
     "suffix": ("logs.xlsx", "logs.xlsx has no supported suffix; name it .txt"),
     "empty": ("empty.txt", "empty.txt holds no usable row"),
     "column": ("other.csv", "the header lacks text"),
@@ -120,6 +122,8 @@ ERRORS = {
 @pytest.mark.parametrize("name, complaint", ERRORS.values(), ids=ERRORS)
 def test_errors(tmp_path, name, complaint):
     contents = {
+        "pair.txt": "x\nx\ty\n",
+        "three.txt": "x\ty\tz\n",
         "logs.xlsx": "x\n",
         "empty.txt": "\n \n",
         "other.csv": "body\nx\n",

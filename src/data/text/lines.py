@@ -1,9 +1,10 @@
-"""Input lines for prediction: one text, or two separated by a tab."""
+"""Lines of one text, or of two separated by a tab."""
 
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 
 from ...errors import UserError
+from .tabular import BadRow
 
 
 def read_pairs(lines: Iterable[bytes], source: object) -> Iterator[tuple[str, str | None] | None]:
@@ -18,10 +19,15 @@ def read_pairs(lines: Iterable[bytes], source: object) -> Iterator[tuple[str, st
             raise UserError(
                 f"{source}, line {number}: byte {error.start + 1} is not UTF-8; save it as UTF-8"
             ) from None
-        columns = text.split("\t")
-        if len(columns) > 2:
-            raise UserError(
-                f"{source}, line {number}: {len(columns)} columns; give one text per line, or two "
-                "separated by a tab"
-            )
-        yield (columns[0], columns[1] if len(columns) == 2 else None) if text.strip() else None
+        try:
+            yield split_line(text) if text.strip() else None
+        except BadRow as error:
+            raise UserError(f"{source}, line {number}: {error}") from None
+
+
+def split_line(line: str) -> tuple[str, str | None]:
+    """(text_a, text_b or None) of a line. Raises BadRow for a third column."""
+    first, *others = line.split("\t")
+    if len(others) > 1:
+        raise BadRow(f"{len(others) + 1} columns; give one text per line, or two separated by a tab")
+    return first, others[0] if others else None

@@ -39,7 +39,7 @@ def logs(tmp_path):
 def test_a_custom_task(tmp_path, vocabulary, logs, form, capsys):
     rows = tmp_path / "rows.csv"
     rows.write_text(csv_of(tiny.single_rows(30, 1)))
-    known = rows.read_text().splitlines()[1].rsplit(",", 1)[0].replace(" ", "\t")
+    known = rows.read_text().splitlines()[1].rsplit(",", 1)[0].replace(" ", "  ")
     logs.write_text(f"{known}\n{logs.read_text()}")
     flags = ["--train_file", rows, "--dev_file", rows, "--text_columns", "sentence", "--dataset_type", form]
     manifest = prepare(tmp_path / "out", vocabulary, *flags, "--unlabelled_file", logs)
