@@ -322,7 +322,9 @@ WRONG = {
     "no model": ({"load_ckpt_path": ""}, "--load_ckpt_path is required"),
     "model absent": ({"load_ckpt_path": "none"}, "none does not exist; give a model folder"),
     "teacher absent": ({"load_teacher_ckpt_path": "none"}, "none does not exist; give a model folder"),
-    "no task": ({"task_name": ""}, "--task_name is required: a GLUE task"),
+    "no task": ({"task_name": "", "train_data_dir": ".", "eval_data_dir": "."}, "--task_name is required: a"),
+    "labels": ({"num_labels": -2}, "--num_labels -2 (command line) must be 0 or more"),
+    "mode": ({"output_mode": "x"}, "is not one of classification, multi_label"),
     "misspelt task": ({"task_name": "STSB-B"}, 'did you mean "STS-B"'),
     "misspelt flag": ({"do_quantize": "true"}, 'did you mean "--do_quant'),
 }

@@ -77,7 +77,7 @@ class RecordsConfig(FormatConfig):
 
     GROUP: ClassVar[str] = "data"
 
-    task_name: str = flag("", "GLUE task, or sample for the built-in one (empty: the records' custom task)")
+    task_name: str = flag("", "GLUE task, or sample for the built-in one (empty: the task of the records)")
     labels: tuple[str, ...] = flag(
         (), "labels of records without a manifest, such as the model zoo's, in index order"
     )

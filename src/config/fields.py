@@ -119,7 +119,7 @@ def check_value(field: dataclasses.Field[Any], value: object, name: str, origin:
     if isinstance(value, float) and not math.isfinite(value):
         raise UserError(f"{name} {value}{origin} must be a finite number")
     if choices and value not in choices:
-        listed = ", ".join(map(str, choices))
+        listed = ", ".join(filter(None, map(str, choices)))  # "" stands for no choice
         raise UserError(f"{name} {value}{origin} is not one of {listed}{did_you_mean(value, choices)}")
 
 

@@ -27,7 +27,7 @@ MANIFEST = {
 
 
 def task_for(known: Mapping[str, Any]) -> TaskSpec:
-    """The TaskSpec of flags {name: value}: GLUE's for task_name, or the custom task of the records.
+    """The TaskSpec of flags {name: value}: GLUE's for task_name, or the task of the records.
 
     The records are those of train_data_dir and eval_data_dir. Raises UserError for an unknown task_name,
     and for one that contradicts the records.
@@ -41,14 +41,18 @@ def _described_task(known: Mapping[str, Any]) -> TaskSpec:
     """The TaskSpec without --assessment_method: named, of the records, or described by flags."""
     name = known.get("task_name", "")
     paths = [path for flag in ("train_data_dir", "eval_data_dir") if (path := known.get(flag))]
-    place = next((folder for folder in map(_folder_of, paths) if _carried(folder)), None)
+    folders = list(map(_folder_of, paths))
+    place = next((folder for folder in folders if MANIFEST_KEY in _manifest(folder)), None)
+    if place is None and not name:
+        named = (_manifest(folder).get("task", "") for folder in folders)
+        name = next((each for each in named if task_key(each) in map(task_key, TASKS)), "")
     if place is None and task_key(name) not in map(task_key, TASKS) and _has_description(known):
         return _ready_task(known, name)
     if place is None:
         if not name:
             _refuse_unnamed(paths)
         return _check_description(find_task(name), known)
-    task = _check_description(spec_of(_carried(place), place / MANIFEST_FILE), known)
+    task = _check_description(spec_of(_manifest(place)[MANIFEST_KEY], place / MANIFEST_FILE), known)
     if name and task_key(name) != task_key(task.name):
         raise UserError(
             f"--task_name {name} contradicts the records in {place}, which are of {task.name}; remove it"
@@ -151,9 +155,7 @@ def _refuse_unnamed(paths: Sequence[str | Path]) -> None:
     absent = next((path for path in paths if not _first(path).exists()), None)
     if absent:
         raise UserError(f"records {absent} do not exist; give a folder written by prepare")
-    raise UserError(
-        "--task_name is required: a GLUE task, or sample; only records of a custom task specify it themselves"
-    )
+    raise UserError("--task_name is required: a GLUE task, or sample; records of prepare name it themselves")
 
 
 def _first(path: str | Path) -> Path:
@@ -166,6 +168,6 @@ def _folder_of(path: str | Path) -> Path:
     return first if first.is_dir() else first.parent
 
 
-def _carried(folder: Path) -> Any:
+def _manifest(folder: Path) -> dict[str, Any]:
     file = folder / MANIFEST_FILE
-    return read_object(file, MANIFEST, PREPARE_AGAIN).get(MANIFEST_KEY) if file.is_file() else None
+    return read_object(file, MANIFEST, PREPARE_AGAIN) if file.is_file() else {}

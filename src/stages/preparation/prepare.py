@@ -90,7 +90,10 @@ class TaskFolder:
         if sources is None:
             sources = self._find_files(SAMPLES[self.task.name](folder))
         for split, source in sources.items():
-            yield split, read_rows(source, self.task, config.on_bad_row, config.max_rows, split)
+            text = read_rows(source, self.task, config.on_bad_row, config.max_rows, split)
+            if source.parent == folder:  # a temporary path, for messages that outlive it
+                text.path = Path(self.task.name, source.name)
+            yield split, text
 
     def _find_files(self, data_dir: str | Path) -> dict[str, Path]:
         """Split name -> text file. Train and dev files are required, test files optional.

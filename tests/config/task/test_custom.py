@@ -254,11 +254,14 @@ def test_records_specify_their_task(tmp_path):
         task_for({"train_data_dir": str(folder), "task_name": "SST-2"})
 
 
-def test_records_without_a_task(tmp_path):
+def test_records_of_a_built_in_task(tmp_path):
     (tmp_path / "manifest.json").write_text('{"task": "SST-2"}')
     assert task_for({"train_data_dir": str(tmp_path), "task_name": "sst2"}) == TASKS["SST-2"]
+    assert task_for({"train_data_dir": str(tmp_path)}) == TASKS["SST-2"]
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "manifest.json").write_text('{"task": "corpus"}')
     with pytest.raises(UserError, match="--task_name is required"):
-        task_for({"train_data_dir": str(tmp_path)})
+        task_for({"train_data_dir": str(tmp_path / "corpus")})
     with pytest.raises(UserError, match='did you mean "SST-2"'):
         task_for({"train_data_dir": "absent", "task_name": "SST-3"})
 
