@@ -13,13 +13,14 @@ from ...data.augmentation.neighbors import neighbors_in
 from ...data.dataloader import choose_buckets
 from ...data.tokenization.features import check_length
 from ...data.tokenization.tokenizer import TextTokenizer, model_tokenizer
-from ...digests import sha256
+from ...digests import DIGEST, sha256, with_digest
 from ...errors import UserError
 from ...files import is_file
 from ...infer.masked_lm import MaskedLMPredictor, bucketed, packed
 from ...model.masked_lm import WordLogits
 from ...tasks import TaskSpec
 from ...train.throughput import ThroughputMeter, masked_lm_flops
+from ...weights.huggingface import tokenizer_files
 from ..model import load
 from ..model.device import DeviceSetup
 from ..model.masked_lm import WORDS, has_mlm_head, load_masked_lm, read_masked_lm
@@ -79,7 +80,7 @@ class AugmentResources:
     def fingerprint(self) -> dict:
         """{name: value} of everything that determines the output, except the text."""
         files = {"mlm_model": self.mlm, "load_teacher_ckpt_path": self.teacher}
-        hashes = {name: sha256(model.source) if model else "" for name, model in files.items()}
+        hashes = {name: _digest(model) if model else "" for name, model in files.items()}
         glove = self.config.glove_file
         flags = {name: to_dict(self.config)[name] for name in OUTPUT_FLAGS}
         return {**hashes, "glove_file": file_stamp(glove) if glove else "", **flags}
@@ -139,6 +140,13 @@ class AugmentResources:
 
         count = config.candidates + SPARE
         return MaskedLMPredictor(forward, words, batching, config.batch_size, count)
+
+
+def _digest(model: load.ModelFiles) -> str:
+    """A hash of the config, the weights and the tokenizer of a model."""
+    files = (model.source, *tokenizer_files(model.source.parent))
+    digests = {file.name: sha256(file) for file in files}
+    return with_digest({"config": model.config.to_json_dict(), **digests})[DIGEST]
 
 
 def _check(config: "AugmentConfig", task: TaskSpec) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -130,6 +131,12 @@ def test_resume_after_an_interrupt(done, tmp_path, mlm, monkeypatch):
     monkeypatch.setattr(stage, "PART_ROWS", 4)
     with pytest.raises(UserError, match="with copies 4, not 5"):
         run(data, **{**flags, "copies": 5})
+    other = shutil.copytree(mlm, tmp_path / "other")
+    (other / "SHA256SUMS").unlink()
+    (other / "tokenizer_config.json").write_text('{"do_lower_case": false}')
+    with pytest.raises(UserError, match="interrupted run with mlm_model"):
+        run(data, **{**flags, "mlm_model": other})
+    shutil.rmtree(other)
     made = interrupt_at(monkeypatch, None)
     assert run(data, **flags).read_bytes() == (done / "train_aug.tsv").read_bytes()
     assert [row for rows in made for row in rows] == list(range(8, 20))
