@@ -10,7 +10,7 @@ from ...data.download.catalog import DataSet, choose_data_sets
 from ...data.download.fetch import Unavailable, fetch, url_of
 from ...data.download.mrpc import write_mrpc
 from ...errors import UserError, describe_system_error
-from ...files import atomic_path
+from ...files import atomic_path, folder_lock
 from ...output_dir import add_to_marker, marker_patterns
 from ...signals import interruptible
 
@@ -32,16 +32,13 @@ def download(config: "DownloadConfig") -> None:
     failed = []
     for data_set in chosen:
         try:
-            with interruptible(), _disk_errors(data_dir):
+            with interruptible(), _disk_errors(data_dir), _sole_writer(data_dir):
                 _download(data_set, config, data_dir)
         except UserError as error:
             if len(chosen) == 1:
                 raise
             failed.append(data_set.name)
             print(f"{data_set.name}: {error}")
-        finally:
-            with contextlib.suppress(OSError):  # not empty: partial files stay for the next run
-                (data_dir / PARTS).rmdir()
     if failed:
         raise UserError(f"not fetched: {', '.join(failed)}; see the messages above")
 
@@ -56,6 +53,18 @@ def _disk_errors(data_dir: Path) -> Iterator[None]:
             f"{error.filename2 or error.filename or data_dir} cannot be written: "
             f"{describe_system_error(error)}; give another data_dir"
         ) from error
+
+
+@contextlib.contextmanager
+def _sole_writer(data_dir: Path) -> Iterator[None]:
+    """Create and lock `data_dir`, so that no other process appends to its partial files."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with folder_lock(data_dir, "wait for it or stop it, or give another --data_dir"):
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # not empty: partial files stay for the next run
+                (data_dir / PARTS).rmdir()
 
 
 def _download(data_set: DataSet, config: "DownloadConfig", data_dir: Path) -> None:

@@ -16,6 +16,7 @@ from src.data.download import fetch as download_fetch
 from src.data.download.catalog import DATA_SETS, Remote, choose_data_sets
 from src.data.text.examples import read_examples
 from src.errors import UserError, run_main
+from src.files import folder_lock
 from src.output_dir import MARKER
 from src.tasks import TASKS
 from src.tools.download import main
@@ -182,6 +183,15 @@ def test_an_interrupted_run_is_resumed(site, sst2, tmp_path, capsys):
     site.stop_after = None
     fetch(site)
     assert site.requests[-1] == ("SST-2.zip", "bytes=160-") and len(below(tmp_path)) == 3
+
+
+def test_two_downloads_do_not_write_the_same_file(site, sst2, tmp_path, capsys):
+    sst2(archive(TSV))
+    (tmp_path / "data").mkdir()
+    with folder_lock(tmp_path / "data"):
+        assert "another process is writing to data; wait for it" in refused(site, capsys)
+    assert not site.requests and not below(tmp_path / "data")
+    fetch(site)
 
 
 def test_a_server_without_range_support_sends_the_whole_file(site, sst2, tmp_path, capsys):
@@ -356,7 +366,7 @@ def test_wrong_flags(site, tmp_path, capsys):
 def test_unwritable_folders(site, sst2, tmp_path, capsys):
     sst2(archive(TSV))
     (tmp_path / "file").write_text("")
-    assert "file/below/.download cannot be written: not a directory" in refused(
+    assert "file/below cannot be written: not a directory" in refused(
         site, capsys, "SST-2", "--data_dir", "file/below"
     )
     (tmp_path / "data").mkdir()
