@@ -1,5 +1,6 @@
 """Resources of augmentation: masked language model, teacher and GloVe vectors."""
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,11 +63,12 @@ class AugmentResources:
         ignored = config.ignore_unexpected
         if config.mlm_model:
             self.mlm = read_masked_lm(config.mlm_model, print, ignored)
+        self.predicts = self.mlm is not None and has_mlm_head(self.mlm)
+        _refuse_unused(config, self.predicts)
         teacher = config.load_teacher_ckpt_path
         self.teacher = None
         if teacher:
             self.teacher = load.read_model(teacher, print, ignore_unexpected=ignored)
-        self.predicts = self.mlm is not None and has_mlm_head(self.mlm)
         if self.mlm is not None and not self.predicts:
             print(f"{self.mlm.source} has no masked language modeling head: using nearest neighbors only")
         self.embedded = self.teacher or self.mlm
@@ -161,3 +163,22 @@ def _check(config: "AugmentConfig", task: TaskSpec) -> None:
         raise UserError("--filter_with_teacher needs --load_teacher_ckpt_path")
     if task.output_mode == "regression":
         raise UserError(f"--filter_with_teacher compares class labels; {task.name} has scores")
+
+
+def _refuse_unused(config: "AugmentConfig", predicts: bool) -> None:
+    """Raise UserError for a flag that differs from its default but has no effect; `predicts`: with an MLM."""
+    filters, head = config.filter_with_teacher > 0, "an --mlm_model that has a masked language modeling head"
+    uses = (
+        ("mlm_context", predicts, head),
+        ("max_seq_length", predicts, head),
+        ("batch_size", predicts or filters, f"{head}, or --filter_with_teacher"),
+        (
+            "load_teacher_ckpt_path",
+            filters or not config.glove_file,
+            "--filter_with_teacher, since --glove_file gives the neighbors",
+        ),
+    )
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    for name, is_used, needed in uses:
+        if not is_used and getattr(config, name) != defaults[name]:
+            raise UserError(f"--{name} has no effect without {needed}; remove it")

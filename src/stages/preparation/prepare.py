@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...config.fields import BOOLEAN
+from ...config.task.custom import FIELDS
 from ...data.dataset import TokenizedDataset
 from ...data.processors import encode_rows, read_rows
 from ...data.records.io import record_digests, schema_of, write_records
@@ -21,7 +22,7 @@ from ...output_dir import atomic_output_dir
 from ...tasks import find_task
 from ..markdown import aligned
 from .checks import label_warnings, record_warnings, row_keys
-from .custom_task import CustomData, custom_task_from
+from .custom_task import SPLIT, CustomData, custom_task_from
 from .unlabeled import add_texts
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class TaskFolder:
         self.config, self.task = config, find_task(config.task_name)
         self.inputs = [config.data_dir, *config.unlabelled_file]
         built_in = self.task.name in SAMPLES and not config.data_dir
+        if built_in and (given := [name for name in SPLIT if getattr(config, name) != FIELDS[name].default]):
+            raise UserError(f"--{given[0]} has no effect: {self.task.name} has its own dev rows; remove it")
         self.sources = None if built_in else self._find_files(config.data_dir)
 
     def texts(self, folder: Path) -> Iterator[tuple[str, TextFile]]:

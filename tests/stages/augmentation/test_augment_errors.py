@@ -34,6 +34,18 @@ BAD = {
     "probability": ({"glove_file": "g", "probability": 1.5}, "between 0 and 1"),
     "copies": ({"glove_file": "g", "copies": 0}, "above 0"),
     "length": ({"glove_file": "g", "max_seq_length": 4}, "too short"),
+    "context": (
+        {"glove_file": "g", "mlm_context": "pair"},
+        "--mlm_context has no effect without an --mlm_model that has a masked language modeling head",
+    ),
+    "batch": (
+        {"glove_file": "g", "batch_size": 8},
+        "--batch_size has no effect .*, or --filter_with_teacher",
+    ),
+    "teacher": (
+        {"glove_file": "g", "load_teacher_ckpt_path": "t"},
+        "--load_teacher_ckpt_path has no effect without --filter_with_teacher",
+    ),
     "no data": ({"glove_file": "g", "data_dir": "nowhere"}, "nowhere does not exist"),
 }
 

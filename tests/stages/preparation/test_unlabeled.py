@@ -167,6 +167,10 @@ CASES = {
         ["--task_name", "sst-2", "--unlabelled_file", "none.txt"],
         "none.txt does not exist; it should hold texts of SST-2, one a line",
     ),
+    "split of a built-in task": (
+        ["--task_name", "sample", "--unlabelled_file", "logs.txt", "--split_seed", "2"],
+        "--split_seed has no effect: sample has its own dev rows",
+    ),
     "dev_share of a GLUE folder": (
         ["--task_name", "sst-2", "--data_dir", ".", "--unlabelled_file", "logs.txt", "--dev_share", "0.2"],
         "--dev_share is for a custom task",
