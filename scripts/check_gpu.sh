@@ -41,6 +41,7 @@ read_arguments() {
     [[ $device_target =~ ^(GPU|Ascend|CPU)$ ]] ||
         die "--device_target $device_target is not GPU, Ascend or CPU"
     [[ ! -e $work_dir ]] || die "--work_dir $work_dir exists; give another folder, or delete it"
+    [[ $work_dir == /* ]] || work_dir=$PWD/$work_dir
 }
 
 # Runs a command with its output in LOG; shows its end where it fails.

@@ -14,5 +14,6 @@ find_interpreter() {
     if [[ -z ${PYTHON:-} && -x ${root:?}/.venv/bin/python ]]; then python=$root/.venv/bin/python; fi
     [[ -f $(type -P -- "$python") ]] ||
         die "no such Python: $python; set PYTHON=/path/to/python, or create .venv with scripts/quickstart.sh"
+    [[ $python != */* || $python == /* ]] || python=$PWD/$python  # the caller may change the folder
     printf '%s\n' "$python"
 }

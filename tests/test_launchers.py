@@ -196,6 +196,14 @@ def test_a_flag_inside_a_value_is_not_a_flag(launch):
     assert "--task_name <unset>" in shown and "--on_bad_row error" in shown
 
 
+def test_relative_paths_are_those_of_the_callers_folder(launch):
+    (launch.folder / "python").symlink_to(sys.executable)
+    shown = launch("--work_dir", "checks", "--dry_run", script="check_gpu.sh", PYTHON="./python").stdout
+    command = shlex.split(shown.splitlines()[0])
+    assert command[0] == f"{launch.folder}/./python"
+    assert command[command.index("--output_dir") + 1] == f"{launch.folder}/checks/records"
+
+
 def test_the_log_folder_is_created(launch):
     done = launch("standalone", "job.py", "0", "0", LOG="logs/today/log.txt")
     assert done.returncode == 0 and (launch.folder / "logs/today/log.txt").read_text() == done.stdout
