@@ -1,11 +1,15 @@
 """The task table, compared with GLUE and the published recipes."""
 
+import dataclasses
+import re
+from pathlib import Path
+
 import pytest
 
 from src.entities import tag_set
 from src.errors import UserError
 from src.metrics import METRICS
-from src.tasks import TASKS, find_task
+from src.tasks import TASKS, TaskSpec, find_task
 
 PHASE1_EPOCHS = {
     "SST-2": 20,
@@ -97,3 +101,10 @@ def test_special_columns_labels_and_metrics():
     assert list(TASKS["MNLI"].dev_files) == ["dev_matched", "dev_mismatched"]
     assert TASKS["QNLI"].labels == TASKS["RTE"].labels == ("entailment", "not_entailment")
     assert TASKS["MRPC"].best_metric == TASKS["QQP"].best_metric == "accuracy"
+
+
+def test_the_documented_fields_are_those_of_a_task():
+    page = Path(__file__).parents[1] / "docs" / "prepare.md"
+    table = page.read_text().partition("| field | meaning |")[2].partition("\n\n")[0]
+    names = {name for line in table.splitlines() for name in re.findall(r"`(\w+)`", line.split(" | ")[0])}
+    assert names == {field.name for field in dataclasses.fields(TaskSpec)}
