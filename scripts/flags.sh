@@ -1,4 +1,5 @@
-# Sourced by the run_*.sh scripts: every NAME=VALUE line above their `source` line becomes a flag, unless VALUE is "".
+# Sourced by the run_*.sh scripts: every NAME=VALUE line above their `source` line becomes a flag, but none
+# with an empty VALUE.
 # shellcheck shell=bash
 set -euo pipefail
 
@@ -80,7 +81,7 @@ launch() {  # WAY SCRIPT FLAGS...
     local name
     local -a defaults=()
     while $defaults_apply && read -r name; do
-        # An empty default is not passed: it would override the value of a task file or a config module.
+        # An empty one would override the value of a task file or a config module.
         [[ -z ${!name} ]] || given "$name" || defaults+=("--$name" "${!name}")
     done < <(sed -n -e '/^source /q' -e 's/^\([a-z][a-z0-9_]*\)=.*/\1/p' "$0")
     # LAUNCHED_FROM: the error for an unset default names the line to edit.

@@ -11,16 +11,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from src.data.download import catalog as download_sources
 from src.data.download import fetch as download_fetch
-from src.data.download.catalog import DATA_SETS, Remote, choose_data_sets
+from src.data.download.catalog import DATA_SETS, Remote
 from src.data.text.examples import read_examples
 from src.errors import UserError, run_main
 from src.files import folder_lock
 from src.output_dir import MARKER
 from src.tasks import TASKS
 from src.tools.download import main
-from tests import glue
 
 TSV = {
     f"{name}.tsv": f"sentence\tlabel\n{name} one\t1\n{name} two\t0\n" * 40
@@ -393,13 +391,3 @@ def test_a_failure_does_not_stop_the_other_downloads(site, sst2, monkeypatch, tm
         "data/SST-2/train.tsv",
     ]
     assert "RTE: http" in capsys.readouterr().out
-
-
-def test_the_catalog():
-    assert set(download_sources.GROUPS["glue"]) == {*glue.COLUMNS, "diagnostic"}
-    assert [row.name for row in choose_data_sets("all")] == list(DATA_SETS)
-    for row in DATA_SETS.values():
-        assert all(remote.url.startswith("https://") for remote in row.remotes)
-        assert all(re.fullmatch(r"[0-9a-f]{64}", remote.sha256) and remote.size for remote in row.remotes)
-        task = TASKS.get(row.name)
-        assert task is None or set(task.files.values()) - {"diagnostic.tsv"} == set(row.files)
