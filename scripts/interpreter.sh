@@ -1,13 +1,11 @@
-# Sourced by launch.sh and run_glue.sh, which set root: error exit and choice of interpreter.
+# Sourced by launch.sh, run_glue.sh and check_gpu.sh, which set root: die, and the choice of interpreter.
 # shellcheck shell=bash
+
+# shellcheck source=scripts/die.sh
+source "${root:?}/scripts/die.sh"
 
 # Both must be set before Python starts.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive} GLOG_v=${GLOG_v:-3}
-
-die() {
-    printf 'error: %s\n' "$*" >&2
-    exit 2
-}
 
 find_interpreter() {
     local python=${PYTHON:-python3}

@@ -1,13 +1,11 @@
-# Sourced by quickstart.sh and run_tests.sh, which set root: creates the project's .venv.
+# Sourced by quickstart.sh, run_tests.sh and run_trust.sh, which set root: die, and the project's .venv.
 # shellcheck shell=bash
+
+# shellcheck source=scripts/die.sh
+source "${root:?}/scripts/die.sh"
 
 readonly SUPPORTED_PYTHONS="3.10 3.11 3.12"   # MindSpore 2.10 has wheels for 3.9, its protobuf does not
 python="${root:?}/.venv/bin/python"
-
-die() {
-    printf 'error: %s\n' "$*" >&2
-    exit 2
-}
 
 # Prints the interpreter for .venv: $PYTHON if set, else the first supported version on PATH.
 find_python() {

@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from .words import Word, find_words, replaced
+from .words import TextWords, Word, find_words, replaced
 
-TextWords = tuple[str, list[Word]]  # a text and words of it
 FindCandidates = Callable[[list[TextWords]], Iterable[Sequence[Sequence[str]]]]
 
 

@@ -47,6 +47,9 @@ class Word(NamedTuple):
         return self.text.lower()
 
 
+TextWords = tuple[str, list[Word]]  # a text and words of it
+
+
 def find_words(text: str) -> list[Word]:
     """Replaceable words of `text`, in order.
 

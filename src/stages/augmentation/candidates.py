@@ -7,10 +7,8 @@ import numpy as np
 
 from ...data.augmentation.masked_contexts import Context, ContextForm, pieces_of_words
 from ...data.augmentation.neighbors import is_candidate, neighbors_by_pieces
-from ...data.augmentation.words import Word, find_words
+from ...data.augmentation.words import TextWords, Word, find_words
 from ...data.tokenization.tokenizer import TextTokenizer
-
-TextWords = tuple[str, list[Word]]  # a text and words of it
 
 # Extra predictions, as a cased model may predict spellings of the word itself (movie, Movie, MOVIE).
 SPARE = 3
