@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import yaml
 
+from ...commands import IN_CHECKOUT
 from ...errors import UserError, did_you_mean
 from ..bert_config import BertConfig
 from ..fields import BOOLEAN, TYPE_NAMES, check_value, field_type, flag
@@ -21,8 +22,8 @@ from .zoo_recipe import ZOO_NET
 
 Field = dataclasses.Field[Any]
 
-# The zoo resolves a relative --config_path from this folder of its own.
 SHOWN = 60  # letters of a key or value in an error message
+# The zoo resolves a relative --config_path from this folder of its own.
 ZOO_FOLDER = Path(__file__).parents[3] / "src" / "model_utils"
 KINDS = {"general_distill": "run_general_distill.py", "task_distill": "run_task_distill.py"}
 OPTIMIZER = ("learning_rate", "end_learning_rate", "power", "weight_decay", "eps")
@@ -208,7 +209,9 @@ def student_values(net: BertConfig, fields: Mapping[str, Field]) -> dict[str, An
 
 
 def _find(path: str) -> Path:
-    """The file: relative to the working folder, else to where the zoo looks."""
+    """The file: relative to the working folder, else, in a checkout, to where the zoo looks."""
+    if not IN_CHECKOUT:  # a folder among the installed packages is none of the user's
+        return Path(path)
     from_zoo = Path(os.path.normpath(ZOO_FOLDER / path))
     return from_zoo if not Path(path).is_file() and from_zoo.is_file() else Path(path)
 

@@ -45,6 +45,7 @@ WRITTEN = (
 )
 # Purposes of a document's random generators.
 PACKING, MASKING = 1, 2
+# Counts in the metadata of a shard; the manifest has them for each file, and summed for the corpus.
 COUNTS = ("rows", "tokens", "documents", "sentences", "text_tokens", "unknown", "marked", "skipped")
 # Metadata of a shard, for json_reader.
 METADATA = {

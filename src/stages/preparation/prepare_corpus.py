@@ -59,7 +59,6 @@ SETTINGS = (
 )
 # Positions in the text, and sentences at each, that are tokenized to check the vocabulary.
 PROBES, PROBE_SENTENCES = 8, 400
-# Counts of a shard's metadata that the manifest has for each file, and summed for the corpus.
 
 
 def prepare_corpus(config: "PrepareCorpusConfig") -> dict | None:

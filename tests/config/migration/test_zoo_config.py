@@ -56,6 +56,9 @@ def test_a_path_relative_to_the_zoo_s_module(write, tmp_path, monkeypatch):
     write(gd_yaml(), "gd_config.yaml")
     monkeypatch.setattr(zoo_config, "ZOO_FOLDER", tmp_path / "src" / "model_utils")
     assert general(["--config_path=../../gd_config.yaml"]).config.batch_size == 32
+    monkeypatch.setattr(zoo_config, "IN_CHECKOUT", False)
+    with pytest.raises(UserError, match="gd_config.yaml does not exist"):
+        general(["--config_path=../../gd_config.yaml"])
 
 
 @pytest.mark.parametrize(
