@@ -116,7 +116,7 @@ DISTILL = {
     "evaluation records absent": ({"eval_data_dir": "none"}, "record file none does not exist"),
     "schema absent": ({"schema_dir": "none"}, "none does not exist"),
     "misspelt task": ({"task_name": "SST-3"}, 'did you mean "SST-2"'),
-    "no task": ({"task_name": None}, "task_name"),
+    "no task": ({"task_name": None, "train_data_dir": ".", "eval_data_dir": "."}, "--task_name is required"),
     "misspelt flag": ({"load_techer_ckpt_path": "x"}, 'did you mean "--load_teacher_ckpt_path"'),
     "other form of records": ({"dataset_type": "mindrecord"}, "give --dataset_type tfrecord"),
     "heads": ({"num_attention_heads": 2}, "the student has 2 heads, the teacher 4"),
