@@ -10,6 +10,7 @@ import numpy as np
 BINS = 4096
 CANDIDATES = 32  # clip values that are tried on each side
 OUTLIER = 2.0
+UNUSED = 0.01  # of the median channel
 DAMPING = 0.01  # of the mean of the diagonal, as in GPTQ
 BLOCK = 128
 
@@ -81,10 +82,11 @@ def smoothing_factors(magnitudes: np.ndarray, weights: Sequence[np.ndarray], alp
         s_j = max|x_j|^alpha / max|w_j|^(1 - alpha)
 
     Parameters: `magnitudes` max|x| [H]; `weights` [O, H] of the layers that share the input. Channels that
-    are zero have divisor 1.
+    are zero, or next to it, have divisor 1: one that calibration rows hardly use would be clipped where other
+    rows do.
     """
     largest = np.max([np.abs(weight).max(axis=0) for weight in weights], axis=0)
-    used = (magnitudes > 0) & (largest > 0)
+    used = (magnitudes > UNUSED * np.median(magnitudes)) & (largest > 0)
     logs = np.zeros(len(magnitudes))
     logs[used] = alpha * np.log(magnitudes[used]) - (1.0 - alpha) * np.log(largest[used])
     logs[used] -= logs[used].mean() if used.any() else 0.0

@@ -69,10 +69,11 @@ def test_input_parameters():
     assert input_parameters(0.0, 0.0) == (1.0, 0)
 
 
-def test_smoothing_factors():
+@pytest.mark.parametrize("unused", [0.0, 1e-6])
+def test_smoothing_factors(unused):
     rng = np.random.default_rng(0)
     x, weights = rng.standard_normal((50, 6)), [rng.standard_normal((4, 6)) for _ in range(2)]
-    x[:, 2], weights[0][:, 4], weights[1][:, 4] = 0.0, 0.0, 0.0
+    x[:, 2], weights[0][:, 4], weights[1][:, 4] = unused, 0.0, 0.0
     found = smoothing_factors(np.abs(x).max(axis=0), weights, 0.5)
     largest = np.abs(np.concatenate(weights)).max(axis=0)
     used = [0, 1, 3, 5]
