@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from ...config.fields import to_dict
 from ...data.dataset import TokenizedDataset
 from ...data.tokenization.tokenizer import model_tokenizer
 from ...errors import EXIT_INTERRUPTED, Interrupted, UserError, join_names
+from ...files import folder_lock
 from ...metrics import predicted_labels
 from ...output_dir import (
     atomic_output_dir,
@@ -75,8 +77,8 @@ def compress(resolved: Resolved[CompressConfig], commands: Commands) -> int:
     `commands` {name: main function} are those of the steps. Raises UserError for wrong input, with nothing
     left behind, and Interrupted after the report of what was done until then.
     """
-    with interruptible():
-        run = Compression(resolved, commands)
+    with interruptible(), contextlib.ExitStack() as locks:
+        run = Compression(resolved, commands, locks)
         try:
             plan = run.set_up()
             run.runner.progress.say(plan.table())
@@ -95,10 +97,12 @@ def compress(resolved: Resolved[CompressConfig], commands: Commands) -> int:
 
 
 class Compression:
-    """One run. The constructor checks flags and files and writes nothing."""
+    """One run. The constructor checks flags and files and writes nothing; `locks` gets the output folder's."""
 
-    def __init__(self, resolved: Resolved[CompressConfig], commands: Commands) -> None:
-        self.resolved, self.config = resolved, resolved.config
+    def __init__(
+        self, resolved: Resolved[CompressConfig], commands: Commands, locks: contextlib.ExitStack
+    ) -> None:
+        self.resolved, self.config, self.locks = resolved, resolved.config, locks
         config = self.config
         self.budget = seconds_of(config.time_budget)
         self.workspace = Workspace(Path(config.output_dir))
@@ -106,6 +110,7 @@ class Compression:
         self.files.arrays.clear()  # the steps read them anew
         self.prepare = prepare_step(resolved, self.files.config, self.workspace)
         self.hashes = input_hashes(config)
+        self._lock()
         self.journal = Journal(self.workspace.journal, to_dict(config), self.hashes)
         if config.resume:
             self.journal.resume(FREE_ON_RESUME)
@@ -122,6 +127,7 @@ class Compression:
         if not config.resume:
             fresh_output_dir(workspace.folder, config.overwrite_output_dir, list(self.hashes), WRITTEN)
             self.created = True
+            self._lock()
             self.journal.write()
         runner.progress.plan(SETUP, guessed=True)
         if self.prepare:
@@ -164,6 +170,12 @@ class Compression:
         left_out = (*plan.left_out, *ladder.impossible(has_text))
         self.is_planned = True
         return dataclasses.replace(plan, left_out=left_out)
+
+    def _lock(self) -> None:
+        """Refuse an output folder that another run of the command is writing to."""
+        self.locks.close()
+        if self.workspace.folder.is_dir():
+            self.locks.enter_context(folder_lock(self.workspace.folder, "wait for it, or stop it"))
 
     def _require(self, step: Step) -> None:
         if failed := self.runner.run(step):

@@ -10,7 +10,8 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from src.data.records.io import read_records
 from src.digests import sha256
-from src.errors import Interrupted
+from src.errors import Interrupted, UserError
+from src.files import folder_lock
 from src.stages.compress import run as compress_run
 from src.stages.compress import trials
 from src.stages.compress.planning import plan
@@ -179,6 +180,13 @@ def test_without_labels_the_measure_is_agreement(inputs, tmp_path, quick, capsys
     assert not (out / "recommended").exists()
     assert [each["name"] for each in report["left_out"]] == ["half-int8"]
     assert "No candidate is within all limits; the closest is model-int8" in capsys.readouterr().out
+
+
+def test_two_runs_in_one_folder(inputs, tmp_path):
+    """The second is refused before it reads what the first writes."""
+    (tmp_path / "out").mkdir()
+    with folder_lock(tmp_path / "out"), pytest.raises(UserError, match="another process is writing to"):
+        main(arguments(inputs, tmp_path / "out", resume="true"))
 
 
 def test_ctrl_c_before_anything_is_measured_says_how_to_continue(inputs, tmp_path, monkeypatch):
