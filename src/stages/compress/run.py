@@ -97,7 +97,7 @@ def compress(resolved: Resolved[CompressConfig], commands: Commands) -> int:
 
 
 class Compression:
-    """One run. The constructor checks flags and files and writes nothing; `locks` gets the output folder's."""
+    """One run. The constructor checks flags and files and writes nothing; `locks` gets that of the folder."""
 
     def __init__(
         self, resolved: Resolved[CompressConfig], commands: Commands, locks: contextlib.ExitStack
