@@ -181,9 +181,8 @@ def check_labels(dataset: TokenizedDataset, task: TaskSpec, source: str | Path) 
     """Raise UserError for a dataset (read from `source`) with other labels than those of `task`."""
     if dataset.labels is not None:
         _check_form(dataset, dataset.labels, task, source)
-    elif (
-        task.output_mode == "token_classification"
-    ):  # even a teacher's outputs count for labeled tokens alone
+    elif task.output_mode == "token_classification":
+        # Even a teacher's outputs count for labeled tokens alone.
         raise UserError(f"{source} holds no labels, which a {task.output_mode} task ({task.name}) needs")
     manifest = dataset.manifest or {}
     prepared_for, names = manifest.get("task"), manifest.get("labels")
