@@ -1,9 +1,14 @@
 """Steps of a compression run that fail or are interrupted."""
 
+import contextlib
+import time
 from pathlib import Path
+
+import pytest
 
 from src.errors import UserError
 from src.stages.compress.steps.journal import Journal
+from src.stages.compress.steps.progress import Progress
 from src.stages.compress.steps.runner import Runner, Step
 from src.stages.compress.steps.workspace import Workspace
 
@@ -22,6 +27,26 @@ def test_a_failed_training_keeps_its_checkpoints_and_is_not_repeated(tmp_path):
     assert [runner.run(step), runner.run(step)] == ["the disk is full"] * 2
     assert calls == [["--seed=1", "--overwrite_output_dir=true"]]
     assert (run_folder / "checkpoints").is_dir()
+
+
+def test_the_seconds_of_an_interrupted_step_count(tmp_path, monkeypatch):
+    clock, calls = iter([0.0, 50.0, 100.0, 110.0]), []
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(Progress, "step", lambda progress, name: contextlib.nullcontext())
+    monkeypatch.setattr(Progress, "end", lambda progress, name, seconds: None)
+
+    def export(argv):
+        calls.append(argv)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        (tmp_path / "model.onnx").write_text("made")
+
+    journal = Journal(tmp_path / "journal.json", {}, {})
+    step = Step("export", "export", {}, tmp_path / "model.onnx")
+    with pytest.raises(KeyboardInterrupt):
+        Runner(Workspace(tmp_path), journal, {"export": export}).run(step)
+    assert Runner(Workspace(tmp_path), journal, {"export": export}).run(step) is None
+    assert len(calls) == 2 and journal.seconds_of("export") == 60.0
 
 
 def test_what_only_an_interrupted_training_needs_is_deleted(tmp_path):

@@ -20,6 +20,7 @@ STRUCTURE = {
     "steps": {str: dict},
     "values": dict,
 }
+INTERRUPTED = "interrupted"  # why a step failed that goes on in the next run
 START_OVER = "start over with --overwrite_output_dir"
 
 
@@ -75,7 +76,10 @@ class Journal:
     def end(
         self, step: str, arguments: Sequence[str], seconds: float, failed: str | None, output: Path
     ) -> None:
-        """Note a finished step and the digest of what it wrote."""
+        """Note a finished step, or one that was INTERRUPTED, and the digest of what it wrote."""
+        before = self.content["steps"].get(step, {})
+        if before.get("failed") == INTERRUPTED and before["arguments"] == list(arguments):
+            seconds += before["seconds"]
         self.content["steps"][step] = {
             "arguments": list(arguments),
             "seconds": round(seconds, 2),

@@ -18,7 +18,7 @@ from ....errors import Interrupted, UserError, printable, reason_of
 from ....signals import was_raised
 from ...training.run_folder import CONFIG_FILE
 from ..report_data import CommandRun
-from .journal import Journal
+from .journal import INTERRUPTED, Journal
 from .progress import Progress
 from .workspace import Workspace
 
@@ -92,10 +92,13 @@ class Runner:
         resumed = self._resumes(step)
         self.journal.begin(step.name, arguments)
         flag = "--resume=true" if resumed else "--overwrite_output_dir=true"
-        with self.progress.step(step.name), self._log(step, resumed):
-            failed = self._call(step.command, [*arguments, flag])
-        seconds = time.monotonic() - began
-        self.journal.end(step.name, arguments, seconds, failed, step.output)
+        failed: str | None = INTERRUPTED
+        try:
+            with self.progress.step(step.name), self._log(step, resumed):
+                failed = self._call(step.command, [*arguments, flag])
+        finally:
+            seconds = time.monotonic() - began
+            self.journal.end(step.name, arguments, seconds, failed, step.output)
         self.progress.end(step.name, seconds)
         if failed:
             self._failed[step.name] = failed
