@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import UserError, did_you_mean
@@ -121,6 +121,12 @@ def check_value(field: dataclasses.Field[Any], value: object, name: str, origin:
     if choices and value not in choices:
         listed = ", ".join(filter(None, map(str, choices)))  # "" stands for no choice
         raise UserError(f"{name} {value}{origin} is not one of {listed}{did_you_mean(value, choices)}")
+
+
+def not_default(config: DataclassInstance, names: Iterable[str]) -> list[str]:
+    """Those of the fields `names` that differ from their default."""
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    return [name for name in names if getattr(config, name) != defaults[name]]
 
 
 def to_dict(config: DataclassInstance) -> dict[str, Any]:

@@ -1,13 +1,12 @@
 """Resources of augmentation: masked language model, teacher and GloVe vectors."""
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from mindspore import Tensor
 
-from ...config.fields import to_dict
+from ...config.fields import not_default, to_dict
 from ...data.augmentation.glove import file_stamp, load_glove
 from ...data.augmentation.masked_contexts import ContextForm
 from ...data.augmentation.neighbors import neighbors_in
@@ -178,7 +177,6 @@ def _refuse_unused(config: "AugmentConfig", predicts: bool) -> None:
             "--filter_with_teacher, since --glove_file gives the neighbors",
         ),
     )
-    defaults = {field.name: field.default for field in dataclasses.fields(config)}
     for name, is_used, needed in uses:
-        if not is_used and getattr(config, name) != defaults[name]:
+        if not is_used and not_default(config, [name]):
             raise UserError(f"--{name} has no effect without {needed}; remove it")

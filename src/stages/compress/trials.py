@@ -10,11 +10,11 @@ from ...config.cli import Resolved
 from ...errors import UserError
 from ...json_reader import read_object
 from .planning.ladder import Candidate
+from .planning.plan import over_budget
 from .report_data import CandidateResult, LeftOut
 from .selection.outputs import half_logits, latencies
 from .selection.results import LATENCIES, Results, Tried
 from .selection.verdict import in_short
-from .steps.progress import duration
 from .steps.rows import Rows, prepare_step, unknown_words, vocabulary_rows
 from .steps.runner import Runner
 from .steps.workspace import Workspace
@@ -46,15 +46,9 @@ class Trials:
             return
         journal = self.runner.journal
         left = max(budget - journal.seconds, 0.0)
-        needed = sum(
-            step.seconds
-            for step in entry.steps
-            if not journal.is_done(step.name, step.arguments, step.output)
-        )
+        needed = sum(entry.undone(journal).values())
         if (entry.base.steps or entry.breaks) and needed > left:
-            self._leave_out(
-                entry, f"it needs {duration(needed)}, and {duration(left)} of --time_budget are left"
-            )
+            self._leave_out(entry, over_budget(needed, left))
         else:
             self._try(entry)
 

@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from ...commands import command_line
+from ...config.fields import not_default
 from ...config.quantization import FLOAT_CHANNELS, SCALE, Quantization
 from ...data import splits
 from ...data.dataloader import SortedDataLoader
@@ -68,5 +69,4 @@ def described(config: ExportConfig) -> str:
 
 def calibration_flags(config: ExportConfig) -> str:
     """The flags of calibration that an ExportConfig has other than by default, separated by commas."""
-    defaults = {field.name: field.default for field in dataclasses.fields(config)}
-    return ", ".join(f"--{name}" for name in FLAGS if getattr(config, name) != defaults[name])
+    return ", ".join(f"--{name}" for name in not_default(config, FLAGS))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...config.bert_config import BertConfig
+from ...config.fields import not_default
 from ...config.quantization import Quantization
 from ...data.tokenization.tokenizer import model_tokenizer, set_max_length
 from ...digests import sha256
@@ -123,7 +124,6 @@ def _check_limit(config: ExportConfig) -> None:
 
 def _check_used(config: ExportConfig) -> None:
     """Raise UserError for flags that another flag makes meaningless."""
-    fields = type(config).__dataclass_fields__
     for name, needed, used in (
         (
             "calibration_percentile",
@@ -132,7 +132,7 @@ def _check_used(config: ExportConfig) -> None:
         ),
         ("compare_rows", "--eval_data_dir", bool(config.eval_data_dir)),
     ):
-        if not used and getattr(config, name) != fields[name].default:
+        if not used and not_default(config, [name]):
             raise UserError(f"--{name} requires {needed}")
 
 

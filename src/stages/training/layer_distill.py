@@ -9,6 +9,7 @@ from mindspore import nn
 
 from ...config.bert_config import BertConfig
 from ...config.distill_config import IntermediateConfig
+from ...config.fields import not_default
 from ...data.dataloader import BucketDataLoader
 from ...distill.cached_teacher import CachedTeacher
 from ...distill.layer_map import parse_layer_map
@@ -162,11 +163,10 @@ def _check_flags(config: IntermediateConfig) -> None:
         # A student of its teacher's layers has those of the map.
         copies_layers = getattr(config, "start", "") == "teacher_layers"
         unused = TINYBERT_FLAGS if copies_layers else (*TINYBERT_FLAGS, "layer_map")
-    for name in unused:
-        if getattr(config, name) != IntermediateConfig.__dataclass_fields__[name].default:
-            raise UserError(
-                f"--{name} has no effect with --intermediate_loss {config.intermediate_loss}; omit it"
-            )
+    for name in not_default(config, unused):
+        raise UserError(
+            f"--{name} has no effect with --intermediate_loss {config.intermediate_loss}; omit it"
+        )
 
 
 def _projection_arrays(files: ModelFiles) -> dict[str, np.ndarray]:

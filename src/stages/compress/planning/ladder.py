@@ -14,6 +14,7 @@ from ....config.bert_config import BertConfig
 from ....distill.layer_map import parse_layer_map
 from ....weights.huggingface import expected_shapes, weight_count
 from ..report_data import LeftOut
+from ..steps.journal import Journal
 from ..steps.rows import Rows
 from ..steps.runner import Step
 from ..steps.workspace import Workspace
@@ -73,6 +74,14 @@ class Candidate:
     def seconds(self) -> float:
         """Estimated seconds of all its steps."""
         return sum(step.seconds for step in self.steps)
+
+    def undone(self, journal: Journal) -> dict[str, float]:
+        """{step: estimated seconds} of its steps that `journal` does not have."""
+        return {
+            step.name: step.seconds
+            for step in self.steps
+            if not journal.is_done(step.name, step.arguments, step.output)
+        }
 
     def with_max_drop(self, points: float) -> Candidate:
         """The candidate whose export, where it has a limit, has this one."""

@@ -139,6 +139,11 @@ def too_large(ladder: Sequence[Candidate], costs: Costs) -> list[LeftOut]:
     ]
 
 
+def over_budget(needed: float, left: float) -> str:
+    """Why a candidate is left out that needs more seconds than are left."""
+    return f"it needs {duration(needed)}, and {duration(max(left, 0.0))} of --time_budget are left"
+
+
 def in_time(
     ladder: Sequence[Candidate], seconds: float, journal: Journal
 ) -> tuple[list[Candidate], list[LeftOut]]:
@@ -155,15 +160,10 @@ def in_time(
             if entry.breaks in [other.name for other in kept]:
                 kept.append(entry)
             continue
-        new = {
-            step.name: step.seconds
-            for step in entry.steps
-            if not journal.is_done(step.name, step.arguments, step.output)
-        }
+        new = entry.undone(journal)
         needed = sum(time for name, time in new.items() if name not in counted)
         if entry.base.steps and needed > max(seconds, 0.0):
-            why = f"it needs {duration(needed)}, and {duration(max(seconds, 0.0))} of --time_budget are left"
-            late.append(LeftOut(entry.name, why))
+            late.append(LeftOut(entry.name, over_budget(needed, seconds)))
             continue
         kept.append(entry)
         seconds -= needed
