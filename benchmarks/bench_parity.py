@@ -140,7 +140,7 @@ def _measure(
     flags |= {"td_phase1_epoch_size": epochs[0], "td_phase2_epoch_size": epochs[1]}
     flags |= {"learning_rate": rates[0], "phase2_learning_rate": rates[1]}
     # As in PyTorch's reference, which follows the authors' code.
-    flags |= {"loss_padding": "include", "output_dir": folder / "student"}
+    flags |= {"loss_padding": "include", "matmul_precision": "fp32", "output_dir": folder / "student"}
     found["student"] = _both("run_task_distill.py", flags, settings.task)
     write_json(folder / "metrics.json", found)
     return found

@@ -60,20 +60,20 @@ MAX_SIZE, MAXIMA = 2**31 - 1, {"num_hidden_layers": 1000}
 class Head(NamedTuple):
     """Head of an output mode, as described in config.json.
 
-    `architecture` without the prefix of the family; `labelled`: one output per label, else a single one;
+    `architecture` without the prefix of the family; `labeled`: one output per label, else a single one;
     `by_token`: outputs for each token.
     """
 
     architecture: str
     problem_type: str | None
-    labelled: bool = True
+    labeled: bool = True
     by_token: bool = False
 
 
 HEADS = {
     "classification": Head("ForSequenceClassification", "single_label_classification"),
     "multi_label": Head("ForSequenceClassification", "multi_label_classification"),
-    "regression": Head("ForSequenceClassification", "regression", labelled=False),
+    "regression": Head("ForSequenceClassification", "regression", labeled=False),
     "token_classification": Head("ForTokenClassification", None, by_token=True),
 }
 
@@ -140,7 +140,7 @@ class BertConfig:
     @property
     def num_labels(self) -> int:
         """Outputs of the head: one for regression, else one per label; 0 without a head."""
-        return len(self.labels) if for_mode(HEADS, self.output_mode, "head").labelled else 1
+        return len(self.labels) if for_mode(HEADS, self.output_mode, "head").labeled else 1
 
     @property
     def by_token(self) -> bool:
@@ -236,7 +236,7 @@ class BertConfig:
         if type(pad_token_id) is int and pad_token_id >= 0:
             own["pad_token_id"] = pad_token_id
         own["quantization"] = Quantization.from_json(values.get("quantization"), path)
-        own["labels"] = labels if HEADS[output_mode].labelled else ()
+        own["labels"] = labels if HEADS[output_mode].labeled else ()
         try:
             config = cls(model_type, **own, output_mode=output_mode)
             positions = config.max_position_embeddings - config.position_offset

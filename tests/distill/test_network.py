@@ -225,8 +225,8 @@ def test_a_regression_has_no_temperature():
 
 def test_the_label_beside_the_teacher(student, teacher):
     loss, parts, _ = run(DistillNetwork(student, prediction_terms("classification", 0.3), teacher))
-    labelled = over_rows(-np.log(softmax(student.logits.asnumpy()))[np.arange(B), LABELS])
-    assert parts[1] == pytest.approx(labelled, rel=1e-5)
+    labeled = over_rows(-np.log(softmax(student.logits.asnumpy()))[np.arange(B), LABELS])
+    assert parts[1] == pytest.approx(labeled, rel=1e-5)
     assert loss == pytest.approx(parts[0] + 0.3 * parts[1], rel=1e-5)
 
 

@@ -54,10 +54,10 @@ class Limits:
 
 @dataclasses.dataclass
 class Rows:
-    """Numbers of rows: `choose` and `report` are the halves of dev; `unlabelled` have no label."""
+    """Numbers of rows: `choose` and `report` are the halves of dev; `unlabeled` have no label."""
 
     train: int
-    unlabelled: int
+    unlabeled: int
     choose: int
     report: int
 

@@ -211,7 +211,7 @@ def _details_of(data: ReportData) -> list[Node]:
     rows = data.task.rows
     counts = {
         "training rows": f"{rows.train:,}",
-        "rows without a label": f"{rows.unlabelled:,}",
+        "rows without a label": f"{rows.unlabeled:,}",
         "rows for choosing": f"{rows.choose:,}",
         "rows for reporting": f"{rows.report:,}",
     }

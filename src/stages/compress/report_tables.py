@@ -160,12 +160,12 @@ def _confusion(title: str, counts: Sequence[Sequence[int]], labels: Sequence[str
 
 def changed_table(data: ReportData) -> ET.Element:
     """The texts whose prediction changed, with the label where there is one."""
-    labelled = any(row.label is not None for row in data.changed)
-    columns = ["text", *(["label"] if labelled else []), "the given model", data.chosen or "candidate"]
+    labeled = any(row.label is not None for row in data.changed)
+    columns = ["text", *(["label"] if labeled else []), "the given model", data.chosen or "candidate"]
     rows = []
     for row in data.changed:
         cells = [element("td", element("span", row.text, dir="auto"), class_="text title")]
-        if labelled:
+        if labeled:
             cells.append(
                 element("td", element("span", row.label or fmt.NONE), class_="text", data_label="label")
             )

@@ -152,7 +152,7 @@ class Compression:
         rows = read_rows(config, workspace, self._predicted)
         runner.warnings += rows.warnings
         ladder = Ladder(self.files.config, rows, workspace, config)
-        limits = limits_of(config, self.budget, rows.labelled)
+        limits = limits_of(config, self.budget, rows.labeled)
         self.trials = Trials(self.resolved, workspace, runner, Results(config, rows, limits, self.journal))
         baseline = Candidate(BASELINE, "the given model", "float32", ladder.model, (export,))
         self.trials.start(baseline)
@@ -191,7 +191,7 @@ class Compression:
         assert self.trials
         facts, progress = self.trials.results.task_facts(), self.runner.progress
         progress.say(
-            f"{facts.name}: {facts.rows.train:,} training rows ({facts.rows.unlabelled:,} without a label), "
+            f"{facts.name}: {facts.rows.train:,} training rows ({facts.rows.unlabeled:,} without a label), "
             f"{facts.rows.choose:,} evaluation rows to choose by, {facts.rows.report:,} to report"
         )
         progress.say(in_short(facts, self.trials.all_results()[0]))
@@ -258,7 +258,7 @@ class Compression:
             data_of.changed(tried) if tried else [],
             trials.left_out,
             self.runner.warnings,
-            self.runner.done,
+            list(self.runner.done.values()),
             self.hashes,
             round(self.journal.seconds, 1),
             round(self._planned_seconds(), 1),

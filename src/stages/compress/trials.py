@@ -77,7 +77,7 @@ class Trials:
         lost counts as its integers'.
         """
         rows = self.results.rows
-        if not entry.base.steps or not rows.labelled and rows.task.best_metric != "accuracy":
+        if not entry.base.steps or not rows.labeled and rows.task.best_metric != "accuracy":
             return self.results.metric(self.tried[0])
         metrics = read_object(Path(entry.base.folder) / "metrics.json", {})
         return float(metrics[f"eval_{self.results.rows.task.best_metric}"])

@@ -43,7 +43,7 @@ from ..model.load import ModelFiles, read_model
 from .calibrate import calibrate, calibration_flags, described
 from .model_card import labels_of, model_card
 from .onnx_file import onnx_bytes, without_quantization
-from .quality import LabelledRows, Quality
+from .quality import LabeledRows, Quality
 from .sensitivity import within_limit
 from .verify import Comparison, verify
 
@@ -62,7 +62,7 @@ class ExportResult:
     """What an export wrote: the folder `out`, with the model in `file`, of `size` bytes.
 
     `comparison` is of file and model, None for AIR. `quality` holds metric_float and metric_int8 over the
-    labelled rows of eval_data_dir, None without such rows and for other formats than ONNX. `float_layers`
+    labeled rows of eval_data_dir, None without such rows and for other formats than ONNX. `float_layers`
     are the layers of an int8 file that stayed in float32.
     """
 
@@ -117,9 +117,7 @@ def _check_limit(config: ExportConfig) -> None:
     if config.precision == "fp32":
         raise UserError("--max_drop requires --precision int8 or int8-dynamic: float32 loses nothing")
     if not config.eval_data_dir:
-        raise UserError(
-            "--max_drop requires --eval_data_dir: labelled records that the metric is measured on"
-        )
+        raise UserError("--max_drop requires --eval_data_dir: labeled records that the metric is measured on")
 
 
 def _check_used(config: ExportConfig) -> None:
@@ -143,7 +141,7 @@ def _measured(
     if config.format != "onnx" or not config.eval_data_dir:
         return files, None
     try:
-        rows = LabelledRows(files, config)
+        rows = LabeledRows(files, config)
     except UserError as error:
         if config.max_drop != NO_LIMIT:
             raise

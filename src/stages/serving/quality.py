@@ -1,4 +1,4 @@
-"""Quality of an ONNX export: the task's metric over labelled rows, in float32 and in integers."""
+"""Quality of an ONNX export: the task's metric over labeled rows, in float32 and in integers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BATCH = 32
 
 @dataclasses.dataclass(frozen=True)
 class Quality:
-    """The task's main metric over `rows` labelled rows.
+    """The task's main metric over `rows` labeled rows.
 
     `metric` is its short name (acc, f1, matthews ...), `metric_float` its value in float32, `metric_int8`
     that of the integer file (None for a float export). `changes` compares the logits of the two.
@@ -60,8 +60,8 @@ class Quality:
         return f"{text}; {changed}, logits differ by at most {self.changes.largest:.2g}"
 
 
-class LabelledRows:
-    """The labelled rows of the evaluation records of an ExportConfig, and the metric of their task.
+class LabeledRows:
+    """The labeled rows of the evaluation records of an ExportConfig, and the metric of their task.
 
     The task is that of task_name or of the records' manifest, else the model's own labels. Raises UserError
     for rows without labels and for a model of another task.

@@ -25,7 +25,7 @@ from ...weights.huggingface import quantizable_layers
 from ..markdown import aligned
 from ..model.load import ModelFiles
 from .onnx_file import onnx_bytes
-from .quality import LabelledRows, Quality
+from .quality import LabeledRows, Quality
 
 if TYPE_CHECKING:
     from ...tools.export import ExportConfig
@@ -46,7 +46,7 @@ class Layer:
 
 
 def within_limit(
-    floats: ModelFiles, files: ModelFiles, rows: LabelledRows, config: ExportConfig
+    floats: ModelFiles, files: ModelFiles, rows: LabeledRows, config: ExportConfig
 ) -> tuple[ModelFiles, Quality]:
     """`files`, quantized, with as many layers in float32 as the max_drop of an ExportConfig requires.
 
@@ -113,7 +113,7 @@ def quantized_layers(files: ModelFiles) -> list[str]:
     return [name for name in names if quantization.quantizes(name) and bits(name)]
 
 
-def sensitivities(floats: ModelFiles, files: ModelFiles, rows: LabelledRows) -> list[Layer]:
+def sensitivities(floats: ModelFiles, files: ModelFiles, rows: LabeledRows) -> list[Layer]:
     """The quantized layers of `files`, the most sensitive first, measured on a sample of the rows."""
     sample = splits.sample_rows(rows.dataset, SAMPLE, lambda text: None)
     expected, names = rows.logits(onnx_bytes(floats), sample), quantized_layers(files)

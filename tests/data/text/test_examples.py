@@ -68,15 +68,15 @@ def test_test_files(tmp_path):
     cola = written(tmp_path, "test.tsv", "index\tsentence\n0\tBill ran.\n")
     found = read_examples(cola, TASKS["CoLA"], split="test")
     assert not found.labeled and found.examples[0].label is None and found.examples[0].text_a == "Bill ran."
-    labelled = written(tmp_path, "own.tsv", "sentence\tlabel\ngood\t1\n")
-    assert read_examples(labelled, TASKS["SST-2"], split="test").labeled
+    labeled = written(tmp_path, "own.tsv", "sentence\tlabel\ngood\t1\n")
+    assert read_examples(labeled, TASKS["SST-2"], split="test").labeled
 
 
-@pytest.mark.parametrize("cells, labelled", [(("", " "), False), (("", "1"), True)])
-def test_an_empty_label_column_of_a_test_file(tmp_path, cells, labelled):
+@pytest.mark.parametrize("cells, labeled", [(("", " "), False), (("", "1"), True)])
+def test_an_empty_label_column_of_a_test_file(tmp_path, cells, labeled):
     rows = "".join(f"good {place},{cell}\n" for place, cell in enumerate(cells))
     path = written(tmp_path, "own.csv", "sentence,label\n" + rows)
-    if labelled:
+    if labeled:
         with pytest.raises(UserError, match="line 2: the label in column label is empty"):
             read_examples(path, TASKS["SST-2"], split="test")
     else:

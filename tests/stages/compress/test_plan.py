@@ -34,15 +34,15 @@ MEASURED = Measurement(
 )
 
 
-def rows_of(lengths, labelled=True):
+def rows_of(lengths, labeled=True):
     """Rows of tokens 5 of these lengths, for training and for both halves."""
-    labels = np.zeros(len(lengths), np.int32) if labelled else None
+    labels = np.zeros(len(lengths), np.int32) if labeled else None
     dataset = TokenizedDataset.from_flat(
         np.full(sum(lengths), 5), np.zeros(sum(lengths)), lengths, labels, 16
     )
     paths = dict.fromkeys(("train", "choose", "report"), "records")
     datasets = dict.fromkeys(paths, dataset)
-    return types.SimpleNamespace(labelled=labelled, paths=paths, datasets=datasets, task_flags={})
+    return types.SimpleNamespace(labeled=labeled, paths=paths, datasets=datasets, task_flags={})
 
 
 def ladder_of(teacher, tmp_path, **more):
@@ -108,7 +108,7 @@ def test_the_surest_candidates_are_tried_first(tmp_path):
     # Of BERT-base 21 % are embeddings, of six layers 35 %.
     assert "model-int8-vocabulary" not in names and "half-int8-vocabulary" in names
     assert [name for name in names if name.endswith("q8bert")] == names[-4:]
-    ladder = ladder_of(BASE, tmp_path, labelled=False)
+    ladder = ladder_of(BASE, tmp_path, labeled=False)
     assert [left.name for left in ladder.impossible(has_text=False)] == [
         "int8-vocabulary",
         "half-narrow-int8",

@@ -168,7 +168,7 @@ def test_without_labels_the_measure_is_agreement(inputs, tmp_path, quick, capsys
         main(arguments(inputs, out, unlabelled_file=inputs / "logs.txt", time_budget="15s"))
     assert stopped.value.code == 3
     report = json.loads((out / "report.json").read_text())
-    assert report["task"]["metric"] == "agreement" and report["task"]["rows"]["unlabelled"] == 48
+    assert report["task"]["metric"] == "agreement" and report["task"]["rows"]["unlabeled"] == 48
     assert report["limits"]["max_drop"] is None and report["limits"]["min_agreement"] == 0.97
     model, int8 = report["candidates"]
     dataset = read_records(out / "records_halves" / "report.tfrecord")

@@ -60,3 +60,13 @@ def test_what_only_an_interrupted_training_needs_is_deleted(tmp_path):
     runner = Runner(Workspace(tmp_path), Journal(tmp_path / "journal.json", {}, {}), {"train": train})
     step = Step("distill-half", "train", {}, run_folder / "best", run_folder=run_folder)
     assert runner.run(step) is None and [path.name for path in Path(run_folder).iterdir()] == ["best"]
+
+
+def test_a_step_that_two_candidates_share_is_listed_once(tmp_path):
+    journal = Journal(tmp_path / "journal.json", {}, {})
+    runner = Runner(Workspace(tmp_path), journal, {"prune": lambda argv: None})
+    (tmp_path / "out").mkdir()
+    step = Step("prune", "prune", {"output_dir": tmp_path / "out"}, tmp_path / "out")
+    assert runner.run(step) is None and runner.run(step) is None
+    assert list(runner.done) == ["prune"]
+    assert runner.done["prune"].seconds == journal.seconds_of("prune")

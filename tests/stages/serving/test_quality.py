@@ -1,4 +1,4 @@
-"""The metric of an export in float32 and in integers, over labelled rows."""
+"""The metric of an export in float32 and in integers, over labeled rows."""
 
 import json
 

@@ -39,11 +39,11 @@ class Tried:
     failed: str | None = None
 
 
-def limits_of(config: CompressConfig, budget: float, labelled: bool) -> Limits:
+def limits_of(config: CompressConfig, budget: float, labeled: bool) -> Limits:
     """The Limits of the flags. Without labels a drop cannot be measured: the agreement is limited."""
-    agreement = config.min_agreement or (None if labelled else DEFAULT_AGREEMENT)
+    agreement = config.min_agreement or (None if labeled else DEFAULT_AGREEMENT)
     return Limits(
-        config.max_drop if labelled else None,
+        config.max_drop if labeled else None,
         config.max_latency_ms or None,
         config.max_size_mb or None,
         agreement,
@@ -64,7 +64,7 @@ class Results:
     @property
     def limit_points(self) -> float | None:
         """Points of the metric that may be lost; without labels those of the agreement."""
-        if self.rows.labelled:
+        if self.rows.labeled:
             return self.limits.max_drop
         return None if self.limits.min_agreement is None else 100 * (1 - self.limits.min_agreement)
 
@@ -72,7 +72,7 @@ class Results:
         """The metric of a candidate over a half; without labels its agreement with the given model."""
         assert tried.logits is not None and self.baseline and self.baseline.logits
         task, dataset = self.rows.task, self.rows.datasets[half]
-        if not self.rows.labelled:
+        if not self.rows.labeled:
             before, after = (dataset.by_row(each[half]) for each in (self.baseline.logits, tried.logits))
             return 1.0 - float(predictions.changed_rows(task, before, after).mean())
         return best_of(task, dataset_metrics(task, dataset, tried.logits[half]))
@@ -126,7 +126,7 @@ class Results:
 
     def _labels(self, half: str) -> Logits | None:
         dataset = self.rows.datasets[half]
-        if not self.rows.labelled or dataset.labels is None:
+        if not self.rows.labeled or dataset.labels is None:
             return None
         return dataset.by_row(dataset.labels)
 
@@ -173,7 +173,7 @@ class Results:
             datasets["choose"].rows,
             datasets["report"].rows,
         )
-        metric = task.best_metric if self.rows.labelled else AGREEMENT
+        metric = task.best_metric if self.rows.labeled else AGREEMENT
         return TaskFacts(task.name, metric, task.output_mode, list(task.labels), counts)
 
 

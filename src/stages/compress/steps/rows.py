@@ -51,12 +51,12 @@ class Rows:
     """The task and its rows.
 
     `paths` {"train", "choose", "report"} are the records of commands, `datasets` the same in memory. Where
-    `labelled` is false, the labels of both halves are predictions of the given model. `places` are the rows
+    `labeled` is false, the labels of both halves are predictions of the given model. `places` are the rows
     of dev in each half.
     """
 
     task: TaskSpec
-    labelled: bool
+    labeled: bool
     paths: Mapping[str, str]
     datasets: Mapping[str, TokenizedDataset]
     task_flags: Mapping[str, str]
@@ -156,8 +156,8 @@ def read_rows(
     task, named = task_of_rows(config, workspace)
     names = splits.eval_splits(task, dev)
     train_rows, whole = _read(config, train, "train"), _read(config, dev, names[0])
-    labelled = bool(whole.labeled.any())
-    if labelled:
+    labeled = bool(whole.labeled.any())
+    if labeled:
         whole = whole.take(np.flatnonzero(whole.labeled))
     else:
         whole = dataclasses.replace(whole, labels=predicted(task, whole))
@@ -170,17 +170,17 @@ def read_rows(
     halves = {name: whole.take(place) for name, place in zip(HALVES, places, strict=True)}
     paths = write_halves(halves, workspace.halves(), config.dataset_type)
     datasets = {"train": train_rows, **halves}
-    return Rows(task, labelled, {"train": train, **paths}, datasets, named, places, tuple(warnings))
+    return Rows(task, labeled, {"train": train, **paths}, datasets, named, places, tuple(warnings))
 
 
 def vocabulary_rows(config: CompressConfig, workspace: Workspace, rows: Rows) -> Rows:
     """The same rows as ids of a smaller vocabulary, from the records of `prepare_step(vocabulary=...)`."""
     folder = str(workspace.records(vocabulary=True))
     whole = _read(config, folder, splits.eval_splits(rows.task, folder)[0])
-    if rows.labelled:
+    if rows.labeled:
         whole = whole.take(np.flatnonzero(whole.labeled))
     halves = {name: whole.take(place) for name, place in zip(HALVES, rows.places, strict=True)}
-    if not rows.labelled:
+    if not rows.labeled:
         halves = {
             name: dataclasses.replace(half, labels=rows.datasets[name].labels)
             for name, half in halves.items()

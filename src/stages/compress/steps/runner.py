@@ -67,7 +67,7 @@ class Runner:
     def __init__(self, workspace: Workspace, journal: Journal, commands: Commands) -> None:
         self.workspace, self.journal, self.commands = workspace, journal, commands
         self.progress = Progress()
-        self.done: list[CommandRun] = []
+        self.done: dict[str, CommandRun] = {}  # by step; several candidates share the training of a student
         self.planned: dict[str, float] = {}
         self.warnings: list[str] = []
         self._failed: dict[str, str] = {}
@@ -137,7 +137,7 @@ class Runner:
     def _finish(self, step: Step) -> None:
         """Note the command and its warnings, and delete what only an interrupted run needs."""
         self.planned[step.name] = step.seconds
-        self.done.append(CommandRun(step.name, step.shown, self.journal.seconds_of(step.name)))
+        self.done[step.name] = CommandRun(step.name, step.shown, self.journal.seconds_of(step.name))
         log = self.workspace.log(step.name)
         for line in log.read_text("utf-8", "replace").splitlines() if step.warns and log.is_file() else ():
             text = line.removeprefix(WARNING)
