@@ -73,6 +73,9 @@ def commands(folder: Path, vocabulary: Path, sst2: Path) -> dict[str, Command]:
         "data_sink": Command(STEP, "run_finetune.py", {**finetune, "enable_data_sink": "true"}),
         "general_distill": Command(STEP, "run_general_distill.py", general),
         "phase1": Command(STEP, "run_task_distill.py", {**distill, "teacher_cache": "off"}),
+        "relations": Command(
+            STEP, "run_task_distill.py", {**distill, "teacher_cache": "off", "intermediate_loss": "relation"}
+        ),
         "phase1_cached": Command(STEP, "run_task_distill.py", {**distill, **cached, "teacher_cache": "full"}),
         "teacher_cache": Command("TeacherForward", "run_task_distill.py", distill),
         "phase2": Command(STEP, "run_task_distill.py", {**phase2, "teacher_cache": "off"}),

@@ -22,6 +22,7 @@ NAMES = (
     "data_sink",
     "general_distill",
     "phase1",
+    "relations",
     "phase1_cached",
     "teacher_cache",
     "phase2",
