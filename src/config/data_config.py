@@ -66,7 +66,7 @@ class FormatConfig(ModelConfig):
     )
     length_buckets: str = flag(
         "auto",
-        "auto: pad each batch to one of up to five lengths; off: to the length of the records",
+        "auto: pad each batch to one of up to eight lengths; off: to the length of the records",
         ("auto", "off"),
     )
 

@@ -40,13 +40,13 @@ def padded_tokens(lengths, buckets):
 @pytest.mark.parametrize("seed", range(5))
 def test_buckets_are_the_best_of_all(seed):
     lengths = lengths_like_sst2(200, seed)
-    top = int(-(-lengths.max() // 8) * 8)
+    top = int(-(-lengths.max() // 4) * 4)
     for limit in (1, 2, 3, 4):
         found = choose_buckets(lengths, 64, limit)
         every = (
             sorted({*chosen, top})
             for n in range(limit)
-            for chosen in itertools.combinations(range(8, top, 8), n)
+            for chosen in itertools.combinations(range(4, top, 4), n)
         )
         assert len(found) <= limit and found == sorted(found) and found[-1] == top
         assert padded_tokens(lengths, found) == min(padded_tokens(lengths, buckets) for buckets in every)
@@ -56,8 +56,8 @@ def test_buckets_are_the_best_of_all(seed):
     "lengths, longest, buckets",
     [
         ([5, 5, 5], 64, [8]),
-        ([8, 9], 64, [8, 16]),
-        ([3, 50], 50, [8, 50]),
+        ([8, 9], 64, [8, 12]),
+        ([3, 50], 50, [4, 50]),
         ([128] * 3, 128, [128]),
         ([8, 16, 24, 32], 64, [8, 16, 24, 32]),
     ],
