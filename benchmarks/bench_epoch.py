@@ -50,7 +50,7 @@ def parse_flags(
         parser.add_argument(name, **settings)
     flags = parser.parse_args(argv)
     flags.rounds = flags.rounds or (2 if flags.quick else 3)
-    flags.rows = flags.rows or (15 if flags.quick else 50) * BATCH
+    flags.rows = flags.rows or (32 if flags.quick else 50) * BATCH
     return flags
 
 
