@@ -93,7 +93,7 @@ def train_phase(
     schedule = _schedule(config, total, spec)
     step = train_step(network, schedule, config, run.device, seed, run.ranks)
     rows = dataset_hash(dataset, "labels")
-    start_step = _resume(run, spec.number, step, rows)
+    start_step = _resume(run, spec.number, step, rows, loader.buckets)
     missing = int((~dataset.labeled).sum()) if run.task else 0
     rows_text = f"{dataset.rows} rows{f' ({missing} without a label)' if missing else ''}"
     run.logger.info(
@@ -121,7 +121,7 @@ def train_phase(
             run.checkpoints,
             step,
             config.save_ckpt_step,
-            lambda: {"rows": rows, "losses": window.state(), **run.best()},
+            lambda: {"rows": rows, "lengths": loader.buckets, "losses": window.state(), **run.best()},
         )
     )
     phase = TrainPhase(
@@ -160,7 +160,7 @@ def _schedule(config: LoopConfig, total: int, spec: PhaseSpec) -> np.ndarray:
     return polynomial_schedule(total, spec.learning_rate, *decay)
 
 
-def _resume(run: Run, number: int, step: TrainStep, rows: str) -> int:
+def _resume(run: Run, number: int, step: TrainStep, rows: str, lengths: list[int]) -> int:
     """Restore the run's checkpoint where it is of this phase; returns its step, else 0."""
     if not run.checkpoint or resumed_phase(run) != number:
         return 0
@@ -169,6 +169,12 @@ def _resume(run: Run, number: int, step: TrainStep, rows: str) -> int:
         raise UserError(
             f"{path} is from a run over other training rows: the records have changed; restore them, or "
             "start over with --overwrite_output_dir"
+        )
+    # Earlier versions saved no lengths, which only matters where there are several.
+    if position.get("lengths", lengths[-1:]) != lengths:
+        raise UserError(
+            f"{path} is from a run with batches of other lengths, by another version of this program: finish "
+            "it with that version, or start over with --overwrite_output_dir"
         )
     restore(step, path)
     return position["step"]
