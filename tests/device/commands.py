@@ -48,6 +48,7 @@ def commands(folder: Path, vocabulary: Path, sst2: Path) -> dict[str, Command]:
     finetune = {"load_pretrained_path": student, **rows}
     # No evaluation: it runs the teacher's graph before the first step, on memory that nothing computes.
     distill = {"load_teacher_ckpt_path": teacher, "load_gd_ckpt_path": student, "do_eval": "false", **rows}
+    uncached = {**distill, "teacher_cache": "off"}
     phase2 = {**distill, "load_td1_ckpt_path": student}
     cached = {"teacher_cache_dir": folder / "written"}
     q8bert = {"load_ckpt_path": student, "epoch_num": 2, **rows}
@@ -72,10 +73,8 @@ def commands(folder: Path, vocabulary: Path, sst2: Path) -> dict[str, Command]:
         "token_classification": Command(STEP, "run_finetune.py", {**fresh, **names}),
         "data_sink": Command(STEP, "run_finetune.py", {**finetune, "enable_data_sink": "true"}),
         "general_distill": Command(STEP, "run_general_distill.py", general),
-        "phase1": Command(STEP, "run_task_distill.py", {**distill, "teacher_cache": "off"}),
-        "relations": Command(
-            STEP, "run_task_distill.py", {**distill, "teacher_cache": "off", "intermediate_loss": "relation"}
-        ),
+        "phase1": Command(STEP, "run_task_distill.py", uncached),
+        "relations": Command(STEP, "run_task_distill.py", {**uncached, "intermediate_loss": "relation"}),
         "phase1_cached": Command(STEP, "run_task_distill.py", {**distill, **cached, "teacher_cache": "full"}),
         "teacher_cache": Command("TeacherForward", "run_task_distill.py", distill),
         "phase2": Command(STEP, "run_task_distill.py", {**phase2, "teacher_cache": "off"}),

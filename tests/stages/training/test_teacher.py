@@ -31,7 +31,7 @@ STEPS, LEARNING_RATE = 20, 1e-3
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, vocabulary, sst2):
-    """Output folders of one run without a cache, one that writes it, one that reads it; over several lengths."""
+    """Output folders of one run without a cache, one that writes it, one that reads it; several lengths."""
     folder = tmp_path_factory.mktemp("cached")
     teacher = tiny.write_model(folder / "teacher", vocabulary, seed=3)
 
