@@ -2,18 +2,25 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from ..commands import command_line
+from ..errors import UserError
 from ..tasks import TaskSpec
+from .bert_config import BertConfig
 from .cli import Resolved, parse
 from .fields import NOT_NEGATIVE, POSITIVE, flag, to_dict
 from .student_config import StudentConfig, TransferConfig
-from .task.from_records import task_for
+from .task.from_records import task_for, training_rows
 from .train_config import TrainConfig
 
 # Learning rates by --init, measured in docs/results.md.
 RATES = {"pretrained": 5e-5, "teacher_layers": 1e-4, "fresh": 5e-4}
+# That of a pretrained model under SMALL_WIDTH on fewer than FEW_ROWS rows, where few steps at the other
+# leave it near the majority class; BERT-base, which bears less, keeps the other.
+FEW_ROWS_RATE = 1e-4
+SMALL_WIDTH, FEW_ROWS = 512, 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +41,10 @@ class FinetuneConfig(TransferConfig, StudentConfig, TrainConfig):
     )
     vocab_dir: str = flag("", "tokenizer files for --init fresh (default: those next to the records)")
     learning_rate: float = flag(
-        5e-5, "peak learning rate (by --init: docs/finetune.md)", check=POSITIVE, group="optimization"
+        5e-5,
+        "peak learning rate (by --init, width and rows: docs/finetune.md)",
+        check=POSITIVE,
+        group="optimization",
     )
     epoch_size: int = flag(3, "number of epochs", check=NOT_NEGATIVE, group="optimization")
 
@@ -51,4 +61,22 @@ def resolve(argv: Sequence[str] | None = None) -> tuple[TaskSpec, Resolved[Finet
 
 
 def _recipe(known: dict[str, Any]) -> Mapping[str, Any]:
-    return {**task_for(known).recipe["finetune"], "learning_rate": RATES[known.get("init", "pretrained")]}
+    return {**task_for(known).recipe["finetune"], "learning_rate": _learning_rate(known)}
+
+
+def _learning_rate(known: Mapping[str, Any]) -> float:
+    init = known.get("init", "pretrained")
+    if init == "pretrained" and training_rows(known) < FEW_ROWS and _is_small(known):
+        return FEW_ROWS_RATE
+    return RATES[init]
+
+
+def _is_small(known: Mapping[str, Any]) -> bool:
+    """Whether the pretrained model is a folder with a config.json of a small width."""
+    folder = known.get("load_pretrained_path")
+    if not folder or not (file := Path(folder) / "config.json").is_file():
+        return False
+    try:
+        return BertConfig.from_json(file).hidden_size < SMALL_WIDTH
+    except UserError:  # the stage reports it
+        return False

@@ -1,6 +1,7 @@
 """Every flag and parameter of the systems this project replaces exists, with its default."""
 
 import dataclasses
+import json
 import re
 
 import pytest
@@ -219,6 +220,29 @@ def test_precedence_of_flag_recipe_and_default():
     assert task.name == "SST-2"
     config = resolved.config
     assert (config.learning_rate, config.batch_size, config.epoch_size) == (5e-5, 32, 3)
+
+
+@pytest.mark.parametrize(
+    "width, more, rate",
+    [
+        (384, [], 1e-4),
+        (768, [], 5e-5),
+        (384, ["--train_data_dir", "many"], 5e-5),
+        (384, ["--train_data_dir", "many", "--max_rows", "4000"], 1e-4),
+        (384, ["--learning_rate", "2e-5"], 2e-5),
+        (384, ["--load_pretrained_path", ""], 5e-5),
+        (384, ["--train_data_dir", "many/train.tfrecord"], 5e-5),
+    ],
+)
+def test_the_learning_rate_of_a_small_model_on_few_rows(tmp_path, monkeypatch, width, more, rate):
+    monkeypatch.chdir(tmp_path)
+    for name, rows in (("few", 9_999), ("many", 10_000)):
+        files = {"train": {"file": "train.tfrecord", "rows": rows}}
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_text(json.dumps({"files": files}))
+    (tmp_path / "config.json").write_text(json.dumps(BertConfig(hidden_size=width).to_json_dict()))
+    flags = ["--task_name", "CoLA", "--train_data_dir", "few", "--load_pretrained_path", "."]
+    assert resolve_finetune([*flags, *more])[1].config.learning_rate == rate
 
 
 def test_a_misspelt_task():

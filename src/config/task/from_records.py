@@ -1,6 +1,7 @@
 """The task of records: a custom task is read from their manifest, so that later stages need no flags."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,14 @@ def task_for(known: Mapping[str, Any]) -> TaskSpec:
     task = _described_task(known)
     method = known.get("assessment_method")
     return _assessed(task, method) if method else task
+
+
+def training_rows(known: Mapping[str, Any]) -> float:
+    """Training rows of flags {name: value}, by the manifest in train_data_dir; infinity without one."""
+    folder, limit = Path(known.get("train_data_dir", "")), known.get("max_rows", -1)
+    files = _manifest(folder).get("files", {}) if known.get("train_data_dir") else {}
+    rows = files["train"]["rows"] if "train" in files else math.inf
+    return min(rows, limit) if limit >= 0 else rows
 
 
 def _described_task(known: Mapping[str, Any]) -> TaskSpec:
