@@ -108,9 +108,9 @@ step() {  # TITLE COMMAND...
 run_stages() {
     local teacher_epochs=2 label_epochs=1
     local records=$work_dir/records compressed=$work_dir/compressed
-    local -a slice=() prepared=() rate=(--learning_rate 1e-4) limits=(--max_drop 3 --time_budget 6m)
+    local -a slice=() prepared=() limits=(--max_drop 3 --time_budget 6m)
     [[ -z $data_dir ]] || prepared=(--data_dir "$data_dir")
-    [[ $task_name == sample ]] || rate=() limits=(--max_drop 2 --time_budget 1h)
+    [[ $task_name == sample ]] || limits=(--max_drop 2 --time_budget 1h)
     if $smoke; then
         teacher_epochs=1 limits=(--max_drop 100 --time_budget 1s)
         slice=(--length_buckets off)
@@ -122,7 +122,7 @@ run_stages() {
         --vocab_file "$teacher_dir" --output_dir "$records" "${replace[@]}"
     step "fine-tune the model" "$python" run_finetune.py "${task[@]}" "${slice[@]}" "${replace[@]}" \
         --train_data_dir "$records" --eval_data_dir "$records" --load_pretrained_path "$teacher_dir" \
-        --epoch_size "$teacher_epochs" "${rate[@]}" --output_dir "$work_dir/model"
+        --epoch_size "$teacher_epochs" --output_dir "$work_dir/model"
     step "compress it" "$python" -m src.tools.compress --model_dir "$work_dir/model/best" "${task[@]}" \
         --train_data_dir "$records" "${limits[@]}" --output_dir "$compressed" "${replace[@]}" ||
         (($? == NO_CANDIDATE))
