@@ -40,8 +40,8 @@ def task_for(known: Mapping[str, Any]) -> TaskSpec:
 
 def training_rows(known: Mapping[str, Any]) -> float:
     """Training rows of flags {name: value}, by the manifest in train_data_dir; infinity without one."""
-    folder, limit = Path(known.get("train_data_dir", "")), known.get("max_rows", -1)
-    files = _manifest(folder).get("files", {}) if known.get("train_data_dir") else {}
+    path, limit = known.get("train_data_dir"), known.get("max_rows", -1)
+    files = _manifest(Path(path)).get("files", {}) if path else {}
     rows = files["train"]["rows"] if "train" in files else math.inf
     return min(rows, limit) if limit >= 0 else rows
 
