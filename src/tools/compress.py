@@ -38,6 +38,12 @@ class CompressConfig(CustomTask):
 
     model_dir: str = required_flag("fine-tuned model folder: best/ of a run, or a Hugging Face BERT")
     output_dir: str = required_flag("output folder")
+    load_gd_ckpt_path: str = flag(
+        "",
+        "general student to try as well, such as TinyBERT's 4L-312: a model folder with the vocabulary of "
+        "model_dir and at most its layers",
+        group="model",
+    )
     ignore_unexpected: str = flag("", IGNORE_UNEXPECTED, group="model")
     task_name: str = flag(
         "", "GLUE task, sample for the built-in one, or the name of a custom task", main=True

@@ -15,7 +15,6 @@ from ...config.cli import Resolved
 from ...config.data_config import ModelConfig
 from ...config.fields import to_dict
 from ...data.dataset import TokenizedDataset
-from ...data.tokenization.tokenizer import model_tokenizer
 from ...errors import EXIT_INTERRUPTED, Interrupted, UserError, join_names
 from ...files import folder_lock
 from ...metrics import predicted_labels
@@ -28,11 +27,10 @@ from ...output_dir import (
 )
 from ...signals import interruptible
 from ...tasks import TaskSpec
-from ..model.inference import export_info, load_for_inference, task_of
+from ..model.inference import load_for_inference
 from ..model.labels import match_labels
-from ..model.load import ModelFiles, read_model
-from ..model.quantization import refuse_quantized
 from ..training.run import resume_command
+from .models import read_general, read_given
 from .planning.costs import Costs
 from .planning.ladder import BASELINE, Candidate, Ladder, weight_flags
 from .planning.measure import TRIAL, measure
@@ -106,7 +104,8 @@ class Compression:
         config = self.config
         self.budget = seconds_of(config.time_budget)
         self.workspace = Workspace(Path(config.output_dir))
-        self.files = _read(config)
+        self.files = read_given(config)
+        self.general = read_general(config, self.files) if config.load_gd_ckpt_path else None
         self.files.arrays.clear()  # the steps read them anew
         self.prepare = prepare_step(resolved, self.files.config, self.workspace)
         self.hashes = input_hashes(config)
@@ -151,7 +150,7 @@ class Compression:
         self._require(export)
         rows = read_rows(config, workspace, self._predicted)
         runner.warnings += rows.warnings
-        ladder = Ladder(self.files.config, rows, workspace, config)
+        ladder = Ladder(self.files.config, self.general, rows, workspace, config)
         limits = limits_of(config, self.budget, rows.labeled)
         self.trials = Trials(self.resolved, workspace, runner, Results(config, rows, limits, self.journal))
         baseline = Candidate(BASELINE, "the given model", "float32", ladder.model, (export,))
@@ -295,14 +294,3 @@ class Compression:
 
 def _named(labels: Sequence[str]) -> str:
     return join_names(list(labels), SHOWN) if labels else "a score"
-
-
-def _read(config: CompressConfig) -> ModelFiles:
-    """The files of the given model. Raises UserError where it is no fine-tuned float model."""
-    if export_info(Path(config.model_dir)):
-        raise UserError(f"{config.model_dir} is already an export; give the model folder it was made from")
-    files = read_model(config.model_dir, lambda text: None, ignore_unexpected=config.ignore_unexpected)
-    refuse_quantized(files)
-    task_of(files)
-    model_tokenizer(files)
-    return files

@@ -45,9 +45,9 @@ def rows_of(lengths, labeled=True):
     return types.SimpleNamespace(labeled=labeled, paths=paths, datasets=datasets, task_flags={})
 
 
-def ladder_of(teacher, tmp_path, **more):
+def ladder_of(teacher, tmp_path, general=None, **more):
     config = CompressConfig(model_dir="model", output_dir="out")
-    return Ladder(teacher, rows_of([8] * 40, **more), Workspace(tmp_path), config)
+    return Ladder(teacher, general, rows_of([8] * 40, **more), Workspace(tmp_path), config)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,15 @@ def test_students_are_fewer_layers_of_the_model(tmp_path):
     prune, distill = found["half-narrow"].steps
     assert prune.flags["layers"] == "1,3,5,7,9,11" and found["half-narrow"].config.intermediate_size == 1536
     assert distill.flags["student_init"] == prune.output
+    # A general student comes second; of relations heads may differ.
+    for heads, more in ((12, {}), (4, {"intermediate_loss": "relation"})):
+        small = BASE.replace(num_hidden_layers=4, hidden_size=312, num_attention_heads=heads, labels=())
+        names = [base.name for base in ladder_of(BASE, tmp_path, small).students(Schedule(1, 1, 40))]
+        assert names == ["half", "general", "third", "half-narrow"]
+        general = ladder_of(BASE, tmp_path, small).students(Schedule(1, 1, 40))[1]
+        assert general.config == small.replace(labels=("0", "1"))
+        assert more.items() <= general.steps[0].flags.items()
+        assert not {"layer_map", "student_init"} & set(general.steps[0].flags)
     # Half and a third of two layers are the same layer; of one layer there are none.
     assert [base.name for base in ladder_of(TINY, tmp_path).students(Schedule(1, 1, 40))] == ["half"]
     assert not ladder_of(TINY.replace(num_hidden_layers=1), tmp_path).students(Schedule(1, 1, 40))

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("graph_mode")
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory, vocabulary):
-    """A model of random weights, and rows with and without labels."""
+    """A model and a general student of random weights, and rows with and without labels."""
     folder = tmp_path_factory.mktemp("inputs")
     (folder / "rows.csv").write_text(tiny.single_rows(100, 1).replace("\t", ","))
     three = [f"{tiny.WORDS[n % 9]},{n % 3}" for n in range(40)]
@@ -34,6 +34,13 @@ def inputs(tmp_path_factory, vocabulary):
     texts = [tiny.sentence(rng, tiny.MARKS[str(n % 2)], 12) for n in range(60)]
     (folder / "logs.txt").write_text("\n".join(texts))
     tiny.write_model(folder / "model", vocabulary)
+    small = tiny.TINY.replace(
+        num_hidden_layers=1, hidden_size=16, num_attention_heads=2, intermediate_size=96, labels=()
+    )
+    tiny.write_model(folder / "general", vocabulary, small)
+    tiny.write_model(folder / "deep", vocabulary, small.replace(num_hidden_layers=3))
+    others = tiny.write_vocabulary(folder / "others", tiny.VOCABULARY[:5] + tiny.VOCABULARY[:4:-1])
+    tiny.write_model(folder / "foreign", others, small)
     return folder
 
 
@@ -72,10 +79,11 @@ def predictions(folder, dataset):
 
 def test_from_rows_to_a_recommended_model(inputs, tmp_path, quick, capsys):
     out = tmp_path / "out"
-    main(arguments(inputs, out, strict="false", max_drop=100))
+    wanted = {"strict": "false", "max_drop": 100, "load_gd_ckpt_path": inputs / "general"}
+    main(arguments(inputs, out, **wanted))
     report = json.loads((out / "report.json").read_text())
     results = {each["name"]: each for each in report["candidates"]}
-    assert list(results) == ["model-fp32", "model-int8", "half-int8"]
+    assert list(results) == ["model-fp32", "model-int8", "half-int8", "general-int8"]
     dataset = read_records(out / "records_halves" / "report.tfrecord")
     given = predictions(out / "candidates" / "model-fp32", dataset)
     for name, each in results.items():
@@ -85,10 +93,12 @@ def test_from_rows_to_a_recommended_model(inputs, tmp_path, quick, capsys):
         assert each["size_mb"] == (out / "candidates" / name / "model.onnx").stat().st_size / 1e6
         assert each["failed"] is None and each["within"]["quality"]
     assert report["status"] == "ok" and results["half-int8"]["layers"] == 1
-    assert set(results["half-int8"]["losses"]) == {
-        "phase 1 (intermediate layers)",
-        "phase 2 (prediction layer)",
-    }
+    assert results["general-int8"]["hidden"] == 16
+    for student in ("half-int8", "general-int8"):
+        assert set(results[student]["losses"]) == {
+            "phase 1 (intermediate layers)",
+            "phase 2 (prediction layer)",
+        }
     chosen = out / "candidates" / report["chosen"] / "model.onnx"
     assert sha256(out / "recommended" / "model.onnx") == sha256(chosen)
     assert not (out / "models" / "half" / "checkpoints").exists()
@@ -97,10 +107,14 @@ def test_from_rows_to_a_recommended_model(inputs, tmp_path, quick, capsys):
     assert "half-int8: accuracy " in printed and "is recommended: " in printed
     assert (out / "summary.md").read_text() in printed
     steps = [each["step"] for each in report["commands"]]
-    assert steps == ["prepare", "export-model-fp32", "export-model-int8", "distill-half", "export-half-int8"]
+    assert steps == [
+        *("prepare", "export-model-fp32", "export-model-int8", "distill-half", "export-half-int8"),
+        *("distill-general", "export-general-int8"),
+    ]
+    assert str(inputs / "general" / "model.safetensors") in report["hashes"]
     assert report["candidates"][2]["minutes_taken"] > 0 and report["candidates"][2]["minutes_planned"] > 0
 
-    main(arguments(inputs, out, strict="false", max_drop=100, resume="true"))  # nothing is left to do
+    main(arguments(inputs, out, **wanted, resume="true"))  # nothing is left to do
     again = json.loads((out / "report.json").read_text())
     assert without_times(again) == without_times(report)
 
@@ -215,6 +229,9 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(inputs, here, capsys):  
         ({"resume": "true"}, "--resume: out holds no run to resume"),
         ({"max_drop": -1}, "--max_drop -1.0 (command line) must be 0 or more"),
         ({"eval_data_dir": rows}, "--eval_data_dir requires --train_data_dir"),
+        ({"load_gd_ckpt_path": inputs / "nowhere"}, "nowhere"),
+        ({"load_gd_ckpt_path": inputs / "deep"}, "has 3 layers, more than the 2 of"),
+        ({"load_gd_ckpt_path": inputs / "foreign"}, "has another tokenizer than"),
     ):
         error = refused(main, arguments(inputs, "out", **wrong), capsys)
         assert sentence in error, error

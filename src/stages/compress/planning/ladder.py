@@ -6,7 +6,7 @@ The order puts the surest gain first: the model as it is, its integers, then eve
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -93,10 +93,18 @@ class Candidate:
 
 
 class Ladder:
-    """Makes the candidates of a model."""
+    """Makes the candidates of a model, among them those of a general student, where there is one."""
 
-    def __init__(self, teacher: BertConfig, rows: Rows, workspace: Workspace, config: CompressConfig) -> None:
-        self.teacher, self.rows, self.workspace, self.config = teacher, rows, workspace, config
+    def __init__(
+        self,
+        teacher: BertConfig,
+        general: BertConfig | None,
+        rows: Rows,
+        workspace: Workspace,
+        config: CompressConfig,
+    ) -> None:
+        self.teacher, self.general, self.rows = teacher, general, rows
+        self.workspace, self.config = workspace, config
         self.model = Base("model", "the given model", teacher, config.model_dir)
         self.weights = weight_flags(config)
         self.task_flags = {**rows.task_flags, **self.weights}
@@ -135,7 +143,8 @@ class Ladder:
         return found
 
     def students(self, schedule: Schedule) -> list[Base]:
-        """The students: those that have fewer layers than the model and than each other."""
+        """The students: those that have fewer layers than the model and than each other, and the general one
+        after the first of them."""
         found: list[Base] = []
         layers = self.teacher.num_hidden_layers
         for name, (divisor, width) in STUDENTS.items():
@@ -145,11 +154,25 @@ class Ladder:
                 continue
             if narrow and not (self._has_labels and neuron_share(self.teacher) > DOMINATES):
                 continue
-            found.append(self._student(name, count, width, schedule))
+            found.append(self._own_layers(name, count, width, schedule))
+        if self.general:
+            found.insert(1, self._general_student(self.general, schedule))
         return found
 
-    def _student(self, name: str, count: int, width: float, schedule: Schedule) -> Base:
-        teacher, folder = self.teacher, self.workspace.model(name)
+    def _general_student(self, config: BertConfig, schedule: Schedule) -> Base:
+        teacher = self.teacher
+        start: dict[str, object] = {"load_gd_ckpt_path": self.config.load_gd_ckpt_path}
+        if config.num_attention_heads != teacher.num_attention_heads:  # their scores cannot be compared
+            start["intermediate_loss"] = "relation"
+        config = config.replace(
+            labels=teacher.labels, output_mode=teacher.output_mode, label_separator=teacher.label_separator
+        )
+        layers = f"{config.num_hidden_layers} layer{'s' * (config.num_hidden_layers > 1)}"
+        how = f"the general student, {layers} of {config.hidden_size}"
+        return self._distilled("general", how, config, (), start, schedule)
+
+    def _own_layers(self, name: str, count: int, width: float, schedule: Schedule) -> Base:
+        teacher = self.teacher
         layer_map = parse_layer_map("uniform", count, teacher.num_hidden_layers)
         listed = ",".join(map(str, layer_map))
         neurons = round(width * teacher.intermediate_size)
@@ -164,6 +187,19 @@ class Ladder:
             pruned = self.workspace.model(f"{name}-pruned")
             steps.append(self._prune_neurons(f"prune-{name}", pruned, layer_map, width))
             start, how = {"student_init": pruned}, f"{how} with {100 * width:.0f} % of their neurons"
+        return self._distilled(name, how, config, steps, {**start, "layer_map": listed}, schedule)
+
+    def _distilled(
+        self,
+        name: str,
+        how: str,
+        config: BertConfig,
+        steps: Sequence[Step],
+        start: Mapping[str, object],
+        schedule: Schedule,
+    ) -> Base:
+        """The student that `steps` and a distillation make; `start` are the flags of its first weights."""
+        folder = self.workspace.model(name)
         flags: dict[str, object] = {
             **self.task_flags,
             "load_teacher_ckpt_path": self.config.model_dir,
@@ -171,7 +207,6 @@ class Ladder:
             "eval_data_dir": self.rows.paths["choose"],
             "dataset_type": self.config.dataset_type,
             **start,
-            "layer_map": listed,
             "td_phase1_epoch_size": schedule.first,
             "td_phase2_epoch_size": schedule.second,
             **self._sample(schedule),

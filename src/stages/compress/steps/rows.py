@@ -105,7 +105,7 @@ def prepare_step(
 
 
 def input_files(config: CompressConfig) -> list[Path]:
-    """The files of the rows and the model that the flags and a task file name. Raises UserError for a missing
+    """The files of the rows and models that the flags and a task file name. Raises UserError for a missing
     one."""
     named = [config.train_file, config.dev_file, config.task_file, *config.unlabelled_file]
     if config.task_file and Path(config.task_file).is_file():
@@ -113,10 +113,9 @@ def input_files(config: CompressConfig) -> list[Path]:
         named += [described.get("train_file", ""), described.get("dev_file", "")]
         named += described.get("unlabelled_file", ())
     folders = [config.data_dir, config.train_data_dir, config.eval_data_dir]
-    weights = find_weight_file(config.model_dir)
-    model = weights.parent
-    files = [weights, *sorted(model.glob("*-of-*")), *(model / name for name in CONFIG_FILES)]
-    files = [file for file in (*files, *tokenizer_files(model)) if file.is_file()]
+    files = _model_files(config.model_dir)
+    if config.load_gd_ckpt_path:
+        files += _model_files(config.load_gd_ckpt_path)
     for path in (Path(part) for text in (*named, *folders) for part in split_paths(text)):
         if path.is_dir():
             files += sorted(file for file in path.iterdir() if file.is_file() and file.name[0] != ".")
@@ -125,6 +124,14 @@ def input_files(config: CompressConfig) -> list[Path]:
         else:
             raise UserError(f"{path} does not exist")
     return files
+
+
+def _model_files(path: str) -> list[Path]:
+    """The files of weights, config and tokenizer of a model."""
+    weights = find_weight_file(path)
+    folder = weights.parent
+    files = [weights, *sorted(folder.glob("*-of-*")), *(folder / name for name in CONFIG_FILES)]
+    return [file for file in (*files, *tokenizer_files(folder)) if file.is_file()]
 
 
 def input_hashes(config: CompressConfig) -> dict[str, str]:
