@@ -120,10 +120,17 @@ def _parser() -> argparse.ArgumentParser:
 def _measure(
     settings: Settings, root: Path, seed: int, eps: float, decay: float
 ) -> dict[str, dict[str, float]]:
-    """{teacher | student: {side: metric}} of one seed; read from its folder where it was measured before."""
+    """{teacher | student: {side: metric}} of one seed; read from its folder where it was measured before.
+
+    Raises UserError where that was with other settings.
+    """
     folder = root / f"{settings.task.name}-{eps:g}-{decay:g}-{seed}"
+    described = str({**vars(settings), "task": settings.task.name})
     if (folder / "metrics.json").exists():
-        return read_json(folder / "metrics.json")
+        before = read_json(folder / "metrics.json")
+        if before.get("settings") != described:
+            raise UserError(f"{folder} was measured with other settings; give another --work_dir")
+        return before["metrics"]
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     torch.manual_seed(seed)
@@ -142,7 +149,7 @@ def _measure(
     # As in PyTorch's reference, which follows the authors' code.
     flags |= {"loss_padding": "include", "matmul_precision": "fp32", "output_dir": folder / "student"}
     found["student"] = _both("run_task_distill.py", flags, settings.task)
-    write_json(folder / "metrics.json", found)
+    write_json(folder / "metrics.json", {"settings": described, "metrics": found})
     return found
 
 

@@ -33,7 +33,7 @@ EASY = {
 def make_parser(description: str, plot: bool = True) -> argparse.ArgumentParser:
     """Return a parser with the flags that all comparisons share; --plot if there is something to draw."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer rows, steps and rounds: under 5 minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer rows, steps and rounds")
     parser.add_argument("--rounds", type=int, default=0, help="number of rounds in which peers take turns")
     parser.add_argument("--rows", type=int, default=0, help="number of rows in the SST-2 slice")
     parser.add_argument("--data_dir", default="", help="SST-2 records (default: random rows)")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
+import shlex
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import UserError, did_you_mean
@@ -125,8 +126,39 @@ def check_value(field: dataclasses.Field[Any], value: object, name: str, origin:
 
 def not_default(config: DataclassInstance, names: Iterable[str]) -> list[str]:
     """Those of the fields `names` that differ from their default."""
-    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    defaults = defaults_of(config)
     return [name for name in names if getattr(config, name) != defaults[name]]
+
+
+def defaults_of(config: DataclassInstance) -> dict[str, Any]:
+    """{flag: default} of a config."""
+    return {field.name: field.default for field in dataclasses.fields(config)}
+
+
+def check_same_flags(
+    before: Mapping[str, Any], now: Mapping[str, Any], defaults: Mapping[str, Any], free: Collection[str]
+) -> None:
+    """Raise UserError where flags {name: value} outside `free` differ from those of an interrupted run.
+
+    A flag that did not exist then had its default.
+    """
+    for name, value in now.items():
+        then = before.get(name, defaults.get(name))
+        if name not in free and _plain(then) != _plain(value):
+            raise UserError(
+                f"--resume: {name} was {then!r} in the interrupted run and is {value!r} now; resume with the "
+                f"flags of that run: {_as_argument(name, then)}"
+            )
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value  # JSON has no tuples
+
+
+def _as_argument(name: str, value: Any) -> str:
+    values = value if isinstance(value, (list, tuple)) else [value]
+    texts = (str(each).lower() if isinstance(each, bool) else str(each) for each in values)
+    return shlex.join([f"--{name}", *texts])
 
 
 def to_dict(config: DataclassInstance) -> dict[str, Any]:

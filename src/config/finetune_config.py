@@ -72,9 +72,11 @@ def _learning_rate(known: Mapping[str, Any]) -> float:
 
 
 def _is_small(known: Mapping[str, Any]) -> bool:
-    """Whether the pretrained model is a folder with a config.json of a small width."""
-    folder = known.get("load_pretrained_path")
-    if not folder or not (file := Path(folder) / "config.json").is_file():
+    """Whether the pretrained model has a config.json with a small width."""
+    if not known.get("load_pretrained_path"):
+        return False
+    path = Path(known["load_pretrained_path"])
+    if not (file := (path if path.is_dir() else path.parent) / "config.json").is_file():
         return False
     try:
         return BertConfig.from_json(file).hidden_size < SMALL_WIDTH

@@ -99,7 +99,8 @@ def split_rows(text: TextFile, task: CustomTask) -> tuple[list[int], list[int]]:
     regression one text from each group of consecutive sorted scores. A text counts for the label of its first
     row, a multi-label row for its rarest label, a row without labels forms a stratum of its own; tagged
     sentences are not stratified. The split depends only on the rows, dev_share and split_seed. Raises
-    UserError for a class with a single text.
+    UserError for a class without a training row: one with a single text, or one whose texts all have
+    another label first.
     """
     same: dict[tuple[str, ...], list[int]] = {}
     for index, row in enumerate(text.examples):
@@ -130,7 +131,16 @@ def split_rows(text: TextFile, task: CustomTask) -> tuple[list[int], list[int]]:
             f"{text.path}: {len(rows)} different texts are too few to split off a dev set; give a dev_file"
         )
     held_out = {index for group in dev for index in groups[group]}
-    return sorted(set(range(len(text.examples))) - held_out), sorted(held_out)
+    train = sorted(set(range(len(text.examples))) - held_out)
+    if spec.output_mode == "classification":
+        known = {text.examples[index].label for index in train}
+        lost = next((row for row in text.examples if row.label and row.label not in known), None)
+        if lost:
+            raise UserError(
+                f'{text.path}, line {lost.line}: label "{lost.label}" is only on texts that other rows label '
+                "otherwise, and none of them is left in train; correct these rows, or give a dev_file"
+            )
+    return train, sorted(held_out)
 
 
 def _names(example: Example | Sentence, task: TaskSpec) -> Iterable[str]:

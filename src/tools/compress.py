@@ -51,6 +51,7 @@ class CompressConfig(CustomTask):
     train_file: str = flag(
         "", "training rows of a custom task: .tsv, .csv or .jsonl; CoNLL for token classification", main=True
     )
+    test_file: str = flag("", "not taken: rows to report on are given by --dev_file", group="data")
     task_file: str = flag("", "YAML or JSON description of a custom task; flags override it", group="data")
     data_dir: str = flag("", "folder with the text files of a GLUE task", group="data")
     train_data_dir: str = flag("", "training records written by prepare, in place of text", group="data")

@@ -231,13 +231,18 @@ def test_precedence_of_flag_recipe_and_default():
         (384, ["--train_data_dir", "many", "--max_rows", "4000"], 1e-4),
         (384, ["--learning_rate", "2e-5"], 2e-5),
         (384, ["--load_pretrained_path", ""], 5e-5),
-        (384, ["--train_data_dir", "many/train.tfrecord"], 5e-5),
+        (384, ["--train_data_dir", "few/train.tfrecord"], 1e-4),
+        (384, ["--train_data_dir", "few/train.tfrecord,many/train.tfrecord"], 5e-5),
+        (384, ["--train_data_dir", "few/other.tfrecord"], 5e-5),
+        (384, ["--train_data_dir", ",".join(f"few/part-{n:03}.tfrecord" for n in range(300))], 5e-5),
+        (384, ["--train_data_dir", "texts"], 1e-4),
+        (384, ["--load_pretrained_path", "model.safetensors"], 1e-4),
     ],
 )
 def test_the_learning_rate_of_a_small_model_on_few_rows(tmp_path, monkeypatch, width, more, rate):
     monkeypatch.chdir(tmp_path)
-    for name, rows in (("few", 9_999), ("many", 10_000)):
-        files = {"train": {"file": "train.tfrecord", "rows": rows}}
+    for name, rows, without in (("few", 9_999, 0), ("many", 10_000, 0), ("texts", 40_000, 30_001)):
+        files = {"train": {"file": "train.tfrecord", "rows": rows, "rows_without_label": without}}
         (tmp_path / name).mkdir()
         (tmp_path / name / "manifest.json").write_text(json.dumps({"files": files}))
     (tmp_path / "config.json").write_text(json.dumps(BertConfig(hidden_size=width).to_json_dict()))

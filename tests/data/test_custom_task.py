@@ -157,6 +157,20 @@ def test_bad_rows(tmp_path, text, flags, complaint):
     assert "\n" not in str(error.value)
 
 
+def test_a_label_that_only_contradicting_rows_have(tmp_path):
+    """The text x0 counts for a, so that seeds that hold it back leave no training row of c."""
+    text, trained = "body,label\nx0,a\nx1,a\ny0,b\ny1,b\nx0,c\n", []
+    for seed in range(1, 9):
+        try:
+            _, texts = read(tmp_path, text, dev_share=0.5, split_seed=seed)
+        except UserError as error:
+            assert 'line 6: label "c" is only on texts that other rows label otherwise' in str(error)
+            trained.append(False)
+        else:
+            trained.append("c" in labels_in(texts["train"]))
+    assert set(trained) == {True, False}
+
+
 def test_bad_other_files(tmp_path):
     dev = written(tmp_path, "dev.csv", rows_of("abz"))
     with pytest.raises(UserError, match='dev.csv, line 4: label "z" is unknown to rows, .* are a, b'):

@@ -20,7 +20,7 @@ MANIFEST_FILE, MANIFEST_KEY = "manifest.json", "own_task"
 PREPARE_AGAIN = "prepare the records again"
 # What stages read of a manifest, as a structure of json_reader.
 MANIFEST = {
-    "files?": {str: {"file": str, "rows": int, "sha256?": {str: str}}},
+    "files?": {str: {"file": str, "rows": int, "rows_without_label?": int, "sha256?": {str: str}}},
     "task?": str,
     "labels?": [str],
     "tokenizer?": dict,
@@ -39,11 +39,17 @@ def task_for(known: Mapping[str, Any]) -> TaskSpec:
 
 
 def training_rows(known: Mapping[str, Any]) -> float:
-    """Training rows of flags {name: value}, by the manifest in train_data_dir; infinity without one."""
-    path, limit = known.get("train_data_dir"), known.get("max_rows", -1)
-    files = _manifest(Path(path)).get("files", {}) if path else {}
-    rows = files["train"]["rows"] if "train" in files else math.inf
+    """Labeled training rows of flags {name: value}, by the manifests of train_data_dir; infinity without."""
+    paths, limit = split_paths(known.get("train_data_dir") or ""), known.get("max_rows", -1)
+    rows = sum(_labeled_rows(Path(path)) for path in paths) if paths else math.inf
     return min(rows, limit) if limit >= 0 else rows
+
+
+def _labeled_rows(path: Path) -> float:
+    files = _manifest(path if path.is_dir() else path.parent).get("files", {})
+    named = (entry for entry in files.values() if entry["file"] == path.name)
+    entry = files.get("train") if path.is_dir() else next(named, None)
+    return entry["rows"] - entry.get("rows_without_label", 0) if entry else math.inf
 
 
 def _described_task(known: Mapping[str, Any]) -> TaskSpec:

@@ -9,6 +9,7 @@ from ...config.bert_config import BertConfig
 from ...data.tokenization.settings import differing_setting
 from ...data.tokenization.tokenizer import model_tokenizer
 from ...errors import UserError
+from ...weights.huggingface import check_weights
 from ..model.inference import export_info, task_of
 from ..model.load import ModelFiles, read_model
 from ..model.quantization import refuse_quantized
@@ -33,8 +34,9 @@ def read_general(config: CompressConfig, model: ModelFiles) -> BertConfig:
     files = read_model(
         config.load_gd_ckpt_path, lambda text: None, ignore_unexpected=config.ignore_unexpected
     )
-    files.arrays.clear()
     refuse_quantized(files)
+    check_weights(files.arrays, files.config, files.source)
+    files.arrays.clear()
     student, teacher = files.config, model.config
     where = f"--load_gd_ckpt_path {config.load_gd_ckpt_path}"
     if student.num_hidden_layers > teacher.num_hidden_layers:

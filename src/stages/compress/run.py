@@ -13,8 +13,9 @@ import numpy as np
 
 from ...config.cli import Resolved
 from ...config.data_config import ModelConfig
-from ...config.fields import to_dict
+from ...config.fields import defaults_of, to_dict
 from ...data.dataset import TokenizedDataset
+from ...data.splits import check_models
 from ...errors import EXIT_INTERRUPTED, Interrupted, UserError, join_names
 from ...files import folder_lock
 from ...metrics import predicted_labels
@@ -112,7 +113,7 @@ class Compression:
         self._lock()
         self.journal = Journal(self.workspace.journal, to_dict(config), self.hashes)
         if config.resume:
-            self.journal.resume(FREE_ON_RESUME)
+            self.journal.resume(FREE_ON_RESUME, defaults_of(config))
             remove_leftovers_in(self.workspace.folder, WRITTEN)
         else:
             check_output_dir(self.workspace.folder, config.overwrite_output_dir, list(self.hashes))
@@ -149,6 +150,9 @@ class Compression:
         export = Step(name, "export", flags, output, SETUP[name])
         self._require(export)
         rows = read_rows(config, workspace, self._predicted)
+        if self.general:
+            train, path = rows.datasets["train"], config.load_gd_ckpt_path
+            check_models(train, [(self.general, None)], None, path)  # its positions and segments
         runner.warnings += rows.warnings
         ladder = Ladder(self.files.config, self.general, rows, workspace, config)
         limits = limits_of(config, self.budget, rows.labeled)

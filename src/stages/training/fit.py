@@ -170,11 +170,11 @@ def _resume(run: Run, number: int, step: TrainStep, rows: str, lengths: list[int
             f"{path} is from a run over other training rows: the records have changed; restore them, or "
             "start over with --overwrite_output_dir"
         )
-    # Earlier versions saved no lengths, which only matters where there are several.
-    if position.get("lengths", lengths[-1:]) != lengths:
+    if (before := position.get("lengths")) != lengths:  # earlier versions saved none
         raise UserError(
-            f"{path} is from a run with batches of other lengths, by another version of this program: finish "
-            "it with that version, or start over with --overwrite_output_dir"
+            f"{path} is from a run with batches of other lengths ({before or 'unknown'}, now {lengths}): the "
+            "records were prepared with another --max_seq_length, or another version of this program began "
+            "it; start over with --overwrite_output_dir"
         )
     restore(step, path)
     return position["step"]

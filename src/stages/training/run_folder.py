@@ -1,13 +1,11 @@
 """The folder of a training run: its config, and whether a resumed run still has the same."""
 
 import contextlib
-import dataclasses
 import fcntl
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
-from ...config.fields import to_dict
+from ...config.fields import check_same_flags, defaults_of, to_dict
 from ...config.train_config import LoopConfig
 from ...data.records.paths import record_files
 from ...errors import UserError
@@ -88,27 +86,14 @@ def refuse_busy(folder: Path | str) -> None:
 
 
 def check_same_config(folder: Path | str, config: LoopConfig, free: Collection[str] = FREE_ON_RESUME) -> None:
-    """Raise UserError where flags outside `free` differ from those of the run in `folder`.
-
-    A flag that did not exist then had its default. Also raises UserError where the folder holds no run.
-    """
+    """Raise UserError where `folder` holds no run, or one whose flags outside `free` differ."""
     file = Path(folder) / CONFIG_FILE
     if not file.is_file():
         raise UserError(f"--resume: {folder} holds no run to resume ({CONFIG_FILE} is missing)")
-    defaults = {field.name: field.default for field in dataclasses.fields(config)}
-    before, now = {**defaults, **read_object(file, {"values": dict})["values"]}, to_dict(config)
-    changed = [name for name in now if name not in free and _plain(before[name]) != _plain(now[name])]
-    if changed:
-        raise UserError(
-            f"--resume: {changed[0]} was {before[changed[0]]!r} in the interrupted run and is "
-            f"{now[changed[0]]!r} now; resume with the flags of that run"
-        )
+    before = read_object(file, {"values": dict})["values"]
+    check_same_flags(before, to_dict(config), defaults_of(config), free)
 
 
 def measured_in(folder: Path | str) -> dict[str, str]:
     """What the run in `folder` chose by measuring the machine; runs of earlier versions lack it."""
     return read_object(Path(folder) / CONFIG_FILE, {"measured?": {str: str}}).get("measured", {})
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value  # JSON has no tuples

@@ -39,6 +39,11 @@ def inputs(tmp_path_factory, vocabulary):
     )
     tiny.write_model(folder / "general", vocabulary, small)
     tiny.write_model(folder / "deep", vocabulary, small.replace(num_hidden_layers=3))
+    tiny.write_model(folder / "short", vocabulary, small.replace(max_position_embeddings=8))
+    cut = tiny.write_model(folder / "cut", vocabulary, small)  # one of the two layers of its config
+    (cut / "SHA256SUMS").unlink()
+    config = (cut / "config.json").read_text().replace('"num_hidden_layers": 1', '"num_hidden_layers": 2')
+    (cut / "config.json").write_text(config)
     others = tiny.write_vocabulary(folder / "others", tiny.VOCABULARY[:5] + tiny.VOCABULARY[:4:-1])
     tiny.write_model(folder / "foreign", others, small)
     return folder
@@ -232,6 +237,8 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(inputs, here, capsys):  
         ({"load_gd_ckpt_path": inputs / "nowhere"}, "nowhere"),
         ({"load_gd_ckpt_path": inputs / "deep"}, "has 3 layers, more than the 2 of"),
         ({"load_gd_ckpt_path": inputs / "foreign"}, "has another tokenizer than"),
+        ({"load_gd_ckpt_path": inputs / "cut"}, "does not fit its config"),
+        ({"load_gd_ckpt_path": inputs / "short"}, "the records are 16 long, the model has 8 positions"),
     ):
         error = refused(main, arguments(inputs, "out", **wrong), capsys)
         assert sentence in error, error

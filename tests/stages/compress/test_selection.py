@@ -154,7 +154,7 @@ def test_the_journal_knows_what_is_done(tmp_path):
     journal.end("train", ["--seed=1"], 3.0, None, output)
 
     again = Journal(journal.path, {"seed": 1, "strict": False, "labels": ("a",)}, {"rows": "d1"})
-    again.resume(["strict"])
+    again.resume(["strict"], {})
     assert again.is_done("train", ["--seed=1"], output) and again.seconds == 3.0
     assert not again.is_done("train", ["--seed=2"], output)
     (output / "SHA256SUMS").write_text("another")
@@ -164,4 +164,9 @@ def test_the_journal_knows_what_is_done(tmp_path):
         ({"seed": 1}, {"rows": "d2"}, "--resume: rows has changed since the interrupted run"),
     ):
         with pytest.raises(UserError, match=words):
-            Journal(journal.path, flags, inputs).resume(())
+            Journal(journal.path, flags, inputs).resume((), {})
+    # A run before this flag existed had its default.
+    newer = {"seed": 1, "strict": True, "labels": ("a",), "prefer": "size"}
+    with pytest.raises(UserError, match="prefer was 'speed' .* the flags of that run: --prefer speed"):
+        Journal(journal.path, newer, {}).resume((), {"prefer": "speed"})
+    Journal(journal.path, {**newer, "prefer": "speed"}, {}).resume((), {"prefer": "speed"})

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ....config.fields import check_same_flags
 from ....digests import SUMS_FILE, sha256
 from ....errors import UserError
 from ....files import write_json
@@ -41,10 +42,11 @@ class Journal:
             "values": {},
         }
 
-    def resume(self, free: Sequence[str]) -> None:
+    def resume(self, free: Collection[str], defaults: Mapping[str, Any]) -> None:
         """Continue with what an interrupted run wrote; the flags `free` may differ from its own.
 
-        Raises UserError where there is none, or its flags or files were others.
+        `defaults` are those of the flags, some of which a run of an earlier version lacks. Raises UserError
+        where there is no run, or its flags or files were others.
         """
         if not self.path.is_file():
             raise UserError(
@@ -53,12 +55,7 @@ class Journal:
         found = read_object(self.path, STRUCTURE, START_OVER)
         if found["version"] != VERSION:
             raise UserError(f"{self.path} is of another version of this program; {START_OVER}")
-        for name, value in self.content["flags"].items():
-            if name not in free and found["flags"].get(name) != value:
-                raise UserError(
-                    f"--resume: {name} was {found['flags'].get(name)!r} in the interrupted run and is "
-                    f"{value!r} now; resume with the flags of that run"
-                )
+        check_same_flags(found["flags"], self.content["flags"], defaults, free)
         for file, digest in self.content["inputs"].items():
             if found["inputs"].get(file, digest) != digest:
                 raise UserError(f"--resume: {file} has changed since the interrupted run; {START_OVER}")
