@@ -92,9 +92,11 @@ class TokenizedDataset:
 
     @property
     def labeled(self) -> np.ndarray:
-        """[rows] bool: which rows have a label; all of those with a label for each token."""
-        if self.labels is None or self.labels_by_token:
-            return np.full(self.rows, self.labels is not None)
+        """[rows] bool: which rows have a label, of any token where each has one."""
+        if self.labels is None:
+            return np.zeros(self.rows, bool)
+        if self.labels_by_token:
+            return np.logical_or.reduceat(self.labels != IGNORE_INDEX, self.offsets[:-1])
         labels = self.labels.reshape(self.rows, -1)
         missing = np.isnan(labels) if labels.dtype.kind == "f" else labels == IGNORE_INDEX
         return ~missing.all(axis=1)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from ...errors import UserError, did_you_mean, reason_of
-from ...files import check_regular, reading
+from ...files import check_regular, reading, split_paths
 from ..fields import TYPE_NAMES, check_value, field_type
 
 Field = dataclasses.Field[Any]
@@ -71,7 +71,8 @@ def read_task_file(path: str | Path, fields: Mapping[str, Field]) -> TaskFile:
 def _beside(path: str | Path, value: Any) -> Any:
     """A path, or several, relative to the folder of the task file."""
     if isinstance(value, tuple):
-        return tuple(_beside(path, part) for part in value)
+        lists = ([each] if (Path(path).parent / each).exists() else split_paths(each) for each in value)
+        return tuple(_beside(path, part) for parts in lists for part in parts)
     return str(Path(path).parent / value) if value else value
 
 

@@ -38,8 +38,8 @@ def header_lines(source: ExampleFile) -> list[str]:
 
 
 def text_hash(texts: Iterable[str]) -> int:
-    """64-bit hash of the texts of a row, with whitespace normalized as in a tokenizer."""
-    words = "\0".join(" ".join(text.split()) for text in texts)
+    """64-bit hash of the texts of a row, without differences in case and white space."""
+    words = "\0".join(" ".join(text.casefold().split()) for text in texts)
     return int.from_bytes(hashlib.blake2b(words.encode(), digest_size=8).digest(), "big")
 
 

@@ -12,8 +12,9 @@ from ..text.words import IDEOGRAPH
 _WORD = re.compile(rf"[{IDEOGRAPH}]|[^\W_{IDEOGRAPH}]+(?:['’][^\W_{IDEOGRAPH}]+)*")
 _POSSESSIVE = re.compile("['’][sS]$")
 
-# Closed-class words: they carry grammar (above all negation) and have no synonyms. The last lines are
-# fragments of contractions in tokenized text ("did n't", "we 'll").
+# Closed-class words: they carry grammar (above all negation) and have no synonyms. First those of English,
+# with fragments of contractions in tokenized text ("did n't", "we 'll"); then the negations of Chinese,
+# German, French, Spanish, Italian and Portuguese that are no English words.
 STOP_WORDS = frozenset(
     """
     i me my mine myself we us our ours ourselves you your yours yourself yourselves he him his himself she
@@ -30,6 +31,12 @@ STOP_WORDS = frozenset(
     can could may might must ought cannot
     s t d m ll ve re em n nt don didn doesn isn aren wasn weren won wouldn couldn shouldn hasn haven hadn
     ain dont cant wont isnt didnt doesnt
+    不 没 沒 無 无 非 未 别 別 勿 莫 否
+    nicht nichts nie niemals niemand kein keine keinen keinem keiner keines weder ohne
+    ne pas jamais rien aucun aucune sans ni
+    nunca jamás nadie nada ningún ninguno ninguna tampoco
+    non mai niente nulla nessun nessuno nessuna senza né
+    não nem ninguém nenhum nenhuma sem
     """.split()
 )
 

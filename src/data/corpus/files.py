@@ -17,6 +17,7 @@ ENDS = 1 << 12
 DOC_LINE = re.compile(rb"\s*<doc(\s[^\n]*)?>\s*$")
 TITLE_LINE = re.compile(rb"\s*= (?!= )[^\n]*[^=\s] =\s*$")
 JSON_LINE = re.compile(rb"\s*\{\s*(\"|\}|$)")
+JSON_ARRAY = re.compile(rb"\s*\[\s*(\{|$)")
 COMPRESSED = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
@@ -82,6 +83,8 @@ def _form(path: Path, form: str) -> str:
     if form != "auto":
         return form
     first = next((line for line in head.split(b"\n") if line.strip()), b"")
+    if JSON_ARRAY.match(first):
+        raise UserError(f"{path} is a JSON array; write one object a line (JSON lines)")
     patterns = {"wikiextractor": DOC_LINE, "json": JSON_LINE, "wikitext": TITLE_LINE}
     return next((name for name, pattern in patterns.items() if pattern.match(first)), "plain")
 

@@ -1,6 +1,7 @@
 """Sentence splitting for English and Chinese text; the sentences contain all tokens of the line.
 
-A wrong boundary is harmless: boundaries only determine where segments A and B of a row may meet.
+A sentence begins with the space before it, so that tokens that mark the beginning of a word (Ġ, ▁) stay
+whole. A wrong boundary is harmless: boundaries only determine where segments A and B of a row may meet.
 """
 
 import re
@@ -30,8 +31,8 @@ def split_sentences(text: str) -> list[str]:
     """Sentences of a cleaned line, in order."""
     sentences, start = [], 0
     for end in END.finditer(text):
-        sentences.append(text[start : end.end()])
-        start = end.end()
+        sentences.append(text[start : end.end()].rstrip())
+        start += len(sentences[-1])
     if start < len(text):
         sentences.append(text[start:])
     return sentences

@@ -13,6 +13,7 @@ from .tabular import COMMA, OBJECTS, BadRow, Row, note_bad_row, numbered_rows
 
 SUFFIXES = (".tsv", COMMA, *OBJECTS)
 UNLABELED = "unlabeled"  # split of files whose labels, if any, are not read
+NO_LABEL = frozenset(("-1", "-1.0"))  # in test files of GLUE's copy on the Hugging Face hub
 SHOWN = 20  # labels listed in an error message; the rest are counted
 LARGEST_SCORE = 3.4e38  # records store scores as float32
 
@@ -72,7 +73,7 @@ class ExampleFile:
         self.header = list(task.columns) if self.headerless else _header(rows, self.path)
         self.labeled = not (is_test or unlabeled)
         if is_test:
-            self.labeled = _any_label(rows, self.header, task.label_column)
+            self.labeled = _any_label(rows, self.header, task)
         label = [task.label_column] if self.labeled else []
         _check_header(self.path, self.header, (*task.text_columns, *label))
 
@@ -135,11 +136,14 @@ def _header(rows: Iterator[tuple[int, Row]], path: Path) -> list[str]:
     return header
 
 
-def _any_label(rows: Iterable[tuple[int, Row]], header: list[str], column: str) -> bool:
-    if column not in header:
+def _any_label(rows: Iterable[tuple[int, Row]], header: list[str], task: TaskSpec) -> bool:
+    if task.label_column not in header:
         return False
-    index = header.index(column)
-    return any(row[index].strip() for _, row in rows if not isinstance(row, BadRow) and index < len(row))
+    index = header.index(task.label_column)
+    none = {"", *NO_LABEL - set(task.labels)}
+    return any(
+        row[index].strip() not in none for _, row in rows if not isinstance(row, BadRow) and index < len(row)
+    )
 
 
 def _check_header(path: Path, header: list[str], expected: tuple[str, ...]) -> None:

@@ -10,8 +10,7 @@ IDEOGRAPH = (
 )
 # With CJK punctuation and full-width symbols, which no blank separates from a word either.
 SINGLE = IDEOGRAPH + "\u3001-\u303f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
-NON_BLANK = re.compile(r"\S+")
-NON_BLANK_OR_SINGLE = re.compile(rf"[{SINGLE}]|[^\s{SINGLE}]+")
+WORD = re.compile(rf"[{SINGLE}]|[^\s{SINGLE}]+")
 ENDS, BEGINS = re.compile(rf"[{SINGLE}]$"), re.compile(rf"^[{SINGLE}]")
 
 
@@ -23,9 +22,9 @@ class Words(NamedTuple):
     spans: tuple[tuple[int, int], ...]
 
 
-def split_words(text: str, ideographs: bool = True) -> Words:
-    """Split a line at whitespace and, with `ideographs`, around each ideograph and CJK punctuation mark."""
-    matches = list((NON_BLANK_OR_SINGLE if ideographs else NON_BLANK).finditer(text))
+def split_words(text: str) -> Words:
+    """Split a line at whitespace and around each ideograph and CJK punctuation mark."""
+    matches = list(WORD.finditer(text))
     return Words(text, tuple(match[0] for match in matches), tuple(match.span() for match in matches))
 
 

@@ -145,11 +145,6 @@ class TextTokenizer:
         return *self.pair.join([a[:keep_a], b[:keep_b]]), keep_a + keep_b < len(a) + len(b)
 
     @functools.cached_property
-    def splits_ideographs(self) -> bool:
-        """Whether each Chinese character is a word of its own."""
-        return len(set(self._backend.encode("中文", add_special_tokens=False).word_ids)) == 2
-
-    @functools.cached_property
     def words(self) -> dict[int, str]:
         """{id: word} of the tokens that are a word after a space, or one end of it where they do not tell."""
         marker, model = self._space_marker, self.document["model"]

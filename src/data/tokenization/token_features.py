@@ -23,21 +23,23 @@ def encode_sentences(
     """Encode Sentences of `task`, which may be None for sentences without tags.
 
     The label of a word is that of its first token; its other tokens, [CLS] and [SEP] get IGNORE_INDEX. Every
-    word keeps at least one token: one that tokenizes to nothing becomes [UNK]. Without tags every word has
-    the label 0, which marks the position of its prediction. Words lost to truncation are counted. Shows a
+    word keeps at least one token: one that tokenizes to nothing becomes [UNK]. A sentence of a task without
+    tags has no label but IGNORE_INDEX; without a task the label of every word is 0, which marks the position
+    of its prediction. Words lost to truncation are counted. Shows a
     progress bar called `title` on a terminal.
     """
     check_length(max_seq_length)
     index = {label: i for i, label in enumerate(task.labels if task else ())}
     counts = EncodingCounts()
     unknown = tokenizer.cls_id if tokenizer.unk_id is None else tokenizer.unk_id
+    no_tag = IGNORE_INDEX if task else 0
     rows: list[tuple[list[int], list[int], list[int]]] = []
     starts = range(0, len(sentences), CHUNK)
     for start in tqdm(starts, desc=title, unit=f" x {CHUNK} sentences", disable=None, leave=False):
         chunk = sentences[start : start + CHUNK]
         pieces = tokenizer.encode_words([sentence.words for sentence in chunk])
         for sentence, words in zip(chunk, pieces, strict=True):
-            tags = [index[tag] for tag in sentence.tags] if sentence.tags else [0] * len(sentence.words)
+            tags = [index[tag] for tag in sentence.tags or ()] or [no_tag] * len(sentence.words)
             words = [word or [unknown] for word in words]
             rows.append(_row(words, tags, max_seq_length, tokenizer, counts))
     lengths = np.fromiter((len(ids) for ids, *_ in rows), np.int64, len(rows))

@@ -121,13 +121,17 @@ def _output_file(config: "AugmentConfig", source: Path) -> Path:
 
 
 def _collect_stats(text: TaskText, stats: WordStats, seen: SeenTexts) -> int:
-    """Read the whole text once, which reports errors early; returns the number of rows to augment."""
+    """Read the whole text once, which reports errors early; returns the number of rows to augment.
+
+    `seen` gets the held-out rows too: a copy of a training row may have the text of one of them.
+    """
     count = 0
     for part in text.parts(PART_ROWS):
         texts = [text.texts(values) for _, values, _ in part]
         seen.add([text_hash(each) for each in texts])
         stats.add([each for row in texts for each in row])
         count += len(part)
+    seen.add([text_hash(each) for each in text.held_out_texts()])
     if not count:
         raise UserError(f"{text.source.path} holds no usable row")
     if text.bad_rows:

@@ -92,6 +92,12 @@ class TaskText:
             rows = (row for row in rows if row[1] is None or row[1].line not in self.held_out)
         return rows if self.limit < 0 else islice(rows, self.limit)
 
+    def held_out_texts(self) -> Iterator[list[str]]:
+        """The texts of the excluded rows."""
+        for values, example in self.source.rows("skip", []) if self.held_out else ():
+            if example is not None and example.line in self.held_out:
+                yield self.texts(values)
+
     def parts(self, size: int) -> Iterator[list[NumberedRow]]:
         """Lists of `size` triples (row number, values, label), without the unlabeled rows."""
         rows = (

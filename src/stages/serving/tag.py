@@ -56,9 +56,8 @@ class Tagger(TextModel):
         return [list(zip(*pair, strict=True)) for pair in zip(words, tagged.rows, strict=True)]
 
     def words(self, text: str) -> Words:
-        """The Words of a text, split at whitespace, and around Chinese characters and punctuation if the
-        tokenizer splits there."""
-        return split_words(text, self.tokenizer.splits_ideographs)
+        """The Words of a text, split at whitespace and around Chinese characters and punctuation."""
+        return split_words(text)
 
     def tags(self, rows: Sequence[Sequence[str]]) -> Tags:
         """The Tags of sentences given as words."""

@@ -133,7 +133,8 @@ BAD_FILES = {
     ),
     "duplicate label": (GIVEN + "labels: [x, y, x]", 'line 3: duplicate label "x"'),
     "empty label": (GIVEN + "labels: [x, '']", "line 3: a label is empty, or begins"),
-    "one label": (GIVEN + "labels: x", "line 3: only the label x found; at least two"),
+    "one label": (GIVEN + "labels: x", "line 3: only the label x found; at least two are required$"),
+    "labels with commas": (GIVEN + "labels: x,y", "two are required; separate labels by blanks, not commas"),
     "labels of scores": (
         GIVEN + "output_mode: regression\nlabels: [x, y]",
         "line 4: labels do not apply to a regression",
@@ -157,6 +158,16 @@ BAD_FILES = {
     "name": (GIVEN + "task_name: my reviews", 'line 3: task_name "my reviews" is invalid'),
     "GLUE's name": (GIVEN + "task_name: sst2", "line 3: task_name sst2 is a built-in task"),
 }
+
+
+def test_a_list_of_files_is_beside_the_task_file(tmp_path):
+    (tmp_path / "c,d.txt").write_text("")
+    path = written(tmp_path, GIVEN + "unlabelled_file: a.txt, b.txt")
+    found = custom_task(path, {}).unlabelled_file
+    assert found == (str(tmp_path / "a.txt"), str(tmp_path / "b.txt"))
+    path = written(tmp_path, GIVEN + "unlabelled_file: [a.txt, 'c,d.txt']")
+    found = custom_task(path, {}).unlabelled_file
+    assert found == (str(tmp_path / "a.txt"), str(tmp_path / "c,d.txt"))
 
 
 @pytest.mark.parametrize("text, complaint", BAD_FILES.values(), ids=BAD_FILES)

@@ -30,6 +30,9 @@ def test_find_words(text, words):
 
 
 def test_negations_and_contraction_fragments_are_stop_words():
+    assert [word.text for word in find_words("das ist nicht gut, 这个不好")] == [
+        *("das", "ist", "gut", "这", "个", "好"),
+    ]
     assert {"not", "no", "never", "nor", "without", "cannot", "t", "ll", "isn"} <= STOP_WORDS
     assert not {word for word in STOP_WORDS if not is_word(word)} - set("adimnst")
 

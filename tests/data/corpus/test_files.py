@@ -32,6 +32,15 @@ def test_format_detection(tmp_path, form):
     assert find_corpus_files(tmp_path / "a", "plain")[0].form == "plain"
 
 
+def test_a_json_array_is_not_text(tmp_path):
+    for text in ('[\n {"text": "A film."}\n]', '[{"text": "A film."}]'):
+        (tmp_path / "a.json").write_text(text)
+        with pytest.raises(UserError, match="a.json is a JSON array; write one object a line"):
+            find_corpus_files(tmp_path)
+    (tmp_path / "a.json").write_text("[1] is a reference.")
+    assert find_corpus_files(tmp_path)[0].form == "plain"
+
+
 @pytest.mark.parametrize("line", NO_TITLES)
 def test_format_detection_of_similar_lines(tmp_path, line):
     (tmp_path / "a").write_text(line)

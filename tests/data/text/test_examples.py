@@ -84,6 +84,14 @@ def test_an_empty_label_column_of_a_test_file(tmp_path, cells, labeled):
         assert not found.labeled and [example.label for example in found.examples] == [None, None]
 
 
+def test_labels_of_minus_one_are_none_in_a_test_file(tmp_path):
+    """As in GLUE's copy on the Hugging Face hub."""
+    path = written(tmp_path, "test.jsonl", '{"sentence": "a", "label": -1}\n{"sentence": "b", "label": -1}\n')
+    assert not read_examples(path, TASKS["SST-2"], split="test").labeled
+    own = dataclasses.replace(TASKS["SST-2"], labels=("-1", "1"))
+    assert read_examples(path, own, split="test").labeled
+
+
 def test_json_lines_without_labels(tmp_path):
     text = '{"sentence": "a", "label": null}\n\n{"label": null, "sentence": "b"}\n'
     found = read_examples(written(tmp_path, "test.jsonl", text), TASKS["SST-2"], split="test")

@@ -62,6 +62,15 @@ def test_untagged_words_have_a_position(tokenizer):
     assert ((table.labels == 0) == (tagged.labels >= 0)).all() and set(table.labels) == {0, IGNORE_INDEX}
 
 
+def test_sentences_without_tags_are_rows_without_a_label(tokenizer, tmp_path):
+    bare = Sentence(("ann", "Leeds"), None, 0)
+    table, _counts = encode_sentences([*SENTENCES, bare], tokenizer, TASK, 16)
+    assert table.labeled.tolist() == [True] * 4 + [False]
+    alone, _counts = encode_sentences([bare], tokenizer, TASK, 16)
+    with pytest.raises(UserError, match="no label other than padding"):
+        check_labels(alone, TASK, "test.tfrecord")
+
+
 @pytest.mark.reference
 def test_alignment_matches_transformers(tokenizer, tmp_path):
     from transformers import BertTokenizerFast

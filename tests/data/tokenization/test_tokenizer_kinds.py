@@ -8,6 +8,7 @@ from tokenizers import Tokenizer, normalizers
 
 from src.data.augmentation.masked_contexts import ContextForm
 from src.data.augmentation.words import Word
+from src.data.corpus.sentences import split_sentences
 from src.data.tokenization.settings import differing_setting
 from src.data.tokenization.tokenizer import load_tokenizer, set_max_length, write_tokenizer
 from src.errors import UserError
@@ -17,6 +18,17 @@ from tests.data.tokenization.kinds import KINDS
 
 SENTENCES = [*kinds.odd_sentences(300), *kinds.plain_sentences(100)]
 PAIRS = list(zip(SENTENCES, reversed(SENTENCES), strict=True))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_sentences_of_a_line_have_its_tokens(tmp_path, name):
+    """Corpora are encoded sentence by sentence."""
+    line = 'The film is dull. The plot is fresh! Then (it seems) we left. He said "No." 3 men came. Done.'
+    KINDS[name](tmp_path)
+    tokenizer, sentences = load_tokenizer(tmp_path), split_sentences(line)
+    assert len(sentences) == 6 and "".join(sentences) == line
+    (whole,) = tokenizer.encode([line])
+    assert [token for ids in tokenizer.encode(sentences) for token in ids] == whole
 
 
 def folder_of(name, tmp_path):

@@ -2,13 +2,17 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from src.config.task.from_records import task_for
+from src.data.augmentation.rows import SeenTexts, text_hash
 from src.data.records.io import check_labels, read_records
 from src.errors import UserError
+from src.stages.augmentation import augment as augmentation
+from src.stages.augmentation.text import text_of
 from src.tools.augment import main as augment
 from src.tools.prepare import main
 from tests import tiny
@@ -146,6 +150,20 @@ def test_augmented_rows_never_reach_dev(tmp_path, vocabulary, task_file, capsys)
     assert {(row["id"], row["topic"]) for row in rows} == {
         (row["id"], row["topic"]) for row in original if row["id"] in ids
     }
+
+
+def test_copies_with_the_text_of_a_dev_row_are_dropped(task_file):
+    config = SimpleNamespace(
+        task_file=str(task_file), task_name="", data_dir="", max_rows=-1, on_bad_row="error"
+    )
+    text, seen = text_of(config), SeenTexts()
+    stats = SimpleNamespace(add=lambda texts: None)
+    trained = augmentation._collect_stats(text, stats, seen)
+    rows = list(csv.DictReader((task_file.parent / "reviews.csv").open()))
+    held_out = [row["review"] for row in rows if [row["review"]] in list(text.held_out_texts())]
+    assert trained + len(held_out) == len(rows) and held_out
+    assert not seen.unseen([text_hash([each.upper()]) for each in held_out]).any()
+    assert seen.unseen([text_hash(["another text"])]).all()
 
 
 CASES = {

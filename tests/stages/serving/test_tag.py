@@ -145,7 +145,6 @@ def test_augmentation_is_rejected(tmp_path):
 
 def test_words_of_a_text():
     assert split_words(TEXT) == (TEXT, WORDS, SPANS)
-    assert split_words("北京 ok", ideographs=False).words == ("北京", "ok")
     assert split_words("我爱U.S.").words == ("我", "爱", "U.S.") and split_words(" \t").words == ()
     assert split_words("《NBA》，第1").words == ("《", "NBA", "》", "，", "第", "1")
     assert joined_words(("北", "，", "京", "ok")).text == "北，京 ok"
