@@ -1,7 +1,7 @@
 """Entities in sequences of BIO tags: B- begin, I- inside, O outside (IOB2, as in CoNLL-2002).
 
-Strict matching: an entity is correct when span and type both match; an I- tag that continues no entity is
-ignored. On valid BIO sequences the scores equal those of CoNLL's conlleval script.
+Metrics match strictly: an entity is correct when span and type both match; an I- tag that continues no entity
+is ignored. On valid BIO sequences the scores equal those of CoNLL's conlleval script.
 """
 
 import re
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 OUTSIDE, BEGIN, INSIDE = "O", "B-", "I-"
 TAG = re.compile(r"O|[BI]-\S+")
+PREFIXED = re.compile(r"(?:([BIESLU])-)?(.+)")
 
 
 class Entity(NamedTuple):
@@ -46,6 +47,27 @@ def entities(tags: Sequence[str]) -> list[Entity]:
             start = None
         if tag.startswith(BEGIN):
             start = position
+    return found
+
+
+def predicted_entities(tags: Sequence[str]) -> list[Entity]:
+    """Entities of one sequence of predicted tags, in order, in whatever scheme a model was trained.
+
+    In BIO, IOB1 and tags without a prefix, a tag that continues no entity begins one; in BIOES and BILOU, E-
+    and L- end an entity and S- and U- are one.
+    """
+    found: list[Entity] = []
+    is_open = False
+    for position, tag in enumerate(tags):
+        prefix, kind = match.groups() if (match := PREFIXED.fullmatch(tag)) else (None, tag)
+        if tag == OUTSIDE:
+            is_open = False
+            continue
+        if is_open and found[-1].kind == kind and prefix not in ("B", "S", "U"):
+            found[-1] = found[-1]._replace(end=position + 1)
+        else:
+            found.append(Entity(kind, position, position + 1))
+        is_open = prefix not in ("E", "L", "S", "U")
     return found
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from src.entities import Entity, entities, f1, is_tag, precision, recall, tag_set
+from src.entities import Entity, entities, f1, is_tag, precision, predicted_entities, recall, tag_set
 
 REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "entity_scores.json").read_text())
 
@@ -24,6 +24,25 @@ REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "entity_scores.json
 )
 def test_entity_spans(tags, expected):
     assert entities(tags.split()) == [Entity(*entity) for entity in expected]
+
+
+@pytest.mark.parametrize(
+    "tags, expected",
+    [
+        ("B-PER I-PER O B-PER B-PER", [("PER", 0, 2), ("PER", 3, 4), ("PER", 4, 5)]),
+        ("I-PER I-PER O I-LOC I-PER", [("PER", 0, 2), ("LOC", 3, 4), ("PER", 4, 5)]),  # IOB1
+        (
+            "B-PER I-PER E-PER S-PER B-GPE E-GPE I-GPE",
+            [("PER", 0, 3), ("PER", 3, 4), ("GPE", 4, 6), ("GPE", 6, 7)],
+        ),
+        ("B-A L-A U-A U-A", [("A", 0, 2), ("A", 2, 3), ("A", 3, 4)]),
+        ("DET NOUN NOUN O NOUN", [("DET", 0, 1), ("NOUN", 1, 3), ("NOUN", 4, 5)]),
+        ("O O", []),
+        ("", []),
+    ],
+)
+def test_entities_of_predicted_tags_of_any_scheme(tags, expected):
+    assert predicted_entities(tags.split()) == [Entity(*entity) for entity in expected]
 
 
 def test_scores_counted_by_hand():

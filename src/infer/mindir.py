@@ -1,5 +1,7 @@
 """MindSpore's own model format: a graph with its weights, which runs without this project's code."""
 
+import shutil
+import tempfile
 from pathlib import Path
 
 import mindspore as ms
@@ -22,11 +24,15 @@ def write_mindir(
     `file_format` "AIR" is MindSpore's format for Ascend, which needs a shape.
     """
     cell.set_train(False)
-    if shape:
-        columns = [ms.Tensor(np.zeros(shape, np.int32))] * INPUTS
-    else:
-        columns = [ms.Tensor(shape=[None, None], dtype=ms.int32)] * INPUTS
-    ms.export(cell, *columns, file_name=str(file), file_format=file_format)
+    # MindSpore refuses paths with a space or a letter beyond ASCII.
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / f"model.{file_format.lower()}"
+        if shape:
+            columns = [ms.Tensor(np.zeros(shape, np.int32))] * INPUTS
+        else:
+            columns = [ms.Tensor(shape=[None, None], dtype=ms.int32)] * INPUTS
+        ms.export(cell, *columns, file_name=str(written), file_format=file_format)
+        shutil.move(written, file)
 
 
 class MindirModel:

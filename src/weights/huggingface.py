@@ -152,7 +152,8 @@ def fit_config(
             f"{config.model_type}; give the config.json that belongs to them"
         )
     check_size(config, weights.arrays, weights.source)
-    config, note = infer_labels(config, weights.arrays)
+    head = weights.arrays.get(HEAD)
+    config, note = (config, "") if head is None else infer_labels(config, head.shape[0])
     config = config.replace(quantization=config.quantization or weights.quantization)
     check_float_layers(config, weights.config_file or weights.source)
     _check_head(config, weights)
@@ -166,16 +167,14 @@ def fit_config(
     return config, weights, list(filter(None, notes))
 
 
-def infer_labels(config: BertConfig, arrays: Arrays) -> tuple[BertConfig, str]:
-    """The config with labels when the weights include a classifier and the config names none.
+def infer_labels(config: BertConfig, outputs: int) -> tuple[BertConfig, str]:
+    """The config of a classifier of `outputs` logits, with labels where it names none.
 
     transformers omits id2label from config.json for LABEL_0, LABEL_1; a single output means regression.
     Returns (config, a sentence to log or "").
     """
-    head = arrays.get(HEAD)
-    if head is None or config.num_labels:
+    if config.num_labels:
         return config, ""
-    outputs = head.shape[0]
     if outputs == 1 and not config.by_token:
         return config.replace(output_mode="regression"), "one output: treated as regression"
     labels = tuple(f"LABEL_{i}" for i in range(outputs))

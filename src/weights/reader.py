@@ -142,12 +142,13 @@ def has_weights(folder: Path) -> bool:
 
 
 def weight_bytes(file: Path) -> int:
-    """Bytes on disk of a weight file, or of all shards of an index."""
+    """Bytes on disk of a weight file, of all shards of an index, or of a graph and its external data."""
     if file.name.endswith(".index.json"):
         return sum(shard.stat().st_size for shard in _shards(file, _weight_map(file)))
     if file.suffix == ".index":  # TensorFlow's
         return sum(part.stat().st_size for part in file.parent.glob(f"{file.stem}.data-*"))
-    return file.stat().st_size
+    external = [file.with_name(f"{file.name}{end}") for end in ("_data", ".data")]  # of ONNX
+    return sum(part.stat().st_size for part in (file, *external) if part.is_file())
 
 
 def canonical_arrays(

@@ -92,10 +92,13 @@ class TextTokenizer:
         return self._backend.decode(list(map(int, ids))).strip()
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text, without the special tokens around it. Raises UserError for a lone surrogate."""
+        """Ids of each text, without the special tokens around it. Raises UserError where one is no text."""
         try:
             encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
         except TypeError:
+            wrong = [text for text in texts if not isinstance(text, str)]
+            if wrong:
+                raise UserError(f"{wrong[0]!r} is a {type(wrong[0]).__name__}, not a text") from None
             raise UserError("a text is not valid Unicode: it contains a lone surrogate") from None
         return [encoding.ids for encoding in encodings]
 

@@ -78,12 +78,15 @@ def onnx_predictor(model: bytes, threads: int = 0) -> Callable[..., np.ndarray]:
 
 
 def open_session(model: Path | bytes, threads: int = 0, optimized: Path | None = None) -> "InferenceSession":
-    """An InferenceSession of a file, or of the bytes of a file.
+    """An InferenceSession of a file, or of the bytes of a file, with `threads` (0: one per available core).
 
     `optimized` is where the runtime writes the graph after its optimization.
     """
     onnxruntime = _import_onnxruntime()
     options = onnxruntime.SessionOptions()
+    available = len(os.sched_getaffinity(0))
+    if available < (os.cpu_count() or 1):  # which the runtime's own default does not respect
+        threads = threads or available
     options.intra_op_num_threads, options.log_severity_level = threads, ERRORS_ONLY
     if not INT8_INSTRUCTIONS & set(instructions()):
         options.add_session_config_entry("session.x64quantprecision", "1")

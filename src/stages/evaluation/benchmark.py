@@ -20,8 +20,9 @@ from ...machine import describe_machine
 from ...output_dir import check_output_dir, fresh_output_dir
 from ...signals import interruptible
 from ..markdown import aligned
-from ..model.inference import Predict, load_for_inference, metrics_of, parse_named_models
+from ..model.inference import Predict, load_for_inference, parse_named_models
 from .random_model import RANDOM, random_model
+from .results import metrics_of
 
 if TYPE_CHECKING:
     from ...tools.benchmark import BenchmarkConfig
@@ -126,7 +127,7 @@ def open_subject(name: str, spec: str, config: BenchmarkConfig, stack: contextli
 
 def quality_of(folder: Path) -> tuple[str, float] | None:
     """(metric, value) of the evaluation in a folder, its first metric; None without one."""
-    return next((pair for pair in metrics_of(folder).items() if pair[0] != "samples"), None)
+    return next(((name, value) for name, (value, _) in metrics_of(folder).items()), None)
 
 
 def default_lengths(subjects: Sequence[Subject]) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ...config.bert_config import BertConfig
 from ...config.fields import to_dict
 from ...config.task.from_records import task_for
+from ...errors import UserError
 from ...files import write_json
 from ...infer.logits import collect_logits
 from ...output_dir import check_folder
@@ -42,12 +44,15 @@ def evaluate(
     model = load_for_inference(
         config.model_dir, config, log=log, task=task, zoo_config=zoo_config, meter=meter
     )
+    destination = Path(config.output_dir or model.folder)
+    if destination.is_dir() and not os.access(destination, os.W_OK):
+        raise UserError(f"{destination} is not writable; give another folder for the results: --output_dir")
     logits = partial(meter.timed, partial(collect_logits, model.predict))
-    metrics = Evaluator(logits, model.config, task, config, model.tokenizer_dir).metrics()
+    metrics = Evaluator(logits, model.config, task, config, model.tokenizer_dir, log=note).metrics()
     print(json.dumps(metrics), flush=True)
     for line in meter.lines():
         note(line)
-    write_json(Path(config.output_dir or model.folder) / "eval_results.json", metrics)
+    write_json(destination / "eval_results.json", metrics)
     if tests:
         submission.write_submission(config, task, model, tests, note)
     return metrics

@@ -21,7 +21,7 @@ from ...files import restore_replaced
 from ...json_reader import read_json
 from ...tasks import TaskSpec
 from ...train.throughput import ThroughputMeter, forward_flops
-from ...weights.huggingface import check_float_layers, tokenizer_files
+from ...weights.huggingface import check_float_layers, infer_labels, tokenizer_files
 from ...weights.reader import has_weights, weight_bytes
 from .labels import Log, match_labels
 
@@ -38,7 +38,6 @@ HUB_FILES = {
     "int8": "onnx/model_quantized.onnx",
     "int8-dynamic": "onnx/model_quantized.onnx",
 }
-RESULT_FILES = ("eval_results.json", "metrics.json")
 # Settings that an exported file does not support: its types are fixed, and ONNX Runtime runs on the CPU.
 OTHER_TYPES = {"dtype": ("float16",), "compute_type": ("float16",)}
 NOT_FLOAT32 = {**OTHER_TYPES, "matmul_precision": ("bf16",)}
@@ -145,19 +144,6 @@ def find_export(folder: Path) -> tuple[str, Path] | None:
     return None
 
 
-def metrics_of(folder: Path) -> dict[str, float]:
-    """{metric: value} of the evaluation next to a model, without eval_; empty without any."""
-    for name in RESULT_FILES:
-        if (folder / name).is_file():
-            values = read_json(folder / name)
-            return {
-                key.removeprefix("eval_"): value
-                for key, value in (values.items() if isinstance(values, dict) else ())
-                if key.startswith("eval_") and isinstance(value, (int, float))
-            }
-    return {}
-
-
 def _count_flops(model: InferenceModel, meter: ThroughputMeter | None) -> InferenceModel:
     if meter is None:
         return model
@@ -193,6 +179,8 @@ def _load_onnx(file: Path, config: BertConfig, settings: DeviceConfig, threads: 
     from ...infer.onnx.session import OnnxModel
 
     model = OnnxModel(file, threads)
+    if isinstance(model.outputs, int):
+        config, _ = infer_labels(config, model.outputs)
     if model.outputs not in (config.num_labels, None):
         raise UserError(
             f"{file} has {model.outputs} outputs, its config.json {config.num_labels}; export the model again"

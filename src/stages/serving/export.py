@@ -29,6 +29,7 @@ from ...weights.huggingface import (
     without_ranges,
     write_metadata,
 )
+from ..evaluation.results import metrics_of
 from ..model.inference import (
     EXPORT,
     FILES,
@@ -36,7 +37,6 @@ from ..model.inference import (
     NOT_FLOAT32,
     check_supported,
     export_info,
-    metrics_of,
     task_of,
 )
 from ..model.load import ModelFiles, read_model
@@ -54,7 +54,8 @@ AIR_BATCH = 32
 AIR = "air"
 NO_LIMIT = -1.0
 CARD = "README.md"
-ONNX_BYTES = (1 << 31) - (1 << 26)  # protobuf's limit of a message, and room for the graph
+# The largest files: protobuf's limit of a message with room for the graph; MindSpore splits larger MINDIRs.
+LARGEST = {"onnx": (1 << 31) - (1 << 26), "mindir": 1 << 30}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,10 +101,11 @@ def export(config: ExportConfig, zoo_config: BertConfig | None = None) -> Export
     model_tokenizer(files)
     floats = without_quantization(files)
     check_weights(floats.arrays, floats.config, files.source)
-    if config.format == "onnx" and 4 * weight_count(files.config) > ONNX_BYTES:
+    size, limit = 4 * weight_count(files.config), LARGEST.get(config.format)
+    if limit and size > limit:
         raise UserError(
-            f"{files.source}: an ONNX file holds at most 2 GB, and the weights have "
-            f"{4 * weight_count(files.config) / 1e9:.1f} GB in float32; distill or prune the model first"
+            f"{files.source}: a file of format {config.format} holds at most {limit / 1e9:.1f} GB, and the "
+            f"weights have {size / 1e9:.1f} GB in float32; distill or prune the model first"
         )
     files = PRECISIONS[config.precision](files, config)
     files, quality = _measured(floats, files, config)
@@ -201,12 +203,13 @@ def _facts(
 ) -> dict[str, object]:
     """The table of the model card."""
     bert, weights = files.config, without_ranges(files.arrays)
-    metrics = metrics_of(files.source.parent)
-    rows = metrics.pop("samples", None)
-    over = f", over {rows} rows" if rows else ""
+    metrics = {
+        f"{name} of the model before export": f"{value:.4f}" + (f", over {rows:,.0f} rows" if rows else "")
+        for name, (value, rows) in metrics_of(files.source.parent).items()
+    }
     return {
         "labels, in the order of the logits": labels_of(bert),
-        **{f"{name} of the model before export": f"{value:.4f}{over}" for name, value in metrics.items()},
+        **metrics,
         "file": f"{file.stat().st_size / 1e6:.1f} MB, {config.format} {config.precision}",
         "weights": f"{sum(array.size for array in weights.values()):,}",
         "layers": bert.num_hidden_layers,

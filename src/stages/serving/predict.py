@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ...tools.predict import PredictConfig
 
 CHUNK = 8192  # lines read, predicted and printed at a time
+PAIR = 2
 
 Pair = tuple[str, str | None]
 
@@ -61,13 +62,22 @@ class Classifier(TextModel):
 
     def predict(self, texts: Sequence[str | Sequence[str | None]]) -> Predictions:
         """The Predictions for a list of texts as in `__call__`."""
-        pairs = [(text, None) if isinstance(text, str) else tuple(text) for text in check_list(texts)]
+        pairs = list(map(_pair, check_list(texts)))
         if not pairs:
             return Predictions(np.zeros((0, self.config.num_labels), np.float32), 0)
         _, counts, logits = self.forward(encode_texts, pairs)
         return Predictions(self.output.values(logits), counts.truncated)
 
     answer = predict  # former name
+
+
+def _pair(text: object) -> tuple[Any, ...]:
+    if isinstance(text, str):
+        return text, None
+    pair = tuple(text) if isinstance(text, Iterable) else ()
+    if len(pair) != PAIR:
+        raise UserError(f"{text!r} is neither a text nor a pair of texts")
+    return pair
 
 
 def predict(config: PredictConfig) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from ...data.text.conll import Sentence, read_words
 from ...data.text.words import Words, joined_words, split_words
 from ...data.tokenization.token_features import encode_sentences
-from ...entities import OUTSIDE, entities
+from ...entities import OUTSIDE, predicted_entities
 from ...errors import UserError
 from ...tasks import IGNORE_INDEX
 from .text_model import TextModel, check_list
@@ -110,7 +110,7 @@ def as_tsv(sentence: Words, tags: Sequence[str]) -> str:
 def as_json(sentence: Words, tags: Sequence[str]) -> str:
     """One JSON object: the text and its entities with `start` and `end` as character offsets."""
     found = []
-    for kind, first, end in entities(tags):
+    for kind, first, end in predicted_entities(tags):
         start, stop = sentence.spans[first][0], sentence.spans[end - 1][1]
         found.append({"type": kind, "text": sentence.text[start:stop], "start": start, "end": stop})
     return json.dumps({"text": sentence.text, "entities": found}, ensure_ascii=False)

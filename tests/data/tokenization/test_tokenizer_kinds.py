@@ -242,6 +242,8 @@ def test_a_lone_surrogate(tmp_path):
     KINDS["BERT vocab.txt"](tmp_path)
     with pytest.raises(UserError, match="a lone surrogate"):
         load_tokenizer(tmp_path).encode(["a \ud83d film"])
+    with pytest.raises(UserError, match="^nan is a float, not a text$"):
+        load_tokenizer(tmp_path).encode(["a film", float("nan")])
 
 
 @pytest.mark.parametrize("name", ["RoBERTa", "RoBERTa, vocab.json and merges.txt"])

@@ -76,6 +76,8 @@ def test_every_dense_layer_is_an_integer_matmul(tmp_path):
 
 def test_a_processor_without_int8_dot_products(tmp_path, monkeypatch):
     file, batch = write(tmp_path, SCHEMES["all"])[2], tiny.token_batch(rows=24, length=16, seed=2)
-    expected = OnnxModel(file, 1)(*batch)
+    expected, key = OnnxModel(file, 1)(*batch), "session.x64quantprecision"
     monkeypatch.setattr(onnx_session, "instructions", lambda: ["avx2"])
-    np.testing.assert_array_equal(OnnxModel(file, 1)(*batch), expected)
+    model = OnnxModel(file, 1)
+    assert model.session.get_session_options().get_session_config_entry(key) == "1"
+    np.testing.assert_array_equal(model(*batch), expected)

@@ -9,6 +9,7 @@ from src.errors import UserError
 from src.infer.latency import interleaved_latencies_ms
 from src.stages.evaluation import random_model
 from src.stages.evaluation.benchmark import Subject, default_lengths, quality_of
+from src.stages.evaluation.results import metrics_of
 from src.tools.benchmark import main
 from src.tools.export import main as export
 from src.weights.huggingface import weight_count
@@ -75,6 +76,16 @@ def test_models_of_every_kind(tmp_path, vocabulary, small, capsys):
 def test_results_without_metrics(tmp_path, content):
     (tmp_path / "eval_results.json").write_text(content)
     assert quality_of(tmp_path) is None
+
+
+def test_metrics_of_other_results(tmp_path):
+    """MNLI's mismatched rows, and the numbers of transformers' Trainer that are no metrics."""
+    written = {"eval_loss": 0.6, "eval_matthews_correlation": 0.5, "eval_runtime": 3.0}
+    (tmp_path / "eval_results.json").write_text(json.dumps(written))
+    assert quality_of(tmp_path) == ("matthews_correlation", 0.5)
+    written = {"eval_accuracy": 0.8, "eval_samples": 9815, "eval_accuracy_mm": 0.81, "eval_samples_mm": 9832}
+    (tmp_path / "eval_results.json").write_text(json.dumps(written))
+    assert metrics_of(tmp_path) == {"accuracy": (0.8, 9815), "accuracy_mm": (0.81, 9832)}
 
 
 def test_calls_are_interleaved():

@@ -18,6 +18,7 @@ from src.output_dir import MARKER
 from src.stages.model import device as kernels
 from src.stages.model.inference import load_for_inference
 from src.stages.serving import verify
+from src.stages.serving.export import LARGEST
 from src.stages.serving.verify import Comparison
 from src.tools.compare import main as compare
 from src.tools.evaluate import main as evaluate
@@ -66,8 +67,10 @@ def test_onnx_in_float(tmp_path, model, sst2, capsys):
 
 
 def test_mindir(tmp_path, model, capsys):
-    values = run(model, tmp_path / "out", "--format=mindir")
-    assert sorted(os.listdir(tmp_path / "out")) == sorted([*BESIDE, "model.mindir"])
+    """In a folder whose name MindSpore does not export to."""
+    folder = tmp_path / "my café"
+    values = run(model, folder, "--format=mindir")
+    assert sorted(os.listdir(folder)) == sorted([*BESIDE, "model.mindir"])
     assert values["export"] == {"format": "mindir", "precision": "fp32"}
     assert "over 32 rows" in capsys.readouterr().out
 
@@ -236,6 +239,14 @@ REFUSED = {
 def test_wrong_flags(tmp_path, model, flags, message):
     with pytest.raises(UserError, match=message):
         run(model, tmp_path / "out", *flags)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["onnx", "mindir"])
+def test_models_that_are_too_large_for_a_file(tmp_path, model, kind, monkeypatch):
+    monkeypatch.setitem(LARGEST, kind, 1000)
+    with pytest.raises(UserError, match=f"a file of format {kind} holds at most 0.0 GB"):
+        run(model, tmp_path / "out", f"--format={kind}")
     assert not list(tmp_path.iterdir())
 
 

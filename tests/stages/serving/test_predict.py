@@ -250,3 +250,9 @@ def test_incomplete_folders(folders, tmp_path, vocabulary):
     for folder, complaint in cases:
         with pytest.raises(UserError, match=complaint):
             Classifier(folder)
+
+
+@pytest.mark.parametrize("item", [None, 3.5, ["a"], ("a", "b", "c")])
+def test_what_is_neither_a_text_nor_a_pair(onnx, item):
+    with pytest.raises(UserError, match="is neither a text nor a pair of texts$"):
+        Classifier(onnx)([item])

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 
 from src.data.text.words import joined_words, split_words
-from src.entities import entities
+from src.entities import predicted_entities
 from src.errors import UserError
 from src.infer.onnx.bert import bert_model
 from src.stages.model.inference import EXPORT
@@ -51,7 +51,7 @@ def tags(folder):
     ids = np.array([IDS])
     feed = {"input_ids": ids, "token_type_ids": ids * 0, "attention_mask": ids * 0 + 1}
     found = [LABELS[index] for index in session.run(None, feed)[0][0][FIRST].argmax(-1)]
-    assert entities(found), "the weights of another seed should find something"
+    assert predicted_entities(found), "the weights of another seed should find something"
     return found
 
 
@@ -93,7 +93,7 @@ def test_json_has_entities_with_offsets(folder, tags, tmp_path, capsys):
             "start": SPANS[start][0],
             "end": SPANS[end - 1][1],
         }
-        for kind, start, end in entities(tags)
+        for kind, start, end in predicted_entities(tags)
     ]
     found = predicted(capsys, folder, text=TEXT, format="json").out
     assert json.loads(found) == {"text": TEXT, "entities": expected}
