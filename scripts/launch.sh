@@ -143,9 +143,11 @@ plan_ranks() {  # ascend|gpu|cpu ARGUMENTS...
 # The variables about other machines that are set, as the beginning of a command line.
 machines() {
     local name
+    local -a given=()
     for name in NODES NODE_RANK MASTER_ADDR MASTER_PORT NODE_ADDR HOSTFILE SERVER_ID; do
-        [[ -z ${!name:-} ]] || printf '%s=%q ' "$name" "${!name}"
+        [[ -z ${!name:-} ]] || given+=("$name=${!name}")
     done
+    [[ ${#given[@]} == 0 ]] || printf '%q ' env "${given[@]}"
 }
 
 main() {

@@ -10,7 +10,9 @@ python="${root:?}/.venv/bin/python"
 # Prints the interpreter for .venv: $PYTHON if set, else the first supported version on PATH.
 find_python() {
     local candidate version
-    for candidate in ${PYTHON:-python3 python3.11 python3.12 python3.10}; do
+    local -a candidates=(python3 python3.11 python3.12 python3.10)
+    [[ -z ${PYTHON:-} ]] || candidates=("$PYTHON")
+    for candidate in "${candidates[@]}"; do
         version=$("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue
         if [[ " $SUPPORTED_PYTHONS " == *" $version "* ]]; then
             printf '%s\n' "$candidate"

@@ -218,6 +218,15 @@ def test_the_resume_command_quotes_the_path_of_the_launcher(launch):
     assert shlex.split(done.stdout) == [str(word) for word in command], done.stderr
 
 
+def test_the_resume_command_has_the_variables_of_the_machines(launch):
+    """As `env`, since a quoted assignment is the name of a command."""
+    (launch.folder / "job.py").write_text("import os; print(os.environ['RESUME_COMMAND'])")
+    command = ["bash", SCRIPTS / "launch.sh", "standalone", "job.py"]
+    environment = {**ENVIRONMENT, "NODE_ADDR": "a b"}
+    done = subprocess.run(command, cwd=launch.folder, env=environment, capture_output=True, text=True)
+    assert shlex.split(done.stdout)[:2] == ["env", "NODE_ADDR=a b"], done.stderr
+
+
 def test_a_tool_runs_in_the_current_folder(launch, vocabulary):
     for name in ("train", "dev"):
         (launch.folder / f"{name}.tsv").write_text("sentence\tlabel\nbaba deki\t1\nbade\t0\n")

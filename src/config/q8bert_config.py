@@ -75,7 +75,7 @@ class Q8BertConfig(RecipeConfig, TeacherConfig, TrainConfig):
     float_layers: tuple[str, ...] = flag(
         (),
         "dense layers and embeddings that stay in float32, by name "
-        "(bert.encoder.layer.0.output.dense,bert.pooler.dense)",
+        "(bert.encoder.layer.0.output.dense bert.pooler.dense)",
     )
     activation_init: str = flag(
         NO_INIT,

@@ -26,6 +26,9 @@ def _are_seeds(text: str) -> bool:
 SEEDS: Check = ("different integers separated by commas, such as 1,2,3", _are_seeds)
 
 
+EPOCHS = ("td_phase2_epoch_size", "epoch_num", "epoch_size")  # of the evaluated phase, by stage
+
+
 @dataclasses.dataclass(frozen=True)
 class SeedsConfig:
     """Seeds to repeat the stage over, and the results to compare with."""
@@ -56,4 +59,8 @@ def over_seeds(resolved: Resolved) -> bool:
     off = [name for name in ("do_train", "do_eval") if not getattr(config, name, True)]
     if off:
         raise UserError(f"--seeds compares trained models by their evaluation; leave --{off[0]} true")
+    epochs = next(name for name in EPOCHS if hasattr(config, name))
+    if not config.train_steps or not (getattr(config, epochs) or getattr(config, "phase1_eval", False)):
+        none = epochs if config.train_steps else "train_steps"
+        raise UserError(f"--seeds compares trained models by their evaluation; with --{none} 0 there is none")
     return True

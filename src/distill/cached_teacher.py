@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 import mindspore as ms
@@ -56,9 +56,9 @@ class CachedTeacher:
 
     Until the cache is complete the teacher computes them; a whole epoch of it completes the cache. They are
     rounded as in the cache, so their source makes no difference. `broadcast` turns rank 0's decision into
-    that of all ranks; `is_main` is true on rank 0; `log` is the log callback. `logits_cache` is written along
-    with the first cache, for a later phase over the same rows; without `writes` neither is. `read_seconds`
-    (of this epoch) and `forward_seconds` are the time spent reading and in the teacher.
+    that of all ranks; `is_main` is true on rank 0; `log` is the log callback. `logits_cache` is written in
+    the same epoch, for a later phase over the same rows; without `writes` the first cache is not.
+    `read_seconds` (of this epoch) and `forward_seconds` are the time spent reading and in the teacher.
     """
 
     def __init__(
@@ -88,8 +88,8 @@ class CachedTeacher:
         self.read_seconds = 0.0
         if not self.from_cache and self._broadcast(self.cache.is_complete()):
             self._reader = _shared(CacheReader, self.cache)
-        if not self.from_cache and whole and self.writes:
-            caches = [self.cache]
+        if not self.from_cache and whole:
+            caches = [self.cache] if self.writes else []
             if self.logits_cache and not self._broadcast(self.logits_cache.is_complete()):
                 caches.append(self.logits_cache)
             self._writers = [writer for writer in map(self._open_writer, caches) if writer]
@@ -125,6 +125,14 @@ class CachedTeacher:
                 writer.finish()
                 self._log(f"teacher cache {writer.cache.key}: written, {megabytes(writer.cache.bytes)}")
             self._broadcast(True)  # the folder has its final name
+
+    def abandon(self) -> None:
+        """Discard what an epoch that failed has written."""
+        wait(self._pending)
+        self._pending.clear()
+        writers, self._writers = self._writers, []
+        for writer in writers:
+            writer.abandon()
 
     def batches_with_outputs(self, batches: Iterable[Batch]) -> Iterator[WithOutputs]:
         """Yield (batch, tensors of the teacher's outputs)."""

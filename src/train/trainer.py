@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EXIT_INTERRUPTED, Interrupted
@@ -99,9 +99,7 @@ class Trainer:
             while state.step < total and not stop_now:
                 state.epoch, state.epoch_start = state.step // per_epoch, state.step
                 _call(callbacks, "on_train_epoch_begin", state)
-                if teacher:
-                    teacher.begin(whole=state.step % per_epoch == 0)
-                with contextlib.closing(_epoch_inputs(state)) as epoch_inputs:
+                with _teacher_epoch(teacher, state), contextlib.closing(_epoch_inputs(state)) as epoch_inputs:
                     while True:
                         _call(callbacks, "on_train_step_begin", state)
                         state.inputs = next(epoch_inputs)
@@ -113,8 +111,6 @@ class Trainer:
                         stop_now = self._should_stop(stop.requested, state.crossed(STOP_CHECK_STEPS))
                         if stop_now or phase.ends_epoch(state.step):
                             break
-                if teacher:
-                    teacher.end(whole=state.step % per_epoch == 0)
                 if phase.ends_epoch(state.step):
                     # A complete epoch is evaluated before the run stops: a resumed run starts the next one.
                     _call(callbacks, "on_train_epoch_end", state)
@@ -132,6 +128,22 @@ class Trainer:
     def _interrupted(self, where: str, exit_code: int) -> Interrupted:
         message = f"interrupted {where}, state saved; resume with:\n  {self.resume_command}"
         return Interrupted(message, exit_code)
+
+
+@contextlib.contextmanager
+def _teacher_epoch(teacher: CachedTeacher | None, state: TrainState) -> Iterator[None]:
+    """An epoch of the cache of a teacher: kept if it is whole, discarded where training fails."""
+    if not teacher:
+        yield
+        return
+    per_epoch = state.phase.loader.steps_per_epoch
+    teacher.begin(whole=state.step % per_epoch == 0)
+    try:
+        yield
+    except BaseException:
+        teacher.abandon()
+        raise
+    teacher.end(whole=state.step % per_epoch == 0)
 
 
 def _epoch_inputs(state: TrainState) -> Any:

@@ -123,6 +123,24 @@ def test_what_a_later_phase_asks_is_written_along(tmp_path, table):
         np.testing.assert_array_equal(outputs, said(batch.input_ids, batch.attention_mask)[3:])
 
 
+def test_only_what_a_later_phase_asks_is_written(tmp_path, table):
+    """Where a single epoch of the layers is trained, which nothing reads again."""
+    layers = TeacherCache(tmp_path, FACTS, dataclasses.replace(LAYOUT, logits=0), LENGTHS)
+    logits = TeacherCache(tmp_path, {"teacher": "t", "states": []}, Layout(logits=3), LENGTHS)
+    arguments = {"log": lambda text: None, "logits_cache": logits, "writes": False}
+    epoch_of(CachedTeacher(NumpyTeacher(), layers, **arguments), batches_of(table), 0)
+    assert logits.is_complete() and [path.name for path in tmp_path.iterdir()] == [logits.folder.name]
+
+
+def test_an_epoch_that_failed_leaves_nothing(cache, table):
+    cached_teacher, batches = CachedTeacher(NumpyTeacher(), cache, log=lambda text: None), batches_of(table)
+    cached_teacher.begin(whole=True)
+    next(cached_teacher.batches_with_outputs(batches.epoch(0)))
+    assert list(cache.folder.parent.iterdir())
+    cached_teacher.abandon()
+    assert not list(cache.folder.parent.iterdir())
+
+
 def test_an_epoch_that_was_broken_off_leaves_nothing(cache, table):
     teacher, batches = NumpyTeacher(), batches_of(table)
     cached_teacher = CachedTeacher(teacher, cache, log=lambda text: None)

@@ -81,6 +81,7 @@ Q8BERT = {
     "attention_probs_dropout_prob": 0.0,
     "cls_dropout_prob": 0.0,
     "activation_init": "2.5",
+    "calibration_steps": 0,
 }
 PHASE1_WARMUP = 0.1  # of an epoch's steps; phase 2 warms up over a tenth of all its steps
 
@@ -106,7 +107,7 @@ def is_zoo(known: Mapping[str, Any]) -> bool:
 
 def general_distill_recipe(known: Mapping[str, Any]) -> Mapping[str, Any]:
     """Recipe of general distillation, {} without --recipe zoo; `known` {name: value} as in cli.parse."""
-    return GENERAL_DISTILL if is_zoo(known) else {}
+    return _compared(GENERAL_DISTILL, known) if is_zoo(known) else {}
 
 
 def q8bert_recipe(known: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -115,16 +116,25 @@ def q8bert_recipe(known: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def task_distill_recipe(known: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Recipe of task distillation, {} without --recipe zoo; a given student keeps its architecture."""
+    """Recipe of task distillation, {} without --recipe zoo; a given student, or one of the teacher's layers,
+    keeps its architecture."""
     if not is_zoo(known):
         return {}
     epochs = known.get("td_phase1_epoch_size", TASK_DISTILL["td_phase1_epoch_size"])
     given = known.get("load_gd_ckpt_path") or known.get("load_td1_ckpt_path")
+    given = given or known.get("student_init", "auto") not in ("auto", "general")
     return {
-        **TASK_DISTILL,
+        **_compared(TASK_DISTILL, known),
         **({} if given else STUDENT),
         "phase1_warmup_ratio": PHASE1_WARMUP / max(epochs, 1),
     }
+
+
+def _compared(recipe: Mapping[str, Any], known: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A recipe without the flags of TinyBERT's losses where relations are compared."""
+    if known.get("intermediate_loss") != "relation":
+        return recipe
+    return {name: value for name, value in recipe.items() if name != "loss_padding"}
 
 
 def with_networks(

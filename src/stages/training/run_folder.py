@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from ...config.fields import check_same_flags, defaults_of, to_dict
+from ...config.student_config import STUDENT_STARTS
 from ...config.train_config import LoopConfig
 from ...data.records.paths import record_files
 from ...errors import UserError
@@ -53,8 +54,8 @@ FREE_ON_RESUME = (
 def inputs_of(config: LoopConfig) -> list[str]:
     """Every path, or comma list of paths, that a run with this config reads."""
     values = to_dict(config)
-    read = ("_path", "data_dir", "vocab_dir", "schema_dir")
-    return [values[name] for name in values if name.endswith(read)]
+    read = ("_path", "data_dir", "vocab_dir", "schema_dir", "student_init")
+    return [values[name] for name in values if name.endswith(read) and values[name] not in STUDENT_STARTS]
 
 
 def check_inputs(config: LoopConfig) -> None:
@@ -69,7 +70,7 @@ def check_inputs(config: LoopConfig) -> None:
     for name, split in RECORD_FLAGS.items():
         if values.get(name) and (name != "eval_data_dir" or values.get("do_eval", True)):
             record_files(values[name], config.dataset_type, split)
-    for name in (name for name in values if name.endswith("_path") and values[name]):
+    for name in (name for name in values if name.startswith("load_") and values[name]):
         find_weight_file(values[name])
 
 

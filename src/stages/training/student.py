@@ -86,9 +86,11 @@ def own_layers_config(config: StudentConfig, teacher: BertConfig) -> BertConfig:
     if not config.student_preset:
         shared["num_hidden_layers"] = (teacher.num_hidden_layers + 1) // 2
     student = fresh_student(config, **shared)
-    if not config.student_preset and config.head_activation == StudentConfig.head_activation:
+    if config.student_preset:
+        return student
+    if config.head_activation == StudentConfig.head_activation:
         student = student.replace(head_activation=teacher.head_activation)
-    return student
+    return student.replace(use_relative_positions=teacher.use_relative_positions)
 
 
 def build(
@@ -147,8 +149,12 @@ def copy_teacher_layers(
         elif int(parts[3]) + 1 in layer_map:
             parts[3] = str(layer_map.index(int(parts[3]) + 1))
             arrays[".".join(parts)] = array
-    load_strict(network, arrays, str(teacher_files.source), optional=(load.HEAD,))
-    head = "" if order else "; the head is newly initialized"
+    bare = not any(
+        name.startswith((POOLER, load.HEAD)) for name in arrays
+    )  # pretrained on masked words alone
+    optional = (load.HEAD, POOLER) if bare else (load.HEAD,)
+    load_strict(network, arrays, str(teacher_files.source), optional=optional)
+    head = "" if order else f"; {'pooler and head are' if bare else 'the head is'} newly initialized"
     pooler = ", pooler" if any(name.startswith(POOLER) for name in arrays) else ""
     layers = ", ".join(map(str, layer_map))
     log(f"student from the teacher's embeddings{pooler} and layers {layers}{head}")

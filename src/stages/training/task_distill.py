@@ -9,6 +9,7 @@ from typing import Any
 from ...config.cli import Resolved
 from ...config.evaluate_config import EvaluateConfig
 from ...config.fields import to_dict
+from ...config.student_config import STUDENT_STARTS
 from ...config.task.from_records import task_for
 from ...config.td_config import TaskDistillConfig
 from ...data import splits
@@ -50,7 +51,8 @@ def task_distill(task: TaskSpec, resolved: Resolved) -> Run | dict[str, Any]:
         distillation.write_student("phase1")
     train_phase(run, *distillation.phase2())
     distillation.write_student("last", run.last_metrics)
-    start = "phase1" if config.load_td1_ckpt_path else config.start
+    pruned = config.student_init not in STUDENT_STARTS
+    start = "phase1" if config.load_td1_ckpt_path else "pruned" if pruned else config.start
     conclude(run, distillation.evaluate, teacher, start)
     run.finish()
     return run

@@ -119,11 +119,10 @@ def attach_teacher(
     root = cache_root(config, run.output_dir)
     cache_for = partial(cache_of, root, teacher, loader.dataset, layer_map=layer_map, run=run.output_dir)
     cache = cache_for(features=features)
-    later_features = [feature for feature in teacher.later_features if feature not in features]
-    is_read = bool(later_features) or config.keep_teacher_cache
-    rounded, written = _cache_use(run, spec, loader, cache, is_read)
+    rounded, has_room, written = _cache_use(run, spec, loader, cache)
     if not rounded:
         return teacher.network, None
+    later_features = [feature for feature in teacher.later_features if has_room and feature not in features]
     logits_cache = cache_for(features=later_features) if later_features else None
     features += later_features
     forward = TeacherForward(teacher.network, features, layer_map).set_train(False)
@@ -135,13 +134,14 @@ def attach_teacher(
 
 
 def _cache_use(
-    run: Run, spec: PhaseSpec, loader: BucketDataLoader, cache: TeacherCache, is_read: bool
-) -> tuple[bool, bool]:
-    """(whether the outputs are rounded as in the cache, whether it is written unless it is complete). Logged.
+    run: Run, spec: PhaseSpec, loader: BucketDataLoader, cache: TeacherCache
+) -> tuple[bool, bool, bool]:
+    """(whether the outputs are rounded as in the cache, whether it has to be made and has room, whether it is
+    written). Logged.
 
     It is used where it is complete, or where one epoch will complete it and there is room; it is not written
-    if nothing reads it: no later epoch, nor, with `is_read`, what follows the phase. With --teacher_cache
-    auto a resumed run goes on rounding, or not rounding, whatever the disk has room for now.
+    if neither a later epoch nor another run reads it. With --teacher_cache auto a resumed run goes on
+    rounding, or not rounding, whatever the disk has room for now.
     """
     log, config, title = run.logger.info, run.config, f"teacher cache of {spec.title}"
     name = f"teacher_outputs_phase{spec.number}"
@@ -149,7 +149,7 @@ def _cache_use(
     if before != "float32" and run.broadcast(cache.is_complete()):
         log(f"{title}: reading {cache.folder}, {megabytes(cache.bytes)}; the teacher does not run")
         run.record(name, "float16")
-        return True, False
+        return True, False, False
     free = _free_bytes(cache.folder.parent)
     total = phase_steps(spec.epochs, config.train_steps, loader.steps_per_epoch)
     reason = None
@@ -162,10 +162,8 @@ def _cache_use(
     elif cache.bytes > free / (4 if config.teacher_cache == "auto" else 1):
         reason = "more than a quarter of the free disk" if config.teacher_cache == "auto" else "no room"
     has_room = run.broadcast(reason is None)
-    rounded, written = (
-        has_room or before == "float16",
-        has_room and (is_read or total > loader.steps_per_epoch),
-    )
+    rounded = has_room or before == "float16"
+    written = has_room and (config.keep_teacher_cache or total > loader.steps_per_epoch)
     text = f"{title}: {len(cache.lengths)} rows, {megabytes(cache.bytes)}, {megabytes(free)} of disk free; "
     if written:
         log(f"{text}written to {cache.folder} in the first epoch, read in later ones")
@@ -173,7 +171,7 @@ def _cache_use(
         reason = "no later epoch would read it" if has_room else reason or "decided by rank 0"
         log(f"{text}{'not written' if rounded else 'off'} ({reason}), the teacher runs in every step")
     run.record(name, "float16" if rounded else "float32")
-    return rounded, written
+    return rounded, has_room, written
 
 
 def _free_bytes(folder: Path) -> int:

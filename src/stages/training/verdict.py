@@ -29,6 +29,7 @@ MIN_ENTRIES = 10  # lines of a log in which a trend can be seen
 FLAT, FALLING = 0.02, 0.12
 NEXT = {
     "teacher_layers": "more layers (--num_hidden_layers), more epochs, or more text (docs/augment.md)",
+    "pruned": "more heads, neurons or layers (src.tools.prune), more epochs, or more text (docs/augment.md)",
     "random": "the teacher's layers as the start (omit --student_preset and sizes), or a general student "
     "(--load_gd_ckpt_path)",
     "general": "more epochs, higher learning rates, or the teacher's layers as the start (omit "

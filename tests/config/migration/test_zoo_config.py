@@ -106,10 +106,17 @@ def test_the_recipe_of_the_zoo():
     # A given student keeps its own architecture, and the command line wins.
     _, resolved = distill(["--task_name=SST-2", "--recipe=zoo", "--load_gd_ckpt_path=x", "--clip_each=false"])
     assert resolved.config.head_activation == "none" and not resolved.config.clip_each
+    for start in ("teacher_layers", "pruned/folder"):
+        _, resolved = distill(["--task_name=SST-2", "--recipe=zoo", f"--student_init={start}"])
+        assert resolved.config.student_preset == ""
+    for resolve in (general, lambda flags: distill(["--task_name=SST-2", *flags])[1]):
+        resolved = resolve(["--recipe=zoo", "--intermediate_loss=relation"])
+        assert resolved.origins["loss_padding"] == "default"
     config = general(["--recipe=zoo"]).config
     assert (config.batch_size, config.scale_window, config.student_preset) == (32, 1000, "4L-384")
     _, resolved = q8bert(["--task_name=SST-2", "--recipe=zoo"])
     assert (resolved.config.learning_rate, resolved.config.activation_init) == (1e-5, "2.5")
+    assert resolved.config.calibration_steps == 0
     assert resolved.networks["student"].hidden_act == "gelu_new"
     # Without it nothing changes.
     assert distill(["--task_name=SST-2"])[1].config.td_phase1_epoch_size == 20

@@ -81,6 +81,13 @@ def stage(tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.parametrize("name", ["epoch_size", "train_steps"])
+def test_seeds_without_an_evaluation(stage, name):
+    with pytest.raises(UserError, match=f"by their evaluation; with --{name} 0 there is none"):
+        stage(**{name: 0})
+    assert not Path("out").exists()
+
+
 def calls(seed):
     """The --resume of each time that the script ran for a seed."""
     return Path(f"out/seed_{seed}/losses.jsonl").read_text().split()

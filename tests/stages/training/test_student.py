@@ -103,6 +103,27 @@ def test_by_default_the_student_is_half_of_its_teacher(tmp_path, teacher, sst2):
     tiny.assert_same_weights(read_weights(tmp_path / "labels" / "last").arrays, student)
 
 
+def test_layers_of_a_model_without_pooler_and_head(tmp_path, vocabulary, sst2, capsys):
+    """As those that were pretrained on masked words alone."""
+    bare = DEEP.replace(labels=())
+    arrays = {name: each for name, each in tiny.random_arrays(bare).items() if "pooler" not in name}
+    model = tiny.write_model(tmp_path / "bare", vocabulary, bare, arrays)
+    flags = {"task_name": "SST-2", "load_pretrained_path": model, "init": "teacher_layers"}
+    flags |= {"train_data_dir": sst2, "eval_data_dir": sst2, "output_dir": tmp_path / "labels"}
+    finetune([*tiny.flags(**flags, train_steps=0)])
+    student = read_weights(tmp_path / "labels" / "last").arrays
+    name = "bert.encoder.layer.{}.output.dense.weight"
+    np.testing.assert_array_equal(student[name.format(0)], arrays[name.format(1)])
+    assert "pooler and head are newly initialized" in (tmp_path / "labels" / "log.txt").read_text()
+
+
+def test_an_output_folder_that_holds_the_pruned_start(tmp_path, vocabulary, teacher, sst2):
+    pruned = tiny.write_model(tmp_path / "start" / "best", vocabulary, DEEP.replace(num_hidden_layers=2))
+    with pytest.raises(UserError, match="contains .*best, which this run reads"):
+        start_of(tmp_path, sst2, teacher, student_init=pruned, overwrite_output_dir="true")
+    assert (pruned / "config.json").is_file()
+
+
 def test_a_layer_map_that_is_rounded(tmp_path, teacher, sst2):
     student, log = start_of(tmp_path, sst2, teacher, student_init="teacher_layers", num_hidden_layers=3)
     assert "3 layers do not divide the teacher's 4: the layer map is rounded to 1,3,4" in log

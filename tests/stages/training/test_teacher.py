@@ -243,15 +243,16 @@ def test_the_choice(monkeypatch, tmp_path):
     cache = SimpleNamespace(bytes=3e9, folder=tmp_path / "key", lengths=[1] * 70, is_complete=lambda: False)
     spec, loader = SimpleNamespace(title="phase 1", number=1, epochs=2), SimpleNamespace(steps_per_epoch=10)
 
-    def use(steps=-1, before=None, is_read=False, **values):
+    def use(steps=-1, before=None, **values):
         """(rounded, written)"""
         config = SimpleNamespace(train_steps=steps, **vars(TeacherConfig(**values)))
         run = SimpleNamespace(config=config, logger=SimpleNamespace(info=logged.append), broadcast=bool)
         run.measured = {"teacher_outputs_phase1": before} if before else {}
         run.record = run.measured.__setitem__
-        found = teacher._cache_use(run, spec, loader, cache, is_read)
-        assert run.measured == {"teacher_outputs_phase1": "float16" if found[0] else "float32"}
-        return found
+        rounded, has_room, written = teacher._cache_use(run, spec, loader, cache)
+        assert run.measured == {"teacher_outputs_phase1": "float16" if rounded else "float32"}
+        assert has_room or not written
+        return rounded, written
 
     def chosen(*steps, **values):
         rounded, written = use(*steps, **values)
@@ -270,9 +271,9 @@ def test_the_choice(monkeypatch, tmp_path):
     cache.bytes = 1e9
     assert use(before="float32") == (False, False) and "off (as before)" in logged[-1]
     assert use(before="float32", teacher_cache="full") == (True, True)
-    # Nothing reads the cache of a single epoch but another run, or the next phase.
+    # Nothing reads the cache of a single epoch but another run.
     assert use(10) == (True, False) and "not written (no later epoch would read it)" in logged[-1]
-    assert use(11) == use(10, is_read=True) == (True, True)
+    assert use(11) == use(10, keep_teacher_cache=True) == (True, True)
     cache.is_complete = lambda: True
     assert chosen() and "the teacher does not run" in logged[-1]
     assert use(before="float32") == (False, False)
