@@ -157,6 +157,8 @@ def _plain(value: Any) -> Any:
 
 def _as_argument(name: str, value: Any) -> str:
     values = value if isinstance(value, (list, tuple)) else [value]
+    if not values:
+        return f"without --{name}"
     texts = (str(each).lower() if isinstance(each, bool) else str(each) for each in values)
     return shlex.join([f"--{name}", *texts])
 

@@ -1,7 +1,7 @@
 """Flags of a stage that is repeated over several random seeds, and the flags they exclude."""
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ..errors import UserError
 from .cli import Resolved
@@ -24,9 +24,6 @@ def _are_seeds(text: str) -> bool:
 
 
 SEEDS: Check = ("different integers separated by commas, such as 1,2,3", _are_seeds)
-
-
-EPOCHS = ("td_phase2_epoch_size", "epoch_num", "epoch_size")  # of the evaluated phase, by stage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,8 +56,17 @@ def over_seeds(resolved: Resolved) -> bool:
     off = [name for name in ("do_train", "do_eval") if not getattr(config, name, True)]
     if off:
         raise UserError(f"--seeds compares trained models by their evaluation; leave --{off[0]} true")
-    epochs = next(name for name in EPOCHS if hasattr(config, name))
-    if not config.train_steps or not (getattr(config, epochs) or getattr(config, "phase1_eval", False)):
-        none = epochs if config.train_steps else "train_steps"
+    if none := _without_evaluation(config):
         raise UserError(f"--seeds compares trained models by their evaluation; with --{none} 0 there is none")
     return True
+
+
+def _without_evaluation(config: Any) -> str | None:
+    """The flag that is 0 so that nothing is evaluated; Q8BERT evaluates its calibration too."""
+    epochs = next((name for name in ("td_phase2_epoch_size", "epoch_size") if hasattr(config, name)), None)
+    if epochs is None:
+        return None
+    if not config.train_steps:
+        return "train_steps"
+    phase1 = getattr(config, "phase1_eval", False) and not config.load_td1_ckpt_path
+    return None if getattr(config, epochs) or phase1 and config.td_phase1_epoch_size else epochs

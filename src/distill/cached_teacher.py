@@ -112,9 +112,9 @@ class CachedTeacher:
 
     def end(self, whole: bool) -> None:
         """End an epoch, after its last step if `whole`: a complete cache is kept, a partial one discarded."""
-        writers, self._writers = self._writers, []
         while self._pending:
             self._pending.popleft().result()
+        writers, self._writers = self._writers, []
         for writer in writers:
             if not whole:
                 writer.abandon()

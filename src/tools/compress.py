@@ -62,7 +62,8 @@ class CompressConfig(CustomTask):
     )
     dev_share: float = flag(
         0.2,
-        "fraction of train_file (without one, of unlabelled_file) to split off without a dev_file",
+        "fraction of train_file (without one, of unlabelled_file) to split off without a dev_file; with "
+        "task_file its own",
         check=PART,
     )
     max_drop: float = flag(

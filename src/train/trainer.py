@@ -140,10 +140,10 @@ def _teacher_epoch(teacher: CachedTeacher | None, state: TrainState) -> Iterator
     teacher.begin(whole=state.step % per_epoch == 0)
     try:
         yield
+        teacher.end(whole=state.step % per_epoch == 0)
     except BaseException:
         teacher.abandon()
         raise
-    teacher.end(whole=state.step % per_epoch == 0)
 
 
 def _epoch_inputs(state: TrainState) -> Any:

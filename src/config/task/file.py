@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,7 +72,8 @@ def read_task_file(path: str | Path, fields: Mapping[str, Field]) -> TaskFile:
 def _beside(path: str | Path, value: Any) -> Any:
     """A path, or several, relative to the folder of the task file."""
     if isinstance(value, tuple):
-        lists = ([each] if (Path(path).parent / each).exists() else split_paths(each) for each in value)
+        folder = Path(path).parent
+        lists = ([each] if os.path.exists(folder / each) else split_paths(each) for each in value)
         return tuple(_beside(path, part) for parts in lists for part in parts)
     return str(Path(path).parent / value) if value else value
 

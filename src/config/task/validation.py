@@ -124,7 +124,5 @@ def label_error(task: CustomTask, labels: Sequence[str]) -> str | None:
         found = f"{invalid[0]} is not a BIO tag" if invalid else f"the tag {OUTSIDE} is missing"
         return f"{found}; use O, B-type and I-type"
     if len(labels) < 2:
-        found = f"only the label {labels[0]}" if labels else "no label"
-        hint = "; separate labels by blanks, not commas" if labels and "," in labels[0] else ""
-        return f"{found} found; at least two are required{hint}"
+        return f"{'only the label ' + labels[0] if labels else 'no label'} found; at least two are required"
     return None

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ...tools.augment import AugmentConfig
 
 PART_ROWS = 1024
+RULES = 2  # counts changes of what is replaced and dropped, so that parts are of one version
 
 
 def augment(config: "AugmentConfig") -> dict[str, int]:
@@ -39,7 +40,8 @@ def augment(config: "AugmentConfig") -> dict[str, int]:
     text = text_of(config)
     output = _output_file(config, text.source.path)
     resources = AugmentResources(config, text.task)
-    job = {"text": sha256(text.source.path), "part_rows": PART_ROWS, **text.job, **resources.fingerprint()}
+    job = {"text": sha256(text.source.path), "part_rows": PART_ROWS, "rules": RULES, **text.job}
+    job |= resources.fingerprint()
     stats, seen = WordStats(resources.pieces), SeenTexts()
     rows = _collect_stats(text, stats, seen)
     parts = Parts(output.with_name(f"{output.name}.parts"), job, config.overwrite_output_file)

@@ -137,7 +137,8 @@ def _scatter(
 
 def _grid(x: Axis, y: Axis, x_title: str, y_title: str) -> list[ET.Element]:
     made = []
-    decimals = 3 if y.high - y.low < 0.05 else 2
+    span = y.high - y.low
+    decimals = 2 if span >= 0.05 else 3 if span >= 0.01 else 4
     for tick in y.ticks():
         made.append(_line(x.start, y.at(tick), x.end, y.at(tick), "grid"))
         made.append(_text(x.start - 8, y.at(tick) + 4, fmt.fixed(tick, decimals), "tick end"))

@@ -84,6 +84,8 @@ def compress(resolved: Resolved[CompressConfig], commands: Commands) -> int:
             if resolved.config.plan:
                 return 0
             run.try_all(plan)
+            run.runner.progress.close()
+            return run.finish()
         except (KeyboardInterrupt, Interrupted) as error:
             code = getattr(error, "exit_code", EXIT_INTERRUPTED)
             raise Interrupted(run.interrupted(), code) from None
@@ -92,7 +94,6 @@ def compress(resolved: Resolved[CompressConfig], commands: Commands) -> int:
             raise
         finally:
             run.runner.progress.close()
-        return run.finish()
 
 
 class Compression:
@@ -149,7 +150,13 @@ class Compression:
         name, output = f"export-{BASELINE}", workspace.candidate(BASELINE)
         export = Step(name, "export", flags, output, SETUP[name])
         self._require(export)
+        export = dataclasses.replace(export, seconds=self.journal.seconds_of(name))
         rows = read_rows(config, workspace, self._predicted)
+        if not rows.labeled and self.resolved.origins["max_drop"] == "command line":
+            raise UserError(
+                "--max_drop is about labels, and the evaluation rows have none: candidates are compared by "
+                "their agreement with the model; give --min_agreement"
+            )
         if self.general:
             train, path = rows.datasets["train"], config.load_gd_ckpt_path
             check_models(train, [(self.general, None)], None, path)  # its positions and segments

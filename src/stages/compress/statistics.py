@@ -73,23 +73,25 @@ def paired_difference(
     """(difference, 95 % interval) of a metric, after minus before, on the same rows.
 
     Both models are resampled with the same rows (paired bootstrap, Koehn 2004). A share of rows has Bonett
-    and Price's interval: it keeps a width where no row changed, while all resamples are equal. Other metrics
-    of classes have it there too.
+    and Price's interval: it keeps a width where few rows changed, while most resamples are equal. On
+    neither side is the interval of another metric of classes narrower than that of the share of right rows.
     """
     name, rows = name or task.best_metric, len(labels)
     old, new = (predictions.correct_rows(task, logits, labels) for logits in (before, after))
+    below = above = 0.0
     if old is not None and new is not None:
         gained, lost = int((new & ~old).sum()), int((old & ~new).sum())
+        share, ends = (gained - lost) / rows, bonett_price_interval(gained, lost, rows)
         if name in EXACT_METRICS:
-            return (gained - lost) / rows, bonett_price_interval(gained, lost, rows)
-        if rows > 1 and not predictions.changed_rows(task, before, after, labels).any():
-            return 0.0, bonett_price_interval(0, 0, rows)
+            return share, ends
+        below, above = share - ends[0], ends[1] - share
     one, other = (bootstrap.metric_statistic(task, name, logits, labels) for logits in (before, after))
 
     def difference(index: np.ndarray) -> np.ndarray:
         return other(index) - one(index)
 
-    return float(difference(np.arange(rows))), bootstrap.interval(difference, rows, seed)
+    value, (low, high) = float(difference(np.arange(rows))), bootstrap.interval(difference, rows, seed)
+    return value, (min(low, value - below), max(high, value + above))
 
 
 def bonett_price_interval(gained: int, lost: int, rows: int) -> Interval:

@@ -60,7 +60,9 @@ class Trials:
     def _allowed(self, entry: Candidate) -> Candidate | None:
         """A candidate that is tried only where integers break the limit and floats do not: with what is left
         of the limit for its integers, or None."""
-        limit, results = self.results.limit_points, self.results
+        limit, results, rows = self.results.limit_points, self.results, self.results.rows
+        if not rows.labeled and rows.task.best_metric != "accuracy" and "max_drop" in entry.steps[-1].flags:
+            return None  # the limit of an export is about the metric, not the agreement
         tried = next((each for each in self.tried if each.candidate.name == entry.breaks), None)
         if tried is None or tried.failed or limit is None:
             return None

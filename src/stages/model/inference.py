@@ -119,7 +119,7 @@ def load_for_inference(
     found = find_export(folder)
     if found:
         kind, file = found
-        config = BertConfig.from_json(folder / CONFIG_FILE)
+        config = BertConfig.from_json(folder / CONFIG_FILE, has_head=True)
         check_float_layers(config, folder / CONFIG_FILE)
         check_supported(settings, UNSUPPORTED[kind], file)
         model = EXPORT_LOADERS[kind](file, config, settings, threads)

@@ -54,8 +54,10 @@ FREE_ON_RESUME = (
 def inputs_of(config: LoopConfig) -> list[str]:
     """Every path, or comma list of paths, that a run with this config reads."""
     values = to_dict(config)
-    read = ("_path", "data_dir", "vocab_dir", "schema_dir", "student_init")
-    return [values[name] for name in values if name.endswith(read) and values[name] not in STUDENT_STARTS]
+    read = ("_path", "data_dir", "vocab_dir", "schema_dir")
+    start = values.get("student_init", "auto")
+    pruned = [] if start in STUDENT_STARTS else [start]
+    return [*(values[name] for name in values if name.endswith(read)), *pruned]
 
 
 def check_inputs(config: LoopConfig) -> None:

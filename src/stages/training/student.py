@@ -90,7 +90,8 @@ def own_layers_config(config: StudentConfig, teacher: BertConfig) -> BertConfig:
         return student
     if config.head_activation == StudentConfig.head_activation:
         student = student.replace(head_activation=teacher.head_activation)
-    return student.replace(use_relative_positions=teacher.use_relative_positions)
+    relative = student.use_relative_positions or teacher.use_relative_positions
+    return student.replace(use_relative_positions=relative)
 
 
 def build(
@@ -149,9 +150,8 @@ def copy_teacher_layers(
         elif int(parts[3]) + 1 in layer_map:
             parts[3] = str(layer_map.index(int(parts[3]) + 1))
             arrays[".".join(parts)] = array
-    bare = not any(
-        name.startswith((POOLER, load.HEAD)) for name in arrays
-    )  # pretrained on masked words alone
+    has_pooler = any(name.startswith((POOLER, load.HEAD)) for name in arrays)
+    bare = not (has_pooler or student_config.by_token)  # as models pretrained on masked words alone
     optional = (load.HEAD, POOLER) if bare else (load.HEAD,)
     load_strict(network, arrays, str(teacher_files.source), optional=optional)
     head = "" if order else f"; {'pooler and head are' if bare else 'the head is'} newly initialized"

@@ -14,7 +14,7 @@ from src.stages.compress.planning.ladder import Base, Candidate, Ladder, Schedul
 from src.stages.compress.planning.measure import Measurement, parse_log
 from src.stages.compress.planning.plan import Plan, in_time, make_plan, schedules, seconds_of
 from src.stages.compress.report_data import LeftOut
-from src.stages.compress.steps.journal import Journal
+from src.stages.compress.steps.journal import INTERRUPTED, Journal
 from src.stages.compress.steps.progress import duration
 from src.stages.compress.steps.runner import Step
 from src.stages.compress.steps.workspace import Workspace
@@ -28,7 +28,6 @@ MEASURED = Measurement(
     compile_seconds=2.0,
     startup_seconds=1.0,
     export_seconds=10.0,
-    setup_seconds=40.0,
     memory_gb=1.0,
     free_gb=50.0,
 )
@@ -246,6 +245,23 @@ def test_a_resumed_run_keeps_its_schedule_and_what_is_done(journal, tmp_path, bu
         finish(journal, step, 60.0)
     again = make_plan(growing_ladder, lambda schedule: FixedCosts(), 4000, budget, journal)
     assert again.schedule == first.schedule and again.candidates == first.candidates
+    assert again.done_seconds == 40 + 2 * 60 and not again.steps
+
+
+def test_a_plan_alone_binds_no_later_budget(journal):
+    """--plan, and then --resume with another --time_budget."""
+    first = make_plan(growing_ladder, lambda schedule: FixedCosts(), 4000, 90, journal)
+    again = make_plan(growing_ladder, lambda schedule: FixedCosts(), 4000, 220, journal)
+    assert (first.schedule[:2], again.schedule[:2]) == ((2, 2), (8, 8))
+
+
+def test_an_interrupted_training_asks_for_the_rest_of_its_time(journal):
+    """What it took is already a part of the time that is spent."""
+    entry = LADDER[3]
+    journal.end(entry.steps[0].name, entry.steps[0].arguments, 70.0, INTERRUPTED, entry.steps[0].output)
+    assert entry.undone(journal) == {"distill": 30.0, "export-half": 10}
+    kept, late = in_time([LADDER[0], entry], 150 - journal.seconds, journal)
+    assert kept[-1] is entry and not late
 
 
 def test_students_of_many_rows_train_on_a_sample(tmp_path):
@@ -263,7 +279,7 @@ def test_students_of_many_rows_train_on_a_sample(tmp_path):
     trained = [each.distill(entry) - fixed for each in costs]
     assert trained[0] == pytest.approx(2 * trained[1]) and trained[1] > 1
     assert costs[0].cache_gb(entry.base.config) == pytest.approx(2 * costs[1].cache_gb(entry.base.config))
-    plan = Plan((), (), 60.0, 1.0, half, 40, 1.0, {})
+    plan = Plan((), (), 60.0, 1.0, half, 40, 1.0, {}, {})
     assert "students train on 20 of the 40 training rows" in plan.table()
 
 

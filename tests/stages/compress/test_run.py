@@ -60,7 +60,7 @@ def arguments(inputs, out, **more):
 @pytest.fixture
 def quick(monkeypatch):
     """A machine that is known, and one epoch of each phase."""
-    known = Measurement(1e9, 2.0, 1.0, 3.0, 10.0, 0.5, 10.0)
+    known = Measurement(1e9, 2.0, 1.0, 3.0, 0.5, 10.0)
     monkeypatch.setattr(compress_run, "measure", lambda *inputs: known)
     monkeypatch.setattr(plan, "MAX_EPOCHS", 1)
 
@@ -232,6 +232,7 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(inputs, here, capsys):  
         ({"train_data_dir": inputs}, "--train_data_dir and --train_file are mutually exclusive"),
         ({"test_file": rows}, "--test_file: compress reports on evaluation rows alone"),
         ({"resume": "true"}, "--resume: out holds no run to resume"),
+        ({"unlabelled_file": inputs / "logs.txt", "max_drop": 5}, "--max_drop is about labels"),
         ({"max_drop": -1}, "--max_drop -1.0 (command line) must be 0 or more"),
         ({"eval_data_dir": rows}, "--eval_data_dir requires --train_data_dir"),
         ({"load_gd_ckpt_path": inputs / "nowhere"}, "nowhere"),

@@ -101,13 +101,23 @@ def test_verdicts():
     )
     wide = result(held=(False, True, True), difference=-0.004, low=-0.03)
     text = verdict(TASK, LIMITS, MODEL, wide, recommended=False)
-    assert "It breaks the limit on quality: the measured value is within it, the lower end" in text
+    assert "It breaks the limit on quality: the measured quality is within it, the lower end" in text
     agreement = dataclasses.replace(LIMITS, max_drop=None, min_agreement=0.98)
     same = dataclasses.replace(result(held=(False, True, True)), difference=None, choose_metric=0.99)
     text = verdict(TASK, agreement, MODEL, same, recommended=False)
     assert "the lower end of the interval is not; give more evaluation rows, a smaller --min_agree" in text
     same = dataclasses.replace(same, choose_metric=0.97)
-    assert verdict(TASK, agreement, MODEL, same, recommended=False).endswith("the limit on quality.")
+    text = verdict(TASK, agreement, MODEL, same, recommended=False)
+    assert text.endswith("the limit on quality: over the choosing rows the agreement is 97.0\xa0%.")
+    both = dataclasses.replace(LIMITS, min_agreement=0.98)
+    changed = dataclasses.replace(
+        result(held=(False, True, True)), agreement=0.985, agreement_interval=[0.97, 1.0]
+    )
+    text = verdict(TASK, both, MODEL, changed, recommended=False)
+    assert "a smaller --min_agreement" in text and "--max_drop" not in text
+    chosen = dataclasses.replace(result(held=(False, True, True)), choose_difference=-0.03)
+    text = verdict(TASK, LIMITS, MODEL, chosen, recommended=False)
+    assert text.endswith("the limit on quality: over the choosing rows the difference is −3.00 points.")
     text = verdict(TASK, LIMITS, MODEL, result(held=(True, False, False)), recommended=False)
     assert text.endswith("It breaks the limit on latency and size.")
 
@@ -117,6 +127,8 @@ def test_few_rows_are_said():
     few = dataclasses.replace(TASK, rows=Rows(100, 0, 100, 100))
     assert "100 reporting rows are few for --max_drop 1: even where no answer" in few_rows(few, LIMITS)
     assert "is −2.72 to +2.72 points" in few_rows(few, LIMITS)
+    ten = dataclasses.replace(TASK, rows=Rows(100, 0, 10, 10))
+    assert "even where no answer changes the interval of the difference is −23.10 to" in few_rows(ten, LIMITS)
     assert "where 5% of the answers change" in few_rows(TASK, LIMITS)
     # 11 of 436 rows each way: 1.96 sqrt(24 / 438 / 438).
     assert "is −2.19 to +2.19 points" in few_rows(TASK, LIMITS)

@@ -249,6 +249,18 @@ def test_a_difference_without_changes_keeps_a_width(name):
     assert difference == 0 and interval == pytest.approx((-0.027718, 0.027718), abs=1e-5)
 
 
+@pytest.mark.parametrize("name", ["f1", "f1_macro"])
+def test_a_difference_of_one_changed_row_keeps_a_width(name):
+    """In no resample is a row lost; Bonett and Price's interval of one gained row of 50 is -4.58 to 8.43."""
+    task, labels = with_metric(TASKS["MRPC"], name), np.arange(50) % 2
+    after = np.eye(2)[labels]
+    before = after.copy()
+    before[3] = after[3, ::-1]
+    difference, (low, high) = statistics.paired_difference(task, before, after, labels)
+    assert low == pytest.approx(difference - 0.02 - 0.0458, abs=1e-4)
+    assert high == pytest.approx(difference - 0.02 + 0.0843, abs=1e-4)
+
+
 def test_scores_far_from_zero_change_by_a_share_of_their_own_range():
     scores = np.array([[70.0], [100.0]])
     assert predictions.score_tolerance(

@@ -76,9 +76,10 @@ class Candidate:
         return sum(step.seconds for step in self.steps)
 
     def undone(self, journal: Journal) -> dict[str, float]:
-        """{step: estimated seconds} of its steps that `journal` does not have."""
+        """{step: estimated seconds} of its steps that `journal` does not have; of a training that was
+        interrupted, what is left."""
         return {
-            step.name: step.seconds
+            step.name: max(step.seconds - journal.spent(step.name, step.arguments), 0.0)
             for step in self.steps
             if not journal.is_done(step.name, step.arguments, step.output)
         }
@@ -180,8 +181,6 @@ class Ladder:
         of = f"{listed.replace(',', ', ')} of {teacher.num_hidden_layers}"
         how = f"layer{'s' * (count > 1)} {of}"
         start: dict[str, object] = {"student_init": "teacher_layers", "num_hidden_layers": count}
-        if teacher.use_relative_positions:
-            start["use_relative_positions"] = True
         steps: list[Step] = []
         if width < 1:
             pruned = self.workspace.model(f"{name}-pruned")

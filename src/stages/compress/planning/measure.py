@@ -9,6 +9,7 @@ import shutil
 
 from ....errors import UserError
 from ....train.throughput import GIGA, forward_flops
+from ...training.run_folder import CONFIG_FILE
 from ..steps.rows import Rows
 from ..steps.runner import Runner, Step
 from ..steps.workspace import Workspace
@@ -30,7 +31,6 @@ class Measurement:
     flops_per_second  of training steps; compile_seconds of a training graph
     startup_seconds   of a training stage before and after its steps
     export_seconds    of the export in float32, its verification included
-    setup_seconds     of all steps before the plan
     memory_gb         peak memory of this process; free_gb disk space
     """
 
@@ -38,7 +38,6 @@ class Measurement:
     compile_seconds: float
     startup_seconds: float
     export_seconds: float
-    setup_seconds: float
     memory_gb: float
     free_gb: float
 
@@ -53,11 +52,10 @@ def measure(
     training = _trial(runner, workspace, rows, student) if student else (GUESSED_RATE, 0.0, 0.0)
     known = runner.journal.get(MEASUREMENT)
     if known:
-        return Measurement(**known)
+        return Measurement(**{field.name: known[field.name] for field in dataclasses.fields(Measurement)})
     found = Measurement(
         *training,
         runner.journal.seconds_of(export_step.name),
-        runner.journal.seconds,
         round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, 2),
         round(shutil.disk_usage(workspace.folder).free / 1e9, 2),
     )
@@ -82,7 +80,8 @@ def _trial(runner: Runner, workspace: Workspace, rows: Rows, student: Base) -> t
         "do_eval": False,
         "output_dir": folder,
     }
-    step = Step(TRIAL, "task_distill", flags, folder / "last", 25.0, folder, warns=False)
+    # What it writes is of no use: its weights are deleted with its checkpoints.
+    step = Step(TRIAL, "task_distill", flags, folder / CONFIG_FILE, 25.0, folder, warns=False)
     if failed := runner.run(step):
         raise UserError(f"a few trial steps of a student failed: {failed}")
     log = workspace.log(TRIAL).read_text("utf-8", "replace")

@@ -25,27 +25,26 @@ DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?:in)?)?(?:(\d+
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """Candidates in order, first the model's float32 file, which is there, those with `breaks` to be tried
-    only where it applies; and what is left out."""
+    only where it applies; and what is left out.
+
+    `done_seconds` are those of finished steps, `steps` {name: estimated seconds} all that are surely still to
+    be made.
+    """
 
     candidates: tuple[Candidate, ...]
     left_out: tuple[LeftOut, ...]
     budget_seconds: float
-    setup_seconds: float
+    done_seconds: float
     schedule: Schedule
     train_rows: int
     memory_gb: float
     disk_gb: dict[str, float]
-
-    @property
-    def steps(self) -> dict[str, float]:
-        """{step: estimated seconds} of all candidates that are surely still to be made, each step once."""
-        sure = (entry for entry in self.candidates[1:] if not entry.breaks)
-        return {step.name: step.seconds for entry in sure for step in entry.steps}
+    steps: dict[str, float]
 
     @property
     def seconds(self) -> float:
         """Estimated seconds of the whole plan."""
-        return self.setup_seconds + sum(self.steps.values())
+        return self.done_seconds + sum(self.steps.values())
 
     def table(self) -> str:
         """The plan as text."""
@@ -58,7 +57,7 @@ class Plan:
             minutes = sum(step.seconds for step in new) / 60
             lines.append([entry.name, how, f"{minutes:.1f}", f"{self.disk_gb[entry.name]:.2f}"])
         text = [
-            f"plan: about {duration(self.seconds)}, {duration(self.setup_seconds)} of them done, of "
+            f"plan: about {duration(self.seconds)}, {duration(self.done_seconds)} of them done, of "
             f"{duration(self.budget_seconds)} (--time_budget); memory about {self.memory_gb:.1f} GB",
             *self._sample(),
             aligned(lines, text_columns=2),
@@ -70,7 +69,7 @@ class Plan:
         if self.schedule.rows == self.train_rows:
             return []
         rows = f"{self.schedule.rows:,} of the {self.train_rows:,} training rows"
-        return [f"students train on {rows}, to have time for more of them; a longer --time_budget takes all"]
+        return [f"students train on {rows}, so that more of them fit; a new run with a longer time takes all"]
 
 
 def seconds_of(text: str) -> float:
@@ -93,10 +92,10 @@ def make_plan(
     """The Plan for a budget in seconds: the longest schedule that fits it, or the candidates that fit the
     shortest.
 
-    A resumed run keeps its schedule, which `journal` has, whatever its budget is now: with another one the
-    students that are done would be trained anew.
+    A resumed run that has begun to train keeps its schedule, which `journal` has, whatever its budget is now:
+    with another one the students that are done would be trained anew.
     """
-    known = journal.get(SCHEDULE)
+    known = journal.get(SCHEDULE) if journal.has_trained() else None
     for schedule in [Schedule(*known)] if known else schedules(train_rows):
         costs = costs_of(schedule)
         ladder = [costs.timed(candidate) for candidate in ladder_of(schedule)]
@@ -107,16 +106,17 @@ def make_plan(
             break
     journal.put(SCHEDULE, list(schedule))
     disk = {entry.name: costs.disk_gb(entry) for entry in kept}
-    measured = costs.measured
+    sure = [entry for entry in kept[1:] if not entry.breaks]
     return Plan(
         tuple(kept),
         (*large, *late),
         budget,
-        measured.setup_seconds,
+        journal.seconds,
         schedule,
         train_rows,
-        measured.memory_gb,
+        costs.measured.memory_gb,
         disk,
+        {name: time for entry in sure for name, time in entry.undone(journal).items()},
     )
 
 

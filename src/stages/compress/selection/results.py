@@ -60,6 +60,7 @@ class Results:
     def __init__(self, config: CompressConfig, rows: Rows, limits: Limits, journal: Journal) -> None:
         self.config, self.rows, self.limits, self.journal = config, rows, limits, journal
         self.baseline: Tried | None = None
+        self._comparisons: dict[str, statistics.Comparison] = {}
 
     @property
     def limit_points(self) -> float | None:
@@ -101,9 +102,13 @@ class Results:
 
     def _compared(self, result: CandidateResult, tried: Tried) -> CandidateResult:
         assert self.baseline and self.baseline.logits and tried.logits
-        half = self.rows.datasets["report"]
-        before, after = (half.by_row(each["report"]) for each in (self.baseline.logits, tried.logits))
-        found = statistics.compare(self.rows.task, before, after, self._labels("report"), self.config.seed)
+        half, name = self.rows.datasets["report"], tried.candidate.name
+        if name not in self._comparisons:  # its bootstraps take seconds
+            before, after = (half.by_row(each["report"]) for each in (self.baseline.logits, tried.logits))
+            self._comparisons[name] = statistics.compare(
+                self.rows.task, before, after, self._labels("report"), self.config.seed
+            )
+        found = self._comparisons[name]
         chosen = self.metric(tried)
         size = (tried.folder / MODEL).stat().st_size / 1e6
         first = (self.baseline.folder / MODEL).stat().st_size / 1e6
@@ -120,8 +125,11 @@ class Results:
         )
         is_model = tried.candidate.name == self.baseline.candidate.name
         if is_model:  # its own predictions are the same on any rows
-            zero = None if found.difference is None else [0.0, 0.0]
-            result = dataclasses.replace(result, difference_interval=zero, agreement_interval=[1.0, 1.0])
+            result.agreement_interval = [1.0, 1.0]
+            if found.difference is None:
+                result.interval = [1.0, 1.0]
+            else:
+                result.difference_interval = [0.0, 0.0]
         return dataclasses.replace(result, within=within(result, self.limits))
 
     def _labels(self, half: str) -> Logits | None:

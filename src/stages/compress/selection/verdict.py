@@ -61,14 +61,18 @@ def _quality(task: TaskFacts, model: CandidateResult, chosen: CandidateResult) -
 
 
 def _advice(limits: Limits, chosen: CandidateResult) -> str:
-    """What to do where only the width of the interval breaks the limit on quality."""
-    if not limits.strict or chosen.within is None or chosen.within.quality:
+    """Why the limit on quality is broken where the reported value holds it, and what to do."""
+    if chosen.within is None or chosen.within.quality:
         return ""
-    measured = within(chosen, dataclasses.replace(limits, strict=False))
-    if not measured.quality:
-        return ""
-    steps = MORE_AGREEMENT if chosen.difference is None else NEXT_STEPS
-    return f": the measured value is within it, the lower end of the interval is not; {steps}"
+    if limits.strict and within(chosen, dataclasses.replace(limits, strict=False)).quality:
+        without = dataclasses.replace(limits, max_drop=None)
+        steps = NEXT_STEPS if within(chosen, without).quality else MORE_AGREEMENT
+        return f": the measured quality is within it, the lower end of the interval is not; {steps}"
+    if chosen.difference is None and (chosen.choose_metric or 0.0) < (limits.min_agreement or 0.0):
+        return f": over the choosing rows the agreement is {fmt.share(chosen.choose_metric)}"
+    if chosen.choose_difference is not None and not limits.allow_difference(chosen.choose_difference):
+        return f": over the choosing rows the difference is {fmt.points(chosen.choose_difference)} points"
+    return ""
 
 
 def few_rows(task: TaskFacts, limits: Limits) -> str | None:
@@ -89,11 +93,8 @@ def few_rows(task: TaskFacts, limits: Limits) -> str | None:
             )
     if limits.max_drop is None or task.output_mode == "regression":
         return None
-    cases = {
-        0: "even where no answer changes",
-        round(CHANGED * rows / 2): f"where {CHANGED:.0%} of the answers change, half of them for the better,",
-    }
-    for changed, when in cases.items():
+    some = f"where {CHANGED:.0%} of the answers change, half of them for the better,"
+    for changed, when in ((0, "even where no answer changes"), (round(CHANGED * rows / 2), some)):
         low, high = statistics.bonett_price_interval(changed, changed, rows)
         if -100 * low > limits.max_drop:
             return (

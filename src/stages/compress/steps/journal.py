@@ -22,6 +22,7 @@ STRUCTURE = {
     "values": dict,
 }
 INTERRUPTED = "interrupted"  # why a step failed that goes on in the next run
+TRAININGS = ("distill", "quantize")  # how the names of steps that train begin
 START_OVER = "start over with --overwrite_output_dir"
 
 
@@ -74,9 +75,7 @@ class Journal:
         self, step: str, arguments: Sequence[str], seconds: float, failed: str | None, output: Path
     ) -> None:
         """Note a finished step, or one that was INTERRUPTED, and the digest of what it wrote."""
-        before = self.content["steps"].get(step, {})
-        if before.get("failed") == INTERRUPTED and before["arguments"] == list(arguments):
-            seconds += before["seconds"]
+        seconds += self.spent(step, arguments)
         self.content["steps"][step] = {
             "arguments": list(arguments),
             "seconds": round(seconds, 2),
@@ -89,6 +88,10 @@ class Journal:
         """Whether a step began with these arguments, so that a training run can resume."""
         return self.content["begun"].get(step) == list(arguments)
 
+    def has_trained(self) -> bool:
+        """Whether the training of a student, or with rounding, has begun."""
+        return any(step.startswith(TRAININGS) for step in (*self.content["begun"], *self.content["steps"]))
+
     def is_done(self, step: str, arguments: Sequence[str], output: Path) -> bool:
         """Whether a step succeeded with these arguments, and its output is still there."""
         entry = self.content["steps"].get(step)
@@ -99,6 +102,12 @@ class Journal:
             and entry["digest"] is not None
             and entry["digest"] == digest_of(output)
         )
+
+    def spent(self, step: str, arguments: Sequence[str]) -> float:
+        """The seconds of a step with these arguments that was interrupted, else 0."""
+        entry = self.content["steps"].get(step, {})
+        interrupted = entry.get("failed") == INTERRUPTED and entry["arguments"] == list(arguments)
+        return float(entry["seconds"]) if interrupted else 0.0
 
     def seconds_of(self, step: str) -> float:
         """The seconds that a step took; 0 where it has not ended."""
