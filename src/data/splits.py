@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..tasks import TaskSpec
     from ..train.distributed import Ranks
 
+PREDICTED = "predicted_labels"  # in a manifest
 ModelInput = tuple["BertConfig", "Path | None"]  # a model's config and the folder of its tokenizer
 
 
@@ -89,6 +90,11 @@ def labeled_rows(dataset: TokenizedDataset, path: str, log: Callable[[str], None
         return dataset
     log(f"{path}: {int(known.sum())} rows have a label; {int((~known).sum())} have none and are left out")
     return dataset.take(np.flatnonzero(known))
+
+
+def labels_are_predicted(dataset: TokenizedDataset) -> bool:
+    """Whether the labels are the predictions of a model, as compress writes them where rows have none."""
+    return bool((dataset.manifest or {}).get(PREDICTED))
 
 
 def check_models(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ...config.cli import Resolved
 from ...errors import UserError
 from ...json_reader import read_object
+from ...metrics import AGREEMENT
 from .planning.ladder import Candidate
 from .planning.plan import over_budget
 from .report_data import CandidateResult, LeftOut
@@ -61,8 +62,8 @@ class Trials:
         """A candidate that is tried only where integers break the limit and floats do not: with what is left
         of the limit for its integers, or None."""
         limit, results, rows = self.results.limit_points, self.results, self.results.rows
-        if not rows.labeled and rows.task.best_metric != "accuracy" and "max_drop" in entry.steps[-1].flags:
-            return None  # the limit of an export is about the metric, not the agreement
+        if not rows.labeled and rows.task.output_mode == "regression" and "max_drop" in entry.steps[-1].flags:
+            return None  # an export measures the correlation of scores, not the share of equal ones
         tried = next((each for each in self.tried if each.candidate.name == entry.breaks), None)
         if tried is None or tried.failed or limit is None:
             return None
@@ -75,14 +76,14 @@ class Trials:
     def _float_metric(self, entry: Candidate) -> float:
         """The metric of a candidate's float model over the choosing rows, as `Results.metric`.
 
-        Without labels a student's is known where it is the share of equal predictions; elsewhere all that is
-        lost counts as its integers'.
+        Without labels a student's is known where it is the share of equal predictions, not of scores: there
+        all that is lost counts as its integers'.
         """
         rows = self.results.rows
-        if not entry.base.steps or not rows.labeled and rows.task.best_metric != "accuracy":
+        if not entry.base.steps or not rows.labeled and rows.task.output_mode == "regression":
             return self.results.metric(self.tried[0])
         metrics = read_object(Path(entry.base.folder) / "metrics.json", {})
-        return float(metrics[f"eval_{self.results.rows.task.best_metric}"])
+        return float(metrics[f"eval_{rows.task.best_metric if rows.labeled else AGREEMENT}"])
 
     def _try(self, entry: Candidate) -> None:
         failed = None

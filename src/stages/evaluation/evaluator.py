@@ -62,6 +62,8 @@ class Evaluator:
             split: splits.make_loader(dataset, config, config.eval_batch_size, shuffle=False)
             for split, dataset in datasets.items()
         }
+        if all(map(splits.labels_are_predicted, datasets.values())):
+            self.task = agreement_task(task)
         if unlabeled and reference:
             self.task = agreement_task(task)
             for loader in self.loaders.values():
@@ -106,8 +108,8 @@ class EpochEvaluation:
     """Evaluates a run's network, logs, and keeps the best model with the interval of its metric.
 
     `result_line` formats the metrics for the log. Called with epoch and step; unless `keep` the metrics are
-    only logged. Where no evaluation row has a label, the metric is the agreement with `teacher`, which
-    replaces those of the run's task.
+    only logged. Where no evaluation row has a label but that of a model, the metric is the agreement with
+    `teacher`, or with that model, which replaces those of the run's task.
     """
 
     def __init__(

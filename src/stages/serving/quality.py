@@ -16,7 +16,7 @@ from ...data.dataset import TokenizedDataset
 from ...errors import UserError
 from ...infer.logits import collect_logits
 from ...infer.onnx.session import onnx_predictor
-from ...metrics import best_of, short_name
+from ...metrics import agreement_task, best_of, short_name
 from ...tasks import IGNORE_INDEX, TaskSpec
 from ..evaluation.evaluator import dataset_metrics
 from ..model.inference import task_of
@@ -53,7 +53,7 @@ class Quality:
         text = f"{self.metric} over {self.rows} rows: {self.metric_float:.4f} in float32"
         if self.metric_int8 is None or self.changes is None:
             return text
-        text += f", {self.metric_int8:.4f} in int8 ({-self.drop:+.2f} points)"
+        text += f", {self.metric_int8:.4f} in int8 ({0.0 - self.drop:+.2f} points)"
         if self.changes.changed is None:
             return f"{text}; scores differ by at most {self.changes.largest:.2g}"
         changed = f"{self.changes.changed} of {self.changes.count} predictions changed"
@@ -80,6 +80,8 @@ class LabeledRows:
                 f"{self.task.name}, with {', '.join(self.task.labels) or 'a score'}"
             )
         self.order = list(order)
+        if splits.labels_are_predicted(self.dataset):
+            self.task = agreement_task(self.task)
 
     def logits(self, model: bytes, dataset: TokenizedDataset | None = None) -> np.ndarray:
         """The logits of an ONNX model for the rows, or for those of `dataset`, in the order of the task's

@@ -197,6 +197,8 @@ def test_without_labels_the_measure_is_agreement(inputs, tmp_path, quick, capsys
     assert int8["difference"] is None and not int8["within"]["quality"]
     assert report["status"] == "no_candidate" and report["chosen"] == "model-int8"
     assert not (out / "recommended").exists()
+    card = (out / "candidates" / "model-int8" / "README.md").read_text()
+    assert "agreement over " in card and "accuracy" not in card
     assert [each["name"] for each in report["left_out"]] == ["half-int8"]
     assert "No candidate is within all limits; the closest is model-int8" in capsys.readouterr().out
 

@@ -175,7 +175,7 @@ def read_rows(
         warnings.append(f"only the rows of {names[0]} are used, not those of {names[1]}")
     places = split_halves(whole, config.seed)
     halves = {name: whole.take(place) for name, place in zip(HALVES, places, strict=True)}
-    paths = write_halves(halves, workspace.halves(), config.dataset_type)
+    paths = write_halves(halves, workspace.halves(), config.dataset_type, not labeled)
     datasets = {"train": train_rows, **halves}
     return Rows(task, labeled, {"train": train, **paths}, datasets, named, places, tuple(warnings))
 
@@ -192,7 +192,8 @@ def vocabulary_rows(config: CompressConfig, workspace: Workspace, rows: Rows) ->
             name: dataclasses.replace(half, labels=rows.datasets[name].labels)
             for name, half in halves.items()
         }
-    paths = write_halves(halves, workspace.halves(vocabulary=True), config.dataset_type)
+    folder_of_halves = workspace.halves(vocabulary=True)
+    paths = write_halves(halves, folder_of_halves, config.dataset_type, not rows.labeled)
     datasets = {"train": _read(config, folder, "train"), **halves}
     return dataclasses.replace(rows, paths={"train": folder, **paths}, datasets=datasets)
 
@@ -229,8 +230,13 @@ def split_halves(dataset: TokenizedDataset, seed: int) -> tuple[np.ndarray, np.n
     return np.sort(order[first]), np.sort(order[~first])
 
 
-def write_halves(halves: Mapping[str, TokenizedDataset], folder: Path, kind: str) -> dict[str, str]:
-    """Write the halves as record files with a manifest of their own; returns {half: file}."""
+def write_halves(
+    halves: Mapping[str, TokenizedDataset], folder: Path, kind: str, predicted: bool = False
+) -> dict[str, str]:
+    """Write the halves as record files with a manifest of their own; returns {half: file}.
+
+    `predicted` notes that their labels are the given model's predictions.
+    """
     written = (*RECORD_FILES, *(f"{half}.*" for half in halves))
     files, manifest = {}, None
     with atomic_output_dir(folder, folder.exists(), (), written) as temporary:
@@ -240,7 +246,8 @@ def write_halves(halves: Mapping[str, TokenizedDataset], folder: Path, kind: str
             files[half] = {"file": file.name, "rows": dataset.rows, "sha256": record_digests(file)}
             write_json(temporary / SCHEMA_FILE, schema_of(dataset))
         if manifest:
-            write_json(temporary / MANIFEST_FILE, {**manifest, "files": files})
+            noted = {splits.PREDICTED: True} if predicted else {}
+            write_json(temporary / MANIFEST_FILE, {**manifest, **noted, "files": files})
     return {half: str(folder / f"{half}.{kind}") for half in halves}
 
 
