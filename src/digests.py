@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,11 +60,13 @@ def sums_of(folder: Path, known: Mapping[str, str] | None = None) -> str:
     `known` {name: digest} are files that need not be read, whether they exist yet or not.
     """
     sums = dict(known or {})
-    for path in folder.rglob("*"):
-        parts = path.relative_to(folder).parts
-        name = "/".join(parts)
-        if path.is_file() and name not in (SUMS_FILE, *sums) and not any(part[0] == "." for part in parts):
-            sums[name] = sha256(path)
+    for root, folders, files in os.walk(folder):
+        # Hidden folders are another writer's, and may vanish now.
+        folders[:] = [name for name in folders if name[0] != "."]
+        for file in (Path(root) / name for name in files if name[0] != "."):
+            name = file.relative_to(folder).as_posix()
+            if file.is_file() and name not in (SUMS_FILE, *sums):
+                sums[name] = sha256(file)
     return "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
 
 

@@ -1,6 +1,7 @@
 """SHA256SUMS: what sha256sum itself writes and verifies, and what a changed file is answered with."""
 
 import json
+import os
 import subprocess
 
 import numpy as np
@@ -28,6 +29,22 @@ def test_a_folder_has_the_sums_that_sha256sum_writes(tmp_path):
             subprocess.run(["sha256sum", form, "b.txt"], cwd=folder, stdout=file)
         check_digest(folder / "b.txt")
         assert sums_of(folder, {"b.txt": "0"}).startswith(sums_of(folder).split("\n")[0])
+
+
+def test_a_folder_of_another_writer_may_vanish(tmp_path, monkeypatch):
+    (tmp_path / "phase").mkdir()
+    (tmp_path / "phase" / "a.txt").write_text("a")
+    expected = sums_of(tmp_path)
+    (tmp_path / ".b.txt.0123abcd.part").mkdir()
+    scandir = os.scandir
+
+    def vanish(path):
+        if ".part" in str(path):
+            raise FileNotFoundError(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", vanish)
+    assert sums_of(tmp_path) == expected and "phase/a.txt" in expected
 
 
 def test_a_changed_file_is_one_sentence(tmp_path):
