@@ -34,7 +34,7 @@ def test_the_metric_is_that_of_evaluate(tmp_path, model, sst2, capsys):
         assert getattr(result.quality, name) == accuracy
     assert (result.out, result.size) == (tmp_path / "int8", result.file.stat().st_size)
     assert f"acc over 13 rows: {result.quality.metric_float:.4f} in float32, " in printed
-    assert f"{result.quality.metric_int8:.4f} in int8 ({-result.quality.drop:+.2f} points); " in printed
+    assert f"{result.quality.metric_int8:.4f} in int8 ({0.0 - result.quality.drop:+.2f} points); " in printed
     assert "quality" in (tmp_path / "int8" / "README.md").read_text()
 
 
