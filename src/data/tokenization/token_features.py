@@ -25,8 +25,8 @@ def encode_sentences(
     The label of a word is that of its first token; its other tokens, [CLS] and [SEP] get IGNORE_INDEX. Every
     word keeps at least one token: one that tokenizes to nothing becomes [UNK]. A sentence of a task without
     tags has no label but IGNORE_INDEX; without a task the label of every word is 0, which marks the position
-    of its prediction. Words lost to truncation are counted. Shows a
-    progress bar called `title` on a terminal.
+    of its prediction. Words lost to truncation are counted. Shows a progress bar called `title` on a
+    terminal.
     """
     check_length(max_seq_length)
     index = {label: i for i, label in enumerate(task.labels if task else ())}

@@ -18,6 +18,7 @@ from src.stages.compress.steps.journal import INTERRUPTED, Journal
 from src.stages.compress.steps.progress import duration
 from src.stages.compress.steps.runner import Step
 from src.stages.compress.steps.workspace import Workspace
+from src.tasks import TaskSpec
 from src.tools.compress import CompressConfig
 from src.train.throughput import forward_flops
 from tests.tiny import TINY
@@ -41,7 +42,8 @@ def rows_of(lengths, labeled=True):
     )
     paths = dict.fromkeys(("train", "choose", "report"), "records")
     datasets = dict.fromkeys(paths, dataset)
-    return types.SimpleNamespace(labeled=labeled, paths=paths, datasets=datasets, task_flags={})
+    task = TaskSpec("task", ("text",), labels=("0", "1"))
+    return types.SimpleNamespace(task=task, labeled=labeled, paths=paths, datasets=datasets, task_flags={})
 
 
 def ladder_of(teacher, tmp_path, general=None, **more):

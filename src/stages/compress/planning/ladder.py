@@ -161,16 +161,12 @@ class Ladder:
         return found
 
     def _general_student(self, config: BertConfig, schedule: Schedule) -> Base:
-        teacher = self.teacher
         start: dict[str, object] = {"load_gd_ckpt_path": self.config.load_gd_ckpt_path}
-        if config.num_attention_heads != teacher.num_attention_heads:  # their scores cannot be compared
+        if config.num_attention_heads != self.teacher.num_attention_heads:  # their scores differ in shape
             start["intermediate_loss"] = "relation"
-        config = config.replace(
-            labels=teacher.labels, output_mode=teacher.output_mode, label_separator=teacher.label_separator
-        )
         layers = f"{config.num_hidden_layers} layer{'s' * (config.num_hidden_layers > 1)}"
         how = f"the general student, {layers} of {config.hidden_size}"
-        return self._distilled("general", how, config, (), start, schedule)
+        return self._distilled("general", how, config.for_task(self.rows.task), (), start, schedule)
 
     def _own_layers(self, name: str, count: int, width: float, schedule: Schedule) -> Base:
         teacher = self.teacher
